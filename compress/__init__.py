@@ -1,0 +1,1 @@
+"""One experiment: configuration → data → model → methods → training → artifact → scores → result.json."""

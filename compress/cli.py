@@ -1,0 +1,72 @@
+"""The command line: Hydra's, with every override checked first and each mistake told in one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from compress.errors import ConfigError
+
+
+def conf_folder() -> Path:
+    """The configuration files: beside the package in a checkout, inside it when installed from a wheel."""
+    here = Path(__file__).resolve().parent
+    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0 if all that was asked for is done, 1 if an experiment failed, 2 if the input was wrong.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if {"-h", "--help"} & set(words):
+        from compress import help as page
+
+        print(page.render(conf_folder()))
+        return 0
+    if {"-sc", "--shell-completion"} & set(words):
+        from compress import completion
+
+        if completion.handle(words):
+            return 0
+        return _run_hydra(words)
+    try:
+        from compress.overrides import check_words
+
+        check_words(words, conf_folder())
+        return _run_hydra(words)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run_hydra(words: Sequence[str]) -> int:
+    """Hand over to Hydra, which composes the configuration and calls `job` for every experiment."""
+    import hydra
+    from omegaconf import DictConfig
+
+    worst = 0
+
+    @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
+    def job(composed: DictConfig) -> None:
+        nonlocal worst
+        from compress.config import from_hydra
+
+        config = from_hydra(composed)
+        from compress import experiment  # after the check: it brings torch
+
+        try:
+            experiment.run(config)
+        except (ConfigError, experiment.ExperimentError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            worst = max(worst, 2 if isinstance(error, ConfigError) else 1)
+
+    sys.argv[1:] = words
+    job()
+    return worst

@@ -1,0 +1,74 @@
+"""Scores of a model on a task's validation splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from compress.metrics import METRICS, score
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from compress.data import Dataset, Tokens
+    from compress.task import TaskConfig
+
+BATCH = 128  # rows; no gradients are kept
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Metrics by name (None: undefined), the two scores in points, and what should be known about them."""
+
+    metrics: dict[str, float | None]
+    glue: float | None
+    accuracy: float | None
+    notes: list[str]
+
+
+def predict(model: torch.nn.Module, tokens: Tokens, padding: int) -> np.ndarray[Any, Any]:
+    """Logits of every row, float32 [rows, outputs], in the rows' own order; the model is in eval mode meanwhile."""
+    import numpy as np
+    import torch
+
+    from compress.batches import by_length, collate
+
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    parts, order = [], []
+    with torch.inference_mode():
+        for rows in by_length(tokens.lengths, BATCH):
+            batch = collate(tokens, rows, padding, device)
+            del batch["labels"]
+            parts.append(model(**batch).logits.float().cpu().numpy())
+            order.append(rows)
+    model.train(was_training)
+    sorted_logits = np.concatenate(parts)
+    logits = np.empty_like(sorted_logits)
+    logits[np.concatenate(order)] = sorted_logits
+    return logits
+
+
+def evaluate(model: torch.nn.Module, dataset: Dataset, task: TaskConfig, padding: int) -> Scores:
+    """Score a model on every validation split that the data has.
+
+    With several splits a metric's name ends in what tells them apart: `accuracy_matched`, `accuracy_mismatched`.
+    """
+    metrics: dict[str, float | None] = {}
+    notes: list[str] = []
+    for split in task.validation:
+        if split not in dataset.splits:
+            continue
+        tokens = dataset.splits[split]
+        logits = predict(model, tokens, padding)
+        predictions = logits[:, 0] if task.regression else logits.argmax(axis=1)
+        suffix = "" if len(task.validation) == 1 else split.removeprefix("validation")
+        for name in dict.fromkeys(task.metrics + task.accuracy_metrics):
+            metrics[name + suffix] = METRICS[name](predictions, tokens.labels)
+            if metrics[name + suffix] is None:
+                notes.append(f"{split}: {name} is undefined (0/0)")
+        if (predictions == predictions[0]).all():
+            notes.append(f"{split}: every prediction is {predictions[0].item():g}")
+    return Scores(metrics, score(metrics, task.metrics), score(metrics, task.accuracy_metrics), notes)

@@ -1,0 +1,207 @@
+"""One experiment, from its configuration to its run folder, reading downward."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compress import hub, identity, result
+from compress.errors import ConfigError
+from compress.model import label
+from compress.reporting import Reporter
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import BertForSequenceClassification
+
+    from compress.config import Config
+    from compress.evaluate import Scores
+    from compress.train import Training
+
+
+class ExperimentError(Exception):
+    """An experiment that failed; its run folder holds error.json."""
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Train, store and score one experiment, unless it is finished already.
+
+    Returns:
+        The document in its result.json.
+
+    Raises:
+        ConfigError: its input cannot be had; nothing is written.
+        ExperimentError: it failed; `error.json` and `log.txt` in its run folder say how.
+    """
+    run_id, folder = identity.run_id(config), identity.run_folder(config)
+    finished = None if config.force else result.read(folder, run_id)
+    if finished is not None:
+        print(f"finished already: {summary(finished)}  ({folder}; force=true runs it again)")
+        return finished
+
+    started = time.perf_counter()
+    hub.use_cache_without_network()
+    import torch
+
+    device = pick_device(config.device)
+    dataset, tokenizer = load_data(config)
+    torch.manual_seed(config.seed)
+    model = build_model(config, tokenizer).to(device)
+
+    (folder / "result.json").unlink(missing_ok=True)
+    (folder / "error.json").unlink(missing_ok=True)
+    result.write_text(folder / "config.yaml", to_yaml(config))
+    with Reporter(folder, f"{config.task.name} {label(config.model)}") as reporter:
+        reporter.say(f"run {run_id} on {device}: {folder}")
+        for note in dataset.notes:
+            reporter.say(note)
+        try:
+            document = _run(config, run_id, folder, model, dataset, tokenizer, reporter)
+            document["timing"]["wall_seconds"] = time.perf_counter() - started
+            result.write_json(folder / "result.json", document)
+        except Exception as error:
+            reporter.say(traceback.format_exc(), to_terminal=False)
+            failure = {"run_id": run_id, "type": type(error).__name__, "message": str(error)}
+            result.write_json(folder / "error.json", failure | {"traceback": traceback.format_exc()})
+            raise ExperimentError(f"{type(error).__name__}: {error}  ({folder}/log.txt)") from error
+        reporter.say(f"finished: {summary(document)}  ({folder})")
+    return document
+
+
+def _run(
+    config: Config,
+    run_id: str,
+    folder: Path,
+    model: BertForSequenceClassification,
+    dataset: Any,
+    tokenizer: Any,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    from compress import artifact, methods
+    from compress.evaluate import evaluate
+    from compress.train import train
+
+    padding = tokenizer.pad_token_id
+    training = train(
+        model,
+        dataset.splits["train"],
+        dataset.train_rows,
+        config.train,
+        seed=config.seed,
+        padding=padding,
+        methods=methods.build(config),
+        dev_score=lambda: evaluate(model, dataset, config.task, padding).glue,
+        log=reporter.log,
+        progress=reporter.progress,
+    )
+    in_training = evaluate(model, dataset, config.task, padding)
+    artifact_bytes = artifact.save(folder / "artifact", model, tokenizer)
+    stored = artifact.load(folder / "artifact").to(model.device)
+    scores = evaluate(stored, dataset, config.task, padding)
+    document = describe(config, run_id, training, scores, in_training)
+    document["size"] = {**sizes(stored), "artifact_bytes": artifact_bytes}
+    document["notes"] = dataset.notes + scores.notes
+    document["environment"] = result.environment() | {"device": device_name(model.device)}
+    return document
+
+
+def load_data(config: Config) -> tuple[Any, Any]:
+    """The task's tokens and the tokenizer that made them."""
+    from compress import data, demo, model
+
+    from_demo = config.data.builds_vocabulary and config.model.pretrained is None
+    tokenizer = demo.build_tokenizer(config.data.seed) if from_demo else model.build_tokenizer(config.model)
+    cache = Path(config.paths.cache).expanduser()
+    return data.prepare(config.data, config.task, tokenizer, cache), tokenizer
+
+
+def build_model(config: Config, tokenizer: Any) -> BertForSequenceClassification:
+    """The model to train, its new weights drawn from the global generator."""
+    from compress import model
+
+    return model.build(config.model, config.task, vocabulary=len(tokenizer), padding=tokenizer.pad_token_id)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device asked for; `auto` is the first GPU if there is one.
+
+    Raises:
+        ConfigError: no such device.
+    """
+    import torch
+
+    if name.startswith("cuda"):
+        index = int(name.partition(":")[2] or 0)
+        if index >= torch.cuda.device_count():
+            raise ConfigError(
+                f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu"
+            )
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def device_name(device: torch.device) -> str:
+    """`cpu`, or the GPU's name."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def sizes(model: BertForSequenceClassification) -> dict[str, Any]:
+    """Parameters, non-zero ones, and the paper's bytes (4 for each non-zero one), in all and by part."""
+    from compress.model import parts
+
+    tensors = dict(model.named_parameters())
+    by_part = {}
+    for part, names in parts(tensors).items():
+        nonzero = sum(int(tensors[name].count_nonzero()) for name in names)
+        parameters = sum(tensors[name].numel() for name in names)
+        by_part[part] = {"parameters": parameters, "nonzero": nonzero, "nominal_bytes": 4 * nonzero}
+    totals = {key: sum(part[key] for part in by_part.values()) for key in ("parameters", "nonzero", "nominal_bytes")}
+    return {**totals, "by_part": by_part}
+
+
+def describe(config: Config, run_id: str, training: Training, scores: Scores, in_training: Scores) -> dict[str, Any]:
+    """The result's fields that follow from the configuration, the training and the scores."""
+    return {
+        "schema": identity.SCHEMA,
+        "run_id": run_id,
+        "model": label(config.model),
+        "task": config.task.name,
+        "methods": identity.methods(config),
+        "seed": config.seed,
+        "metrics": scores.metrics,
+        "score_glue": scores.glue,
+        "score_accuracy": scores.accuracy,
+        "metrics_training": in_training.metrics,
+        "epoch_scores": training.epoch_scores,
+        "teacher_run_id": None,
+        "sparsity": 0.0,
+        "timing": {
+            "train_seconds": training.seconds,
+            "steps": training.steps,
+            "steps_per_second": training.steps / training.seconds,
+        },
+        "config": asdict(config),
+        "identity": identity.scientific(config),
+    }
+
+
+def summary(document: dict[str, Any]) -> str:
+    """One line: what it was and what came out."""
+    metrics = "  ".join(
+        f"{name} {'undefined' if value is None else f'{value:.4f}'}" for name, value in document["metrics"].items()
+    )
+    score = "undefined" if document["score_glue"] is None else f"{document['score_glue']:.1f}"
+    what = f"{document['task']} {document['model']} {'+'.join(document['methods']) or 'none'} seed {document['seed']}"
+    size = f"{document['size']['artifact_bytes'] / 1e6:.2f} MB"
+    return f"{what}: score {score}  {metrics}  {size}  {document['timing']['wall_seconds']:.1f} s"
+
+
+def to_yaml(config: Config) -> str:
+    """The resolved configuration as YAML."""
+    import yaml
+
+    return yaml.safe_dump(asdict(config), sort_keys=False)

@@ -1,0 +1,61 @@
+"""Compression methods: each a few verbs that the training loop calls by name.
+
+A method sees the model and how far training has come, never the loop or another method.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+if TYPE_CHECKING:
+    import torch
+
+    from compress.config import Config
+
+GROUPS = ("quantize", "distill", "prune")  # in the order in which a run's folder names them
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+class MethodConfig:
+    """A method's group; `none` is the absence of it."""
+
+    name: Literal["none"] = Field(description="which method")
+
+
+class Method:
+    """What a method may do; it overrides what it needs."""
+
+    def prepare(self, model: torch.nn.Module) -> None:
+        """Rebuild the model for training with this method."""
+
+    def before_step(self, progress: float) -> None:
+        """Follow the schedule; `progress` runs from 0 (the first step) to 1 (the end of training)."""
+
+    def loss(self, loss: torch.Tensor, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Add to or replace the loss of a batch; logits are float32 [batch, outputs]."""
+        return loss
+
+    def after_step(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Restore what the optimizer's step must not change."""
+
+    def finalize(self, model: torch.nn.Module) -> None:
+        """Leave the compressed model with no trace of training in it."""
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers worth logging while training."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has to be saved to go on later."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+
+
+def build(config: Config) -> list[Method]:
+    """The active methods, in the order in which they act on a model."""
+    return []

@@ -1,0 +1,144 @@
+"""Check what was written on the command line: names first, then the values of every experiment it asks for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from compress.config import GROUPS, Config, from_hydra
+from compress.errors import ConfigError, nearest
+
+
+def check_words(words: Sequence[str], conf: Path) -> None:
+    """Refuse the command line's first mistake, before Hydra or anything heavy sees it.
+
+    Raises:
+        ConfigError: naming the key, the value, what is allowed and the nearest name.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    arguments = get_args_parser().parse_args(list(words))
+    if arguments.hydra_help or arguments.info or arguments.experimental_rerun or arguments.config_path:
+        return
+    if arguments.config_dir and not Path(arguments.config_dir).is_dir():
+        raise ConfigError(f"--config-dir {arguments.config_dir}: no such folder")
+    folders = [conf] + ([Path(arguments.config_dir)] if arguments.config_dir else [])
+    overrides = parse(arguments.overrides)
+    for override in overrides:
+        check_name(override, folders, known_elsewhere=any(o.key_or_group == "hydra.searchpath" for o in overrides))
+    extra = [f"hydra.searchpath=[file://{folder.absolute()}]" for folder in folders[1:]]
+    name = arguments.config_name or "config"
+    for _ in compositions([*arguments.overrides, *extra], conf, multirun=arguments.multirun, name=name):
+        pass
+
+
+def parse(words: Iterable[str]) -> list[Override]:
+    """Hydra's reading of the overrides."""
+    found = []
+    for word in words:
+        try:
+            found.extend(OverridesParser.create().parse_overrides([word]))
+        except HydraException as error:
+            raise ConfigError(f"{word}: not understood as key=value; write for example train.epochs=4") from error
+    return found
+
+
+def check_name(override: Override, folders: Sequence[Path], known_elsewhere: bool = False) -> None:
+    """Refuse an unknown key, group or option of a group."""
+    key, values = override.key_or_group, _values(override)
+    groups = {group for folder in folders for group in _groups(folder)}
+    if key in groups:
+        options = {option for folder in folders for option in _options(folder / key)}
+        for value in () if known_elsewhere or override.is_delete() else values:
+            if value not in options:
+                raise ConfigError(
+                    f"{key}={value}: no such option{nearest(value, options)}; must be of {', '.join(sorted(options))}"
+                )
+    elif key.split(".")[0].split("/")[0] != "hydra" and key not in keys():
+        written = f"{key}={','.join(values)}" if values else key
+        group = key.split(".")[0]
+        if group in GROUPS:
+            allowed = f"{group} has {', '.join(field.name for field in fields(GROUPS[group]))}"
+        else:
+            allowed = f"there are {', '.join(sorted({*groups, *GROUPS, *_top_level()}))}"
+        raise ConfigError(f"{written}: no such key{nearest(key, [*keys(), *groups])}; {allowed}")
+
+
+def keys() -> list[str]:
+    """Every key of the configuration, dotted."""
+    inside = [f"{group}.{field.name}" for group, kind in GROUPS.items() for field in fields(kind)]
+    return inside + _top_level()
+
+
+def _top_level() -> list[str]:
+    return [field.name for field in fields(Config) if field.name not in GROUPS]
+
+
+def _groups(conf: Path) -> Iterator[str]:
+    for folder in sorted(conf.rglob("*/")):
+        name = str(folder.relative_to(conf))
+        if name.split("/")[0] != "hydra" and any(folder.glob("*.yaml")) and name != ".":
+            yield name
+
+
+def _options(group: Path) -> list[str]:
+    return [str(file.relative_to(group).with_suffix("")) for file in sorted(group.rglob("*.yaml"))]
+
+
+def _values(override: Override) -> list[str]:
+    """What an override may set its key to: several values if it sweeps."""
+    if override.is_sweep_override():
+        return [str(value) for value in override.sweep_string_iterator()]
+    return [] if override.value() is None and override.is_delete() else [override.get_value_element_as_str()]
+
+
+def compositions(words: Sequence[str], conf: Path, *, multirun: bool, name: str = "config") -> Iterator[Config]:
+    """The checked configuration of every experiment that a command line asks for.
+
+    Raises:
+        ConfigError: at the first that is wrong.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.types import RunMode
+
+    axes = sweeps(words)
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        try:
+            first = compose(name, overrides=[values[0] for values in axes.values()], return_hydra_config=True)
+            if multirun or first.hydra.mode == RunMode.MULTIRUN:
+                params = first.hydra.sweeper.get("params") or {}
+                axes = sweeps(f"{key}={value}" for key, value in params.items()) | axes
+            for key, values in axes.items():
+                if len(values) > 1 and not multirun and first.hydra.mode != RunMode.MULTIRUN:
+                    raise ConfigError(f"{key}: {len(values)} values are a sweep; add -m to run each of them")
+            for combination in itertools.product(*axes.values()):
+                yield from_hydra(compose(name, overrides=list(combination)))
+        except (HydraException, OmegaConfBaseException) as error:
+            told = " ".join(f"{error} {error.__cause__ or ''}".split())
+            raise ConfigError(told.split(" Config search path:")[0].split(" full_key:")[0]) from error
+
+
+def sweeps(words: Iterable[str]) -> dict[str, list[str]]:
+    """The overrides by key, each as the list of the single overrides that it stands for; of a repeated key the last.
+
+    Their product is what Hydra's own sweeper runs; what an `+experiment=…` file sweeps (`hydra.sweeper.params`) comes
+    before the command line.
+    """
+    axes: dict[str, list[str]] = {}
+    for override in parse(words):
+        key, written = override.get_key_element(), override.input_line
+        assert written is not None
+        axes.pop(key, None)
+        axes[key] = (
+            [f"{key}={value}" for value in override.sweep_string_iterator()]
+            if override.is_sweep_override()
+            else [written]
+        )
+    return axes

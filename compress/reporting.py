@@ -1,0 +1,75 @@
+"""What an experiment tells while it runs: a progress bar or plain lines, log.txt and metrics.jsonl."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from compress.result import write_text
+
+LINE_SECONDS = 10.0  # between plain progress lines, where there is no terminal
+FLUSH_SECONDS = 2.0  # between rewrites of metrics.jsonl
+
+
+class Reporter:
+    """A context that follows one experiment; closing it flushes what is left."""
+
+    def __init__(self, folder: Path, title: str) -> None:
+        self.folder, self.title = folder, title
+        self.rows: list[str] = []
+        self.written = time.monotonic()
+        self.spoke = self.started = time.monotonic()
+        self.loss: float | None = None
+        self.bar: tqdm[Any] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.stream = (folder / "log.txt").open("a", encoding="utf-8", buffering=1)
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+        self._flush()
+        self.stream.close()
+
+    def say(self, message: str, *, to_terminal: bool = True) -> None:
+        """A line to log.txt and, above the progress bar, to standard output."""
+        self.stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+        if to_terminal:
+            tqdm.write(message, file=sys.stdout)
+            sys.stdout.flush()
+
+    def log(self, row: dict[str, float]) -> None:
+        """A row of numbers to metrics.jsonl; what is no number is null."""
+        self.rows.append(json.dumps({key: value if math.isfinite(value) else None for key, value in row.items()}))
+        if time.monotonic() - self.written > FLUSH_SECONDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        write_text(self.folder / "metrics.jsonl", "".join(f"{row}\n" for row in self.rows))
+        self.written = time.monotonic()
+
+    def progress(self, step: int, total: int, loss: float | None) -> None:
+        """Move the bar on a terminal; else say a line now and then."""
+        self.loss = self.loss if loss is None else loss
+        if sys.stderr.isatty():
+            if self.bar is None:
+                self.bar = tqdm(total=total, desc=self.title, unit="step", dynamic_ncols=True, leave=False)
+            if loss is not None:
+                self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            self.bar.update(step - self.bar.n)
+            if step == total:
+                self.bar.close()
+        elif time.monotonic() - self.spoke > LINE_SECONDS or step == total:
+            self.spoke = time.monotonic()
+            elapsed = self.spoke - self.started
+            left = elapsed / step * (total - step)
+            shown = "" if self.loss is None else f"  loss {self.loss:.3f}"
+            self.say(f"{self.title}: step {step}/{total}{shown}  {step / elapsed:.1f} steps/s  {left:.0f} s left")

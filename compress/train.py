@@ -1,0 +1,182 @@
+"""The training loop: fine-tune a model on one task, with any methods, in one function that reads downward."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass as plain_dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from compress.data import Tokens
+    from compress.methods import Method
+
+LOG_POINTS = 100  # rows of metrics.jsonl that one training leaves, evenly spread
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+class TrainConfig:
+    """How a model is fine-tuned."""
+
+    epochs: int = Field(description="passes over the training set", ge=1)
+    max_steps: int | None = Field(description="stop after so many steps, if the epochs do not end before", ge=1)
+    batch_size: int = Field(description="rows per step", ge=1)
+    learning_rate: float = Field(description="peak, after warm-up; by default the model's own", gt=0)
+    weight_decay: float = Field(description="decoupled; not on biases and LayerNorm", ge=0)
+    warmup: float = Field(description="share of the steps in which the learning rate rises", ge=0, le=1)
+    clip: float = Field(description="largest norm of the gradient", gt=0)
+    precision: Literal["fp32", "bf16"] = Field(description="of matrix products; weights are always fp32")
+    compile: bool = Field(description="torch.compile the model: slow to start, for long runs on GPUs")
+    select: Literal["last", "best"] = Field(description="keep the last step, or the epoch with the best dev score")
+
+
+@plain_dataclass(frozen=True)
+class Training:
+    """What a training took, and the dev scores after each epoch if it selected by them."""
+
+    steps: int
+    seconds: float
+    epoch_scores: list[float | None]
+
+
+def task_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy, or mean squared error where the head has one output.
+
+    Args:
+        logits: [batch, outputs]; squeezed to [batch] for a regression, lest the difference broadcast to a matrix.
+        labels: int64 [batch] classes, or float32 [batch].
+    """
+    from torch.nn import functional
+
+    if logits.shape[-1] == 1:
+        return functional.mse_loss(logits.squeeze(-1), labels.to(logits.dtype))
+    return functional.cross_entropy(logits, labels)
+
+
+def learning_rate_factor(step: int, total: int, warmup: float) -> float:
+    """Linear rise over the first `warmup` share of the steps, then linear decay to 0 at `total`."""
+    rising = math.ceil(total * warmup)
+    return step / rising if step < rising else (total - step) / max(1, total - rising)
+
+
+def train(
+    model: torch.nn.Module,
+    tokens: Tokens,
+    rows: np.ndarray[Any, Any],
+    config: TrainConfig,
+    *,
+    seed: int,
+    padding: int,
+    methods: Sequence[Method] = (),
+    dev_score: Callable[[], float | None] | None = None,
+    log: Callable[[dict[str, float]], None] = lambda row: None,
+    progress: Callable[[int, int, float | None], None] = lambda step, total, loss: None,
+) -> Training:
+    """Fine-tune `model` in place on the given rows of the training split.
+
+    Deterministic on a CPU for a given seed and number of threads: the global generator is the caller's to seed, the
+    order of the batches depends on `seed` alone.
+
+    Args:
+        dev_score: scores the model on the dev set; called after every epoch if `select=best`.
+        log: receives about `LOG_POINTS` rows of numbers.
+        progress: receives every step, the total, and where it is known the mean loss since it last was.
+    """
+    import torch
+
+    from compress.batches import bucketed, collate, steps_per_epoch
+
+    device = next(model.parameters()).device
+    epoch_steps = steps_per_epoch(len(rows), config.batch_size)
+    total = min(config.epochs * epoch_steps, config.max_steps or math.inf)
+    assert isinstance(total, int)
+    for method in methods:
+        method.prepare(model)
+    optimizer = build_optimizer(model, config)
+    forward = torch.compile(model, dynamic=True) if config.compile else model
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
+    lengths = tokens.lengths[rows]
+    best: tuple[float, dict[str, torch.Tensor]] | None = None
+    epoch_scores: list[float | None] = []
+    losses: list[torch.Tensor] = []
+    log_every = max(1, total // LOG_POINTS)
+    step, seen_rows, seen_tokens, started = 0, 0, 0, time.perf_counter()
+
+    for epoch in range(-(-total // epoch_steps)):
+        model.train()
+        for picked in bucketed(lengths, config.batch_size, seed, epoch)[: total - step]:
+            batch = collate(tokens, rows[picked], padding, device)
+            rate = config.learning_rate * learning_rate_factor(step, total, config.warmup)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            for method in methods:
+                method.before_step(step / total)
+            labels = batch.pop("labels")
+            with autocast:
+                logits = forward(**batch).logits
+            logits = logits.float()
+            loss = task_loss(logits, labels)
+            for method in methods:
+                loss = method.loss(loss, logits, batch)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            optimizer.step()
+            optimizer.zero_grad()
+            for method in methods:
+                method.after_step(model, optimizer)
+
+            step += 1
+            seen_rows += len(picked)
+            seen_tokens += int(lengths[picked].sum())
+            losses.append(loss.detach())
+            if step % log_every and step < total:  # a GPU is asked for numbers only now and then: each asking waits
+                progress(step, total, None)
+                continue
+            mean_loss, elapsed = torch.stack(losses).mean().item(), time.perf_counter() - started
+            losses.clear()
+            if not math.isfinite(mean_loss):
+                raise FloatingPointError(
+                    f"the loss is {mean_loss} by step {step} of {total}; lower train.learning_rate"
+                )
+            progress(step, total, mean_loss)
+            row = {"global_step": step, "epoch": step / epoch_steps, "loss": mean_loss, "learning_rate": rate}
+            row |= {"gradient_norm": norm.item(), "examples_per_second": seen_rows / elapsed}
+            row |= {"tokens_per_second": seen_tokens / elapsed, "seconds": elapsed}
+            for method in methods:
+                row |= method.metrics()
+            log(row)
+
+        if config.select == "best" and dev_score is not None:
+            epoch_scores.append(dev_score())
+            log({"global_step": step, "epoch": step / epoch_steps, "dev_score": epoch_scores[-1] or math.nan})
+            if epoch_scores[-1] is not None and (best is None or epoch_scores[-1] > best[0]):
+                best = epoch_scores[-1], {name: value.clone() for name, value in model.state_dict().items()}
+
+    seconds = time.perf_counter() - started
+    if best is not None:
+        model.load_state_dict(best[1])
+    for method in methods:
+        method.finalize(model)
+    model.eval()
+    return Training(step, seconds, epoch_scores)
+
+
+def build_optimizer(model: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW (fused), without weight decay on biases and LayerNorm: on what is no matrix."""
+    import torch
+
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in parameters if parameter.dim() > 1]
+    others = [parameter for parameter in parameters if parameter.dim() < 2]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)

@@ -1,0 +1,87 @@
+"""What the tests share: a private cache, composed configurations, the command line, and the real GLUE files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "WANDB_MODE": "offline",
+    "TOKENIZERS_PARALLELISM": "false",
+    "OMP_NUM_THREADS": "1",
+}
+
+Compose = Callable[..., "Config"]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+from compress.config import Config  # noqa: E402 - after the environment
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One token cache for a whole session of tests, apart from the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["COMPRESS_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture
+def compose(cache: Path, tmp_path: Path) -> Compose:
+    """The checked configuration that overrides make, with results in the test's own folder."""
+    from compress.cli import conf_folder
+    from compress.overrides import compositions
+
+    def composed(*overrides: str) -> Config:
+        words = [f"paths.runs={tmp_path / 'runs'}", *overrides]
+        return next(compositions(words, conf_folder(), multirun=False))
+
+    return composed
+
+
+@pytest.fixture
+def command(cache: Path, tmp_path: Path) -> Command:
+    """`python -m compress …` as a user types it, in an empty folder."""
+
+    def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "compress", *words],
+            cwd=tmp_path,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+
+    return run
+
+
+def shared(name: str) -> Path:
+    """A folder of real files beside the project; the test is skipped without it, and fails without it in CI."""
+    folder = SHARED / name
+    if not folder.is_dir():
+        message = f"the real files are not here: a folder shared/{name} beside the project"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
+
+
+@pytest.fixture
+def glue() -> Path:
+    """Real GLUE: DIR/<task>/{train,validation}.parquet."""
+    return shared("glue")
+
+
+@pytest.fixture
+def weights() -> Path:
+    """Real pretrained checkpoints, a folder each."""
+    return shared("weights")

@@ -1,0 +1,49 @@
+"""The folders are the architecture, and heavy libraries come late."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+MODULES = sorted(path for path in (ROOT / "compress").rglob("*.py"))
+LIGHT = [
+    "cli", "completion", "config", "data", "demo", "errors", "experiment", "help", "hub", "identity", "metrics",
+    "methods", "model", "overrides", "reporting", "result", "task", "train",
+]  # fmt: skip
+
+
+def imports(path: Path, *, top_level_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_one_experiment_knows_neither_the_launcher_nor_the_analysis(path: Path) -> None:
+    assert not {name for name in imports(path) if name.split(".")[0] in ("launch", "analysis")}
+
+
+def test_no_module_is_named_for_nothing() -> None:
+    assert not {path.stem for path in ROOT.glob("[cla]*/**/*.py")} & {"utils", "common", "helpers", "misc"}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.stem in LIGHT], ids=lambda path: path.stem)
+def test_what_the_command_line_reads_first_imports_nothing_heavy_at_its_top(path: Path) -> None:
+    heavy = {"torch", "transformers", "datasets", "wandb", "numpy", "tokenizers", "safetensors"}
+    assert not {name for name in imports(path, top_level_only=True) if name.split(".")[0] in heavy}
+
+
+def test_a_configuration_is_checked_without_loading_torch() -> None:
+    code = (
+        "import sys; from compress.cli import conf_folder; from compress.overrides import check_words;"
+        "check_words(['task=rte', 'data=demo', 'model=tiny'], conf_folder());"
+        "print(sorted({'torch', 'transformers', 'datasets', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

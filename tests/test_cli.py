@@ -1,0 +1,136 @@
+"""The command line as a user meets it: help, mistakes, exit codes, sweeps, completion."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Command
+
+DEMO = ("model=demo/tiny", "data=demo", "task=rte", "train.max_steps=3")
+
+MISTAKES = {
+    "task=sst": "task=sst: no such option (did you mean sst2?); must be of cola, mnli,",
+    "train.epoch=4": "train.epoch=4: no such key (did you mean train.epochs?); train has epochs, max_steps,",
+    "trian.epochs=4": "trian.epochs=4: no such key (did you mean train.epochs?); there are data, device,",
+    "+train.typo=4": "train.typo=4: no such key",
+    "train.epochs=many": "train.epochs=many: must be a valid integer",
+    "~train.epochs": "train.epochs: has no value; give train.epochs=",
+    "train.epochs": "train.epochs: not understood as key=value",
+    "train.epochs=[1": "train.epochs=[1: not understood as key=value",
+    "task=sst2,rte": "task: 2 values are a sweep; add -m",
+    "data.path=nowhere": "data.path=nowhere: needs sst2/train.parquet",
+    "hydra.run.dri=x": "Could not override 'hydra.run.dri'",
+    "hydra/launcher=slrum": "In 'hydra/config': Could not find 'hydra/launcher/slrum'",
+    "model=pretrained": "model.pretrained: has no value; give model.pretrained=",
+}
+
+
+@pytest.mark.parametrize(("word", "told"), MISTAKES.items())
+def test_a_mistake_is_one_clear_line_exit_2_and_nothing_written(
+    command: Command, tmp_path: Path, word: str, told: str
+) -> None:
+    done = command(word)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {told}")
+    assert done.stderr.count("\n") == 1
+    assert not done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_wrong_value_stops_a_whole_sweep_before_it_starts(command: Command, tmp_path: Path) -> None:
+    done = command("-m", *DEMO, "train.batch_size=8,none")
+    assert (done.returncode, done.stderr) == (2, "error: train.batch_size=none: must be a valid integer\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mistake_under_cfg_is_told_as_well(command: Command) -> None:
+    done = command("train.epochs=-1", "--cfg", "job")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_help_names_every_group_option_and_key(command: Command) -> None:
+    done = command("--help")
+    assert done.returncode == 0
+    for word in ("tiny", "demo/large", "pretrained", "stsb", "data.path=null", "train.precision=fp32", "Examples:"):
+        assert word in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 120
+
+
+def test_help_takes_less_than_a_second() -> None:
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "compress", "-h"], cwd=ROOT, capture_output=True, check=True)
+        seconds.append(time.perf_counter() - started)
+    assert statistics.median(seconds) < 1
+
+
+def test_cfg_shows_the_resolved_configuration(command: Command) -> None:
+    done = command("model=mini", "--cfg", "job", "--resolve", "--package", "train")
+    assert done.returncode == 0
+    assert "learning_rate: 0.0001" in done.stdout
+
+
+def test_without_hub_and_without_folder_one_line_names_the_ways_out(command: Command, tmp_path: Path) -> None:
+    done = command("model=tiny", "task=sst2", HF_HOME=str(tmp_path / "empty"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    for word in ("error: model.pretrained=google/bert", "data.path=DIR", "data=demo", "HF_HOME"):
+        assert word in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_data_sets_absence_is_told_likewise(command: Command, weights: Path, tmp_path: Path) -> None:
+    done = command("task=sst2", f"model.pretrained={weights / 'standin-tiny'}", HF_HOME=str(tmp_path / "empty"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    for word in ("error: data.hub=nyu-mll/glue", "data.path=DIR", "data=demo", "HF_HOME"):
+        assert word in done.stderr
+
+
+def test_a_missing_gpu_is_told_before_anything_is_written(command: Command, tmp_path: Path) -> None:
+    done = command(*DEMO, "device=cuda:7")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: device=cuda:7: this machine has ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_experiment_runs_once_then_says_so(command: Command, tmp_path: Path) -> None:
+    first, second = command(*DEMO), command(*DEMO)
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert "finished: rte tiny none seed 0" in first.stdout
+    assert second.stdout.startswith("finished already: rte tiny none seed 0")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_a_sweep_runs_every_combination_and_goes_on_after_a_failure(command: Command, tmp_path: Path) -> None:
+    done = command("-m", *DEMO, "seed=0,1", "train.learning_rate=1e-3,1e30")
+    assert done.returncode == 1
+    assert len(list(tmp_path.rglob("result.json"))) == 2
+    assert len(list(tmp_path.rglob("error.json"))) == 2
+    assert done.stderr.count("error: FloatingPointError: the loss is nan") == 2
+
+
+@pytest.mark.parametrize(
+    "program", [f"{sys.executable} -m compress", str(Path(sys.executable).with_name("combining-compressions"))]
+)
+def test_completion_offers_options_and_keys_in_a_real_shell(program: str, tmp_path: Path) -> None:
+    def complete(line: str) -> list[str]:
+        script = f'''
+            eval "$({program} -sc install=bash)"
+            COMP_LINE="{line}"; COMP_WORDS=($COMP_LINE)
+            COMP_CWORD=$((${{#COMP_WORDS[@]}}-1)); COMP_POINT=${{#COMP_LINE}}
+            _compress_completion {program.split()[0]}; printf "%s\\n" "${{COMPREPLY[@]}}"'''
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=ROOT, env=dict(os.environ))
+        return done.stdout.split()
+
+    assert complete(f"{program} task=s") == ["task=sst2", "task=stsb"]
+    assert "train.epochs=" in complete(f"{program} train.e")
+    assert set(complete(f"{program} model=demo/ti")) == {"model=demo/tiny"}

@@ -1,0 +1,160 @@
+"""One experiment from end to end: its folder, its result, and what happens when it is asked for again or fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from compress import artifact, experiment, identity, result
+from compress.config import from_mapping
+from compress.evaluate import evaluate
+from compress.experiment import ExperimentError
+from tests.conftest import ROOT, Compose
+
+QUICK = ("model=demo/tiny", "data=demo", "task=rte", "train.max_steps=20", "device=cpu")
+RECORD = ROOT / "tests" / "records" / "result.json"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def test_the_run_folder_holds_what_the_contract_says(compose: Compose) -> None:
+    config = compose(*QUICK)
+    document = experiment.run(config)
+    folder = identity.run_folder(config)
+    assert {path.name for path in folder.iterdir()} == {
+        "config.yaml",
+        "metrics.jsonl",
+        "result.json",
+        "artifact",
+        "log.txt",
+    }
+    assert json.loads((folder / "result.json").read_text()) == document
+    assert from_mapping(yaml.safe_load((folder / "config.yaml").read_text())) == config
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["global_step"] for row in rows] == list(range(1, 21))
+    assert "finished: rte tiny none seed 0" in (folder / "log.txt").read_text()
+
+
+def shape(value: Any) -> Any:
+    """A document with its numbers and texts replaced by their types."""
+    if isinstance(value, dict):
+        return {key: shape(inner) for key, inner in sorted(value.items())}
+    return [shape(value[0])] if isinstance(value, list) and value else type(value).__name__
+
+
+def test_the_results_fields_are_those_on_record(compose: Compose) -> None:
+    found = json.dumps(shape(experiment.run(compose(*QUICK))), indent=1) + "\n"
+    assert found == RECORD.read_text(), (
+        f"result.json has other fields than {RECORD.relative_to(ROOT)}: others read it, so raise identity.SCHEMA if "
+        f"a field went or changed its meaning, and write the new record:\n{found}"
+    )
+
+
+def test_metrics_come_from_the_artifact_on_disk(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = artifact.save
+
+    def save_another_head(folder: Path, model: Any, tokenizer: Any) -> int:
+        with torch.no_grad():
+            model.classifier.weight.zero_()
+            model.classifier.bias.copy_(torch.tensor([0.0, 1.0]))
+        return save(folder, model, tokenizer)
+
+    monkeypatch.setattr(artifact, "save", save_another_head)
+    config = compose(*QUICK)
+    document = experiment.run(config)
+    labels = experiment.load_data(config)[0].splits["validation"].labels
+    assert document["metrics"]["accuracy"] == np.mean(labels == 1)
+    assert document["metrics_training"]["accuracy"] != document["metrics"]["accuracy"]
+    assert document["notes"] == ["validation: every prediction is 1"]
+
+
+def test_anyone_can_score_the_artifact_again_from_its_folder_alone(compose: Compose) -> None:
+    config = compose(*QUICK, "task=stsb")
+    document = experiment.run(config)
+    dataset, tokenizer = experiment.load_data(config)
+    loaded = artifact.load(identity.run_folder(config) / "artifact")
+    assert evaluate(loaded, dataset, config.task, tokenizer.pad_token_id).metrics == document["metrics"]
+    assert document["metrics_training"] == document["metrics"]  # nothing was compressed
+
+
+def test_sizes_are_those_of_the_file_and_of_the_weights(compose: Compose) -> None:
+    config = compose(*QUICK)
+    document = experiment.run(config)
+    size, weights = document["size"], artifact.load(identity.run_folder(config) / "artifact").state_dict()
+    assert size["artifact_bytes"] == (identity.run_folder(config) / "artifact" / "model.safetensors").stat().st_size
+    assert size["parameters"] == sum(value.numel() for value in weights.values())
+    assert size["nominal_bytes"] == 4 * size["nonzero"]
+    assert sum(part["parameters"] for part in size["by_part"].values()) == size["parameters"]
+
+
+def test_a_finished_experiment_is_not_run_again(
+    compose: Compose, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = experiment.run(compose(*QUICK))
+    monkeypatch.setattr(experiment, "load_data", lambda config: pytest.fail("it ran again"))
+    capsys.readouterr()
+    assert experiment.run(compose(*QUICK, "device=auto")) == first
+    assert capsys.readouterr().out.startswith("finished already: rte tiny none seed 0")
+
+
+def test_force_runs_it_again_to_the_same_end(compose: Compose) -> None:
+    config = compose(*QUICK)
+    first = experiment.run(config)
+    file = identity.run_folder(config) / "result.json"
+    written = file.stat().st_mtime_ns
+    second = experiment.run(compose(*QUICK, "force=true"))
+    assert file.stat().st_mtime_ns > written
+    assert (second["metrics"], second["run_id"]) == (first["metrics"], first["run_id"])
+
+
+@pytest.mark.parametrize("task", ["sst2", "stsb", "mnli"])
+def test_two_runs_leave_bit_identical_artifacts(compose: Compose, tmp_path: Path, task: str) -> None:
+    weights = []
+    for place in ("a", "b"):
+        config = compose(*QUICK, f"task={task}", f"paths.runs={tmp_path / place}")
+        experiment.run(config)
+        weights.append((identity.run_folder(config) / "artifact" / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+
+
+def test_a_failure_leaves_error_json_and_the_next_run_clears_it(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = compose(*QUICK)
+    folder = identity.run_folder(config)
+    with monkeypatch.context() as patch:
+        patch.setattr(artifact, "save", lambda *_: (_ for _ in ()).throw(OSError("No space left on device")))
+        with pytest.raises(ExperimentError, match=r"^OSError: No space left on device  \(.*log.txt\)$"):
+            experiment.run(config)
+    failure = json.loads((folder / "error.json").read_text())
+    assert (failure["run_id"], failure["type"]) == (identity.run_id(config), "OSError")
+    assert "Traceback" in failure["traceback"]
+    assert "No space left on device" in (folder / "log.txt").read_text()
+    assert result.read(folder, identity.run_id(config)) is None
+    experiment.run(config)
+    assert not (folder / "error.json").exists()
+    assert result.read(folder, identity.run_id(config)) is not None
+
+
+def test_an_undefined_score_is_null_and_said(compose: Compose) -> None:
+    document = experiment.run(
+        compose(*QUICK, "task=stsb", "train.learning_rate=1e-12", "model.initializer_range=1e-12")
+    )
+    assert document["metrics"] == {"pearson": None, "spearman": None}
+    assert (document["score_glue"], document["score_accuracy"]) == (None, None)
+    assert any("pearson is undefined" in note for note in document["notes"])
+
+
+def test_select_best_reports_every_epochs_dev_score(compose: Compose) -> None:
+    document = experiment.run(compose(*QUICK, "train.select=best", "train.max_steps=null", "train.epochs=2"))
+    assert len(document["epoch_scores"]) == 2
+    assert document["score_glue"] == pytest.approx(max(document["epoch_scores"]), abs=1e-6)

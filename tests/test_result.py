@@ -1,0 +1,67 @@
+"""result.json: written whole or not at all, and believed only if it is the experiment's own."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compress import result
+
+DOCUMENT = {"schema": 1, "run_id": "0123456789ab", "score_glue": None}
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    result.write_json(tmp_path / "result.json", DOCUMENT)
+    assert result.read(tmp_path, "0123456789ab") == DOCUMENT
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"run_id": "0123456789ab"', json.dumps(DOCUMENT | {"run_id": "ba9876543210"}),
+     json.dumps(DOCUMENT | {"schema": 99})],
+)  # fmt: skip
+def test_what_does_not_parse_or_is_anothers_is_not_finished(tmp_path: Path, text: str) -> None:
+    (tmp_path / "result.json").write_text(text)
+    assert result.read(tmp_path, "0123456789ab") is None
+
+
+def test_no_file_is_not_finished(tmp_path: Path) -> None:
+    assert result.read(tmp_path / "nowhere", "0123456789ab") is None
+
+
+def test_nan_is_refused_and_leaves_the_old_file(tmp_path: Path) -> None:
+    result.write_json(tmp_path / "result.json", DOCUMENT)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        result.write_json(tmp_path / "result.json", {"score": math.nan})
+    assert result.read(tmp_path, "0123456789ab") == DOCUMENT
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
+    code = f"""
+import itertools
+from pathlib import Path
+from compress.result import write_json
+for number in itertools.count():
+    write_json(Path({str(tmp_path)!r}) / "result.json", {{"number": number, "filling": "x" * 300_000}})
+    print(number, flush=True)
+"""
+    for _ in range(5):
+        writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+        assert writer.stdout is not None
+        for _ in range(20):
+            writer.stdout.readline()
+        writer.kill()
+        writer.wait()
+        assert len(json.loads((tmp_path / "result.json").read_text())["filling"]) == 300_000
+
+
+def test_reading_needs_no_torch(tmp_path: Path) -> None:
+    code = "import sys; from compress import result; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
