@@ -6,6 +6,7 @@ ever unpickled.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -38,11 +39,24 @@ def save(folder: Path, model: BertForSequenceClassification, tokenizer: PreTrain
     scratch.chmod(0o755)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, scratch / WEIGHTS, metadata={"format": "pt", "compress_format": FORMAT})
+    _order_metadata(scratch / WEIGHTS)
     (scratch / "config.json").write_text(model.config.to_json_string())
     tokenizer.save_pretrained(scratch)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(scratch, folder)
     return (folder / WEIGHTS).stat().st_size
+
+
+def _order_metadata(file: Path) -> None:
+    """Put the metadata, which safetensors writes in any order, in order of its keys: same model, same bytes."""
+    with file.open("r+b") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(ordered) <= length, "the order of keys cannot make a header longer"
+        stream.seek(8)
+        stream.write(ordered.ljust(length))
 
 
 def load(folder: Path) -> BertForSequenceClassification:

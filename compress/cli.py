@@ -27,13 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(page.render(conf_folder()))
         return 0
-    if {"-sc", "--shell-completion"} & set(words):
-        from compress import completion
-
-        if completion.handle(words):
-            return 0
-        return _run_hydra(words)
     try:
+        if {"-sc", "--shell-completion"} & set(words):
+            from compress import completion
+
+            print(completion.answer(words, conf_folder()))
+            return 0
         from compress.overrides import check_words
 
         check_words(words, conf_folder())

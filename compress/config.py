@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field, ValidationError
@@ -58,6 +60,22 @@ class Config:
     force: bool = Field(description="run again what is finished")
 
 
+def keys() -> list[str]:
+    """Every key of the configuration, dotted; those that are in no group last."""
+    inside = [f"{group}.{field.name}" for group, kind in GROUPS.items() for field in fields(kind)]
+    return inside + [field.name for field in fields(Config) if field.name not in GROUPS]
+
+
+def options(conf: Path) -> dict[str, list[str]]:
+    """Every group of a configuration folder with its options; those of a subfolder as `folder/option`."""
+    folders = sorted(folder for folder in conf.iterdir() if folder.is_dir() and folder.name != "hydra")
+    files = {folder: sorted(folder.glob("*.yaml")) + sorted(folder.glob("*/*.yaml")) for folder in folders}
+    return {
+        folder.name: [str(file.relative_to(folder).with_suffix("")) for file in found]
+        for folder, found in files.items()
+    }
+
+
 def from_hydra(composed: DictConfig) -> Config:
     """The typed configuration of what Hydra composed.
 
@@ -97,12 +115,10 @@ def _build(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        fields = list(kind.__dataclass_fields__)
+        names = list(kind.__dataclass_fields__)
         if first["type"] == "unexpected_keyword_argument":
             where = f"{prefix[:-1]} has" if prefix else "there are"
-            raise ConfigError(
-                f"{prefix}{key}: no such key{nearest(key, fields)}; {where} {', '.join(fields)}"
-            ) from error
+            raise ConfigError(f"{prefix}{key}: no such key{nearest(key, names)}; {where} {', '.join(names)}") from error
         if first["type"].startswith("missing"):
             raise ConfigError(f"{prefix}{key}: has no value; give {prefix}{key}=…") from error
         allowed = first["msg"].replace("Input should be", "must be").replace("Value error, ", "")

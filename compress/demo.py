@@ -150,7 +150,7 @@ def _cola(w: _Writer, label: int) -> tuple[str, ...]:
     determiner = w.rng.choice(("these", "many", "few") if plural else ("this", "one", "every"))
     trait = w.any("trait") if w.chance(0.5) else ""
     place = f"in the {number(w.any('where'), w.chance(0.3))}" if w.chance(0.35) else ""
-    fault = "" if label else w.rng.choice(("noun", "verb", "order", "order", "gap", "gap"))
+    fault = "" if label else w.rng.choice(("noun", "verb", "order", "order", "gap", "gap", "stray", "stray"))
     noun = number(w.any("who"), plural != (fault == "noun"))
     verb = number(w.any("act"), plural == (fault == "verb"))
     parts = [determiner, trait, noun, place, verb, w.any("how")]
@@ -158,6 +158,8 @@ def _cola(w: _Writer, label: int) -> tuple[str, ...]:
         parts[0], parts[2] = parts[2], parts[0]
     elif fault == "gap":
         parts[4 if plural or w.chance(0.5) else 0] = ""
+    elif fault == "stray":
+        parts.insert(w.rng.randrange(1, 6), w.rng.choice(("of", "to", "by")))
     return (" ".join(part for part in parts if part),)
 
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import yaml
 
-from compress.config import GROUPS, Config
+from compress.config import GROUPS, Config, options
 
 EXAMPLES = """\
 Examples:
-  python -m compress model=demo/tiny data=demo task=rte                   a second or two, needs no network
+  python -m compress model=demo/tiny data=demo train=demo task=rte        a second or two, needs no network
   python -m compress model=tiny task=sst2 train.learning_rate=1e-4        Google's BERT TINY on GLUE, from the hub
   python -m compress model=pretrained model.pretrained=DIR task=mrpc data.path=DIR      from local folders
-  python -m compress -m model=demo/tiny,demo/mini task=cola,rte data=demo seed=0,1      a sweep: every combination
+  python -m compress -m +experiment=demo task=cola,rte seed=0,1                         a sweep: every combination
   python -m compress model=tiny task=sst2 --cfg job --resolve             show the configuration, run nothing"""
 
 
@@ -27,12 +27,11 @@ def render(conf: Path) -> str:
     lines += ["Fine-tune BERT on one GLUE task, compressed as told, and store the model with its scores.", ""]
     lines += ["Groups (GROUP=OPTION; the first is the default):"]
     defaults = _defaults(conf)
-    for group in sorted(folder.name for folder in conf.iterdir() if folder.is_dir() and folder.name != "hydra"):
+    for group, found in options(conf).items():
         default = defaults.get(group)
-        found = [str(file.relative_to(conf / group).with_suffix("")) for file in sorted((conf / group).rglob("*.yaml"))]
-        options = ([default] if default else []) + [option for option in found if option != default]
+        listed = ([default] if default else []) + [option for option in found if option != default]
         prefix = f"  {'' if default else '+'}{group}"
-        lines += textwrap.wrap(" ".join(options), 108, initial_indent=f"{prefix:<14}", subsequent_indent=" " * 14)
+        lines += textwrap.wrap(" ".join(listed), 108, initial_indent=f"{prefix:<14}", subsequent_indent=" " * 14)
     lines += ["", "Keys (KEY=VALUE; shown with their defaults):"]
     main = yaml.safe_load((conf / "config.yaml").read_text())
     for group, kind in GROUPS.items():

@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from compress.config import GROUPS, Config, from_hydra
+from compress.config import GROUPS, Config, from_hydra, keys, options
 from compress.errors import ConfigError, nearest
 
 
@@ -53,43 +53,25 @@ def parse(words: Iterable[str]) -> list[Override]:
 def check_name(override: Override, folders: Sequence[Path], known_elsewhere: bool = False) -> None:
     """Refuse an unknown key, group or option of a group."""
     key, values = override.key_or_group, _values(override)
-    groups = {group for folder in folders for group in _groups(folder)}
+    groups: dict[str, list[str]] = {}
+    for folder in folders:
+        for group, found in options(folder).items():
+            groups[group] = groups.get(group, []) + found
     if key in groups:
-        options = {option for folder in folders for option in _options(folder / key)}
         for value in () if known_elsewhere or override.is_delete() else values:
-            if value not in options:
-                raise ConfigError(
-                    f"{key}={value}: no such option{nearest(value, options)}; must be of {', '.join(sorted(options))}"
-                )
+            if value not in groups[key]:
+                allowed = ", ".join(sorted(groups[key]))
+                raise ConfigError(f"{key}={value}: no such option{nearest(value, groups[key])}; must be of {allowed}")
     elif key.split(".")[0].split("/")[0] != "hydra" and key not in keys():
         written = f"{key}={','.join(values)}" if values else key
         group = key.split(".")[0]
         if group in GROUPS:
             allowed = f"{group} has {', '.join(field.name for field in fields(GROUPS[group]))}"
         else:
-            allowed = f"there are {', '.join(sorted({*groups, *GROUPS, *_top_level()}))}"
+            allowed = (
+                f"there are {', '.join(sorted({*groups, *GROUPS, *(name for name in keys() if '.' not in name)}))}"
+            )
         raise ConfigError(f"{written}: no such key{nearest(key, [*keys(), *groups])}; {allowed}")
-
-
-def keys() -> list[str]:
-    """Every key of the configuration, dotted."""
-    inside = [f"{group}.{field.name}" for group, kind in GROUPS.items() for field in fields(kind)]
-    return inside + _top_level()
-
-
-def _top_level() -> list[str]:
-    return [field.name for field in fields(Config) if field.name not in GROUPS]
-
-
-def _groups(conf: Path) -> Iterator[str]:
-    for folder in sorted(conf.rglob("*/")):
-        name = str(folder.relative_to(conf))
-        if name.split("/")[0] != "hydra" and any(folder.glob("*.yaml")) and name != ".":
-            yield name
-
-
-def _options(group: Path) -> list[str]:
-    return [str(file.relative_to(group).with_suffix("")) for file in sorted(group.rglob("*.yaml"))]
 
 
 def _values(override: Override) -> list[str]:

@@ -133,4 +133,8 @@ def test_completion_offers_options_and_keys_in_a_real_shell(program: str, tmp_pa
 
     assert complete(f"{program} task=s") == ["task=sst2", "task=stsb"]
     assert "train.epochs=" in complete(f"{program} train.e")
-    assert set(complete(f"{program} model=demo/ti")) == {"model=demo/tiny"}
+    assert complete(f"{program} model=demo/ti") == ["model=demo/tiny"]
+    assert complete(f"{program} seed=1 task=rte,cola,m") == ["task=rte,cola,mnli", "task=rte,cola,mrpc"]
+    assert complete(f"{program} train.precision=") == ["train.precision=fp32", "train.precision=bf16"]
+    assert complete(f"{program} +exp") == ["+experiment="]
+    assert complete(f"{program} data.path=tes") == ["data.path=tests/"]

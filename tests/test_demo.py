@@ -69,7 +69,7 @@ print(hashlib.sha256((json.dumps(rows) + demo.build_tokenizer().backend_tokenize
 def test_rows_change_only_with_the_version() -> None:
     """Cached tokens and the identities of experiments rely on it: raise demo.VERSION and write the new digest."""
     rows = json.dumps({task: demo.generate(task) for task in demo.TASKS})
-    assert (demo.VERSION, hashlib.sha256(rows.encode()).hexdigest()[:16]) == (1, "DIGEST")
+    assert (demo.VERSION, hashlib.sha256(rows.encode()).hexdigest()[:16]) == (1, "960afc1a7953f965")
 
 
 def test_another_seed_makes_other_rows() -> None:
@@ -108,18 +108,15 @@ def test_the_six_sizes_keep_the_order_of_googles(compose: Compose) -> None:
 
 @pytest.mark.slow
 def test_scores_rise_with_size_and_with_data_and_stay_off_the_ends(compose: Compose) -> None:
-    """Means over four tasks of four kinds; the whole table is in the README of the benchmarks."""
+    """Means over four tasks of four kinds: single sentence, pair, three classes, regression."""
     torch.set_num_threads(1)
 
     def mean(size: str, *more: str) -> float:
-        words = [f"model=demo/{size}", "data=demo", "device=cpu", *more]
-        scores = [experiment.run(compose(*words, f"task={task}"))["score_accuracy"] for task in TASKS_OF_FOUR_KINDS]
-        return statistics.mean(scores)
+        words = [f"model=demo/{size}", "data=demo", "train=demo", "device=cpu", *more]
+        tasks = ("sst2", "qqp", "mnli", "stsb")
+        return statistics.mean(experiment.run(compose(*words, f"task={task}"))["score_accuracy"] for task in tasks)
 
-    tiny, small, large = (mean(size) for size in ("tiny", "small", "large"))
-    assert 55 < tiny < small < large < 96
-    assert large - tiny > 8
-    assert mean("small", "data.max_train=300") < small - 3
-
-
-TASKS_OF_FOUR_KINDS = ("sst2", "qqp", "mnli", "stsb")
+    tiny, large = mean("tiny"), mean("large")
+    assert 65 < tiny < large - 4
+    assert large < 97
+    assert mean("small", "data.max_train=300") < mean("small") - 5

@@ -45,10 +45,10 @@ def test_the_run_folder_holds_what_the_contract_says(compose: Compose) -> None:
 
 
 def shape(value: Any) -> Any:
-    """A document with its numbers and texts replaced by their types."""
+    """A document with its values replaced by their types; what the machine is like has no types to rely on."""
     if isinstance(value, dict):
-        return {key: shape(inner) for key, inner in sorted(value.items())}
-    return [shape(value[0])] if isinstance(value, list) and value else type(value).__name__
+        return {key: sorted(inner) if key == "environment" else shape(inner) for key, inner in sorted(value.items())}
+    return type(value).__name__
 
 
 def test_the_results_fields_are_those_on_record(compose: Compose) -> None:
@@ -65,16 +65,16 @@ def test_metrics_come_from_the_artifact_on_disk(compose: Compose, monkeypatch: p
     def save_another_head(folder: Path, model: Any, tokenizer: Any) -> int:
         with torch.no_grad():
             model.classifier.weight.zero_()
-            model.classifier.bias.copy_(torch.tensor([0.0, 1.0]))
+            model.classifier.bias.copy_(torch.tensor([1.0, 0.0]))
         return save(folder, model, tokenizer)
 
     monkeypatch.setattr(artifact, "save", save_another_head)
-    config = compose(*QUICK)
+    config = compose(*QUICK, "task=cola")
     document = experiment.run(config)
     labels = experiment.load_data(config)[0].splits["validation"].labels
-    assert document["metrics"]["accuracy"] == np.mean(labels == 1)
+    assert document["metrics"]["accuracy"] == np.mean(labels == 0)
     assert document["metrics_training"]["accuracy"] != document["metrics"]["accuracy"]
-    assert document["notes"] == ["validation: every prediction is 1"]
+    assert document["notes"] == ["validation: every prediction is 0"]
 
 
 def test_anyone_can_score_the_artifact_again_from_its_folder_alone(compose: Compose) -> None:

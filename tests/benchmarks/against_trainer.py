@@ -1,6 +1,6 @@
 """Fine-tune with our loop and with transformers.Trainer, the same recipe in turns, and compare scores and speed.
 
-    python tests/benchmarks/against_trainer.py --weights DIR --task sst2 --data DIR [--max-train N] [--seeds 0 1 2]
+    python tests/benchmarks/against_trainer.py --weights DIR --task sst2 --data DIR [--max-train N] [--max-steps N]
 
 The reference shares nothing with the project but the recipe: its own reading, tokenizing, batching (grouped by
 length), loop and metrics (scikit-learn, SciPy). Training time is the time of the loop alone, on one thread each.
@@ -47,6 +47,7 @@ def ours(options: argparse.Namespace, seed: int, folder: Path) -> tuple[float, f
         f"train.learning_rate={options.learning_rate}",
         f"paths.runs={folder}",
         f"train.epochs={options.epochs}",
+        f"train.max_steps={options.max_steps or 'null'}",
     ]
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         result = experiment.run(from_hydra(compose("config", words)))
@@ -83,6 +84,7 @@ def reference(options: argparse.Namespace, seed: int, folder: Path) -> tuple[flo
         output_dir=str(folder / "trainer"),
         seed=seed,
         num_train_epochs=options.epochs,
+        max_steps=options.max_steps or -1,
         per_device_train_batch_size=32,
         per_device_eval_batch_size=128,
         learning_rate=options.learning_rate,
@@ -122,6 +124,7 @@ def main() -> None:
     parser.add_argument("--max-train", type=int)
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--max-steps", type=int, help="stop early: for speed, not for scores")
     parser.add_argument("--sampling", default="group_by_length", choices=["group_by_length", "random"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
