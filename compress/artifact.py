@@ -39,6 +39,7 @@ def save(folder: Path, model: BertForSequenceClassification, tokenizer: PreTrain
     scratch.chmod(0o755)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, scratch / WEIGHTS, metadata={"format": "pt", "compress_format": FORMAT})
+    (scratch / WEIGHTS).chmod(0o644)
     _order_metadata(scratch / WEIGHTS)
     (scratch / "config.json").write_text(model.config.to_json_string())
     tokenizer.save_pretrained(scratch)
