@@ -1,25 +1,38 @@
 """The compressed model as a folder: written once, and all that scoring, export and users need.
 
-`model.safetensors` (weights), `config.json` (architecture and label names) and the tokenizer's files. Nothing in it is
-ever unpickled.
+`model.safetensors` (weights; `pack` says how pruned ones are stored), `config.json` (architecture and label names) and
+the tokenizer's files. Nothing in it is ever unpickled.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compress.hub import quiet
 
 if TYPE_CHECKING:
+    import torch
     from transformers import BertForSequenceClassification, PreTrainedTokenizerBase
 
 FORMAT = "1"
 WEIGHTS = "model.safetensors"
+METADATA = {"compress_format": FORMAT, "format": "pt"}
+TYPES = {
+    "float32": "F32",
+    "float16": "F16",
+    "int8": "I8",
+    "uint8": "U8",
+    "int32": "I32",
+    "int64": "I64",
+    "bool": "BOOL",
+}
 
 
 class ArtifactError(Exception):
@@ -37,8 +50,7 @@ def save(folder: Path, model: BertForSequenceClassification, tokenizer: PreTrain
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".artifact-", dir=folder.parent))
     scratch.chmod(0o755)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, scratch / WEIGHTS, metadata={"format": "pt", "compress_format": FORMAT})
+    save_file(pack(model.state_dict()), scratch / WEIGHTS, metadata=METADATA)
     (scratch / WEIGHTS).chmod(0o644)
     _order_metadata(scratch / WEIGHTS)
     (scratch / "config.json").write_text(model.config.to_json_string())
@@ -46,6 +58,73 @@ def save(folder: Path, model: BertForSequenceClassification, tokenizer: PreTrain
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(scratch, folder)
     return (folder / WEIGHTS).stat().st_size
+
+
+def pack(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What the weight file holds of a state: as it is, but a masked weight as its survivors and a bit per position.
+
+    `X.weight` and `X.weight_mask` become `X.weight.values`, the survivors in row-major order, and `X.weight.mask`,
+    uint8 [⌈positions / 8⌉] with the first position in the lowest bit.
+    """
+    import numpy as np
+    import torch
+
+    packed = {}
+    for name, value in state.items():
+        value = value.detach().cpu().contiguous()
+        mask = state.get(f"{name}_mask")
+        if name.endswith("weight_mask"):
+            continue
+        if mask is None:
+            packed[name] = value
+        else:
+            bits = np.packbits(mask.cpu().numpy(), bitorder="little")
+            packed |= {f"{name}.values": value[mask.cpu()], f"{name}.mask": torch.from_numpy(bits)}
+    return packed
+
+
+def unpack(packed: Mapping[str, torch.Tensor], shapes: Mapping[str, torch.Size]) -> dict[str, torch.Tensor]:
+    """The state that was packed, exactly.
+
+    Args:
+        shapes: of the weights, by name.
+
+    Raises:
+        ValueError: bits and survivors do not fit each other or the shape.
+    """
+    import numpy as np
+    import torch
+
+    state = {name: value for name, value in packed.items() if not name.endswith((".values", ".mask"))}
+    for name in (name.removesuffix(".mask") for name in packed if name.endswith(".mask")):
+        if name not in shapes or f"{name}.values" not in packed:
+            raise ValueError(f"{name}: a mask without its weight")
+        bits, positions = packed[f"{name}.mask"].numpy(), shapes[name].numel()
+        mask = torch.from_numpy(np.unpackbits(bits, bitorder="little")[:positions].astype(bool))
+        values = packed[f"{name}.values"]
+        if len(bits) != -(-positions // 8) or int(mask.count_nonzero()) != len(values):
+            raise ValueError(f"{name}: {len(values)} survivors and {len(bits)} bytes of mask for {positions} positions")
+        weight = torch.zeros(positions, dtype=values.dtype)
+        weight[mask] = values
+        state |= {name: weight.view(shapes[name]), f"{name}_mask": mask.view(shapes[name])}
+    return state
+
+
+def predicted_bytes(tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> int:
+    """Size of a weight file with these packed tensors, before it is written.
+
+    8 bytes of length, the header (JSON, padded to a multiple of 8 bytes), and the tensors without gaps, the ones of the
+    widest type first (the format of safetensors).
+    """
+    header: dict[str, Any] = {"__metadata__": METADATA}
+    offset = 0
+    for name, (dtype, shape) in sorted(tensors.items(), key=lambda entry: (-entry[1][0].itemsize, entry[0])):
+        end = offset + math.prod(shape) * dtype.itemsize
+        kind = TYPES[str(dtype).removeprefix("torch.")]
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [offset, end]}
+        offset = end
+    written = len(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode())
+    return 8 + -(-written // 8) * 8 + offset
 
 
 def _order_metadata(file: Path) -> None:
@@ -79,10 +158,20 @@ def load(folder: Path) -> BertForSequenceClassification:
         raise ArtifactError(f"{folder}: not a whole artifact ({error})") from error
     if found != FORMAT:
         raise ArtifactError(f"{folder}: artifact format {found}; this version reads format {FORMAT}")
+    with torch.device("meta"):
+        shapes = {name: weight.shape for name, weight in BertForSequenceClassification(config).named_parameters()}
+    try:
+        state = unpack(weights, shapes)
+    except ValueError as error:
+        raise ArtifactError(f"{folder}: {error}") from error
+    masks = {name: state.pop(name) for name in list(state) if name.endswith("weight_mask")}
     with quiet():
         model, loading = BertForSequenceClassification.from_pretrained(
-            None, config=config, state_dict=weights, dtype=torch.float32, output_loading_info=True
+            None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True
         )
     if wrong := {kind: sorted(map(str, names)) for kind, names in loading.items() if names}:
         raise ArtifactError(f"{folder}: weights do not fit config.json ({wrong})")
+    for name, mask in masks.items():
+        module, _, buffer = name.rpartition(".")
+        model.get_submodule(module).register_buffer(buffer, mask)
     return model.eval()

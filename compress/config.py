@@ -14,7 +14,8 @@ from pydantic.dataclasses import dataclass
 from compress import data, model
 from compress.data import DataConfig
 from compress.errors import ConfigError, nearest
-from compress.methods import MethodConfig
+from compress.methods import MethodConfig, prune
+from compress.methods.prune import PruneConfig
 from compress.model import ModelConfig
 from compress.task import TaskConfig
 from compress.train import TrainConfig
@@ -38,7 +39,7 @@ GROUPS: dict[str, type[Any]] = {
     "train": TrainConfig,
     "quantize": MethodConfig,
     "distill": MethodConfig,
-    "prune": MethodConfig,
+    "prune": PruneConfig,
     "paths": PathsConfig,
 }
 
@@ -53,7 +54,7 @@ class Config:
     train: TrainConfig
     quantize: MethodConfig
     distill: MethodConfig
-    prune: MethodConfig
+    prune: PruneConfig
     paths: PathsConfig
     seed: int = Field(description="of new weights, order of batches, dropout", ge=0)
     device: str = Field(description="auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
@@ -105,6 +106,8 @@ def from_mapping(values: Mapping[str, Any]) -> Config:
     }
     config: Config = _build(Config, {**values, **groups}, "")
     data.check(config.data, config.task)
+    if config.prune.name != "none":
+        prune.check(config.prune)
     model.check(config.model, config.data.max_length, config.data.builds_vocabulary)
     return config
 

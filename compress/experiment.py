@@ -102,6 +102,7 @@ def _run(
     stored = artifact.load(folder / "artifact").to(model.device)
     scores = evaluate(stored, dataset, config.task, padding)
     document = describe(config, run_id, training, scores, in_training)
+    document["sparsity"] = sparsity(stored)
     document["size"] = {**sizes(stored), "artifact_bytes": artifact_bytes}
     document["notes"] = dataset.notes + scores.notes
     document["environment"] = result.environment() | {"device": device_name(model.device)}
@@ -150,17 +151,25 @@ def device_name(device: torch.device) -> str:
 
 
 def sizes(model: BertForSequenceClassification) -> dict[str, Any]:
-    """Parameters, non-zero ones, and the paper's bytes (4 for each non-zero one), in all and by part."""
+    """Parameters, those that survive pruning, and the paper's bytes (4 for each survivor), in all and by part."""
     from compress.model import parts
 
-    tensors = dict(model.named_parameters())
+    tensors, masks = dict(model.named_parameters()), dict(model.named_buffers())
     by_part = {}
     for part, names in parts(tensors).items():
-        nonzero = sum(int(tensors[name].count_nonzero()) for name in names)
         parameters = sum(tensors[name].numel() for name in names)
-        by_part[part] = {"parameters": parameters, "nonzero": nonzero, "nominal_bytes": 4 * nonzero}
+        pruned = sum(int((~masks[f"{name}_mask"]).count_nonzero()) for name in names if f"{name}_mask" in masks)
+        by_part[part] = {"parameters": parameters, "nonzero": parameters - pruned}
+        by_part[part]["nominal_bytes"] = 4 * (parameters - pruned)
     totals = {key: sum(part[key] for part in by_part.values()) for key in ("parameters", "nonzero", "nominal_bytes")}
     return {**totals, "by_part": by_part}
+
+
+def sparsity(model: BertForSequenceClassification) -> float:
+    """Share of the masked matrices' entries that are pruned; 0 without any."""
+    masks = [mask for name, mask in model.named_buffers() if name.endswith("weight_mask")]
+    positions = sum(mask.numel() for mask in masks)
+    return 1 - sum(int(mask.count_nonzero()) for mask in masks) / positions if positions else 0.0
 
 
 def describe(config: Config, run_id: str, training: Training, scores: Scores, in_training: Scores) -> dict[str, Any]:
@@ -178,7 +187,6 @@ def describe(config: Config, run_id: str, training: Training, scores: Scores, in
         "metrics_training": in_training.metrics,
         "epoch_scores": training.epoch_scores,
         "teacher_run_id": None,
-        "sparsity": 0.0,
         "timing": {
             "train_seconds": training.seconds,
             "steps": training.steps,

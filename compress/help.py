@@ -51,8 +51,10 @@ def _defaults(conf: Path) -> dict[str, str]:
 
 
 def _load(conf: Path, group: str, option: str) -> dict[str, Any]:
+    """The values of an option, on top of those of the option that it is based on."""
     values: dict[str, Any] = yaml.safe_load((conf / group / f"{option}.yaml").read_text())
-    return values
+    based_on = [name for name in values.pop("defaults", []) if name != "_self_"]
+    return {key: value for name in based_on for key, value in _load(conf, group, name).items()} | values
 
 
 def _key(name: str, value: Any, field: Any) -> Iterator[str]:

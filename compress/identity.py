@@ -19,9 +19,13 @@ INFRASTRUCTURE = ("paths", "device", "force")  # changes where and whether, neve
 
 
 def scientific(config: Config) -> dict[str, Any]:
-    """The full configuration without infrastructure; local files stand as digests of their contents."""
+    """The full configuration without infrastructure; local files stand as digests of their contents.
+
+    Of a method that is off nothing else counts.
+    """
     known = {key: value for key, value in asdict(config).items() if key not in INFRASTRUCTURE}
     known["model"] = model.identity(config.model, config.data.builds_vocabulary)
+    known |= {group: {"name": "none"} for group in GROUPS if known[group]["name"] == "none"}
     known["data"] = data.identity(config.data, config.task)
     return known | {"schema": SCHEMA}
 

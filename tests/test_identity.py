@@ -24,6 +24,12 @@ SCIENTIFIC = [
     "train.epochs=9", "train.max_steps=9", "train.batch_size=9", "train.learning_rate=9e-9", "train.weight_decay=0.9",
     "train.warmup=0.9", "train.clip=9.5", "train.precision=bf16", "train.compile=true", "train.select=best", "seed=9",
 ]  # fmt: skip
+METHODS = {  # what decides the result of a method that is on
+    "prune=magnitude": [
+        "prune.sparsity=0.6", "prune.schedule=cubic", "prune.scope=layer", "prune.start=0.2", "prune.end=0.8",
+        "prune.updates=9",
+    ],
+}  # fmt: skip
 VALUES = [change for change in SCIENTIFIC if "." in change or change.startswith("seed")]
 INFRASTRUCTURE = ["device=cpu", "device=cuda:3", "force=true", "paths.runs=elsewhere", "paths.cache=elsewhere"]
 
@@ -39,6 +45,13 @@ def test_every_scientific_value_makes_another_experiment(compose: Compose, chang
     assert identity.run_id(compose(*BASE, change)) != identity.run_id(compose(*BASE))
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_methods_values_count_if_it_is_on(compose: Compose, method: str) -> None:
+    on = {identity.run_id(compose(*BASE, method, change)) for change in [method, *METHODS[method]]}
+    off = {identity.run_id(compose(*BASE, change)) for change in ["seed=0", *METHODS[method]]}
+    assert (len(on), len(off), len(on & off)) == (len(METHODS[method]) + 1, 1, 0)
+
+
 def test_two_scientific_changes_never_share_an_id(compose: Compose) -> None:
     assert len({identity.run_id(compose(*BASE, change)) for change in SCIENTIFIC}) == len(SCIENTIFIC)
 
@@ -49,7 +62,7 @@ def test_no_scientific_key_is_forgotten_above() -> None:
         "data.source", "data.hub", "data.revision", "data.path",
         "task.name", "quantize.name", "distill.name", "prune.name",
     }  # fmt: skip
-    tested = {change.split("=")[0] for change in SCIENTIFIC}
+    tested = {change.split("=")[0] for change in sum(METHODS.values(), SCIENTIFIC)}
     keys = {f"{group}.{field.name}" for group, kind in GROUPS.items() if group != "paths" for field in fields(kind)}
     assert keys - tested == without_effect_here
 

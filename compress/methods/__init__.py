@@ -58,4 +58,6 @@ class Method:
 
 def build(config: Config) -> list[Method]:
     """The active methods, in the order in which they act on a model."""
-    return []
+    from compress.methods.prune import Prune
+
+    return [Prune(config.prune)] if config.prune.name == "magnitude" else []
