@@ -1,7 +1,9 @@
 """The compressed model as a folder: written once, and all that scoring, export and users need.
 
-`model.safetensors` (weights; `pack` says how pruned ones are stored), `config.json` (architecture and label names) and
-the tokenizer's files. Nothing in it is ever unpickled.
+`model.safetensors`, `config.json` (architecture and label names) and the tokenizer's files. Nothing in it is ever
+unpickled. The weight file holds the model's state by name: float32 where float; an int8 `X.weight` with its
+`X.weight_scale` per row and, for a Linear, `X.input_scale` and `X.input_zero_point` (see `compress.int8`); a pruned
+one as `pack` says.
 """
 
 from __future__ import annotations
@@ -149,6 +151,8 @@ def load(folder: Path) -> BertForSequenceClassification:
     from safetensors import SafetensorError, safe_open
     from transformers import BertConfig, BertForSequenceClassification
 
+    from compress import int8
+
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             found = (file.metadata() or {}).get("compress_format")
@@ -165,13 +169,34 @@ def load(folder: Path) -> BertForSequenceClassification:
     except ValueError as error:
         raise ArtifactError(f"{folder}: {error}") from error
     masks = {name: state.pop(name) for name in list(state) if name.endswith("weight_mask")}
+    finished = _take_int8(state)
     with quiet():
         model, loading = BertForSequenceClassification.from_pretrained(
             None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True
         )
     if wrong := {kind: sorted(map(str, names)) for kind, names in loading.items() if names}:
         raise ArtifactError(f"{folder}: weights do not fit config.json ({wrong})")
+    for name, module in finished.items():
+        int8.replace(model, name, module)
     for name, mask in masks.items():
-        module, _, buffer = name.rpartition(".")
-        model.get_submodule(module).register_buffer(buffer, mask)
+        parent, _, buffer = name.rpartition(".")
+        model.get_submodule(parent).register_buffer(buffer, mask)
     return model.eval()
+
+
+def _take_int8(state: dict[str, torch.Tensor]) -> dict[str, torch.nn.Module]:
+    """The int8 layers in a state, by name; in the state float weights are left in their place."""
+
+    from compress.int8 import Int8Embedding, Int8Linear, from_int8
+
+    layers: dict[str, torch.nn.Module] = {}
+    for name in [name.removesuffix(".weight_scale") for name in state if name.endswith(".weight_scale")]:
+        weight, scale = state[f"{name}.weight"], state.pop(f"{name}.weight_scale")
+        known = state.pop(f"{name}.input_scale", None), state.pop(f"{name}.input_zero_point", None)
+        seen = None if known[0] is None or known[1] is None else (known[0], known[1])
+        if name.endswith("_embeddings"):
+            layers[name] = Int8Embedding(weight, scale)
+        else:
+            layers[name] = Int8Linear(weight, scale, state.get(f"{name}.bias"), seen)
+        state[f"{name}.weight"] = from_int8(weight, scale)
+    return layers

@@ -16,6 +16,7 @@ from compress.data import DataConfig
 from compress.errors import ConfigError, nearest
 from compress.methods import MethodConfig, prune
 from compress.methods.prune import PruneConfig
+from compress.methods.quantize import QuantizeConfig
 from compress.model import ModelConfig
 from compress.task import TaskConfig
 from compress.train import TrainConfig
@@ -37,7 +38,7 @@ GROUPS: dict[str, type[Any]] = {
     "task": TaskConfig,
     "data": DataConfig,
     "train": TrainConfig,
-    "quantize": MethodConfig,
+    "quantize": QuantizeConfig,
     "distill": MethodConfig,
     "prune": PruneConfig,
     "paths": PathsConfig,
@@ -52,7 +53,7 @@ class Config:
     task: TaskConfig
     data: DataConfig
     train: TrainConfig
-    quantize: MethodConfig
+    quantize: QuantizeConfig
     distill: MethodConfig
     prune: PruneConfig
     paths: PathsConfig
@@ -108,6 +109,11 @@ def from_mapping(values: Mapping[str, Any]) -> Config:
     data.check(config.data, config.task)
     if config.prune.name != "none":
         prune.check(config.prune)
+        if config.quantize.name != "none" and config.quantize.freeze < config.prune.end:
+            raise ConfigError(
+                f"quantize.freeze={config.quantize.freeze:g}: must be at least prune.end={config.prune.end:g}, "
+                "since ranges change as long as weights go"
+            )
     model.check(config.model, config.data.max_length, config.data.builds_vocabulary)
     return config
 

@@ -84,7 +84,7 @@ def _run(
     from compress.evaluate import evaluate
     from compress.train import train
 
-    padding = tokenizer.pad_token_id
+    padding, active = tokenizer.pad_token_id, methods.build(config)
     training = train(
         model,
         dataset.splits["train"],
@@ -92,12 +92,14 @@ def _run(
         config.train,
         seed=config.seed,
         padding=padding,
-        methods=methods.build(config),
+        methods=active,
         dev_score=lambda: evaluate(model, dataset, config.task, padding).glue,
         log=reporter.log,
         progress=reporter.progress,
     )
     in_training = evaluate(model, dataset, config.task, padding)
+    for method in active:
+        method.finalize(model)
     artifact_bytes = artifact.save(folder / "artifact", model, tokenizer)
     stored = artifact.load(folder / "artifact").to(model.device)
     scores = evaluate(stored, dataset, config.task, padding)
@@ -151,16 +153,19 @@ def device_name(device: torch.device) -> str:
 
 
 def sizes(model: BertForSequenceClassification) -> dict[str, Any]:
-    """Parameters, those that survive pruning, and the paper's bytes (4 for each survivor), in all and by part."""
+    """Parameters, those that survive pruning, and the paper's bytes (4 for each survivor, 1 where the part is int8)."""
+    import torch
+
     from compress.model import parts
 
-    tensors, masks = dict(model.named_parameters()), dict(model.named_buffers())
+    state = model.state_dict()
     by_part = {}
-    for part, names in parts(tensors).items():
-        parameters = sum(tensors[name].numel() for name in names)
-        pruned = sum(int((~masks[f"{name}_mask"]).count_nonzero()) for name in names if f"{name}_mask" in masks)
-        by_part[part] = {"parameters": parameters, "nonzero": parameters - pruned}
-        by_part[part]["nominal_bytes"] = 4 * (parameters - pruned)
+    for part, names in parts(name for name in state if name.endswith(("weight", "bias"))).items():
+        parameters = sum(state[name].numel() for name in names)
+        pruned = sum(int((~state[f"{name}_mask"]).count_nonzero()) for name in names if f"{name}_mask" in state)
+        each = 1 if any(state[name].dtype == torch.int8 for name in names) else 4
+        nonzero = parameters - pruned
+        by_part[part] = {"parameters": parameters, "nonzero": nonzero, "nominal_bytes": each * nonzero}
     totals = {key: sum(part[key] for part in by_part.values()) for key in ("parameters", "nonzero", "nominal_bytes")}
     return {**totals, "by_part": by_part}
 

@@ -79,13 +79,13 @@ def train(
     log: Callable[[dict[str, float]], None] = lambda row: None,
     progress: Callable[[int, int, float | None], None] = lambda step, total, loss: None,
 ) -> Training:
-    """Fine-tune `model` in place on the given rows of the training split.
+    """Fine-tune `model` in place on the given rows of the training split; `finalize` of the methods is the caller's.
 
     Deterministic on a CPU for a given seed and number of threads: the global generator is the caller's to seed, the
     order of the batches depends on `seed` alone.
 
     Args:
-        dev_score: scores the model on the dev set; called after every epoch if `select=best`.
+        dev_score: scores the model on the dev set; called after every epoch if `select=best`, once compression is done.
         log: receives about `LOG_POINTS` rows of numbers.
         progress: receives every step, the total, and where it is known the mean loss since it last was.
     """
@@ -153,7 +153,10 @@ def train(
                 row |= method.metrics()
             log(row)
 
-        if config.select == "best" and dev_score is not None:
+        if step == total:
+            for method in methods:
+                method.before_step(1.0)
+        if config.select == "best" and dev_score is not None and all(method.settled() for method in methods):
             epoch_scores.append(dev_score())
             log({"global_step": step, "epoch": step / epoch_steps, "dev_score": epoch_scores[-1] or math.nan})
             if epoch_scores[-1] is not None and (best is None or epoch_scores[-1] > best[0]):
@@ -162,8 +165,6 @@ def train(
     seconds = time.perf_counter() - started
     if best is not None:
         model.load_state_dict(best[1])
-    for method in methods:
-        method.finalize(model)
     model.eval()
     return Training(step, seconds, epoch_scores)
 

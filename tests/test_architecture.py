@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 MODULES = sorted(path for path in (ROOT / "compress").rglob("*.py"))
 LIGHT = [
     "cli", "completion", "config", "data", "demo", "errors", "experiment", "help", "hub", "identity", "metrics",
-    "methods", "model", "overrides", "prune", "reporting", "result", "task", "train",
+    "methods", "model", "overrides", "prune", "quantize", "reporting", "result", "task", "train",
 ]  # fmt: skip
 
 

@@ -29,6 +29,9 @@ METHODS = {  # what decides the result of a method that is on
         "prune.sparsity=0.6", "prune.schedule=cubic", "prune.scope=layer", "prune.start=0.2", "prune.end=0.8",
         "prune.updates=9",
     ],
+    "quantize=int8": [
+        "quantize.activations=false", "quantize.embeddings=false", "quantize.momentum=0.1", "quantize.freeze=0.9",
+    ],
 }  # fmt: skip
 VALUES = [change for change in SCIENTIFIC if "." in change or change.startswith("seed")]
 INFRASTRUCTURE = ["device=cpu", "device=cuda:3", "force=true", "paths.runs=elsewhere", "paths.cache=elsewhere"]

@@ -241,10 +241,28 @@ def test_a_method_is_called_at_its_moments_and_an_idle_one_changes_nothing(token
     diary = Diary()
     rows: list[dict[str, float]] = []
     model, _ = run(tokens, methods=[Method(), diary], log=rows.append)
-    assert diary.calls == ["prepare", *["before_step", "loss", "after_step"] * 26, "finalize"]
-    assert diary.progress == [step / 26 for step in range(26)]
+    assert diary.calls == ["prepare", *["before_step", "loss", "after_step"] * 26, "before_step"]
+    assert diary.progress == [step / 26 for step in range(27)]
     assert all(row["diary"] == 1.0 for row in rows)
     assert same(model, run(tokens)[0])
+
+
+def test_best_is_chosen_among_models_that_are_compressed_to_the_end(tokens: Tokens) -> None:
+    class Late(Method):
+        def __init__(self) -> None:
+            self.over = False
+
+        def before_step(self, progress: float) -> None:
+            self.over = progress >= 0.5
+
+        def settled(self) -> bool:
+            return self.over
+
+    scores = iter([0.9, 0.1])
+    _, training = run(
+        tokens, replace(RECIPE, epochs=4, select="best"), methods=[Late()], dev_score=lambda: next(scores)
+    )
+    assert training.epoch_scores == [0.9, 0.1]  # of the third and the fourth epoch
 
 
 def test_a_methods_loss_is_the_one_that_is_minimized(tokens: Tokens) -> None:

@@ -32,7 +32,7 @@ class Method:
         """Rebuild the model for training with this method."""
 
     def before_step(self, progress: float) -> None:
-        """Follow the schedule; `progress` runs from 0 (the first step) to 1 (the end of training)."""
+        """Follow the schedule; `progress` runs from 0 (the first step) to 1 (once more when training has ended)."""
 
     def loss(self, loss: torch.Tensor, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Add to or replace the loss of a batch; logits are float32 [batch, outputs]."""
@@ -42,7 +42,11 @@ class Method:
         """Restore what the optimizer's step must not change."""
 
     def finalize(self, model: torch.nn.Module) -> None:
-        """Leave the compressed model with no trace of training in it."""
+        """Leave the compressed model with no trace of training in it; called once, by whoever trained."""
+
+    def settled(self) -> bool:
+        """Whether the model is as compressed as it will be, so that its score may count for `train.select=best`."""
+        return True
 
     def metrics(self) -> dict[str, float]:
         """Numbers worth logging while training."""
@@ -59,5 +63,11 @@ class Method:
 def build(config: Config) -> list[Method]:
     """The active methods, in the order in which they act on a model."""
     from compress.methods.prune import Prune
+    from compress.methods.quantize import Quantize
 
-    return [Prune(config.prune)] if config.prune.name == "magnitude" else []
+    active: list[Method] = []
+    if config.prune.name == "magnitude":
+        active.append(Prune(config.prune))
+    if config.quantize.name == "int8":
+        active.append(Quantize(config.quantize))
+    return active

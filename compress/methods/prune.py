@@ -127,41 +127,9 @@ class Prune(Method):
 
     def before_step(self, progress: float) -> None:
         """Choose new masks when the schedule asks for more."""
-        self._prune_to(sparsity_at(progress, self.config))
-
-    def after_step(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Undo what the step, its weight decay and its momentum did to pruned weights."""
         import torch
 
-        if self.sparsity == 0.0:
-            return
-        with torch.no_grad():
-            for layer, factor in zip(self.layers, self.factors, strict=True):
-                layer.weight.mul_(factor)
-                state = optimizer.state.get(layer.weight, {})
-                if "exp_avg" in state:
-                    state["exp_avg"].mul_(factor)
-
-    def finalize(self, model: torch.nn.Module) -> None:
-        """Reach the full sparsity, however few the steps were; the masks stay with the modules."""
-        self._prune_to(self.config.sparsity)
-
-    def metrics(self) -> dict[str, float]:
-        """The sparsity of the prunable matrices."""
-        return {"sparsity": self.sparsity}
-
-    def state_dict(self) -> dict[str, Any]:
-        """How far pruning has come; the masks are in the model's own state."""
-        return {"sparsity": self.sparsity}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there, with the masks that the model has by now."""
-        self.sparsity = state["sparsity"]
-        self.factors = [layer.get_buffer(MASK).to(layer.weight.dtype) for layer in self.layers]
-
-    def _prune_to(self, sparsity: float) -> None:
-        import torch
-
+        sparsity = sparsity_at(progress, self.config)
         if sparsity <= self.sparsity:
             return
         masks = magnitude_masks(
@@ -176,3 +144,33 @@ class Prune(Method):
                 layer.get_buffer(MASK).copy_(mask)
                 layer.weight.mul_(factor)
         self.sparsity = sparsity
+
+    def after_step(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Undo what the step, its weight decay and its momentum did to pruned weights."""
+        import torch
+
+        if self.sparsity == 0.0:
+            return
+        with torch.no_grad():
+            for layer, factor in zip(self.layers, self.factors, strict=True):
+                layer.weight.mul_(factor)
+                state = optimizer.state.get(layer.weight, {})
+                if "exp_avg" in state:
+                    state["exp_avg"].mul_(factor)
+
+    def settled(self) -> bool:
+        """Whether the full sparsity is reached."""
+        return self.sparsity == self.config.sparsity
+
+    def metrics(self) -> dict[str, float]:
+        """The sparsity of the prunable matrices."""
+        return {"sparsity": self.sparsity}
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far pruning has come; the masks are in the model's own state."""
+        return {"sparsity": self.sparsity}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there, with the masks that the model has by now."""
+        self.sparsity = state["sparsity"]
+        self.factors = [layer.get_buffer(MASK).to(layer.weight.dtype) for layer in self.layers]

@@ -1,0 +1,110 @@
+"""Int8 arithmetic and the layers that a finished model computes with.
+
+Weights are symmetric, q = round(w / s) in [−127, 127] with s = max|w| / 127 per row (output channel or embedding);
+Linear inputs are affine uint8 per tensor, q = clip(round(x / s) + z, 0, 255) (Jacob et al., 2018, section 2.1,
+equation 1).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+LARGEST = 127
+
+
+def row_scales(weight: torch.Tensor) -> torch.Tensor:
+    """Scale of each row, float32 [..., 1]; 1 where a row is all zeros or too small to divide by."""
+    scales = weight.detach().float().abs().amax(dim=-1, keepdim=True) / LARGEST
+    return torch.where(scales < torch.finfo(torch.float32).tiny, torch.ones_like(scales), scales)
+
+
+def to_int8(weight: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    """int8 in the shape of the weight; with scales of `row_scales` nothing clips."""
+    return (weight.detach().float() / scales).round().to(torch.int8)
+
+
+def from_int8(quantized: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    """float32 in the shape of the integers."""
+    return quantized.float() * scales
+
+
+def range_parameters(low: torch.Tensor, high: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale (float32) and zero point (int32) that map a range, widened to hold 0, to 0…255."""
+    low, high = low.clamp(max=0.0), high.clamp(min=0.0)
+    scale = ((high - low) / 255).clamp(min=torch.finfo(torch.float32).tiny)
+    return scale, (-low / scale).round().clamp(0, 255).to(torch.int32)
+
+
+def fake_quantize(x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor) -> torch.Tensor:
+    """The input as uint8 would have it, in float32; gradients pass where nothing clips."""
+    return torch.fake_quantize_per_tensor_affine(x.float(), scale, zero_point, 0, 255)
+
+
+class Int8Linear(nn.Module):
+    """A Linear with int8 weights and, where its input's range is known, a uint8 input; the rest in float32.
+
+    Args:
+        weight: int8 [outputs, inputs].
+        weight_scale: float32 [outputs, 1].
+        bias: float32 [outputs], or None.
+        input_parameters: scale and zero point of the input, scalars, or None for a float input.
+    """
+
+    weight: torch.Tensor
+    weight_scale: torch.Tensor
+    input_scale: torch.Tensor | None
+    input_zero_point: torch.Tensor | None
+
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        weight_scale: torch.Tensor,
+        bias: torch.Tensor | None,
+        input_parameters: tuple[torch.Tensor, torch.Tensor] | None,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("weight_scale", weight_scale)
+        self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+        scale, zero_point = input_parameters or (None, None)
+        self.register_buffer("input_scale", scale)
+        self.register_buffer("input_zero_point", zero_point)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Float32 [..., inputs] to float32 [..., outputs]."""
+        if self.input_scale is not None and self.input_zero_point is not None:
+            x = fake_quantize(x, self.input_scale, self.input_zero_point)
+        return functional.linear(x, from_int8(self.weight, self.weight_scale), self.bias)
+
+
+class Int8Embedding(nn.Module):
+    """An embedding whose rows are int8, each with its scale.
+
+    Args:
+        weight: int8 [rows, width].
+        weight_scale: float32 [rows, 1].
+    """
+
+    weight: torch.Tensor
+    weight_scale: torch.Tensor
+
+    def __init__(self, weight: torch.Tensor, weight_scale: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("weight_scale", weight_scale)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Integers [...] to float32 [..., width]."""
+        return from_int8(self.weight[ids], self.weight_scale[ids])
+
+
+def replace(model: nn.Module, name: str, module: nn.Module) -> None:
+    """Put a module in place of the one of that name, with the buffers that the old one has besides its own."""
+    old = model.get_submodule(name)
+    for buffer, value in old.named_buffers(recurse=False):
+        if buffer not in module._buffers and not hasattr(module, buffer):
+            module.register_buffer(buffer, value)
+    module.train(old.training)
+    model.set_submodule(name, module)
