@@ -1,0 +1,111 @@
+"""Synonym replacement: the same for a seed, and of what decides a label nothing is touched."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compress import demo, wordnet
+from compress.augment import KEPT, augment, replace_words, replaceable
+from compress.data import Texts
+from compress.errors import ConfigError
+
+TABLE = {"film": ("movie",), "movie": ("film",), "big": ("large",), "not": ("non",), "few": ("many",), "don": ("put",)}
+TEXTS = Texts([["a big film", "no 3 Films", "it is not big"], ["a movie", "the End", "big big big"]], [0, 1, 0])
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    """WordNet's files; the test is skipped without them, and fails without them in CI."""
+    try:
+        return wordnet.find(None)
+    except ConfigError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+# --- rewriting --------------------------------------------------------------------------------------------------------
+
+
+def test_a_share_of_one_replaces_all_that_may_be_and_of_zero_nothing() -> None:
+    assert replace_words("a big, big film!", TABLE, 1.0, random.Random(0)) == "a large, large movie!"
+    assert replace_words("a big, big film!", TABLE, 0.0, random.Random(0)) == "a big, big film!"
+
+
+@pytest.mark.parametrize(
+    "text", ["not few", "Film", "FILM", "film's", "film-maker", "don't", "3film", "BigFilm", "films"]
+)
+def test_negations_quantifiers_names_and_parts_of_words_stay(text: str) -> None:
+    assert not replaceable(text, TABLE)
+
+
+@given(st.text(alphabet=st.sampled_from("abfilmg .'-NT03"), max_size=60), st.integers(0, 99))
+def test_nothing_but_replaceable_words_changes(text: str, seed: int) -> None:
+    written = replace_words(text, TABLE, 0.5, random.Random(seed))
+    words, ours = re.split(r"\b", text), re.split(r"\b", written)
+    assert len(words) == len(ours)
+    for before, after in zip(words, ours, strict=True):
+        assert before == after or after in TABLE[before]
+
+
+def test_copies_follow_the_rows_with_their_labels_and_sources() -> None:
+    enlarged, source = augment(TEXTS, TABLE, copies=2, share=1.0, seed=0)
+    assert [column[:3] for column in enlarged.columns] == TEXTS.columns
+    assert source == [0, 1, 2, 0, 2, 0, 2]  # nothing in the second row can be replaced
+    assert enlarged.labels == [0, 1, 0, 0, 0, 0, 0]
+    assert enlarged.columns[0][3:5] == ["a large movie", "it is not large"]
+    assert enlarged.columns[1][3:5] == ["a film", "large large large"]
+
+
+def test_a_copy_depends_on_the_seed_and_its_own_row_alone() -> None:
+    train = demo.generate("sst2")["train"]
+    texts = Texts([train["sentence"]], train["label"])
+    first, _ = augment(texts, demo.SYNONYMS, 1, 0.5, seed=0)
+    assert augment(texts, demo.SYNONYMS, 1, 0.5, seed=0)[0] == first
+    assert augment(texts, demo.SYNONYMS, 1, 0.5, seed=1)[0] != first
+    half = Texts([texts.columns[0][::2]], texts.labels[::2])
+    assert set(augment(half, demo.SYNONYMS, 1, 0.5, seed=0)[0].columns[0]) <= set(first.columns[0])
+    longer, _ = augment(texts, demo.SYNONYMS, 2, 0.5, seed=0)
+    assert longer.columns[0][: len(first.labels)] == first.columns[0]
+
+
+# --- WordNet ----------------------------------------------------------------------------------------------------------
+
+
+def test_words_are_exchangeable_if_they_mostly_mean_the_same(folder: Path) -> None:
+    table = wordnet.synonyms(folder)
+    assert table["film"] == ("movie",)
+    assert table["movies"] == ("films",)
+    assert set(table["car"]) == {"auto", "automobile", "motorcar"}
+    assert {"help", "buy", "quickly", "big"} <= set(table)
+    for word in ("bank", "good", "said", "going", "works", "men", "twelvemonth", "good", "people"):
+        assert word not in table
+    for word, others in table.items():
+        assert word not in others
+        assert all(word in table[other] for other in others)
+
+
+def test_real_sentences_change_in_a_few_words_and_never_in_a_negation(folder: Path, glue: Path) -> None:
+    table = wordnet.synonyms(folder)
+    sentences = pq.read_table(glue / "sst2" / "train.parquet")["sentence"].to_pylist()[:2000]
+    changed = 0
+    for number, sentence in enumerate(sentences):
+        written = replace_words(sentence, table, 1.0, random.Random(number))
+        before, after = sentence.split(), written.split()
+        assert len(before) == len(after)
+        changed += sum(one != other for one, other in zip(before, after, strict=True))
+        assert [word for word in before if word in KEPT] == [word for word in after if word in KEPT]
+    assert 0.03 < changed / sum(len(sentence.split()) for sentence in sentences) < 0.15
+
+
+def test_a_folder_without_the_files_is_refused_with_the_ways_to_get_them(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^distill.wordnet=.*lacks cntlist.rev, index.noun.*wordnet-base.*nltk"):
+        wordnet.find(str(tmp_path))
