@@ -73,9 +73,9 @@ def _main_senses(folder: Path) -> dict[str, tuple[str, str]]:
     counts: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)  # (word, kind) -> number of a sense -> uses
     named = {code: kind for kind, codes in KINDS.items() for code in codes}
     for line in (folder / "cntlist.rev").read_text(encoding="latin-1").splitlines():
-        key, number, count = line.split()
+        key, rank, count = line.split()
         word, _, rest = key.partition("%")
-        counts[word, named[rest[0]]][int(number)] = int(count)
+        counts[word, named[rest[0]]][int(rank)] = int(count)
     senses: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)  # word -> synset -> uses
     for kind in KINDS:
         for line in (folder / f"index.{kind}").read_text(encoding="latin-1").splitlines():
