@@ -10,7 +10,7 @@ BIN := .venv/bin
 	touch $@
 
 demo: .venv/installed
-	HF_HUB_OFFLINE=1 $(BIN)/python -m compress -m +experiment=demo
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m compress -m +experiment=demo
 
 test: .venv/installed
 	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest -n 2 $(ARGS)
