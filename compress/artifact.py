@@ -125,8 +125,12 @@ def predicted_bytes(tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) 
         kind = TYPES[str(dtype).removeprefix("torch.")]
         header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [offset, end]}
         offset = end
-    written = len(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode())
-    return 8 + -(-written // 8) * 8 + offset
+    return 8 + -(-len(_encoded(header)) // 8) * 8 + offset
+
+
+def _encoded(header: Mapping[str, Any]) -> bytes:
+    """A header as safetensors writes it, without its padding."""
+    return json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _order_metadata(file: Path) -> None:
@@ -135,7 +139,7 @@ def _order_metadata(file: Path) -> None:
         length = int.from_bytes(stream.read(8), "little")
         header = json.loads(stream.read(length))
         header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        ordered = _encoded(header)
         assert len(ordered) <= length, "the order of keys cannot make a header longer"
         stream.seek(8)
         stream.write(ordered.ljust(length))
@@ -186,7 +190,6 @@ def load(folder: Path) -> BertForSequenceClassification:
 
 def _take_int8(state: dict[str, torch.Tensor]) -> dict[str, torch.nn.Module]:
     """The int8 layers in a state, by name; in the state float weights are left in their place."""
-
     from compress.int8 import Int8Embedding, Int8Linear, from_int8
 
     layers: dict[str, torch.nn.Module] = {}

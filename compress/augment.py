@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace as with_changes
 
 from compress.data import Texts
 
@@ -74,5 +73,4 @@ def augment(
                 source.append(row)
                 for column, text in zip(columns, written, strict=True):
                     column.append(text)
-    labels = [texts.labels[row] for row in source]
-    return with_changes(texts, columns=columns, labels=labels), source
+    return Texts(columns, [texts.labels[row] for row in source]), source

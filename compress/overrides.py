@@ -68,9 +68,8 @@ def check_name(override: Override, folders: Sequence[Path], known_elsewhere: boo
         if group in GROUPS:
             allowed = f"{group} has {', '.join(field.name for field in fields(GROUPS[group]))}"
         else:
-            allowed = (
-                f"there are {', '.join(sorted({*groups, *GROUPS, *(name for name in keys() if '.' not in name)}))}"
-            )
+            top = {*groups, *GROUPS, *(name for name in keys() if "." not in name)}
+            allowed = f"there are {', '.join(sorted(top))}"
         raise ConfigError(f"{written}: no such key{nearest(key, [*keys(), *groups])}; {allowed}")
 
 

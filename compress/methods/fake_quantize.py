@@ -80,12 +80,9 @@ class FakeEmbedding(nn.Embedding):
         return round_weight(super().forward(ids))
 
 
-class SharedInput:
+def round_shared_input(attention: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """A hook that rounds the first argument of attention once, for its query, key and value."""
-
-    def __call__(self, attention: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The arguments, the first of them rounded."""
-        return (cast("InputRange", attention.shared)(arguments[0]), *arguments[1:])
+    return (cast("InputRange", attention.shared)(arguments[0]), *arguments[1:])
 
 
 PROJECTIONS = ("query", "key", "value")
@@ -120,7 +117,7 @@ def prepare(model: nn.Module, embeddings: bool, momentum: float | None) -> list[
             ranges.append(module.own)
         elif all(isinstance(getattr(module, projection, None), FakeLinear) for projection in PROJECTIONS):
             module.shared = InputRange(momentum).to(device)
-            module.hook = module.register_forward_pre_hook(SharedInput())
+            module.hook = module.register_forward_pre_hook(round_shared_input)
             ranges.append(module.shared)
     return ranges
 
