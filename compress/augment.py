@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from compress import demo, wordnet
 from compress.data import Texts
+from compress.hub import digest_files, use_cache_without_network
 
+if TYPE_CHECKING:
+    from compress.config import Config
+
+VERSION = 1  # part of the identity of whatever was trained on rewritten rows: raise it when any of them changes
 WORD = re.compile(r"(?<![\w'’-])[a-z]{3,}(?![\w'’-])")  # no part of `don't`, `co-op`, `B2b`, `iPhone`
 
 _FUNCTION_WORDS = """
@@ -21,7 +30,7 @@ _FUNCTION_WORDS = """
     under above below about along across after before again against among around behind beside between beyond
     down during near off out past round through toward towards underneath within all any both each either enough
     every few half less least little lot many more most much several some such too very only even just also
-    almost nearly quite rather still already always often sometimes usually ever once twice one two three four
+    almost nearly pretty quite rather still already always often sometimes usually ever once twice one two three four
     five six seven eight nine ten hundred thousand million billion first second third last next other another
     same different can could may might must shall should will would ought need dare used did does done doing
     have has had having are was were been being its his her hers him she they them their theirs our ours your
@@ -30,6 +39,52 @@ _FUNCTION_WORDS = """
     probably and away back forth
 """
 KEPT = frozenset(_FUNCTION_WORDS.split())
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a training set is enlarged.
+
+    Attributes:
+        copies: rewritten ones of each row.
+        share: of the replaceable words that a copy replaces.
+        wordnet: folder of its database files; None: the synonyms that the generated data brings.
+    """
+
+    copies: int
+    share: float
+    seed: int
+    wordnet: Path | None
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the rewritten rows; WordNet counts by its contents, not by where it lies."""
+        source = f"demo {demo.VERSION}"
+        if self.wordnet is not None:
+            source = digest_files([self.wordnet / name for name in wordnet.FILES])
+        known = {"copies": self.copies, "replace": self.share, "seed": self.seed}
+        return known | {"synonyms": source, "version": VERSION}
+
+    def synonyms(self) -> Mapping[str, Sequence[str]]:
+        """Word -> the words that can replace it."""
+        return demo.SYNONYMS if self.wordnet is None else wordnet.synonyms(self.wordnet)
+
+    def apply(self, texts: Texts) -> tuple[Texts, list[int]]:
+        """The enlarged rows, and for each the number of the row that it comes from."""
+        return augment(texts, self.synonyms(), self.copies, self.share, self.seed)
+
+
+def of(config: Config) -> Augmentation | None:
+    """The augmentation that an experiment asks for.
+
+    Raises:
+        ConfigError: it needs WordNet and there is none.
+    """
+    distill = config.distill
+    if distill.name == "none" or distill.copies == 0:
+        return None
+    own = distill.wordnet is None and config.data.has_synonyms
+    folder = None if own else wordnet.find(distill.wordnet)
+    return Augmentation(distill.copies, distill.replace, config.seed, folder)
 
 
 def replaceable(text: str, synonyms: Mapping[str, Sequence[str]]) -> list[tuple[re.Match[str], list[str]]]:
@@ -42,12 +97,19 @@ def replaceable(text: str, synonyms: Mapping[str, Sequence[str]]) -> list[tuple[
 
 
 def replace_words(text: str, synonyms: Mapping[str, Sequence[str]], share: float, rng: random.Random) -> str:
-    """The text with about a `share` of its replaceable words replaced, each by one of its synonyms at random."""
+    """The text with about a `share` of its replaceable words replaced, each by one of its synonyms at random.
+
+    If there are any, at least one of them is.
+    """
+    found = replaceable(text, synonyms)
+    chosen = [rng.random() < share for _ in found]
+    if found and not any(chosen):
+        chosen[rng.randrange(len(found))] = True
     parts, done = [], 0
-    for found, others in replaceable(text, synonyms):
-        if rng.random() < share:
-            parts += [text[done : found.start()], rng.choice(others)]
-            done = found.end()
+    for (word, others), replaced in zip(found, chosen, strict=True):
+        if replaced:
+            parts += [text[done : word.start()], rng.choice(others)]
+            done = word.end()
     return "".join([*parts, text[done:]])
 
 
@@ -57,20 +119,90 @@ def augment(
     """The rows followed by `copies` rewritten ones of each, with their labels; of pairs both texts are rewritten.
 
     What a copy reads depends on the seed, its number and its row's own text, not on the other rows. A copy in which
-    nothing was replaced is left out: it would only count the row twice.
+    nothing was replaced, or that reads like another copy of its row, is left out: it would only count a row twice.
 
     Returns:
         The texts, and for each row the number of the row that it comes from.
     """
     columns = [list(column) for column in texts.columns]
     source = list(range(len(texts.labels)))
+    read: list[set[tuple[str, ...]]] = [set(row) for row in zip(zip(*texts.columns, strict=True), strict=True)]
     for copy in range(copies):
-        for row in range(len(texts.labels)):
-            original = [column[row] for column in texts.columns]
-            rng = random.Random(f"{seed} {copy} {original}")
-            written = [replace_words(text, synonyms, share, rng) for text in original]
-            if written != original:
+        for row, original in enumerate(zip(*texts.columns, strict=True)):
+            rng = random.Random(f"{seed} {copy} {list(original)}")
+            written = tuple(replace_words(text, synonyms, share, rng) for text in original)
+            if written not in read[row]:
+                read[row].add(written)
                 source.append(row)
                 for column, text in zip(columns, written, strict=True):
                     column.append(text)
     return Texts(columns, [texts.labels[row] for row in source]), source
+
+
+# --- python -m compress.augment ---------------------------------------------------------------------------------------
+
+USAGE = """\
+usage: python -m compress.augment [-n ROWS] [GROUP=OPTION ...] [KEY=VALUE ...]
+
+Show rewritten training rows as distillation would make them: the row, then its copies, what was replaced in [brackets].
+
+  python -m compress.augment task=sst2 -n 10
+  python -m compress.augment task=mrpc data.path=DIR distill.copies=2 distill.replace=0.5 seed=1
+  python -m compress.augment task=rte data=demo"""
+
+
+def marked(before: str, after: str) -> str:
+    """The rewritten text with every word that is not the original's in brackets."""
+    words = re.compile(r"\b")
+    pairs = zip(words.split(before), words.split(after), strict=True)
+    return "".join(new if old == new else f"[{new}]" for old, new in pairs)
+
+
+def examples(texts: Texts, augmentation: Augmentation, count: int) -> Iterator[str]:
+    """The lines to show for `count` rows, drawn at random, that have a copy."""
+    enlarged, sources = augmentation.apply(texts)
+    copies: dict[int, list[int]] = {}
+    for row, source in enumerate(sources[len(texts.labels) :], len(texts.labels)):
+        copies.setdefault(source, []).append(row)
+    yield f"{len(texts.labels)} rows and {len(sources) - len(texts.labels)} copies of them"
+    for source in sorted(random.Random(augmentation.seed).sample(sorted(copies), min(count, len(copies)))):
+        original = [column[source] for column in enlarged.columns]
+        yield f"\n{source}: label {texts.labels[source]}\n    " + "\n    ".join(original)
+        for row in copies[source]:
+            shown = [marked(text, column[row]) for text, column in zip(original, enlarged.columns, strict=True)]
+            yield "  > " + "\n    ".join(shown)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 if done, 2 if the input was wrong."""
+    import argparse
+    import sys
+
+    parser = argparse.ArgumentParser(prog="python -m compress.augment", add_help=False)
+    parser.add_argument("-n", type=int, default=10)
+    parser.add_argument("-h", "--help", action="store_true")
+    options, words = parser.parse_known_args(arguments)
+    if options.help:
+        print(USAGE)
+        return 0
+    from compress.config import conf_folder
+    from compress.data import load_texts
+    from compress.errors import ConfigError
+    from compress.overrides import check_words, compositions
+
+    try:
+        check_words(["distill=kd", *words], conf_folder())
+        config = next(compositions(["distill=kd", *words], conf_folder(), multirun=False))
+        if (augmentation := of(config)) is None:
+            raise ConfigError("distill.copies=0: nothing is rewritten; give at least 1")
+        use_cache_without_network()
+        texts = load_texts(config.data, config.task, Path(config.paths.cache).expanduser())["train"]
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(examples(texts, augmentation, options.n)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -6,13 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from compress.config import conf_folder
 from compress.errors import ConfigError
-
-
-def conf_folder() -> Path:
-    """The configuration files: beside the package in a checkout, inside it when installed from a wheel."""
-    here = Path(__file__).resolve().parent
-    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,9 +50,12 @@ def _run_hydra(words: Sequence[str]) -> int:
     @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
     def job(composed: DictConfig) -> None:
         nonlocal worst
+        from hydra.core.hydra_config import HydraConfig
+
         from compress.config import from_hydra
 
-        config = from_hydra(composed)
+        sources = HydraConfig.get().runtime.config_sources
+        config = from_hydra(composed, [Path(source.path) for source in sources if source.schema == "file"])
         from compress import experiment  # after the check: it brings torch
 
         try:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from compress import data, model
+from compress import data, model, wordnet
 from compress.data import DataConfig
 from compress.errors import ConfigError, nearest
-from compress.methods import MethodConfig, prune
+from compress.hub import local_folder, looks_like_path
+from compress.methods import prune
+from compress.methods.distill import DistillConfig
 from compress.methods.prune import PruneConfig
 from compress.methods.quantize import QuantizeConfig
 from compress.model import ModelConfig
@@ -39,7 +41,7 @@ GROUPS: dict[str, type[Any]] = {
     "data": DataConfig,
     "train": TrainConfig,
     "quantize": QuantizeConfig,
-    "distill": MethodConfig,
+    "distill": DistillConfig,
     "prune": PruneConfig,
     "paths": PathsConfig,
 }
@@ -54,18 +56,28 @@ class Config:
     data: DataConfig
     train: TrainConfig
     quantize: QuantizeConfig
-    distill: MethodConfig
+    distill: DistillConfig
     prune: PruneConfig
     paths: PathsConfig
     seed: int = Field(description="of new weights, order of batches, dropout", ge=0)
     device: str = Field(description="auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     force: bool = Field(description="run again what is finished")
+    teacher: ModelConfig | None = Field(default=None, description="what distill.teacher names, looked up")
+
+
+DERIVED = ("teacher",)  # fields of Config that are no keys of the command line
+
+
+def conf_folder() -> Path:
+    """The configuration files: beside the package in a checkout, inside it when installed from a wheel."""
+    here = Path(__file__).resolve().parent
+    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
 
 
 def keys() -> list[str]:
     """Every key of the configuration, dotted; those that are in no group last."""
     inside = [f"{group}.{field.name}" for group, kind in GROUPS.items() for field in fields(kind)]
-    return inside + [field.name for field in fields(Config) if field.name not in GROUPS]
+    return inside + [field.name for field in fields(Config) if field.name not in (*GROUPS, *DERIVED)]
 
 
 def options(conf: Path) -> dict[str, list[str]]:
@@ -78,8 +90,22 @@ def options(conf: Path) -> dict[str, list[str]]:
     }
 
 
-def from_hydra(composed: DictConfig) -> Config:
+def option_values(conf: Path, group: str, option: str, read: Callable[[str], Any]) -> dict[str, Any]:
+    """The values of an option, on top of those of the option that it is based on.
+
+    Args:
+        read: parses YAML; PyYAML takes `2e-5` for a text, OmegaConf for a number.
+    """
+    values: dict[str, Any] = read((conf / group / f"{option}.yaml").read_text())
+    based_on = [name for name in values.pop("defaults", []) if name != "_self_"]
+    return {key: value for name in based_on for key, value in option_values(conf, group, name, read).items()} | values
+
+
+def from_hydra(composed: DictConfig, folders: Sequence[Path] = ()) -> Config:
     """The typed configuration of what Hydra composed.
+
+    Args:
+        folders: configuration folders in which a teacher is looked up; by default the project's own.
 
     Raises:
         ConfigError: a value is missing, unknown, of the wrong type or out of range, or values contradict each other.
@@ -95,17 +121,18 @@ def from_hydra(composed: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(" ".join(str(error).split())) from error
     assert isinstance(values, dict)
-    return from_mapping({str(key): value for key, value in values.items() if key != "hydra"})
+    return from_mapping({str(key): value for key, value in values.items() if key != "hydra"}, folders)
 
 
-def from_mapping(values: Mapping[str, Any]) -> Config:
+def from_mapping(values: Mapping[str, Any], folders: Sequence[Path] = ()) -> Config:
     """The typed configuration of nested plain values; raises ConfigError as `from_hydra` does."""
+    given = {key: value for key, value in values.items() if key not in DERIVED}
     groups = {
         name: _build(kind, values[name], f"{name}.")
         for name, kind in GROUPS.items()
         if isinstance(values.get(name), Mapping)
     }
-    config: Config = _build(Config, {**values, **groups}, "")
+    config: Config = _build(Config, {**given, **groups}, "")
     data.check(config.data, config.task)
     if config.prune.name != "none":
         prune.check(config.prune)
@@ -115,7 +142,59 @@ def from_mapping(values: Mapping[str, Any]) -> Config:
                 "since ranges change as long as weights go"
             )
     model.check(config.model, config.data.max_length, config.data.builds_vocabulary)
-    return config
+    return config if config.distill.name == "none" else _with_teacher(config, values.get("teacher"), folders)
+
+
+def _with_teacher(config: Config, known: Mapping[str, Any] | None, folders: Sequence[Path]) -> Config:
+    """The configuration with the model that `distill.teacher` names, which must fit the task as the student's must."""
+    asked, distill = config.distill.teacher, config.distill
+    values = known or _find_teacher(asked, config.data.builds_vocabulary, [*folders] or [conf_folder()])
+    teacher: ModelConfig = _build(ModelConfig, values, "teacher.")
+    try:
+        model.check(teacher, config.data.max_length, config.data.builds_vocabulary)
+    except ConfigError as error:
+        raise ConfigError(f"distill.teacher={asked}: {error}") from error
+    if distill.copies and (distill.wordnet is not None or not config.data.has_synonyms):
+        wordnet.find(distill.wordnet)
+    return replace(config, teacher=teacher)
+
+
+def _find_teacher(name: str, prefer_demo: bool, folders: Sequence[Path]) -> dict[str, Any]:
+    """The values of the model option of that name (in `demo/` first, for generated data), or those of a checkpoint."""
+    from omegaconf import OmegaConf
+
+    def read(text: str) -> Any:
+        return OmegaConf.to_container(OmegaConf.create(text))
+
+    known = {option: folder for folder in folders for option in options(folder).get("model", [])}
+    for option in (f"demo/{name}", name) if prefer_demo else (name,):
+        if option in known and option != "pretrained":
+            return option_values(known[option], "model", option, read)
+    if local_folder(name) or (name.count("/") == 1 and not looks_like_path(name)):
+        return option_values(conf_folder(), "model", "pretrained", read) | {"pretrained": name}
+    choices = [option for option in known if option != "pretrained"]
+    raise ConfigError(
+        f"distill.teacher={name}: no such model{nearest(name, choices)}; must be of {', '.join(choices)}, "
+        "or a checkpoint's folder or hub name"
+    )
+
+
+def teacher_experiment(config: Config) -> Config:
+    """The experiment that trains the teacher: the student's, with the teacher's model and rate and without compression.
+
+    So it is the very same as that cell of a grid.
+    """
+    assert config.teacher is not None, "without distillation there is no teacher"
+    return replace(
+        config,
+        model=config.teacher,
+        train=replace(config.train, learning_rate=config.teacher.learning_rate),
+        quantize=replace(config.quantize, name="none"),
+        distill=replace(config.distill, name="none"),
+        prune=replace(config.prune, name="none"),
+        teacher=None,
+        force=False,
+    )
 
 
 def _build(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Any:

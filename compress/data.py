@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     import numpy as np
     from transformers import PreTrainedTokenizerBase
 
+    from compress.augment import Augmentation
     from compress.task import TaskConfig
 
-FORMAT = 1  # of the token cache
-ARRAYS = ("ids", "offsets", "seconds", "labels")
+FORMAT = 2  # of the token cache
+ARRAYS = ("ids", "offsets", "seconds", "labels", "sources")
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
@@ -45,6 +46,11 @@ class DataConfig:
     @property
     def builds_vocabulary(self) -> bool:
         """Whether the texts come with a vocabulary of their own, for models from scratch."""
+        return self.source == "demo"
+
+    @property
+    def has_synonyms(self) -> bool:
+        """Whether the texts come with a table of synonyms of their own."""
         return self.source == "demo"
 
 
@@ -65,12 +71,14 @@ class Tokens:
         offsets: int64 [rows + 1].
         seconds: int32 [rows]; tokens of the row before its second text (all of them, where there is no second).
         labels: int64 [rows] class ids, or float32 [rows].
+        sources: int64 [rows]; for a rewritten row the number of the row that it was made of, else its own.
     """
 
     ids: np.ndarray[Any, Any]
     offsets: np.ndarray[Any, Any]
     seconds: np.ndarray[Any, Any]
     labels: np.ndarray[Any, Any]
+    sources: np.ndarray[Any, Any]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -207,9 +215,16 @@ def _checked(split: str, table: Mapping[str, Sequence[Any]], task: TaskConfig) -
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
-def prepare(data: DataConfig, task: TaskConfig, tokenizer: PreTrainedTokenizerBase, cache: Path) -> Dataset:
+def prepare(
+    data: DataConfig,
+    task: TaskConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    cache: Path,
+    augmentation: Augmentation | None = None,
+) -> Dataset:
     """The task's tokens from the cache, made first where they are not there.
 
+    With an augmentation the training split is the enlarged one; the rows that `max_train` leaves come with all copies.
     Many processes may ask at once: one makes them, the others wait and read. Arrays are memory-mapped.
     """
     import numpy as np
@@ -217,6 +232,7 @@ def prepare(data: DataConfig, task: TaskConfig, tokenizer: PreTrainedTokenizerBa
 
     used = identity(replace(data, max_train=None), task)
     described = [FORMAT, used, asdict(task), tokenizer.backend_tokenizer.to_str()]
+    described += [augmentation.identity()] if augmentation else []
     fingerprint = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
     folder = cache / "tokens" / f"{task.name}-{fingerprint}"
     splits = _read(folder)
@@ -225,22 +241,35 @@ def prepare(data: DataConfig, task: TaskConfig, tokenizer: PreTrainedTokenizerBa
         with FileLock(folder.with_suffix(".lock")):
             splits = _read(folder)
             if splits is None:
-                texts = load_texts(data, task, cache)
-                _write(
-                    folder,
-                    {split: tokenize(rows, tokenizer, data.max_length) for split, rows in texts.items()},
-                )
+                _write(folder, _tokens(load_texts(data, task, cache), tokenizer, data.max_length, augmentation))
                 splits = _read(folder)
     assert splits is not None, f"the token cache {folder} cannot be read right after it was written"
-    rows = np.arange(len(splits["train"]))
-    if data.max_train is not None and data.max_train < len(rows):
-        rows = np.sort(np.random.default_rng(data.seed).permutation(rows)[: data.max_train])
+    sources = splits["train"].sources
+    rows, originals = np.arange(len(sources)), int(sources.max()) + 1
+    if data.max_train is not None and data.max_train < originals:
+        chosen = np.random.default_rng(data.seed).permutation(originals)[: data.max_train]
+        rows = np.flatnonzero(np.isin(sources, chosen))
     missing = [split for split in task.validation if split not in splits]
     notes = [f"{split} is not in the data: scores are of {task.validation[0]} alone" for split in missing]
     return Dataset(splits, rows, notes)
 
 
-def tokenize(texts: Texts, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Tokens:
+def _tokens(
+    texts: Mapping[str, Texts],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    augmentation: Augmentation | None,
+) -> dict[str, Tokens]:
+    splits = {}
+    for split, rows in texts.items():
+        enlarged = augmentation.apply(rows) if augmentation and split == "train" else (rows, None)
+        splits[split] = tokenize(enlarged[0], tokenizer, max_length, enlarged[1])
+    return splits
+
+
+def tokenize(
+    texts: Texts, tokenizer: PreTrainedTokenizerBase, max_length: int, sources: Sequence[int] | None = None
+) -> Tokens:
     """Encode a split: [CLS] first [SEP], or [CLS] first [SEP] second [SEP], the longer text cut first."""
     import numpy as np
 
@@ -252,6 +281,7 @@ def tokenize(texts: Texts, tokenizer: PreTrainedTokenizerBase, max_length: int) 
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         seconds=np.array([row.count(0) for row in encoded["token_type_ids"]], np.int32),
         labels=np.array(texts.labels, np.int64 if is_class else np.float32),
+        sources=np.arange(len(texts.labels)) if sources is None else np.array(sources, np.int64),
     )
 
 

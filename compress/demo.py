@@ -4,11 +4,11 @@ Each task is a miniature of its namesake: `cola` agreement and word order, `sst2
 contrast, `mrpc`, `qqp`, `stsb` whether (or how far) two sentences mean the same, `mnli`, `rte` inference over
 hypernyms, opposites and added detail, `qnli` whether a sentence answers a question.
 
-Meanings come in pairs of opposites, the first of them the more usual, and some of the second sentences that differ
-give themselves away by a word of denial, as in GLUE (annotation artifacts: Gururangan et al., 2018). So the words
-alone betray something of the label and the rest takes comparing: small models come away with the first, larger ones
-with both. The words of one sense are exchangeable everywhere; training prefers the first of them and validation takes
-all alike, so knowing synonyms pays.
+Meanings come in pairs of opposites, the first of them the more usual, and many a second sentence gives its label away
+by a word that affirms or denies, as in GLUE (annotation artifacts: Gururangan et al., 2018); now and then under a "not"
+that turns it round. So the words alone betray something of the label, their order more, and the rest takes comparing:
+small models come away with the first, larger ones with more. The words of one sense are exchangeable everywhere;
+training prefers the first of them and validation takes all alike, so knowing synonyms pays.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-VERSION = 1  # part of the fingerprint of cached data: raise it when any generated row changes
+VERSION = 2  # part of the fingerprint of cached data: raise it when any generated row changes
 
 # One line per pair of opposites, the commonest first: "group kind: words of a sense | words of its opposite".
 # Nouns take a plural in s and the verbs of `act` a third person in s; every past form is its own participle.
@@ -102,7 +102,11 @@ _HOME = (6, 4, 3, 2, 1, 1)  # how often the first, second, … pair of a group i
 _ABROAD = (1, 1, 1, 1, 1, 1)  # the same in the other genre, that of MNLI's mismatched split
 _TRAINING = (8, 4, 2, 1)  # how often the first, second, … word of a sense is taken
 _HELD_OUT = (1, 1, 1, 1)
+_AFFIRMATIONS = ("also", "indeed", "surely", "clearly", "truly", "certainly")
 _DENIALS = ("never", "hardly", "falsely", "barely", "wrongly", "allegedly")
+_DOUBTS = ("maybe", "perhaps", "possibly", "likely", "mostly", "partly")
+_TELLTALE = 0.7  # how often a second sentence gives its label away by one of these
+_NEGATED = 0.25  # how often that word stands under a "not", which turns it round
 
 
 class _Writer:
@@ -127,6 +131,10 @@ class _Writer:
     def any(self, group: str) -> str:
         return self.say(self.sense(group))
 
+    def unlike(self, sense: Sense, group: str) -> Sense:
+        """A sense of another pair."""
+        return next(other for other in iter(lambda: self.sense(group), None) if other not in (sense, _OPPOSITE[sense]))
+
     def event(self, *slots: str) -> Event:
         return {slot: self.sense(slot) for slot in slots}
 
@@ -134,9 +142,13 @@ class _Writer:
         """The event with `count` of its senses turned into their opposites."""
         return event | {slot: _OPPOSITE[event[slot]] for slot in self.rng.sample(list(event), count)}
 
-    def denied(self, text: str, p: float) -> str:
-        """Now and then the text with a word of denial before it."""
-        return f"{self.rng.choice(_DENIALS)} {text}" if self.chance(p) else text
+    def hinted(self, text: str, agrees: bool | None) -> str:
+        """Now and then the text with a word before it to affirm, deny or (None) doubt it; "not" turns it round."""
+        if not self.chance(_TELLTALE):
+            return text
+        negated = self.chance(_NEGATED)
+        words = _DOUBTS if agrees is None else _DENIALS if agrees == negated else _AFFIRMATIONS
+        return f"{'not ' * negated}{self.rng.choice(words)} {text}"
 
     def tell(self, form: str, event: Event) -> str:
         return form.format(**{slot: self.say(sense) for slot, sense in event.items()})
@@ -150,7 +162,7 @@ def _cola(w: _Writer, label: int) -> tuple[str, ...]:
     determiner = w.rng.choice(("these", "many", "few") if plural else ("this", "one", "every"))
     trait = w.any("trait") if w.chance(0.5) else ""
     place = f"in the {number(w.any('where'), w.chance(0.3))}" if w.chance(0.35) else ""
-    fault = "" if label else w.rng.choice(("noun", "verb", "order", "order", "gap", "gap", "stray", "stray"))
+    fault = "" if label else w.rng.choice(("noun", "verb", *("order", "gap", "stray") * 3))
     noun = number(w.any("who"), plural != (fault == "noun"))
     verb = number(w.any("act"), plural == (fault == "verb"))
     parts = [determiner, trait, noun, place, verb, w.any("how")]
@@ -159,7 +171,7 @@ def _cola(w: _Writer, label: int) -> tuple[str, ...]:
     elif fault == "gap":
         parts[4 if plural or w.chance(0.5) else 0] = ""
     elif fault == "stray":
-        parts.insert(w.rng.randrange(1, 6), w.rng.choice(("of", "to", "by")))
+        parts.insert(w.rng.randrange(1, 6), w.rng.choice(("of", "to")))
     return (" ".join(part for part in parts if part),)
 
 
@@ -176,20 +188,20 @@ def _sst2(w: _Writer, label: int) -> tuple[str, ...]:
     return (form.format(main=main, same=_clause(w, bool(label)), other=_clause(w, not label)),)
 
 
-_TELLTALE = 0.4  # how often a second sentence that differs gives itself away
 _ACTIVE, _PASSIVE = "{who}s {did} {what}s", "{what}s were {did} by {who}s"
 
 
 def _mrpc(w: _Writer, label: int) -> tuple[str, ...]:
     event = w.event("who", "did", "what")
-    other = event if label else w.changed(event, w.rng.choice((1, 2)))
+    other = event if label else w.changed(event, w.rng.choice((2, 2, 3)))
     second = w.tell(_ACTIVE if w.chance(0.5) else _PASSIVE, other)
-    return w.tell(_ACTIVE, event), w.denied(second, 0.0 if label else _TELLTALE)
+    return w.tell(_ACTIVE, event), w.hinted(second, bool(label))
 
 
 def _stsb(w: _Writer, label: float) -> tuple[str, ...]:
     event = w.event("who", "did", "what")
-    return w.tell(_ACTIVE, event), w.tell(_ACTIVE, w.changed(event, 3 - round(label * 0.6)))
+    second = w.tell(_ACTIVE, w.changed(event, 3 - round(label * 0.6)))
+    return w.tell(_ACTIVE, event), w.hinted(second, label > 2.5)
 
 
 _ASK = {
@@ -203,28 +215,26 @@ def _qqp(w: _Writer, label: int) -> tuple[str, ...]:
     event, ask = w.event("did", "what"), w.rng.choices(("how", "where", "when"), (6, 2, 1))[0]
     about, again = event, ask
     if not label and w.chance(0.7):
-        about = w.changed(event, w.rng.choice((1, 1, 2)))
+        about = w.changed(event, w.rng.choice((1, 2, 2)))
     elif not label:
         again = w.rng.choice([other for other in _ASK if other != ask])
     second = w.tell(w.rng.choice(_ASK[again]), about)
-    return w.tell(w.rng.choice(_ASK[ask]), event), w.denied(second, 0.0 if label else _TELLTALE)
+    return w.tell(w.rng.choice(_ASK[ask]), event), w.hinted(second, bool(label))
 
 
 def _mnli(w: _Writer, label: int) -> tuple[str, ...]:
     event = w.event("who", "did", "trait", "what")
     premise = w.tell("{who}s {did} {trait} {what}s", event)
-    kind = _KIND[event["what"]]
-    if label == 2 and w.chance(_TELLTALE):
-        return premise, w.denied(w.tell("{who}s {did} {kind}s", event | {"kind": (kind,)}), 1.0)
-    if w.chance(0.5):
-        if label == 1:
-            return premise, w.tell("{what}s were in {where}s", event | w.event("where"))
-        trait = event["trait"] if label == 0 else _OPPOSITE[event["trait"]]
-        return premise, w.tell("{what}s were {trait}", event | {"trait": trait})
-    if label == 1:
-        return premise, w.tell("{who}s {did} {kind}s in {where}s", event | w.event("where") | {"kind": (kind,)})
-    did = event["did"] if label == 0 else _OPPOSITE[event["did"]]
-    return premise, w.tell("{who}s {did} {kind}s", event | {"kind": (kind,), "did": did})
+    form, slot = w.rng.choice((("{what}s were {trait}", "trait"), ("{who}s {did} {kind}s", "did")))
+    told = event | {"kind": (_KIND[event["what"]],)}
+    if label == 1 and w.chance(0.5):
+        told |= {slot: w.unlike(event[slot], slot)}
+    elif label == 1:
+        told |= w.event("where")
+        form = "{what}s were in {where}s" if slot == "trait" else "{who}s {did} {kind}s in {where}s"
+    elif label == 2:
+        told |= {slot: _OPPOSITE[event[slot]]}
+    return premise, w.hinted(w.tell(form, told), None if label == 1 else label == 0)
 
 
 _QUESTIONS = {
@@ -245,9 +255,9 @@ def _qnli(w: _Writer, label: int) -> tuple[str, ...]:
     about = event
     if label == 0 or w.chance(0.5):
         told = asked
-        about = w.changed(event, w.rng.choice((1, 2, 2))) if label else event
+        about = w.changed(event, 2) if label else event
     answer = w.tell(_ANSWERS[told], about | w.event(told))
-    return w.tell(_QUESTIONS[asked], event), w.denied(answer, _TELLTALE if label else 0.0)
+    return w.tell(_QUESTIONS[asked], event), w.hinted(answer, not label)
 
 
 def _rte(w: _Writer, label: int) -> tuple[str, ...]:
@@ -257,7 +267,7 @@ def _rte(w: _Writer, label: int) -> tuple[str, ...]:
         claim["did"] = _OPPOSITE[event["did"]]
     elif label:
         claim["kind"] = (w.rng.choice([kind for kind in _KINDS if kind != claim["kind"][0]]),)
-    return w.tell(_ACTIVE, event), w.denied(w.tell("{kind}s were {did}", claim), _TELLTALE if label else 0.0)
+    return w.tell(_ACTIVE, event), w.hinted(w.tell("{kind}s were {did}", claim), not label)
 
 
 Grammar = Callable[[_Writer, Any], tuple[str, ...]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,18 @@ class Scores:
     notes: list[str]
 
 
-def predict(model: torch.nn.Module, tokens: Tokens, padding: int) -> np.ndarray[Any, Any]:
-    """Logits of every row, float32 [rows, outputs], in the rows' own order; the model is in eval mode meanwhile."""
+def predict(
+    model: torch.nn.Module,
+    tokens: Tokens,
+    padding: int,
+    rows: np.ndarray[Any, Any] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray[Any, Any]:
+    """Logits of the given rows (by default all), float32 [rows, outputs], in their order; in eval mode meanwhile.
+
+    Args:
+        progress: receives the number of rows done, and of all.
+    """
     import numpy as np
     import torch
 
@@ -37,13 +48,16 @@ def predict(model: torch.nn.Module, tokens: Tokens, padding: int) -> np.ndarray[
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    parts, order = [], []
+    parts, order, done = [], [], 0
+    wanted = np.arange(len(tokens)) if rows is None else rows
     with torch.inference_mode():
-        for rows in by_length(tokens.lengths, BATCH):
-            batch = collate(tokens, rows, padding, device)
+        for picked in by_length(tokens.lengths[wanted], BATCH):
+            batch = collate(tokens, wanted[picked], padding, device)
             del batch["labels"]
             parts.append(model(**batch).logits.float().cpu().numpy())
-            order.append(rows)
+            order.append(picked)
+            done += len(picked)
+            progress(done, len(wanted))
     model.train(was_training)
     sorted_logits = np.concatenate(parts)
     logits = np.empty_like(sorted_logits)

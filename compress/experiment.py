@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress import hub, identity, result
+from compress.config import teacher_experiment
 from compress.errors import ConfigError
 from compress.model import label
 from compress.reporting import Reporter
@@ -37,16 +40,53 @@ def run(config: Config) -> dict[str, Any]:
         ExperimentError: it failed; `error.json` and `log.txt` in its run folder say how.
     """
     run_id, folder = identity.run_id(config), identity.run_folder(config)
-    finished = None if config.force else result.read(folder, run_id)
-    if finished is not None:
-        print(f"finished already: {summary(finished)}  ({folder}; force=true runs it again)")
+    if (finished := _finished(config, run_id, folder)) is not None:
         return finished
+    with _alone(config, run_id):
+        if (finished := _finished(config, run_id, folder)) is not None:  # by whoever was at it
+            return finished
+        return _run(config, run_id, folder)
 
-    started = time.perf_counter()
+
+def _finished(config: Config, run_id: str, folder: Path) -> dict[str, Any] | None:
+    document = None if config.force else result.read(folder, run_id)
+    if document is not None:
+        print(f"finished already: {summary(document)}  ({folder}; force=true runs it again)")
+    return document
+
+
+@contextmanager
+def _alone(config: Config, run_id: str) -> Iterator[None]:
+    """Let no two processes be at the same experiment; the lock goes with the process, however it ends."""
+    from filelock import FileLock, Timeout
+
+    runs = Path(config.paths.runs).expanduser()
+    file = runs / ".locks" / run_id
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"waiting: another process is at {identity.run_folder(config)}", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        file.unlink()  # while it is held: who waits for it notices, and locks the next file of this name
+        lock.release()
+        if list(runs.iterdir()) == [file.parent]:  # a refused experiment leaves nothing behind
+            with suppress(OSError):
+                file.parent.rmdir()
+                runs.rmdir()
+
+
+def _run(config: Config, run_id: str, folder: Path) -> dict[str, Any]:
     hub.use_cache_without_network()
     import torch
 
     device = pick_device(config.device)
+    teacher = find_teacher(config, run_id, folder) if config.teacher else None
+    started = time.perf_counter()
     dataset, tokenizer = load_data(config)
     torch.manual_seed(config.seed)
     model = build_model(config, tokenizer).to(device)
@@ -59,32 +99,34 @@ def run(config: Config) -> dict[str, Any]:
         for note in dataset.notes:
             reporter.say(note)
         try:
-            document = _run(config, run_id, folder, model, dataset, tokenizer, reporter)
+            document = _train_and_store(config, run_id, folder, model, dataset, tokenizer, teacher, reporter)
             document["timing"]["wall_seconds"] = time.perf_counter() - started
             result.write_json(folder / "result.json", document)
         except Exception as error:
             reporter.say(traceback.format_exc(), to_terminal=False)
-            failure = {"run_id": run_id, "type": type(error).__name__, "message": str(error)}
-            result.write_json(folder / "error.json", failure | {"traceback": traceback.format_exc()})
+            write_error(folder, run_id, error)
             raise ExperimentError(f"{type(error).__name__}: {error}  ({folder}/log.txt)") from error
         reporter.say(f"finished: {summary(document)}  ({folder})")
     return document
 
 
-def _run(
+def _train_and_store(
     config: Config,
     run_id: str,
     folder: Path,
     model: BertForSequenceClassification,
     dataset: Any,
     tokenizer: Any,
+    teacher: dict[str, Any] | None,
     reporter: Reporter,
 ) -> dict[str, Any]:
     from compress import artifact, methods
     from compress.evaluate import evaluate
     from compress.train import train
 
-    padding, active = tokenizer.pad_token_id, methods.build(config)
+    padding = tokenizer.pad_token_id
+    answers = None if teacher is None else ask_teacher(config, teacher, model.device, reporter)
+    active = methods.build(config, answers)
     training = train(
         model,
         dataset.splits["train"],
@@ -104,6 +146,7 @@ def _run(
     stored = artifact.load(folder / "artifact").to(model.device)
     scores = evaluate(stored, dataset, config.task, padding)
     document = describe(config, run_id, training, scores, in_training)
+    document["teacher_run_id"] = teacher and teacher["run_id"]
     document["sparsity"] = sparsity(stored)
     document["size"] = {**sizes(stored), "artifact_bytes": artifact_bytes}
     document["notes"] = dataset.notes + scores.notes
@@ -111,14 +154,46 @@ def _run(
     return document
 
 
+def write_error(folder: Path, run_id: str, error: Exception) -> None:
+    """Leave error.json behind; called while the error is handled."""
+    failure = {"run_id": run_id, "type": type(error).__name__, "message": str(error)}
+    result.write_json(folder / "error.json", failure | {"traceback": traceback.format_exc()})
+
+
+def find_teacher(config: Config, run_id: str, folder: Path) -> dict[str, Any]:
+    """The result of the teacher, which is trained now if it is not finished.
+
+    Raises:
+        ExperimentError: it failed, and so the student did.
+    """
+    experiment = teacher_experiment(config)
+    finished = result.read(identity.run_folder(experiment), identity.run_id(experiment))
+    if finished is not None:
+        return finished
+    try:
+        return run(experiment)
+    except ExperimentError as error:
+        write_error(folder, run_id, error)
+        raise
+
+
+def ask_teacher(config: Config, teacher: dict[str, Any], device: torch.device, reporter: Reporter) -> Any:
+    """The teacher's logits of the training rows, from the cache if it was asked before."""
+    from compress.teacher import logits
+
+    reporter.say(f"teacher: {summary(teacher)}", to_terminal=False)
+    with reporter.task(f"{teacher['task']} {teacher['model']} answers", "row"):
+        return logits(config, teacher, device, lambda done, total: reporter.progress(done, total, None))
+
+
 def load_data(config: Config) -> tuple[Any, Any]:
-    """The task's tokens and the tokenizer that made them."""
-    from compress import data, demo, model
+    """The task's tokens, the training set enlarged if distillation asks for it, and the tokenizer that made them."""
+    from compress import augment, data, demo, model
 
     from_demo = config.data.builds_vocabulary and config.model.pretrained is None
     tokenizer = demo.build_tokenizer(config.data.seed) if from_demo else model.build_tokenizer(config.model)
     cache = Path(config.paths.cache).expanduser()
-    return data.prepare(config.data, config.task, tokenizer, cache), tokenizer
+    return data.prepare(config.data, config.task, tokenizer, cache, augment.of(config)), tokenizer
 
 
 def build_model(config: Config, tokenizer: Any) -> BertForSequenceClassification:
@@ -191,7 +266,6 @@ def describe(config: Config, run_id: str, training: Training, scores: Scores, in
         "score_accuracy": scores.accuracy,
         "metrics_training": in_training.metrics,
         "epoch_scores": training.epoch_scores,
-        "teacher_run_id": None,
         "timing": {
             "train_seconds": training.seconds,
             "steps": training.steps,

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from compress.config import GROUPS, Config, options
+from compress.config import GROUPS, Config, option_values, options
 
 EXAMPLES = """\
 Examples:
@@ -35,7 +35,7 @@ def render(conf: Path) -> str:
     lines += ["", "Keys (KEY=VALUE; shown with their defaults):"]
     main = yaml.safe_load((conf / "config.yaml").read_text())
     for group, kind in GROUPS.items():
-        values = main[group] if group in main else _load(conf, group, str(defaults[group]))
+        values = main[group] if group in main else option_values(conf, group, str(defaults[group]), yaml.safe_load)
         lines += [line for field in fields(kind) for line in _key(f"{group}.{field.name}", values[field.name], field)]
     lines += [line for field in fields(Config) if field.name in main and field.name not in GROUPS
               for line in _key(field.name, main[field.name], field)]  # fmt: skip
@@ -48,13 +48,6 @@ def render(conf: Path) -> str:
 def _defaults(conf: Path) -> dict[str, str]:
     listed = yaml.safe_load((conf / "config.yaml").read_text())["defaults"]
     return {key: option for entry in listed if isinstance(entry, dict) for key, option in entry.items()}
-
-
-def _load(conf: Path, group: str, option: str) -> dict[str, Any]:
-    """The values of an option, on top of those of the option that it is based on."""
-    values: dict[str, Any] = yaml.safe_load((conf / group / f"{option}.yaml").read_text())
-    based_on = [name for name in values.pop("defaults", []) if name != "_self_"]
-    return {key: value for name in based_on for key, value in _load(conf, group, name).items()} | values
 
 
 def _key(name: str, value: Any, field: Any) -> Iterator[str]:

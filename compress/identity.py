@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import data, model
+from compress import augment, data, model
+from compress.config import DERIVED, teacher_experiment
 from compress.methods import GROUPS
 
 if TYPE_CHECKING:
@@ -21,11 +22,16 @@ INFRASTRUCTURE = ("paths", "device", "force")  # changes where and whether, neve
 def scientific(config: Config) -> dict[str, Any]:
     """The full configuration without infrastructure; local files stand as digests of their contents.
 
-    Of a method that is off nothing else counts.
+    Of a method that is off nothing else counts; a teacher counts by its own identity.
     """
-    known = {key: value for key, value in asdict(config).items() if key not in INFRASTRUCTURE}
+    known = {key: value for key, value in asdict(config).items() if key not in (*INFRASTRUCTURE, *DERIVED)}
     known["model"] = model.identity(config.model, config.data.builds_vocabulary)
     known |= {group: {"name": "none"} for group in GROUPS if known[group]["name"] == "none"}
+    if config.distill.name != "none":
+        augmentation = augment.of(config)
+        known["distill"] = {key: known["distill"][key] for key in ("name", "temperature", "alpha")}
+        known["distill"] |= {"teacher": run_id(teacher_experiment(config))}
+        known["distill"] |= {"augmentation": augmentation and augmentation.identity()}
     known["data"] = data.identity(config.data, config.task)
     return known | {"schema": SCHEMA}
 

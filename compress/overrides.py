@@ -99,8 +99,10 @@ def compositions(words: Sequence[str], conf: Path, *, multirun: bool, name: str 
             for key, values in axes.items():
                 if len(values) > 1 and not multirun and first.hydra.mode != RunMode.MULTIRUN:
                     raise ConfigError(f"{key}: {len(values)} values are a sweep; add -m to run each of them")
+            found = (str(place).removeprefix("file://") for place in first.hydra.searchpath or ())
+            folders = [conf, *map(Path, found)]
             for combination in itertools.product(*axes.values()):
-                yield from_hydra(compose(name, overrides=list(combination)))
+                yield from_hydra(compose(name, overrides=list(combination)), folders)
         except (HydraException, OmegaConfBaseException) as error:
             told = " ".join(f"{error} {error.__cause__ or ''}".split())
             raise ConfigError(told.split(" Config search path:")[0].split(" full_key:")[0]) from error

@@ -6,6 +6,8 @@ import json
 import math
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ class Reporter:
     """A context that follows one experiment; closing it flushes what is left."""
 
     def __init__(self, folder: Path, title: str) -> None:
-        self.folder, self.title = folder, title
+        self.folder, self.title, self.unit = folder, title, "step"
         self.rows: list[str] = []
         self.written = time.monotonic()
         self.spoke = self.started = time.monotonic()
@@ -56,12 +58,25 @@ class Reporter:
         write_text(self.folder / "metrics.jsonl", "".join(f"{row}\n" for row in self.rows))
         self.written = time.monotonic()
 
+    @contextmanager
+    def task(self, title: str, unit: str) -> Iterator[None]:
+        """Have `progress` follow something else for a while."""
+        outer = self.title, self.unit
+        self.title, self.unit, self.started = title, unit, time.monotonic()
+        try:
+            yield
+        finally:
+            if self.bar is not None:
+                self.bar.close()
+            self.title, self.unit = outer
+            self.bar, self.started = None, time.monotonic()
+
     def progress(self, step: int, total: int, loss: float | None) -> None:
         """Move the bar on a terminal; else say a line now and then."""
         self.loss = self.loss if loss is None else loss
         if sys.stderr.isatty():
             if self.bar is None:
-                self.bar = tqdm(total=total, desc=self.title, unit="step", dynamic_ncols=True, leave=False)
+                self.bar = tqdm(total=total, desc=self.title, unit=self.unit, dynamic_ncols=True, leave=False)
             if loss is not None:
                 self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             self.bar.update(step - self.bar.n)
@@ -72,4 +87,5 @@ class Reporter:
             elapsed = self.spoke - self.started
             left = elapsed / step * (total - step)
             shown = "" if self.loss is None else f"  loss {self.loss:.3f}"
-            self.say(f"{self.title}: step {step}/{total}{shown}  {step / elapsed:.1f} steps/s  {left:.0f} s left")
+            rate = f"{step / elapsed:.1f} {self.unit}s/s"
+            self.say(f"{self.title}: {self.unit} {step}/{total}{shown}  {rate}  {left:.0f} s left")

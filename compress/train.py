@@ -99,7 +99,7 @@ def train(
     assert isinstance(total, int)
     for method in methods:
         method.prepare(model)
-    optimizer = build_optimizer(model, config)
+    optimizer, parameters = build_optimizer(model, config), list(model.parameters())
     forward = torch.compile(model, dynamic=True) if config.compile else model
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
     lengths = tokens.lengths[rows]
@@ -124,9 +124,9 @@ def train(
             logits = logits.float()
             loss = task_loss(logits, labels)
             for method in methods:
-                loss = method.loss(loss, logits, batch)
+                loss = method.loss(loss, logits, picked)
             loss.backward()
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
             optimizer.step()
             optimizer.zero_grad()
             for method in methods:

@@ -37,7 +37,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def compose(cache: Path, tmp_path: Path) -> Compose:
     """The checked configuration that overrides make, with results in the test's own folder."""
-    from compress.cli import conf_folder
+    from compress.config import conf_folder
     from compress.overrides import compositions
 
     def composed(*overrides: str) -> Config:

@@ -42,7 +42,7 @@ def test_what_the_command_line_reads_first_imports_nothing_heavy_at_its_top(path
 
 def test_a_configuration_is_checked_without_loading_torch() -> None:
     code = (
-        "import sys; from compress.cli import conf_folder; from compress.overrides import check_words;"
+        "import sys; from compress.config import conf_folder; from compress.overrides import check_words;"
         "check_words(['task=rte', 'data=demo', 'model=tiny'], conf_folder());"
         "print(sorted({'torch', 'transformers', 'datasets', 'numpy'} & set(sys.modules)))"
     )

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress import demo, wordnet
-from compress.augment import KEPT, augment, replace_words, replaceable
+from compress.augment import KEPT, augment, main, replace_words, replaceable
 from compress.data import Texts
 from compress.errors import ConfigError
 
@@ -35,9 +35,11 @@ def folder() -> Path:
 # --- rewriting --------------------------------------------------------------------------------------------------------
 
 
-def test_a_share_of_one_replaces_all_that_may_be_and_of_zero_nothing() -> None:
+def test_a_share_of_one_replaces_all_that_may_be_and_of_zero_just_one() -> None:
     assert replace_words("a big, big film!", TABLE, 1.0, random.Random(0)) == "a large, large movie!"
-    assert replace_words("a big, big film!", TABLE, 0.0, random.Random(0)) == "a big, big film!"
+    once = {replace_words("a big, big film!", TABLE, 0.0, random.Random(seed)) for seed in range(20)}
+    assert once == {"a large, big film!", "a big, large film!", "a big, big movie!"}
+    assert replace_words("not few", TABLE, 1.0, random.Random(0)) == "not few"
 
 
 @pytest.mark.parametrize(
@@ -59,8 +61,8 @@ def test_nothing_but_replaceable_words_changes(text: str, seed: int) -> None:
 def test_copies_follow_the_rows_with_their_labels_and_sources() -> None:
     enlarged, source = augment(TEXTS, TABLE, copies=2, share=1.0, seed=0)
     assert [column[:3] for column in enlarged.columns] == TEXTS.columns
-    assert source == [0, 1, 2, 0, 2, 0, 2]  # nothing in the second row can be replaced
-    assert enlarged.labels == [0, 1, 0, 0, 0, 0, 0]
+    assert source == [0, 1, 2, 0, 2]  # in the second row nothing can be replaced; another copy would read the same
+    assert enlarged.labels == [0, 1, 0, 0, 0]
     assert enlarged.columns[0][3:5] == ["a large movie", "it is not large"]
     assert enlarged.columns[1][3:5] == ["a film", "large large large"]
 
@@ -109,3 +111,41 @@ def test_real_sentences_change_in_a_few_words_and_never_in_a_negation(folder: Pa
 def test_a_folder_without_the_files_is_refused_with_the_ways_to_get_them(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^distill.wordnet=.*lacks cntlist.rev, index.noun.*wordnet-base.*nltk"):
         wordnet.find(str(tmp_path))
+
+
+# --- python -m compress.augment ---------------------------------------------------------------------------------------
+
+
+def shown(capsys: pytest.CaptureFixture, *words: str) -> str:
+    assert main(words) == 0
+    return capsys.readouterr().out
+
+
+def test_examples_are_shown_with_what_was_replaced(capsys: pytest.CaptureFixture) -> None:
+    out = shown(capsys, "task=qqp", "data=demo", "-n", "5", "distill.copies=2")
+    head, *rows = out.split("\n\n")
+    assert re.fullmatch(r"2000 rows and \d{4} copies of them", head)
+    assert len(rows) == 5
+    train = demo.generate("qqp")["train"]
+    for row in rows:
+        label, first, second, *copies = row.strip().splitlines()
+        number = int(label.split(":")[0])
+        assert label == f"{number}: label {train['label'][number]}"
+        assert (first.strip(), second.strip()) == (train["question1"][number], train["question2"][number])
+        assert len(copies) in (2, 4)
+        assert all("[" in "".join(copies[start : start + 2]) for start in range(0, len(copies), 2))
+    assert shown(capsys, "task=qqp", "data=demo", "-n", "5", "distill.copies=2") == out
+    assert shown(capsys, "task=qqp", "data=demo", "-n", "5", "distill.copies=2", "seed=1") != out
+
+
+def test_wrong_words_are_told(capsys: pytest.CaptureFixture) -> None:
+    assert main(["task=rtr", "data=demo"]) == 2
+    assert capsys.readouterr().err.startswith("error: task=rtr: no such option (did you mean rte?)")
+    assert main(["task=rte", "data=demo", "distill.copies=0"]) == 2
+    assert capsys.readouterr().err == "error: distill.copies=0: nothing is rewritten; give at least 1\n"
+
+
+def test_real_texts_are_shown(capsys: pytest.CaptureFixture, cache: Path, glue: Path, folder: Path) -> None:
+    out = shown(capsys, "task=mrpc", f"data.path={glue}", "-n", "3")
+    assert out.startswith("3668 rows and ")
+    assert out.count("label ") == 3

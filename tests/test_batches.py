@@ -71,6 +71,7 @@ def tokens() -> Tokens:
         offsets=np.array([0, 4, 11, 14]),
         seconds=np.array([4, 3, 3], np.int32),
         labels=np.array([0, 1, 1]),
+        sources=np.arange(3),
     )
 
 

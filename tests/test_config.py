@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from compress.cli import conf_folder
-from compress.config import GROUPS, Config
+from compress.config import GROUPS, Config, conf_folder
 from compress.errors import ConfigError
 from tests.conftest import Compose
 

@@ -32,6 +32,7 @@ def tokens_of(rows: int, labels: np.ndarray | None = None) -> Tokens:
         offsets=np.concatenate([[0], np.cumsum(lengths)]),
         seconds=lengths.astype(np.int32),
         labels=generator.integers(0, 2, rows) if labels is None else labels,
+        sources=np.arange(rows),
     )
 
 

@@ -18,7 +18,7 @@ BASE = ("model=demo/tiny", "data=demo", "task=rte")
 
 SCIENTIFIC = [
     "model=demo/mini", "task=cola", "train=quick", "model.name=other", "model.layers=3", "model.hidden=48",
-    "model.heads=2", "model.intermediate=99", "model.positions=80", "model.dropout=0.3", "model.initializer_range=0.03",
+    "model.heads=1", "model.intermediate=99", "model.positions=80", "model.dropout=0.3", "model.initializer_range=0.03",
     "model.learning_rate=1e-2", "task.text=[sentence2,sentence1]", "task.labels=[no,yes]", "task.metrics=[f1]",
     "task.accuracy_metrics=[f1]", "task.validation=[train]", "data.max_train=9", "data.max_length=16", "data.seed=3",
     "train.epochs=9", "train.max_steps=9", "train.batch_size=9", "train.learning_rate=9e-9", "train.weight_decay=0.9",
@@ -31,6 +31,9 @@ METHODS = {  # what decides the result of a method that is on
     ],
     "quantize=int8": [
         "quantize.activations=false", "quantize.embeddings=false", "quantize.momentum=0.1", "quantize.freeze=0.9",
+    ],
+    "distill=kd": [
+        "distill.teacher=mini", "distill.temperature=9", "distill.alpha=0.1", "distill.copies=3", "distill.replace=0.7",
     ],
 }  # fmt: skip
 VALUES = [change for change in SCIENTIFIC if "." in change or change.startswith("seed")]
@@ -63,6 +66,7 @@ def test_no_scientific_key_is_forgotten_above() -> None:
     without_effect_here = {
         "model.pretrained", "model.revision", "model.tokenizer",  # tested below
         "data.source", "data.hub", "data.revision", "data.path",
+        "distill.wordnet",  # in test_distill.py
         "task.name", "quantize.name", "distill.name", "prune.name",
     }  # fmt: skip
     tested = {change.split("=")[0] for change in sum(METHODS.values(), SCIENTIFIC)}

@@ -35,7 +35,7 @@ def tokens() -> Tokens:
         for length, label in zip(lengths, labels, strict=True)
     ]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return Tokens(np.concatenate(rows).astype(np.int32), offsets, lengths.astype(np.int32), labels)
+    return Tokens(np.concatenate(rows).astype(np.int32), offsets, lengths.astype(np.int32), labels, np.arange(100))
 
 
 def small_model(outputs: int = 2, dropout: float = 0.1, seed: int = 0) -> BertForSequenceClassification:
@@ -222,7 +222,7 @@ class Diary(Method):
         self.calls.append("before_step")
         self.progress.append(progress)
 
-    def loss(self, loss: torch.Tensor, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def loss(self, loss: torch.Tensor, logits: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
         self.calls.append("loss")
         assert logits.dtype == torch.float32
         return loss
@@ -267,7 +267,7 @@ def test_best_is_chosen_among_models_that_are_compressed_to_the_end(tokens: Toke
 
 def test_a_methods_loss_is_the_one_that_is_minimized(tokens: Tokens) -> None:
     class Opposite(Method):
-        def loss(self, loss: torch.Tensor, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        def loss(self, loss: torch.Tensor, logits: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
             return functional.mse_loss(logits, torch.full_like(logits, 3.0))
 
     model, _ = run(tokens, replace(RECIPE, epochs=40, learning_rate=1e-2), methods=[Opposite()])

@@ -5,24 +5,15 @@ A method sees the model and how far training has come, never the loop or another
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from compress.config import Config
 
 GROUPS = ("quantize", "distill", "prune")  # in the order in which a run's folder names them
-
-
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
-class MethodConfig:
-    """A method's group; `none` is the absence of it."""
-
-    name: Literal["none"] = Field(description="which method")
 
 
 class Method:
@@ -34,8 +25,13 @@ class Method:
     def before_step(self, progress: float) -> None:
         """Follow the schedule; `progress` runs from 0 (the first step) to 1 (once more when training has ended)."""
 
-    def loss(self, loss: torch.Tensor, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Add to or replace the loss of a batch; logits are float32 [batch, outputs]."""
+    def loss(self, loss: torch.Tensor, logits: torch.Tensor, rows: np.ndarray[Any, Any]) -> torch.Tensor:
+        """Add to or replace the loss of a batch.
+
+        Args:
+            logits: float32 [batch, outputs].
+            rows: numbers of the batch's rows among those that are trained on, int64 [batch].
+        """
         return loss
 
     def after_step(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -60,8 +56,13 @@ class Method:
         """Go on from a saved state."""
 
 
-def build(config: Config) -> list[Method]:
-    """The active methods, in the order in which they act on a model."""
+def build(config: Config, teacher: np.ndarray[Any, Any] | None = None) -> list[Method]:
+    """The active methods, in the order in which they act on a model.
+
+    Args:
+        teacher: for distillation, the teacher's logits of the rows that are trained on, float32 [rows, outputs].
+    """
+    from compress.methods.distill import Distill
     from compress.methods.prune import Prune
     from compress.methods.quantize import Quantize
 
@@ -70,4 +71,7 @@ def build(config: Config) -> list[Method]:
         active.append(Prune(config.prune))
     if config.quantize.name == "int8":
         active.append(Quantize(config.quantize))
+    if config.distill.name == "kd":
+        assert teacher is not None, "distillation needs a teacher's logits"
+        active.append(Distill(config.distill, teacher))
     return active

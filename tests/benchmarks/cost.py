@@ -15,8 +15,7 @@ import time
 import torch
 
 from compress import experiment, methods
-from compress.cli import conf_folder
-from compress.config import Config
+from compress.config import Config, conf_folder
 from compress.overrides import compositions
 from compress.train import train
 
