@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,21 +66,24 @@ def predict(
 
 
 def evaluate(model: torch.nn.Module, dataset: Dataset, task: TaskConfig, padding: int) -> Scores:
-    """Score a model on every validation split that the data has.
+    """Score a model on every validation split that the data has."""
+    splits = [split for split in task.validation if split in dataset.splits]
+    return scored({split: predict(model, dataset.splits[split], padding) for split in splits}, dataset, task)
+
+
+def scored(answers: Mapping[str, np.ndarray[Any, Any]], dataset: Dataset, task: TaskConfig) -> Scores:
+    """Score logits, float32 [rows, outputs] for each validation split.
 
     With several splits a metric's name ends in what tells them apart: `accuracy_matched`, `accuracy_mismatched`.
     """
     metrics: dict[str, float | None] = {}
     notes: list[str] = []
-    for split in task.validation:
-        if split not in dataset.splits:
-            continue
-        tokens = dataset.splits[split]
-        logits = predict(model, tokens, padding)
+    for split, logits in answers.items():
+        labels = dataset.splits[split].labels
         predictions = logits[:, 0] if task.regression else logits.argmax(axis=1)
         suffix = "" if len(task.validation) == 1 else split.removeprefix("validation")
         for name in dict.fromkeys(task.metrics + task.accuracy_metrics):
-            metrics[name + suffix] = METRICS[name](predictions, tokens.labels)
+            metrics[name + suffix] = METRICS[name](predictions, labels)
             if metrics[name + suffix] is None:
                 notes.append(f"{split}: {name} is undefined (0/0)")
         if (predictions == predictions[0]).all():

@@ -1,0 +1,156 @@
+"""`python -m compress.export RUN --format onnx`: the artifact in another format, checked against itself."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compress import hub, result
+from compress.config import Config, from_mapping
+from compress.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from compress.data import Tokens
+    from compress.task import TaskConfig
+
+ENOUGH = 0.995  # share of the dev set's predictions that must agree
+SAME_SCORE = 0.05  # how far apart two answers of a regression (GLUE's run from 0 to 5) may be and agree
+EXTRA = 'the packages onnx, onnxscript and onnxruntime are needed: pip install "combining-compressions[export]"'
+
+
+class ExportError(Exception):
+    """What was exported is not the same model."""
+
+
+def open_run(folder: Path) -> dict[str, Any]:
+    """The result of a finished experiment.
+
+    Raises:
+        ConfigError: the folder holds none.
+    """
+    document = result.read(folder, folder.resolve().name)
+    if document is None or not (folder / "artifact").is_dir():
+        raise ConfigError(f"{folder}: no finished experiment; give a run folder, runs/…/<run_id>")
+    return document
+
+
+def export(folder: Path, *, checked: bool = True) -> dict[str, Any]:
+    """Write `onnx/model.onnx` and `onnx/export.json` in a run folder, both or neither.
+
+    Returns:
+        What export.json says: `onnx_bytes`, and if checked `agreement` and `metrics` as ONNX Runtime has them.
+
+    Raises:
+        ConfigError: the folder holds no finished experiment, or its data cannot be had.
+        ExportError: ONNX Runtime predicts something else than the artifact.
+    """
+    document = open_run(folder)
+    from compress import artifact, qdq
+
+    scratch = Path(tempfile.mkdtemp(prefix=".onnx-", dir=folder))
+    try:
+        model = artifact.load(folder / "artifact")
+        qdq.to_onnx(model, scratch / "model.onnx")
+        about = {"format": "onnx", "onnx_bytes": (scratch / "model.onnx").stat().st_size, "checked": checked}
+        if checked:
+            about |= check(from_mapping(document["config"]), folder, model, qdq.session(scratch / "model.onnx"))
+        about["environment"] = result.environment()
+        result.write_json(scratch / "export.json", about)
+        scratch.chmod(0o755)
+        shutil.rmtree(folder / "onnx", ignore_errors=True)
+        os.replace(scratch, folder / "onnx")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return about
+
+
+def check(config: Config, folder: Path, model: Any, session: Any) -> dict[str, Any]:
+    """How far an ONNX session and the artifact's model agree on the dev set.
+
+    Raises:
+        ExportError: on less than `ENOUGH` of it.
+    """
+    import numpy as np
+    from transformers import AutoTokenizer
+
+    from compress import data
+    from compress.evaluate import predict, scored
+
+    hub.use_cache_without_network()
+    tokenizer = AutoTokenizer.from_pretrained(folder / "artifact")
+    cache = Path(config.paths.cache).expanduser()
+    dataset = data.prepare(config.data, config.task, tokenizer, cache)
+    splits = [split for split in config.task.validation if split in dataset.splits]
+    padding = tokenizer.pad_token_id
+    theirs = {split: run_session(session, dataset.splits[split], padding) for split in splits}
+    agree = [same(predict(model, dataset.splits[split], padding), theirs[split], config.task) for split in splits]
+    agreement = float(np.concatenate(agree).mean())
+    if agreement < ENOUGH:
+        raise ExportError(
+            f"{folder}: ONNX Runtime agrees with the artifact on {agreement:.2%} of the dev set only; at least "
+            f"{ENOUGH:.1%} must agree (processors without VNNI or AMX saturate int8 products: "
+            f"this one has {', '.join(result.environment()['cpu_flags']) or 'none of them'})"
+        )
+    return {"agreement": agreement, "metrics": scored(theirs, dataset, config.task).metrics}
+
+
+def run_session(session: Any, tokens: Tokens, padding: int, batch: int = 32) -> np.ndarray[Any, Any]:
+    """Logits of every row, float32 [rows, outputs], in the rows' own order."""
+    import numpy as np
+    import torch
+
+    from compress.batches import by_length, collate
+    from compress.qdq import INPUTS
+
+    answers: list[Any] = [None] * len(tokens)
+    for rows in by_length(tokens.lengths, batch):
+        tensors = collate(tokens, rows, padding, torch.device("cpu"))
+        found = session.run(["logits"], {name: tensors[name].numpy() for name in INPUTS})[0]
+        for row, logits in zip(rows, found, strict=True):
+            answers[row] = logits
+    stacked: np.ndarray[Any, Any] = np.stack(answers)
+    return stacked
+
+
+def same(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any], task: TaskConfig) -> np.ndarray[Any, Any]:
+    """Which rows are answered alike, bool [rows]; logits are [rows, outputs]."""
+    if task.regression:
+        alike: np.ndarray[Any, Any] = abs(ours[:, 0] - theirs[:, 0]) <= SAME_SCORE
+    else:
+        alike = ours.argmax(1) == theirs.argmax(1)
+    return alike
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 if done, 1 if the export is another model, 2 if the input was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m compress.export", description=__doc__.split(": ", 1)[1])
+    parser.add_argument("run", type=Path, nargs="+", help="folder of a finished experiment: runs/…/<run_id>")
+    parser.add_argument("--format", choices=["onnx"], default="onnx", help="what to write: RUN/onnx/model.onnx")
+    parser.add_argument("--no-check", action="store_true", help="do not compare with the artifact on the dev set")
+    options = parser.parse_args(arguments)
+    worst = 0
+    for folder in options.run:
+        try:
+            about = export(folder, checked=not options.no_check)
+        except ModuleNotFoundError as error:
+            print(f"error: {EXTRA} ({error})", file=sys.stderr)
+            return 2
+        except (ConfigError, ExportError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            worst = max(worst, 2 if isinstance(error, ConfigError) else 1)
+            continue
+        told = f"agrees on {about['agreement']:.2%} of the dev set" if about["checked"] else "not checked"
+        print(f"{folder / 'onnx' / 'model.onnx'}: {about['onnx_bytes'] / 1e6:.2f} MB, {told}")
+    return worst
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

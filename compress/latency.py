@@ -1,0 +1,174 @@
+"""`python -m compress.latency RUN [RUN ...]`: how long finished models take on this machine, int8 against float32.
+
+Every model is measured with ONNX Runtime, a quantized one also as the float32 model that it stands for; all take turns
+in one process, so that what else the machine does falls on all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from compress import result
+from compress.errors import ConfigError
+from compress.export import EXTRA, open_run
+
+SCHEMA = 1
+SHAPES = ((1, 32), (1, 128), (32, 32), (32, 128))  # batch, length
+
+
+def measure(folders: Sequence[Path], *, threads: int, rounds: int, seconds: float) -> list[dict[str, Any]]:
+    """Measure finished experiments against each other and write `latency.json` into each run folder.
+
+    Args:
+        threads: for each model; the process is pinned to as many cores.
+        rounds: the most turns that each model takes at each shape.
+        seconds: after which no new round of a shape begins, once there were three.
+
+    Returns:
+        For each folder what its latency.json says.
+
+    Raises:
+        ConfigError: a folder holds no finished experiment.
+    """
+    runs = [(folder, open_run(folder)) for folder in folders]
+    with _pinned(threads) as cores, tempfile.TemporaryDirectory(prefix="latency-") as scratch:
+        sessions = {}
+        for number, (folder, document) in enumerate(runs):
+            precisions = ("float32", "int8") if "quantize" in document["methods"] else ("float32",)
+            for precision in precisions:
+                file = Path(scratch) / f"{number}-{precision}.onnx"
+                sessions[number, precision] = _session(folder, file, precision, threads)
+        cells: dict[int, list[dict[str, Any]]] = {number: [] for number in range(len(runs))}
+        for batch, length in SHAPES:
+            fitting = {key: s for key, s in sessions.items() if length <= _positions(folders[key[0]])}
+            for key, times in _take_turns(fitting, batch, length, rounds, seconds).items():
+                cells[key[0]].append({"precision": key[1], "batch": batch, "length": length, **_summary(times)})
+    documents = []
+    for number, (folder, document) in enumerate(runs):
+        about = {"schema": SCHEMA, "run_id": document["run_id"], "threads": threads, "cores": cores}
+        about |= {"cells": cells[number], "environment": result.environment() | {"onnxruntime": _version()}}
+        result.write_json(folder / "latency.json", about)
+        documents.append(about)
+    return documents
+
+
+def _session(folder: Path, file: Path, precision: str, threads: int) -> Any:
+    from compress import artifact, qdq
+
+    qdq.to_onnx(artifact.load(folder / "artifact"), file, as_float=precision == "float32")
+    return qdq.session(file, threads)
+
+
+def _positions(folder: Path) -> int:
+    import json
+
+    positions: int = json.loads((folder / "artifact" / "config.json").read_text())["max_position_embeddings"]
+    return positions
+
+
+def _version() -> str:
+    import onnxruntime
+
+    version: str = onnxruntime.__version__
+    return version
+
+
+def _take_turns(
+    sessions: dict[tuple[int, str], Any], batch: int, length: int, rounds: int, seconds: float
+) -> dict[tuple[int, str], list[float]]:
+    """Milliseconds of each turn, the first and untimed one left out."""
+    import numpy as np
+
+    from compress.qdq import INPUTS
+
+    ids = np.random.default_rng(0).integers(5, 200, (batch, length))
+    feed = dict(zip(INPUTS, (ids, np.ones_like(ids), np.zeros_like(ids)), strict=True))
+    times: dict[tuple[int, str], list[float]] = {key: [] for key in sessions}
+    for session in sessions.values():
+        session.run(None, feed)
+    began = time.perf_counter()
+    for turn in range(rounds):
+        if turn >= 3 and time.perf_counter() - began > seconds:
+            break
+        for key, session in sessions.items():
+            start = time.perf_counter()
+            session.run(None, feed)
+            times[key].append(1000 * (time.perf_counter() - start))
+    return times
+
+
+def _summary(times: list[float]) -> dict[str, Any]:
+    """Median and spread: the quartiles, in milliseconds for a batch."""
+    low, median, high = statistics.quantiles(times, n=4, method="inclusive")
+    return {"median_ms": median, "quartiles_ms": [low, high], "rounds": len(times)}
+
+
+@contextmanager
+def _pinned(threads: int) -> Any:
+    """Keep the process on as many of its cores as it uses threads, where the system can; None elsewhere."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield None
+        return
+    allowed = os.sched_getaffinity(0)
+    used = sorted(allowed)[:threads]
+    os.sched_setaffinity(0, used)
+    try:
+        yield used
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def table(folders: Sequence[Path], documents: Sequence[dict[str, Any]]) -> str:
+    """Milliseconds per batch, median (quartiles), a line for each model and precision; ratios to its own float32."""
+    lines = [f"{'ms per batch':<34}" + "".join(f"{f'{b} × {n} tokens':>24}" for b, n in SHAPES)]
+    for folder, document in zip(folders, documents, strict=True):
+        cells = {(cell["precision"], cell["batch"], cell["length"]): cell for cell in document["cells"]}
+        for precision in sorted({cell["precision"] for cell in document["cells"]}):
+            line = f"{f'{folder.parent.parent.name} {folder.name} {precision}':<34}"
+            for shape in SHAPES:
+                cell, plain = cells.get((precision, *shape)), cells.get(("float32", *shape))
+                shown = "too long"
+                if cell and plain:
+                    low, high = cell["quartiles_ms"]
+                    shown = f"{cell['median_ms']:.2f} ({low:.2f}–{high:.2f})"
+                    shown += f" ×{plain['median_ms'] / cell['median_ms']:.2f}" if precision == "int8" else ""
+                line += f"{shown:>24}"
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 if done, 2 if the input was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m compress.latency", description=(__doc__ or "").split(": ", 1)[1])
+    parser.add_argument("run", type=Path, nargs="+", help="folder of a finished experiment: runs/…/<run_id>")
+    parser.add_argument("--threads", type=int, default=1, help="for each model (default 1)")
+    parser.add_argument("--rounds", type=int, default=100, help="turns of each model at each shape (default 100)")
+    parser.add_argument("--seconds", type=float, default=20, help="begin no round of a shape later (default 20)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.threads < 1 or options.rounds < 3:
+            raise ConfigError(f"--threads {options.threads} --rounds {options.rounds}: must be at least 1 and 3")
+        documents = measure(options.run, threads=options.threads, rounds=options.rounds, seconds=options.seconds)
+    except ModuleNotFoundError as error:
+        print(f"error: {EXTRA} ({error})", file=sys.stderr)
+        return 2
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(table(options.run, documents))
+    flags = documents[0]["environment"]["cpu_flags"]
+    print(f"{options.threads} thread(s) of {documents[0]['environment']['cpu']} ({', '.join(flags)})")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
