@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from compress import result
 from compress.errors import ConfigError
 from compress.export import EXTRA, open_run
@@ -48,7 +50,7 @@ def measure(folders: Sequence[Path], *, threads: int, rounds: int, seconds: floa
                 file = Path(scratch) / f"{number}-{precision}.onnx"
                 sessions[number, precision] = _session(folder, file, precision, threads)
         cells: dict[int, list[dict[str, Any]]] = {number: [] for number in range(len(runs))}
-        for batch, length in SHAPES:
+        for batch, length in tqdm(SHAPES, desc="latency", unit="shape", leave=False, disable=None):
             fitting = {key: s for key, s in sessions.items() if length <= _positions(folders[key[0]])}
             for key, times in _take_turns(fitting, batch, length, rounds, seconds).items():
                 cells[key[0]].append({"precision": key[1], "batch": batch, "length": length, **_summary(times)})
@@ -129,7 +131,7 @@ def _pinned(threads: int) -> Any:
 
 def table(folders: Sequence[Path], documents: Sequence[dict[str, Any]]) -> str:
     """Milliseconds per batch, median (quartiles), a line for each model and precision; ratios to its own float32."""
-    lines = [f"{'ms per batch':<34}" + "".join(f"{f'{b} × {n} tokens':>24}" for b, n in SHAPES)]
+    lines = [f"{'ms per batch':<34}" + "".join(f"{f'{b} × {n} tokens':>32}" for b, n in SHAPES)]
     for folder, document in zip(folders, documents, strict=True):
         cells = {(cell["precision"], cell["batch"], cell["length"]): cell for cell in document["cells"]}
         for precision in sorted({cell["precision"] for cell in document["cells"]}):
@@ -141,7 +143,7 @@ def table(folders: Sequence[Path], documents: Sequence[dict[str, Any]]) -> str:
                     low, high = cell["quartiles_ms"]
                     shown = f"{cell['median_ms']:.2f} ({low:.2f}–{high:.2f})"
                     shown += f" ×{plain['median_ms'] / cell['median_ms']:.2f}" if precision == "int8" else ""
-                line += f"{shown:>24}"
+                line += f"{shown:>32}"
             lines.append(line)
     return "\n".join(lines)
 

@@ -12,7 +12,16 @@ from torch.nn.utils import prune as reference
 
 from compress import artifact, experiment, identity
 from compress.errors import ConfigError
-from compress.methods.prune import MASK, Prune, PruneConfig, keep_largest, magnitude_masks, prunable, sparsity_at
+from compress.methods.prune import (
+    MASK,
+    Prune,
+    PruneConfig,
+    keep_largest,
+    kth_smallest,
+    magnitude_masks,
+    prunable,
+    sparsity_at,
+)
 from tests.conftest import Compose
 
 DEMO = ("model=demo/mini", "data=demo", "task=rte", "train.max_steps=30", "device=cpu")
@@ -27,6 +36,13 @@ def recipe(**changes: object) -> PruneConfig:
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=40), st.integers(1, 40))
+@settings(deadline=None)
+def test_the_kth_smallest_is_torchs(values: list[float], k: int) -> None:
+    flat, k = torch.tensor(values), min(k, len(values))
+    assert kth_smallest(flat, k) == flat.kthvalue(k).values
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=40), st.integers(0, 40))
