@@ -18,6 +18,7 @@ Examples:
   python -m compress model=tiny task=sst2 train.learning_rate=1e-4        Google's BERT TINY on GLUE, from the hub
   python -m compress model=pretrained model.pretrained=DIR task=mrpc data.path=DIR      from local folders
   python -m compress -m +experiment=demo task=cola,rte seed=0,1                         a sweep: every combination
+  python -m compress model=tiny task=sst2 quantize=int8 distill=kd prune=magnitude prune.sparsity=0.6
   python -m compress model=tiny task=sst2 --cfg job --resolve             show the configuration, run nothing"""
 
 
@@ -40,6 +41,10 @@ def render(conf: Path) -> str:
     lines += [line for field in fields(Config) if field.name in main and field.name not in GROUPS
               for line in _key(field.name, main[field.name], field)]  # fmt: skip
     lines += ["", EXAMPLES, ""]
+    lines += ["Other commands, each with -h:"]
+    lines += ["  python -m compress.augment      show the rewritten texts that distillation trains on"]
+    lines += ["  python -m compress.export RUN   write a finished model as ONNX, checked against itself"]
+    lines += ["  python -m compress.latency RUN  measure finished models, int8 against float32", ""]
     lines += ["Other flags: -m (sweep), --cfg job [--resolve], --hydra-help. Tab completion:"]
     lines += ['  eval "$(python -m compress -sc install=bash)"']
     return "\n".join(lines)

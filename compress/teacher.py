@@ -117,7 +117,7 @@ def check_scores(scores: Scores, stored: dict[str, float | None], folder: Path) 
 
 
 def check_learned(scores: Scores, dataset: Dataset, task: TaskConfig, folder: Path) -> None:
-    """Refuse a teacher that is clearly worse on the dev set than one constant answer.
+    """Refuse a teacher that is clearly worse on the dev set than any constant answer, even that of the rarest class.
 
     Clearly: by more than three standard errors; so labels in a wrong order are noticed, and a teacher that has learned
     nothing yet passes.
@@ -128,12 +128,12 @@ def check_learned(scores: Scores, dataset: Dataset, task: TaskConfig, folder: Pa
     suffix = "" if len(task.validation) == 1 else task.validation[0].removeprefix("validation")
     name = "pearson" if task.regression else "accuracy"
     value = scores.metrics.get(name + suffix)
-    constant = 0.0 if task.regression else float(np.bincount(labels).max() / len(labels))
+    constant = 0.0 if task.regression else float(np.bincount(labels, minlength=task.outputs).min() / len(labels))
     error = 1.0 if task.regression else math.sqrt(constant * (1 - constant))
     if value is not None and value < constant - 3 * error / math.sqrt(len(labels)):
         raise TeacherError(
-            f"the teacher in {folder} has {name} {value:.3f} on the dev set, less than the {constant:.3f} of a "
-            "constant answer: its labels are in another order, or its training failed (lower its learning rate?)"
+            f"the teacher in {folder} has {name} {value:.3f} on the dev set, less than the {constant:.3f} of the "
+            "worst constant answer: its labels are in another order, or its training failed (lower its learning rate?)"
         )
 
 

@@ -35,6 +35,24 @@ def test_every_task_runs_from_a_local_folder(compose: Compose, glue: Path, weigh
     assert (identity.run_folder(config) / "artifact" / "model.safetensors").is_file()
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_runs_with_all_three_methods(compose: Compose, glue: Path, weights: Path, task: str) -> None:
+    """WordNet's synonyms, a teacher of the same shape, float teacher and int8 student scored from their files."""
+    config = compose(
+        "model=tiny", f"model.pretrained={weights / 'standin-tiny'}", f"task={task}", f"data.path={glue}",
+        "quantize=int8", "distill=kd", f"distill.teacher={weights / 'standin-tiny'}", "prune=magnitude",
+        "train.max_steps=6", "data.max_train=160", "device=cpu",
+    )  # fmt: skip
+    document = experiment.run(config)
+    assert document["methods"] == ["quantize", "distill", "prune"]
+    assert document["teacher_run_id"]
+    assert document["sparsity"] == pytest.approx(0.4, abs=1e-4)
+    assert document["size"]["nominal_bytes"] == document["size"]["nonzero"]
+    dataset, _ = experiment.load_data(config)
+    assert 160 < len(dataset.train_rows) <= 320
+    assert document["score_glue"] is not None or task == "stsb"
+
+
 # What 400 steps of TINY's stand-in must reach, in points of score_accuracy, and what the majority class has
 MARGINS = {"sst2": (50.9, 70.0), "qqp": (64.1, 67.5), "qnli": (50.5, 55.0)}
 
