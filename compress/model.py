@@ -135,6 +135,9 @@ def build_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
     """The checkpoint's tokenizer, or the configured one for a model from scratch."""
     from transformers import AutoTokenizer
 
+    folder = None if model.pretrained else local_folder(model.tokenizer)
+    if folder and not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
+        return _from_vocabulary(folder / "vocab.txt")
     if model.pretrained:
         key, reference, revision = "model.pretrained", model.pretrained, model.revision
     else:
@@ -142,6 +145,15 @@ def build_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
         key, reference, revision = "model.tokenizer", model.tokenizer, "main"
     with hub_errors(key, reference):
         return AutoTokenizer.from_pretrained(located(reference), revision=revision)
+
+
+def _from_vocabulary(file: Path) -> PreTrainedTokenizerBase:
+    """BERT's tokenizer with a bare vocabulary; it keeps capitals if the vocabulary has any."""
+    from transformers import BertTokenizerFast
+
+    tokens = file.read_text(encoding="utf-8").splitlines()
+    lower = all(token == token.lower() for token in tokens if not token.startswith("["))
+    return BertTokenizerFast(vocab={token: index for index, token in enumerate(tokens)}, do_lower_case=lower)
 
 
 def build(model: ModelConfig, task: TaskConfig, vocabulary: int, padding: int) -> BertForSequenceClassification:

@@ -127,3 +127,14 @@ def test_the_papers_uncompressed_sizes_come_out(compose: Compose) -> None:
         with torch.device("meta"):
             parameters = sum(w.numel() for w in model.build(config.model, config.task, VOCABULARY, 0).parameters())
         assert 4 * parameters / 1e6 == pytest.approx(megabytes, abs=0.006), size
+
+
+def test_a_bare_vocabulary_makes_the_same_tokenizer(compose: Compose, weights: Path) -> None:
+    words = ("model=tiny", "model.pretrained=null", "task=rte")
+    bare, whole = (
+        model.build_tokenizer(compose(*words, f"model.tokenizer={weights / name}").model)
+        for name in ("bert-base-uncased", "standin-tiny")
+    )
+    text = "Ünhäppily, NAÏVE readers — 東京 in 1999 — said: «don't»!"
+    assert bare(text, "Another one.") == whole(text, "Another one.")
+    assert len(bare) == len(whole) == 30522
