@@ -56,10 +56,12 @@ def _run_hydra(words: Sequence[str]) -> int:
 
         sources = HydraConfig.get().runtime.config_sources
         config = from_hydra(composed, [Path(source.path) for source in sources if source.schema == "file"])
-        from compress import experiment  # after the check: it brings torch
+        from compress import checkpoint, experiment  # after the check: it brings torch
 
         try:
             experiment.run(config)
+        except checkpoint.Stopped as stopped:
+            raise SystemExit(128 + stopped.signum) from stopped
         except (ConfigError, experiment.ExperimentError) as error:
             print(f"error: {error}", file=sys.stderr)
             worst = max(worst, 2 if isinstance(error, ConfigError) else 1)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress import hub, identity, result
+from compress.checkpoint import Checkpoint, Stopped
 from compress.config import teacher_experiment
 from compress.errors import ConfigError
 from compress.model import label
@@ -38,6 +39,7 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         ConfigError: its input cannot be had; nothing is written.
         ExperimentError: it failed; `error.json` and `log.txt` in its run folder say how.
+        Stopped: it was asked to stop while training; run again it goes on.
     """
     run_id, folder = identity.run_id(config), identity.run_folder(config)
     if (finished := _finished(config, run_id, folder)) is not None:
@@ -102,6 +104,10 @@ def _run(config: Config, run_id: str, folder: Path) -> dict[str, Any]:
             document = _train_and_store(config, run_id, folder, model, dataset, tokenizer, teacher, reporter)
             document["timing"]["wall_seconds"] = time.perf_counter() - started
             result.write_json(folder / "result.json", document)
+            checkpoint_of(config, run_id, folder, reporter).clear()
+        except Stopped as stopped:
+            reporter.say(str(stopped))
+            raise
         except Exception as error:
             reporter.say(traceback.format_exc(), to_terminal=False)
             write_error(folder, run_id, error)
@@ -124,21 +130,24 @@ def _train_and_store(
     from compress.evaluate import evaluate
     from compress.train import train
 
+    checkpoint = checkpoint_of(config, run_id, folder, reporter)
     padding = tokenizer.pad_token_id
     answers = None if teacher is None else ask_teacher(config, teacher, model.device, reporter)
     active = methods.build(config, answers)
-    training = train(
-        model,
-        dataset.splits["train"],
-        dataset.train_rows,
-        config.train,
-        seed=config.seed,
-        padding=padding,
-        methods=active,
-        dev_score=lambda: evaluate(model, dataset, config.task, padding).glue,
-        log=reporter.log,
-        progress=reporter.progress,
-    )
+    with checkpoint.listening():
+        training = train(
+            model,
+            dataset.splits["train"],
+            dataset.train_rows,
+            config.train,
+            seed=config.seed,
+            padding=padding,
+            methods=active,
+            dev_score=lambda: evaluate(model, dataset, config.task, padding).glue,
+            log=reporter.log,
+            progress=reporter.progress,
+            checkpoint=checkpoint,
+        )
     in_training = evaluate(model, dataset, config.task, padding)
     for method in active:
         method.finalize(model)
@@ -152,6 +161,11 @@ def _train_and_store(
     document["notes"] = dataset.notes + scores.notes
     document["environment"] = result.environment() | {"device": device_name(model.device)}
     return document
+
+
+def checkpoint_of(config: Config, run_id: str, folder: Path, reporter: Reporter) -> Checkpoint:
+    """Where the training's state is kept until the experiment is finished."""
+    return Checkpoint(folder / "checkpoint", config.train.checkpoint_seconds, run_id, reporter.rows, reporter.say)
 
 
 def write_error(folder: Path, run_id: str, error: Exception) -> None:
@@ -270,6 +284,7 @@ def describe(config: Config, run_id: str, training: Training, scores: Scores, in
             "train_seconds": training.seconds,
             "steps": training.steps,
             "steps_per_second": training.steps / training.seconds,
+            "resumed": training.resumed,
         },
         "config": asdict(config),
         "identity": identity.scientific(config),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from compress.config import Config
 
 SCHEMA = 1
-INFRASTRUCTURE = ("paths", "device", "force")  # changes where and whether, never what
+INFRASTRUCTURE = ("paths", "device", "force")  # where and whether, never what; so train.checkpoint_seconds
 
 
 def scientific(config: Config) -> dict[str, Any]:
@@ -25,6 +25,7 @@ def scientific(config: Config) -> dict[str, Any]:
     Of a method that is off nothing else counts; a teacher counts by its own identity.
     """
     known = {key: value for key, value in asdict(config).items() if key not in (*INFRASTRUCTURE, *DERIVED)}
+    del known["train"]["checkpoint_seconds"]
     known["model"] = model.identity(config.model, config.data.builds_vocabulary)
     known |= {group: {"name": "none"} for group in GROUPS if known[group]["name"] == "none"}
     if config.distill.name != "none":

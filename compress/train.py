@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -14,7 +15,9 @@ from pydantic.dataclasses import dataclass
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from torch.optim import Optimizer
 
+    from compress.checkpoint import Checkpoint
     from compress.data import Tokens
     from compress.methods import Method
 
@@ -35,6 +38,7 @@ class TrainConfig:
     precision: Literal["fp32", "bf16"] = Field(description="of matrix products; weights are always fp32")
     compile: bool = Field(description="torch.compile the model: slow to start, for long runs on GPUs")
     select: Literal["last", "best"] = Field(description="keep the last step, or the epoch with the best dev score")
+    checkpoint_seconds: float = Field(description="between checkpoints, from which a killed run goes on", gt=0)
 
 
 @plain_dataclass(frozen=True)
@@ -44,6 +48,22 @@ class Training:
     steps: int
     seconds: float
     epoch_scores: list[float | None]
+    resumed: int  # how often it went on from a checkpoint
+
+
+@plain_dataclass
+class Progress:
+    """Where a training is, apart from its weights."""
+
+    step: int = 0
+    rows: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    resumed: int = 0
+    losses: list[torch.Tensor] = field(default_factory=list)  # since the last logged row
+    epoch_scores: list[float | None] = field(default_factory=list)
+    best_score: float | None = None
+    best_weights: dict[str, torch.Tensor] | None = None
 
 
 def task_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -78,6 +98,7 @@ def train(
     dev_score: Callable[[], float | None] | None = None,
     log: Callable[[dict[str, float]], None] = lambda row: None,
     progress: Callable[[int, int, float | None], None] = lambda step, total, loss: None,
+    checkpoint: Checkpoint | None = None,
 ) -> Training:
     """Fine-tune `model` in place on the given rows of the training split; `finalize` of the methods is the caller's.
 
@@ -88,6 +109,11 @@ def train(
         dev_score: scores the model on the dev set; called after every epoch if `select=best`, once compression is done.
         log: receives about `LOG_POINTS` rows of numbers.
         progress: receives every step, the total, and where it is known the mean loss since it last was.
+        checkpoint: where to go on from, and to save to when it is due.
+
+    Raises:
+        FloatingPointError: the loss is infinite or no number.
+        Stopped: the checkpoint was asked to stop, and the state is saved.
     """
     import torch
 
@@ -100,24 +126,26 @@ def train(
     for method in methods:
         method.prepare(model)
     optimizer, parameters = build_optimizer(model, config), list(model.parameters())
+    at = resume(checkpoint, model, optimizer, methods)
     forward = torch.compile(model, dynamic=True) if config.compile else model
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
     lengths = tokens.lengths[rows]
-    best: tuple[float, dict[str, torch.Tensor]] | None = None
-    epoch_scores: list[float | None] = []
-    losses: list[torch.Tensor] = []
     log_every = max(1, total // LOG_POINTS)
-    step, seen_rows, seen_tokens, started = 0, 0, 0, time.perf_counter()
+    started = time.perf_counter() - at.seconds
 
-    for epoch in range(-(-total // epoch_steps)):
+    for epoch in range(at.step // epoch_steps, -(-total // epoch_steps)):
         model.train()
-        for picked in bucketed(lengths, config.batch_size, seed, epoch)[: total - step]:
+        first = epoch * epoch_steps
+        for picked in bucketed(lengths, config.batch_size, seed, epoch)[at.step - first : total - first]:
+            if checkpoint is not None and checkpoint.due():
+                at.seconds = time.perf_counter() - started
+                save(checkpoint, at, model, optimizer, methods)
             batch = collate(tokens, rows[picked], padding, device)
-            rate = config.learning_rate * learning_rate_factor(step, total, config.warmup)
+            rate = config.learning_rate * learning_rate_factor(at.step, total, config.warmup)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             for method in methods:
-                method.before_step(step / total)
+                method.before_step(at.step / total)
             labels = batch.pop("labels")
             with autocast:
                 logits = forward(**batch).logits
@@ -132,44 +160,84 @@ def train(
             for method in methods:
                 method.after_step(model, optimizer)
 
-            step += 1
-            seen_rows += len(picked)
-            seen_tokens += int(lengths[picked].sum())
-            losses.append(loss.detach())
-            if step % log_every and step < total:  # a GPU is asked for numbers only now and then: each asking waits
-                progress(step, total, None)
+            at.step += 1
+            at.rows += len(picked)
+            at.tokens += int(lengths[picked].sum())
+            at.losses.append(loss.detach())
+            if at.step % log_every and at.step < total:  # a GPU is asked for numbers only now and then: it has to wait
+                progress(at.step, total, None)
                 continue
-            mean_loss, elapsed = torch.stack(losses).mean().item(), time.perf_counter() - started
-            losses.clear()
+            mean_loss, elapsed = torch.stack(at.losses).mean().item(), time.perf_counter() - started
+            at.losses.clear()
             if not math.isfinite(mean_loss):
                 raise FloatingPointError(
-                    f"the loss is {mean_loss} by step {step} of {total}; lower train.learning_rate"
+                    f"the loss is {mean_loss} by step {at.step} of {total}; lower train.learning_rate"
                 )
-            progress(step, total, mean_loss)
-            row = {"global_step": step, "epoch": step / epoch_steps, "loss": mean_loss, "learning_rate": rate}
-            row |= {"gradient_norm": norm.item(), "examples_per_second": seen_rows / elapsed}
-            row |= {"tokens_per_second": seen_tokens / elapsed, "seconds": elapsed}
+            progress(at.step, total, mean_loss)
+            row = {"global_step": at.step, "epoch": at.step / epoch_steps, "loss": mean_loss, "learning_rate": rate}
+            row |= {"gradient_norm": norm.item(), "examples_per_second": at.rows / elapsed}
+            row |= {"tokens_per_second": at.tokens / elapsed, "seconds": elapsed}
             for method in methods:
                 row |= method.metrics()
             log(row)
 
-        if step == total:
+        if at.step == total:
             for method in methods:
                 method.before_step(1.0)
         if config.select == "best" and dev_score is not None and all(method.settled() for method in methods):
-            epoch_scores.append(dev_score())
-            log({"global_step": step, "epoch": step / epoch_steps, "dev_score": epoch_scores[-1] or math.nan})
-            if epoch_scores[-1] is not None and (best is None or epoch_scores[-1] > best[0]):
-                best = epoch_scores[-1], {name: value.clone() for name, value in model.state_dict().items()}
+            score = dev_score()
+            at.epoch_scores.append(score)
+            shown = math.nan if score is None else score
+            log({"global_step": at.step, "epoch": at.step / epoch_steps, "dev_score": shown})
+            if score is not None and (at.best_score is None or score > at.best_score):
+                at.best_score = score
+                at.best_weights = {name: value.clone() for name, value in model.state_dict().items()}
 
     seconds = time.perf_counter() - started
-    if best is not None:
-        model.load_state_dict(best[1])
+    if at.best_weights is not None:
+        model.load_state_dict(at.best_weights)
     model.eval()
-    return Training(step, seconds, epoch_scores)
+    return Training(at.step, seconds, at.epoch_scores, at.resumed)
 
 
-def build_optimizer(model: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def save(
+    checkpoint: Checkpoint, at: Progress, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]
+) -> None:
+    """Save all that decides how training goes on, but for what its configuration says."""
+    from compress.checkpoint import random_state
+
+    state = {
+        "progress": vars(at),
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "methods": [method.state_dict() for method in methods],
+        "random": random_state(),
+    }
+    checkpoint.save(state, at.step)
+
+
+def resume(
+    checkpoint: Checkpoint | None, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]
+) -> Progress:
+    """Put everything back as it was saved, and say where that was; the beginning, if nothing was saved."""
+    from compress.checkpoint import set_random_state
+
+    state = None if checkpoint is None else checkpoint.load()
+    if checkpoint is None or state is None:
+        return Progress()
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    for method, known in zip(methods, state["methods"], strict=True):
+        method.load_state_dict(known)
+    set_random_state(state["random"])
+    at = Progress(**state["progress"])
+    at.losses = [loss.to(next(model.parameters()).device) for loss in at.losses]
+    at.resumed += 1
+    checkpoint.say(f"going on from the checkpoint after step {at.step}")
+    return at
+
+
+def build_optimizer(model: torch.nn.Module, config: TrainConfig) -> Optimizer:
     """AdamW (fused), without weight decay on biases and LayerNorm: on what is no matrix."""
     import torch
 

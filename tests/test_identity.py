@@ -37,7 +37,14 @@ METHODS = {  # what decides the result of a method that is on
     ],
 }  # fmt: skip
 VALUES = [change for change in SCIENTIFIC if "." in change or change.startswith("seed")]
-INFRASTRUCTURE = ["device=cpu", "device=cuda:3", "force=true", "paths.runs=elsewhere", "paths.cache=elsewhere"]
+INFRASTRUCTURE = [
+    "train.checkpoint_seconds=9",
+    "device=cpu",
+    "device=cuda:3",
+    "force=true",
+    "paths.runs=elsewhere",
+    "paths.cache=elsewhere",
+]
 
 
 def test_an_id_is_12_hex_digits_and_names_the_folder(compose: Compose, tmp_path: Path) -> None:
@@ -67,6 +74,7 @@ def test_no_scientific_key_is_forgotten_above() -> None:
         "model.pretrained", "model.revision", "model.tokenizer",  # tested below
         "data.source", "data.hub", "data.revision", "data.path",
         "distill.wordnet",  # in test_distill.py
+        "train.checkpoint_seconds",
         "task.name", "quantize.name", "distill.name", "prune.name",
     }  # fmt: skip
     tested = {change.split("=")[0] for change in sum(METHODS.values(), SCIENTIFIC)}

@@ -20,7 +20,7 @@ from compress.train import TrainConfig, build_optimizer, learning_rate_factor, t
 
 RECIPE = TrainConfig(
     epochs=2, max_steps=None, batch_size=8, learning_rate=1e-3, weight_decay=0.01, warmup=0.1, clip=1.0,
-    precision="fp32", compile=False, select="last",
+    precision="fp32", compile=False, select="last", checkpoint_seconds=300,
 )  # fmt: skip
 
 
