@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,7 @@ def from_mapping(values: Mapping[str, Any], folders: Sequence[Path] = ()) -> Con
 def _with_teacher(config: Config, known: Mapping[str, Any] | None, folders: Sequence[Path]) -> Config:
     """The configuration with the model that `distill.teacher` names, which must fit the task as the student's must."""
     asked, distill = config.distill.teacher, config.distill
-    values = known or _find_teacher(asked, config.data.builds_vocabulary, [*folders] or [conf_folder()])
+    values = known or _find_teacher(asked, config.data.builds_vocabulary, (*folders,) or (conf_folder(),))
     teacher: ModelConfig = _build(ModelConfig, values, "teacher.")
     try:
         model.check(teacher, config.data.max_length, config.data.builds_vocabulary)
@@ -159,7 +160,8 @@ def _with_teacher(config: Config, known: Mapping[str, Any] | None, folders: Sequ
     return replace(config, teacher=teacher)
 
 
-def _find_teacher(name: str, prefer_demo: bool, folders: Sequence[Path]) -> dict[str, Any]:
+@cache
+def _find_teacher(name: str, prefer_demo: bool, folders: tuple[Path, ...]) -> Mapping[str, Any]:
     """The values of the model option of that name (in `demo/` first, for generated data), or those of a checkpoint."""
     from omegaconf import OmegaConf
 
