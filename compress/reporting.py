@@ -28,6 +28,7 @@ class Reporter:
         self.written = time.monotonic()
         self.spoke = self.started = time.monotonic()
         self.loss: float | None = None
+        self.done_before: int | None = None  # steps that an earlier process took
         self.bar: tqdm[Any] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.stream = (folder / "log.txt").open("a", encoding="utf-8", buffering=1)
@@ -69,14 +70,23 @@ class Reporter:
             if self.bar is not None:
                 self.bar.close()
             self.title, self.unit = outer
-            self.bar, self.started = None, time.monotonic()
+            self.bar, self.started, self.done_before = None, time.monotonic(), None
 
     def progress(self, step: int, total: int, loss: float | None) -> None:
         """Move the bar on a terminal; else say a line now and then."""
         self.loss = self.loss if loss is None else loss
+        if self.done_before is None:
+            self.done_before = step - 1 if self.unit == "step" else 0
         if sys.stderr.isatty():
             if self.bar is None:
-                self.bar = tqdm(total=total, desc=self.title, unit=self.unit, dynamic_ncols=True, leave=False)
+                self.bar = tqdm(
+                    total=total,
+                    initial=self.done_before,
+                    desc=self.title,
+                    unit=self.unit,
+                    dynamic_ncols=True,
+                    leave=False,
+                )
             if loss is not None:
                 self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             self.bar.update(step - self.bar.n)
@@ -85,7 +95,8 @@ class Reporter:
         elif time.monotonic() - self.spoke > LINE_SECONDS or step == total:
             self.spoke = time.monotonic()
             elapsed = self.spoke - self.started
-            left = elapsed / step * (total - step)
+            done = step - self.done_before
+            left = elapsed / done * (total - step)
             shown = "" if self.loss is None else f"  loss {self.loss:.3f}"
-            rate = f"{step / elapsed:.1f} {self.unit}s/s"
+            rate = f"{done / elapsed:.1f} {self.unit}s/s"
             self.say(f"{self.title}: {self.unit} {step}/{total}{shown}  {rate}  {left:.0f} s left")

@@ -58,6 +58,20 @@ def test_without_a_terminal_plain_lines_come_now_and_then(
     assert all("\r" not in line for line in lines)
 
 
+def test_a_resumed_run_tells_its_own_rate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that of the steps which an earlier process took."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Reporter(tmp_path, "rte tiny") as reporter:
+        for step in range(81, 101):
+            now[0] += 2.0
+            reporter.progress(step, 100, None)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("rte tiny: step 86/100  0.5 steps/s  28 s left")
+
+
 def test_on_a_terminal_a_bar_shows_loss_rate_and_time_left(tmp_path: Path) -> None:
     code = f"""
 import time
