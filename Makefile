@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test slurm-test lint bench clean
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -11,10 +11,14 @@ BIN := .venv/bin
 	touch $@
 
 demo: .venv/installed
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m compress -m +experiment=demo
+	HF_HUB_OFFLINE=1 $(BIN)/python -m compress -m +experiment=demo
+	$(BIN)/python -m launch status runs/demo
 
 test: .venv/installed
-	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest -n 2 $(ARGS)
+	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+slurm-test: .venv/installed
+	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest tests/slurm $(ARGS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

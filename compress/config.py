@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
@@ -21,11 +21,14 @@ from compress.methods.distill import DistillConfig
 from compress.methods.prune import PruneConfig
 from compress.methods.quantize import QuantizeConfig
 from compress.model import ModelConfig
+from compress.resources import ResourcesConfig
 from compress.task import TaskConfig
 from compress.train import TrainConfig
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
@@ -44,6 +47,7 @@ GROUPS: dict[str, type[Any]] = {
     "quantize": QuantizeConfig,
     "distill": DistillConfig,
     "prune": PruneConfig,
+    "resources": ResourcesConfig,
     "paths": PathsConfig,
 }
 
@@ -59,6 +63,7 @@ class Config:
     quantize: QuantizeConfig
     distill: DistillConfig
     prune: PruneConfig
+    resources: ResourcesConfig
     paths: PathsConfig
     seed: int = Field(description="of new weights, order of batches, dropout", ge=0)
     device: str = Field(description="auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
@@ -83,7 +88,8 @@ def keys() -> list[str]:
 
 def options(conf: Path) -> dict[str, list[str]]:
     """Every group of a configuration folder with its options; those of a subfolder as `folder/option`."""
-    folders = sorted(folder for folder in conf.iterdir() if folder.is_dir() and folder.name != "hydra")
+    inside = conf.iterdir() if conf.is_dir() else ()
+    folders = sorted(folder for folder in inside if folder.is_dir() and folder.name != "hydra")
     files = {folder: sorted(folder.glob("*.yaml")) + sorted(folder.glob("*/*.yaml")) for folder in folders}
     return {
         folder.name: [str(file.relative_to(folder).with_suffix("")) for file in found]
@@ -100,6 +106,30 @@ def option_values(conf: Path, group: str, option: str, read: Callable[[str], Any
     values: dict[str, Any] = read((conf / group / f"{option}.yaml").read_text())
     based_on = [name for name in values.pop("defaults", []) if name != "_self_"]
     return {key: value for name in based_on for key, value in option_values(conf, group, name, read).items()} | values
+
+
+class Once:
+    """Calls functions, and for the very same arguments again answers what they did the first time.
+
+    Arguments are told apart by identity: whatever is shared is recognised, and nothing need be hashable. What functions
+    read besides their arguments, files say, counts as it was the first time.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], tuple[Any, tuple[Any, ...]]] = {}
+
+    def __call__(self, function: Callable[..., T], *arguments: Any, by: tuple[Any, ...] | None = None) -> T:
+        """The function's answer.
+
+        Args:
+            by: what the answer depends on, where that is less than the arguments.
+        """
+        asked = (function, *(arguments if by is None else by))
+        key = tuple(map(id, asked))
+        if key not in self._known:
+            self._known[key] = function(*arguments), asked  # which keeps them alive, lest others get their ids
+        answer: T = self._known[key][0]
+        return answer
 
 
 def from_hydra(composed: DictConfig, folders: Sequence[Path] = ()) -> Config:
@@ -125,39 +155,55 @@ def from_hydra(composed: DictConfig, folders: Sequence[Path] = ()) -> Config:
     return from_mapping({str(key): value for key, value in values.items() if key != "hydra"}, folders)
 
 
-def from_mapping(values: Mapping[str, Any], folders: Sequence[Path] = ()) -> Config:
-    """The typed configuration of nested plain values; raises ConfigError as `from_hydra` does."""
+def from_mapping(values: Mapping[str, Any], folders: Sequence[Path] = (), once: Once | None = None) -> Config:
+    """The typed configuration of nested plain values; raises ConfigError as `from_hydra` does.
+
+    Args:
+        once: shared between configurations that have groups in common, it builds and checks these once.
+    """
+    once = once or Once()
     given = {key: value for key, value in values.items() if key not in DERIVED}
-    groups = {
-        name: _build(kind, values[name], f"{name}.")
-        for name, kind in GROUPS.items()
-        if isinstance(values.get(name), Mapping)
-    }
-    config: Config = _build(Config, {**given, **groups}, "")
-    data.check(config.data, config.task)
-    if config.prune.name != "none":
-        prune.check(config.prune)
-        if config.quantize.name != "none" and config.quantize.freeze < config.prune.end:
+    groups = {name: once(_group, name, values[name]) for name in GROUPS if isinstance(values.get(name), Mapping)}
+    config: Config = build(Config, {**given, **groups}, "")
+    once(data.check, config.data, config.task)
+    once(_check_methods, config.quantize, config.prune)
+    once(_check_model, config.model, config.data)
+    if config.distill.name == "none":
+        return config
+    return replace(config, teacher=once(_teacher, config.distill, config.data, values.get("teacher"), folders))
+
+
+def _group(name: str, values: Mapping[str, Any]) -> Any:
+    return build(GROUPS[name], values, f"{name}.")
+
+
+def _check_methods(quantize: QuantizeConfig, pruned: PruneConfig) -> None:
+    if pruned.name != "none":
+        prune.check(pruned)
+        if quantize.name != "none" and quantize.freeze < pruned.end:
             raise ConfigError(
-                f"quantize.freeze={config.quantize.freeze:g}: must be at least prune.end={config.prune.end:g}, "
+                f"quantize.freeze={quantize.freeze:g}: must be at least prune.end={pruned.end:g}, "
                 "since ranges change as long as weights go"
             )
-    model.check(config.model, config.data.max_length, config.data.builds_vocabulary)
-    return config if config.distill.name == "none" else _with_teacher(config, values.get("teacher"), folders)
 
 
-def _with_teacher(config: Config, known: Mapping[str, Any] | None, folders: Sequence[Path]) -> Config:
-    """The configuration with the model that `distill.teacher` names, which must fit the task as the student's must."""
-    asked, distill = config.distill.teacher, config.distill
-    values = known or _find_teacher(asked, config.data.builds_vocabulary, (*folders,) or (conf_folder(),))
-    teacher: ModelConfig = _build(ModelConfig, values, "teacher.")
+def _check_model(checked: ModelConfig, texts: DataConfig) -> None:
+    model.check(checked, texts.max_length, texts.builds_vocabulary)
+
+
+def _teacher(
+    distill: DistillConfig, texts: DataConfig, known: Mapping[str, Any] | None, folders: Sequence[Path]
+) -> ModelConfig:
+    """The model that `distill.teacher` names, which must fit the task as the student's must."""
+    values = known or _find_teacher(distill.teacher, texts.builds_vocabulary, (*folders,) or (conf_folder(),))
+    teacher: ModelConfig = build(ModelConfig, values, "teacher.")
     try:
-        model.check(teacher, config.data.max_length, config.data.builds_vocabulary)
+        _check_model(teacher, texts)
     except ConfigError as error:
-        raise ConfigError(f"distill.teacher={asked}: {error}") from error
-    if distill.copies and (distill.wordnet is not None or not config.data.has_synonyms):
+        raise ConfigError(f"distill.teacher={distill.teacher}: {error}") from error
+    if distill.copies and (distill.wordnet is not None or not texts.has_synonyms):
         wordnet.find(distill.wordnet)
-    return replace(config, teacher=teacher)
+    return teacher
 
 
 @cache
@@ -199,7 +245,15 @@ def teacher_experiment(config: Config) -> Config:
     )
 
 
-def _build(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Any:
+def build(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Any:
+    """A checked dataclass of plain values.
+
+    Args:
+        prefix: what stands before its fields' names on the command line.
+
+    Raises:
+        ConfigError: a value is missing, unknown, of the wrong type or out of range.
+    """
     try:
         return kind(**values)
     except ValidationError as error:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress import hub, identity, result
 from compress.checkpoint import Checkpoint, Stopped
+from compress.claim import Claim
 from compress.config import teacher_experiment
 from compress.errors import ConfigError
 from compress.model import label
@@ -30,8 +32,32 @@ class ExperimentError(Exception):
     """An experiment that failed; its run folder holds error.json."""
 
 
-def run(config: Config) -> dict[str, Any]:
+def warm_up() -> None:
+    """Import what every experiment needs, for a process that forks one after the other; it must not start threads."""
+    import gc
+
+    use_threads(1)
+    from transformers import AutoTokenizer, BertForSequenceClassification  # noqa: F401
+
+    from compress import artifact, augment, batches, evaluate, methods, teacher, train  # noqa: F401
+
+    gc.collect()
+    gc.freeze()  # else every collection in a child copies all pages
+
+
+def use_threads(threads: int) -> None:
+    """Have this process, and libraries that it imports from now on, compute with so many threads."""
+    import torch
+
+    torch.set_num_threads(threads)
+    os.environ |= {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
+
+
+def run(config: Config, *, claimed: bool = False) -> dict[str, Any]:
     """Train, store and score one experiment, unless it is finished already.
+
+    Args:
+        claimed: this process, or the one that it was forked from, holds the experiment's claim.
 
     Returns:
         The document in its result.json.
@@ -44,6 +70,8 @@ def run(config: Config) -> dict[str, Any]:
     run_id, folder = identity.run_id(config), identity.run_folder(config)
     if (finished := _finished(config, run_id, folder)) is not None:
         return finished
+    if claimed:
+        return _run(config, run_id, folder)
     with _alone(config, run_id):
         if (finished := _finished(config, run_id, folder)) is not None:  # by whoever was at it
             return finished
@@ -57,29 +85,23 @@ def _finished(config: Config, run_id: str, folder: Path) -> dict[str, Any] | Non
     return document
 
 
+def claim_of(config: Config) -> Claim:
+    """What a process must hold while it is at an experiment."""
+    return Claim(Path(config.paths.runs).expanduser(), identity.run_id(config))
+
+
 @contextmanager
 def _alone(config: Config, run_id: str) -> Iterator[None]:
-    """Let no two processes be at the same experiment; the lock goes with the process, however it ends."""
-    from filelock import FileLock, Timeout
-
-    runs = Path(config.paths.runs).expanduser()
-    file = runs / ".locks" / run_id
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
+    """Let no two processes be at the same experiment."""
+    claim = claim_of(config)
+    if not claim.take():
         print(f"waiting: another process is at {identity.run_folder(config)}", flush=True)
-        lock.acquire()
+        claim.take(wait=True)
     try:
         yield
     finally:
-        file.unlink()  # while it is held: who waits for it notices, and locks the next file of this name
-        lock.release()
-        if list(runs.iterdir()) == [file.parent]:  # a refused experiment leaves nothing behind
-            with suppress(OSError):
-                file.parent.rmdir()
-                runs.rmdir()
+        claim.release()
+        claim.clean()  # a refused experiment leaves nothing behind
 
 
 def _run(config: Config, run_id: str, folder: Path) -> dict[str, Any]:
@@ -202,12 +224,23 @@ def ask_teacher(config: Config, teacher: dict[str, Any], device: torch.device, r
 
 def load_data(config: Config) -> tuple[Any, Any]:
     """The task's tokens, the training set enlarged if distillation asks for it, and the tokenizer that made them."""
-    from compress import augment, data, demo, model
+    from compress import augment, data
+
+    tokenizer, cache = load_tokenizer(config), Path(config.paths.cache).expanduser()
+    return data.prepare(config.data, config.task, tokenizer, cache, augment.of(config)), tokenizer
+
+
+def load_tokenizer(config: Config) -> Any:
+    """The demo's own for a model from scratch on its texts, else the checkpoint's."""
+    from compress import demo, model
 
     from_demo = config.data.builds_vocabulary and config.model.pretrained is None
-    tokenizer = demo.build_tokenizer(config.data.seed) if from_demo else model.build_tokenizer(config.model)
-    cache = Path(config.paths.cache).expanduser()
-    return data.prepare(config.data, config.task, tokenizer, cache, augment.of(config)), tokenizer
+    return demo.build_tokenizer(config.data.seed) if from_demo else model.build_tokenizer(config.model)
+
+
+def fetch_model(config: Config) -> None:
+    """Have the model's checkpoint in the hub's cache, if it comes from there."""
+    build_model(config, load_tokenizer(config))
 
 
 def build_model(config: Config, tokenizer: Any) -> BertForSequenceClassification:

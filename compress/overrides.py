@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import glob
 import itertools
+import re
+import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from compress.config import GROUPS, Config, from_hydra, keys, options
+from compress.config import GROUPS, Config, Once, conf_folder, from_hydra, from_mapping, keys, options
 from compress.errors import ConfigError, nearest
+
+Composed = Callable[[Sequence[str]], dict[str, Any]]  # overrides -> what Hydra composes, interpolations unresolved
 
 
 def check_words(words: Sequence[str], conf: Path) -> None:
@@ -28,16 +35,38 @@ def check_words(words: Sequence[str], conf: Path) -> None:
     arguments = get_args_parser().parse_args(list(words))
     if arguments.hydra_help or arguments.info or arguments.experimental_rerun or arguments.config_path:
         return
+    overrides, name = _checked(arguments, conf), arguments.config_name or "config"
+    for _ in compositions(overrides, conf, multirun=arguments.multirun, name=name):
+        pass
+
+
+def read_sweep(words: Sequence[str], conf: Path) -> tuple[list[Config], dict[str, Any]]:
+    """The checked configurations of the sweep that a command line asks for, and the settings of its launcher.
+
+    Raises:
+        ConfigError: as `check_words`.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra._internal.utils import get_args_parser
+    from omegaconf import OmegaConf
+
+    arguments = get_args_parser().parse_args(list(words))
+    overrides, name = _checked(arguments, conf), arguments.config_name or "config"
+    configs = list(compositions(overrides, conf, multirun=True, name=name))
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        first = compose(name, overrides=[axis[0] for axis in sweeps(overrides).values()], return_hydra_config=True)
+    return configs, cast(dict[str, Any], OmegaConf.to_container(first.hydra.launcher, resolve=True))
+
+
+def _checked(arguments: Any, conf: Path) -> list[str]:
+    """The overrides of a command line, every name in them known, with a further folder of files as one of them."""
     if arguments.config_dir and not Path(arguments.config_dir).is_dir():
         raise ConfigError(f"--config-dir {arguments.config_dir}: no such folder")
     folders = [conf] + ([Path(arguments.config_dir)] if arguments.config_dir else [])
     overrides = parse(arguments.overrides)
     for override in overrides:
         check_name(override, folders, known_elsewhere=any(o.key_or_group == "hydra.searchpath" for o in overrides))
-    extra = [f"hydra.searchpath=[file://{folder.absolute()}]" for folder in folders[1:]]
-    name = arguments.config_name or "config"
-    for _ in compositions([*arguments.overrides, *extra], conf, multirun=arguments.multirun, name=name):
-        pass
+    return [*arguments.overrides, *(f"hydra.searchpath=[file://{folder.absolute()}]" for folder in folders[1:])]
 
 
 def parse(words: Iterable[str]) -> list[Override]:
@@ -63,7 +92,7 @@ def check_name(override: Override, folders: Sequence[Path], known_elsewhere: boo
             if value not in groups[key]:
                 allowed = ", ".join(sorted(groups[key]))
                 raise ConfigError(f"{key}={value}: no such option{nearest(value, groups[key])}; must be of {allowed}")
-    elif key.split(".")[0].split("/")[0] != "hydra" and key not in keys():
+    elif key.split(".")[0].split("/")[0] != "hydra" and not _is_key(key):
         written = f"{key}={','.join(values)}" if values else key
         group = key.split(".")[0]
         if group in GROUPS:
@@ -72,6 +101,14 @@ def check_name(override: Override, folders: Sequence[Path], known_elsewhere: boo
             top = {*groups, *GROUPS, *(name for name in keys() if "." not in name)}
             allowed = f"there are {', '.join(sorted(top))}"
         raise ConfigError(f"{written}: no such key{nearest(key, [*keys(), *groups])}; {allowed}")
+
+
+def _is_key(key: str) -> bool:
+    """Whether there is such a key, or a mapping that may have one more: `resources.timeout_min.tiny`."""
+    whole, _, inner = key.rpartition(".")
+    group, _, name = whole.rpartition(".")
+    hint = str(typing.get_type_hints(GROUPS[group]).get(name)) if group in GROUPS else ""
+    return key in keys() or (bool(inner) and "dict[" in hint)
 
 
 def _values(override: Override) -> list[str]:
@@ -92,9 +129,10 @@ def compositions(words: Sequence[str], conf: Path, *, multirun: bool, name: str 
     from omegaconf import OmegaConf
 
     axes = sweeps(words)
+    start = [values[0] for values in axes.values()]
     with initialize_config_dir(str(conf), version_base="1.3"):
         try:
-            first = compose(name, overrides=[values[0] for values in axes.values()], return_hydra_config=True)
+            first = compose(name, overrides=start, return_hydra_config=True)
             if multirun or first.hydra.mode == RunMode.MULTIRUN:
                 params = first.hydra.sweeper.get("params") or {}
                 axes = sweeps(f"{key}={value}" for key, value in params.items()) | axes
@@ -105,53 +143,14 @@ def compositions(words: Sequence[str], conf: Path, *, multirun: bool, name: str 
             folders = [conf, *map(Path, found)]
 
             def composed(overrides: Sequence[str]) -> dict[str, Any]:
-                tree = OmegaConf.to_container(compose(name, overrides=list(overrides)), resolve=False)
-                return cast(dict[str, Any], tree)
+                tree = first if list(overrides) == start else compose(name, overrides=list(overrides))
+                values = cast(dict[str, Any], OmegaConf.to_container(tree, resolve=False))
+                return {key: value for key, value in values.items() if key != "hydra"}
 
-            for tree in product(axes, composed):
-                yield from_hydra(OmegaConf.create(tree), folders)
+            yield from configurations(list(itertools.product(*axes.values())), composed, folders)
         except (HydraException, OmegaConfBaseException) as error:
             told = " ".join(f"{error} {error.__cause__ or ''}".split())
             raise ConfigError(told.split(" Config search path:")[0].split(" full_key:")[0]) from error
-
-
-def product(
-    axes: Mapping[str, Sequence[str]], composed: Callable[[Sequence[str]], dict[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    """What `composed` gives for every combination of the axes' overrides, in few compositions: each takes Hydra 60 ms.
-
-    An axis changes one group as a rule: `model=…` the group model, `prune.sparsity=…` the group prune. So each group is
-    composed once for every combination of its own axes, and the groups are put together. Where an axis turns out to
-    change another group too, everything is composed.
-
-    Args:
-        axes: overrides by key, as `sweeps` gives them.
-        composed: the configuration that overrides make, its interpolations unresolved.
-    """
-    keys = list(axes)
-    groups: dict[str, list[int]] = {}
-    for index, key in enumerate(keys):
-        if len(axes[key]) > 1:
-            groups.setdefault(key.lstrip("+~").split(".")[0].split("@")[0], []).append(index)
-    first = [values[0] for values in axes.values()]
-    base = composed(first)
-    variants: dict[str, dict[tuple[str, ...], Any]] = {}
-    independent = True
-    for group, members in groups.items():
-        variants[group] = {}
-        for choice in itertools.product(*(axes[keys[index]] for index in members)) if independent else ():
-            words = list(first)
-            for index, word in zip(members, choice, strict=True):
-                words[index] = word
-            tree = composed(words)
-            independent &= {**tree, group: None} == {**base, group: None}
-            variants[group][choice] = tree.get(group)
-    for combination in itertools.product(*axes.values()):
-        if not independent:
-            yield composed(combination)
-            continue
-        chosen = {group: variants[group][tuple(combination[i] for i in members)] for group, members in groups.items()}
-        yield {**base, **chosen}
 
 
 def sweeps(words: Iterable[str]) -> dict[str, list[str]]:
@@ -171,3 +170,286 @@ def sweeps(words: Iterable[str]) -> dict[str, list[str]]:
             else [written]
         )
     return axes
+
+
+# --- many jobs from few compositions ----------------------------------------------------------------------------------
+
+Part = str | None  # a top-level key that some swept overrides have to themselves; None: all the other keys
+Choice = tuple[Part, tuple[str, ...]]  # a part and the overrides that decide it
+APART = "_apart_"  # where options are composed each for itself
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """What is composed under one top-level key; jobs that make the same choice share it, and what is made of it.
+
+    Attributes:
+        values: interpolations unresolved.
+        final: whether there is nothing to resolve and nothing missing.
+        reads: top-level keys that the interpolations read; None: perhaps any.
+    """
+
+    name: str
+    values: Any
+    final: bool
+    reads: frozenset[str] | None
+
+
+def configurations(jobs: Sequence[Sequence[str]], composed: Composed, folders: Sequence[Path] = ()) -> Iterator[Config]:
+    """The checked configuration of every job, in order; each the very one that `from_hydra` makes of its composition.
+
+    What jobs have in common is composed, resolved, built and checked once, so hundreds take hardly longer than a few.
+
+    Args:
+        jobs: the overrides of each, as Hydra's sweepers give them to launchers.
+        composed: takes most of the time, and is called as seldom as the configuration's files allow.
+        folders: all folders of configuration files; by default the project's own. Teachers are looked up there.
+
+    Raises:
+        ConfigError: at the first that is wrong.
+    """
+    once, places = Once(), tuple(folders) or (conf_folder(),)
+    for sections in compose_all(jobs, composed, places):
+        yield _configuration(sections, places, once)
+
+
+def compose_all(
+    jobs: Sequence[Sequence[str]], composed: Composed, folders: Sequence[Path]
+) -> Iterator[dict[str, Section]]:
+    """What `composed` gives for every job, from few compositions.
+
+    An override changes one group as a rule: `model=…` the group model, `prune.sparsity=…` the group prune. Where that
+    can be shown, each choice within a group needs to be composed only once, and one composition shows a choice in every
+    group. Whatever may change more than its group is composed with everything that it may change.
+    """
+    parts = scopes(jobs, folders)
+    choices = [[(part, _words(job, places)) for part, places in parts.items()] for job in jobs]
+    known = _apart(jobs, parts, composed, folders)
+    chosen = cover([{choice for choice in made if choice not in known} for made in choices])
+    trusted = len(chosen) < len(jobs)
+    for job in chosen if trusted else ():
+        tree = composed(jobs[job])
+        for choice in choices[job]:
+            content = _content(tree, choice[0], parts)
+            trusted &= known.setdefault(choice, content) == content  # else some way to change a group was overlooked
+    if not trusted:
+        yield from ({name: section(name, value) for name, value in composed(job).items()} for job in jobs)
+        return
+    shared = {
+        choice: {name: None if value is ... else section(name, value) for name, value in content.items()}
+        for choice, content in known.items()
+    }
+    for made in choices:
+        together = {name: found for choice in made for name, found in shared[choice].items()}
+        yield {name: found for name, found in together.items() if found is not None}
+
+
+def _words(job: Sequence[str], places: Iterable[int]) -> tuple[str, ...]:
+    return tuple(job[place] for place in places if place < len(job))
+
+
+def _content(tree: Mapping[str, Any], part: Part, parts: Iterable[Part]) -> dict[str, Any]:
+    """A part of a composition; the one of all other keys has `...` where the named parts belong."""
+    if part is not None:
+        return {name: value for name, value in tree.items() if name == part}
+    return {name: ... if name in parts else value for name, value in tree.items()}
+
+
+def cover(choices: Sequence[AbstractSet[Choice]]) -> list[int]:
+    """Numbers of a few jobs that between them make every choice: always the one with the most choices not yet made."""
+    missing = set().union(*choices)
+    chosen = []
+    while missing:
+        best = max(range(len(choices)), key=lambda job: len(choices[job] & missing))
+        chosen.append(best)
+        missing -= choices[best]
+    return chosen
+
+
+def scopes(jobs: Sequence[Sequence[str]], folders: Sequence[Path]) -> dict[Part, list[int]]:
+    """Places in a job of the overrides that differ between jobs, by the part that they decide.
+
+    An override that may change more than one top-level key counts for all parts.
+    """
+    names = {tuple(word.partition("=")[0] for word in job) for job in jobs}
+    if len(names) > 1:
+        return {None: list(range(max(map(len, names))))}
+    columns = {place: dict.fromkeys(words) for place, words in enumerate(zip(*jobs, strict=True))}
+    swept = {place: list(words) for place, words in columns.items() if len(words) > 1}
+    decisive = choices_read(folders) if swept else frozenset()
+    own: dict[Part, list[int]] = {}
+    far = []
+    for place, words in swept.items():
+        key = words[0].partition("=")[0].lstrip("+")
+        part = None if decisive is None or key in decisive else _own_part(key, words, folders)
+        if part is None:
+            far.append(place)
+        else:
+            own.setdefault(part, []).append(place)
+    return {None: far} | {part: [*places, *far] for part, places in own.items()}
+
+
+def _own_part(key: str, words: Iterable[str], folders: Sequence[Path]) -> Part:
+    """The top-level key that is all that these overrides of a key change; None if that cannot be shown."""
+    if any((folder / key).is_dir() for folder in folders):
+        apart = "/" not in key and all(keeps_to_itself(key, word.partition("=")[2], folders) for word in words)
+        return key if apart else None
+    return key.partition(".")[0] if key in keys() else None
+
+
+def keeps_to_itself(group: str, option: str, folders: Sequence[Path], based_on: tuple[str, ...] = ()) -> bool:
+    """Whether an option's file, and those that its defaults list names, write into their group and nowhere else."""
+    files = [folder / group / f"{option}.yaml" for folder in folders]
+    texts = [file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()]
+    for text in texts:
+        listed = _defaults(text)
+        if listed is None or "@package" in text:
+            return False
+        for entry in listed:
+            if not isinstance(entry, str) or not re.fullmatch(r"[\w-]+", entry) or entry in based_on:
+                return False
+            if entry != "_self_" and not keeps_to_itself(group, entry, folders, (*based_on, option)):
+                return False
+    return bool(texts)
+
+
+def choices_read(folders: Iterable[Path]) -> frozenset[str] | None:
+    """Groups whose choice is read in some defaults list (`- ${task}_${model}`), and so decides on other files as well.
+
+    None: perhaps any.
+    """
+    found: set[str] = set()
+    for folder in folders:
+        if not folder.is_dir():
+            return None
+        for file in glob.iglob(f"{glob.escape(str(folder))}/**/*.yaml", recursive=True):
+            text = Path(file).read_text(encoding="utf-8", errors="replace") if Path(file).is_file() else ""
+            listed = _defaults(text) if "${" in text else []
+            found |= set(_CHOICE.findall(str(listed)))
+            if listed is None or "${" in _CHOICE.sub("", str(listed)):
+                return None
+    return frozenset(found)
+
+
+_CHOICE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
+
+
+def _defaults(text: str) -> list[Any] | None:
+    """The defaults list of a configuration file; None where it cannot be read."""
+    try:
+        values = yaml.load(text, yaml.BaseLoader) if "defaults" in text else None
+    except yaml.YAMLError:
+        return None
+    listed = values.get("defaults", []) if isinstance(values, dict) else []
+    return listed if isinstance(listed, list) else None
+
+
+def _apart(
+    jobs: Sequence[Sequence[str]], parts: Mapping[Part, Sequence[int]], composed: Composed, folders: Sequence[Path]
+) -> dict[Choice, dict[str, Any]]:
+    """What the choices of those groups come to that have the most of them, all from one composition.
+
+    It has these groups taken out of the defaults list, and each choice of an option and values at a place of its own. A
+    group that it has all the same gets values from elsewhere too: then the choice alone does not tell what it comes to.
+    """
+    if parts[None] or len(parts) == 1:
+        return {}
+    made: dict[Part, dict[tuple[str, ...], Sequence[str]]] = {part: {} for part in parts}
+    for job in jobs:
+        for part, places in parts.items():
+            made[part].setdefault(_words(job, places), job)
+    movable = [part for part in parts if part and _is_movable(part, jobs[0], folders)]
+    others = max([2, *(len(choices) for part, choices in made.items() if part not in movable)])
+    groups = [part for part in movable if len(made[part]) > others]
+    if not groups:
+        return {}
+    words = [word for word in jobs[0] if _top(word) not in groups] + [f"~{group}" for group in groups]
+    for group in groups:
+        for n, job in enumerate(made[group].values()):
+            words += [_moved(word, group, f"{APART}.{group}._{n}") for word in job if _top(word) == group]
+    try:
+        tree = composed(words)
+    except (HydraException, OmegaConfBaseException, ConfigError):
+        return {}  # what is wrong with a choice will be told when a job is composed
+    found: dict[Choice, dict[str, Any]] = {}
+    for group in groups if APART in tree else ():
+        content = tree[APART].get(group, {})
+        for n, choice in enumerate(made[group] if group not in tree else ()):
+            found[group, choice] = {group: content[f"_{n}"]} if f"_{n}" in content else {}
+    return found
+
+
+def _top(word: str) -> str:
+    return re.split(r"[.@/=]", word.lstrip("+~"))[0]
+
+
+def _is_movable(group: str, job: Iterable[str], folders: Sequence[Path]) -> bool:
+    """Whether a job gives an option of a group that keeps to itself and, besides, at most values."""
+    words = [word for word in job if _top(word) == group]
+    chosen = [word.partition("=")[2] for word in words if word.startswith(f"{group}=")]
+    values = [word for word in words if re.match(rf"\+{{0,2}}{group}\.[\w.]+=", word)]
+    return len(chosen) == 1 and len(chosen) + len(values) == len(words) and keeps_to_itself(group, chosen[0], folders)
+
+
+def _moved(word: str, group: str, place: str) -> str:
+    """The override of a group for its copy in another place."""
+    if word.startswith(f"{group}="):
+        return f"+{group}@{place}={word.partition('=')[2]}"
+    return word.replace(f"{group}.", f"{place}.", 1)
+
+
+# --- interpolations ---------------------------------------------------------------------------------------------------
+
+_PLAIN = re.compile(r"\$\{(?:oc\.env:[^${}]*|\.{0,2}([A-Za-z_]\w*)(?:[.\[][^${}:]*)?)\}")
+
+
+def section(name: str, values: Any) -> Section:
+    """What is composed under a top-level key, with what its interpolations read.
+
+    Those like `${group.key}`, `${..group.key}` and `${oc.env:…}` are understood, nested ones and other resolvers not.
+    """
+    texts = [text for text in _texts(values) if "${" in text or text == "???"]
+    reads = {key for text in texts for key in _PLAIN.findall(text)}
+    understood = not any("${" in _PLAIN.sub("", text) for text in texts)
+    return Section(name, values, final=not texts, reads=frozenset(reads) if understood else None)
+
+
+def _texts(values: Any) -> Iterator[str]:
+    if isinstance(values, str):
+        yield values
+    elif isinstance(values, Mapping | list | tuple):
+        for value in values.values() if isinstance(values, Mapping) else values:
+            yield from _texts(value)
+
+
+def _read_by(name: str, sections: Mapping[str, Section]) -> Iterator[Section]:
+    """The section of that name and all that its interpolations read, directly or not, in the order of the sections."""
+    found: set[str] = set()
+    left = [name]
+    while left:
+        key = left.pop()
+        if key in sections and key not in found:
+            found.add(key)
+            reads = sections[key].reads
+            left += sections if reads is None else reads
+    return (section for key, section in sections.items() if key in found)
+
+
+def _resolved(*sections: Section) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    tree = OmegaConf.create({section.name: section.values for section in sections})
+    return cast(dict[str, Any], OmegaConf.to_container(tree, resolve=True, throw_on_missing=True))
+
+
+def _configuration(sections: Mapping[str, Section], folders: Sequence[Path], once: Once) -> Config:
+    from omegaconf import OmegaConf
+
+    try:
+        values = {
+            name: section.values if section.final else once(_resolved, *_read_by(name, sections))[name]
+            for name, section in sections.items()
+        }
+    except OmegaConfBaseException:  # to be told as it is for a single experiment
+        return from_hydra(OmegaConf.create({name: section.values for name, section in sections.items()}), folders)
+    return from_mapping(values, folders, once)

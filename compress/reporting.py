@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -13,10 +15,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from compress.result import write_text
+from compress.result import write_json, write_text
 
 LINE_SECONDS = 10.0  # between plain progress lines, where there is no terminal
-FLUSH_SECONDS = 2.0  # between rewrites of metrics.jsonl
+FLUSH_SECONDS = 2.0  # between rewrites of metrics.jsonl, and of progress.json
+PROGRESS = "progress.json"  # how far it is, for who looks on; there only while it runs
 
 
 class Reporter:
@@ -25,8 +28,8 @@ class Reporter:
     def __init__(self, folder: Path, title: str) -> None:
         self.folder, self.title, self.unit = folder, title, "step"
         self.rows: list[str] = []
-        self.written = time.monotonic()
-        self.spoke = self.started = time.monotonic()
+        self.written = self.spoke = self.started = time.monotonic()
+        self.shown = -math.inf  # when progress.json was written
         self.loss: float | None = None
         self.done_before: int | None = None  # steps that an earlier process took
         self.bar: tqdm[Any] | None = None
@@ -40,6 +43,7 @@ class Reporter:
         if self.bar is not None:
             self.bar.close()
         self._flush()
+        (self.folder / PROGRESS).unlink(missing_ok=True)
         self.stream.close()
 
     def say(self, message: str, *, to_terminal: bool = True) -> None:
@@ -77,6 +81,8 @@ class Reporter:
         self.loss = self.loss if loss is None else loss
         if self.done_before is None:
             self.done_before = step - 1 if self.unit == "step" else 0
+        if time.monotonic() - self.shown > FLUSH_SECONDS:
+            self._show(step, total)
         if sys.stderr.isatty():
             if self.bar is None:
                 self.bar = tqdm(
@@ -94,9 +100,18 @@ class Reporter:
                 self.bar.close()
         elif time.monotonic() - self.spoke > LINE_SECONDS or step == total:
             self.spoke = time.monotonic()
-            elapsed = self.spoke - self.started
-            done = step - self.done_before
-            left = elapsed / done * (total - step)
             shown = "" if self.loss is None else f"  loss {self.loss:.3f}"
-            rate = f"{done / elapsed:.1f} {self.unit}s/s"
-            self.say(f"{self.title}: {self.unit} {step}/{total}{shown}  {rate}  {left:.0f} s left")
+            rate = self._rate(step)
+            left = (total - step) / rate
+            self.say(f"{self.title}: {self.unit} {step}/{total}{shown}  {rate:.1f} {self.unit}s/s  {left:.0f} s left")
+
+    def _rate(self, step: int) -> float:
+        assert self.done_before is not None
+        return (step - self.done_before) / (time.monotonic() - self.started)
+
+    def _show(self, step: int, total: int) -> None:
+        """Write progress.json: who is at it, how far it is, and the seconds that it will still take at this rate."""
+        self.shown = time.monotonic()
+        at = {"what": self.title, "unit": self.unit, "done": step, "total": total, "loss": self.loss}
+        at |= {"seconds_left": (total - step) / self._rate(step), "host": socket.gethostname(), "pid": os.getpid()}
+        write_json(self.folder / PROGRESS, at | {"time": time.time()})

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from compress.config import GROUPS, Config, conf_folder
+from compress.config import GROUPS, Config, Once, conf_folder, options
 from compress.errors import ConfigError
 from tests.conftest import Compose
 
@@ -114,3 +114,22 @@ def test_the_learning_rate_is_the_models_own_unless_it_is_given(compose: Compose
     assert compose("model=tiny").train.learning_rate == 3e-4
     assert compose("model=large").train.learning_rate == 2e-5
     assert compose("model=large", "train.learning_rate=1e-3").train.learning_rate == 1e-3
+
+
+def test_a_function_is_called_once_for_the_same_objects_and_again_for_equal_ones() -> None:
+    called: list[list[int]] = []
+
+    def length(values: list[int]) -> int:
+        called.append(values)
+        return len(values)
+
+    once, values = Once(), [1, 2]
+    assert [once(length, values), once(length, values), once(length, [1, 2])] == [2, 2, 2]
+    assert len(called) == 2
+    assert once(len, values) == 2
+    assert [once(length, [1], by=(values,)), once(length, [1, 2, 3], by=(values,))] == [2, 2]
+    assert [once(length, list(range(size))) for size in range(9)] == list(range(9))  # though none of them is kept here
+
+
+def test_a_folder_that_is_not_there_has_no_options(tmp_path: Path) -> None:
+    assert options(tmp_path / "nowhere") == {}

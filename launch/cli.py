@@ -1,0 +1,155 @@
+"""`python -m launch`: what a sweep would do, how it goes on, again what failed, stop it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from compress.config import conf_folder
+from compress.errors import ConfigError
+
+DESCRIPTION = """\
+Before and after a sweep (python -m compress -m …):
+
+  plan OVERRIDES     what that sweep would run, on what, for how long; starts nothing
+  prepare OVERRIDES  fetch its checkpoints and texts into the caches, for nodes without a network
+  status RUNS        where every experiment is, by size and methods; --watch repeats it
+  retry RUNS         run again just what failed, was stopped or is missing
+  cancel RUNS        stop what runs or waits; experiments in training write their checkpoints
+"""
+WATCH_SECONDS = 3.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0 if all that was asked for is done, 1 if an experiment failed, 2 if the input was wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m launch", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="plan|prepare|status|retry|cancel")
+    for verb, what in (("plan", "what a sweep would do"), ("prepare", "fill the caches for a sweep")):
+        found = verbs.add_parser(verb, help=what)
+        found.add_argument("overrides", nargs="*", help="as for python -m compress -m: +experiment=grid task=rte …")
+        found.add_argument("--config-dir", help="a further folder of configuration files")
+        found.add_argument("-m", "--multirun", action="store_true", help=argparse.SUPPRESS)
+        if verb == "plan":
+            found.add_argument("--json", action="store_true", help="one document, nothing else")
+    status = verbs.add_parser("status", help="where every experiment is")
+    status.add_argument("--watch", action="store_true", help="again every few seconds, until nothing runs or waits")
+    status.add_argument("--json", action="store_true", help="one document, nothing else")
+    retry = verbs.add_parser("retry", help="run what failed, was stopped or is missing")
+    cancel = verbs.add_parser("cancel", help="stop what runs or waits")
+    for found in (status, retry, cancel):
+        found.add_argument("runs", type=Path, help="the folder of runs (paths.runs)")
+    retry.add_argument("settings", nargs="*", help="of the launcher, else as before: hydra.launcher.timeout_min=600")
+    options = parser.parse_args(arguments)
+    try:
+        if hasattr(options, "runs") and not options.runs.is_dir():
+            raise ConfigError(f"{options.runs}: no such folder; give the folder of runs, as in paths.runs")
+        return int(VERBS[options.verb](options))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # of `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from compress.overrides import read_sweep
+    from launch import local, plan, slurm
+    from launch.start import name_of_target, plan_for, settings_of
+
+    configs, launcher = read_sweep(_words(options), conf_folder())
+    settings = settings_of(name_of_target(launcher["_target_"]), launcher)
+    planned = plan_for(configs, settings)
+    if options.json:
+        print(json.dumps(plan.as_document(planned)))
+        return 0
+    where = slurm.describe(planned, settings) if isinstance(settings, slurm.SlurmSettings) else local.describe(
+        planned, settings)  # fmt: skip
+    print(plan.describe(planned, where))
+    return 0
+
+
+def _words(options: argparse.Namespace) -> list[str]:
+    extra = ["--config-dir", options.config_dir] if options.config_dir else []
+    return ["--multirun", *extra, *options.overrides]
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    from compress.overrides import read_sweep
+    from launch.prepare import prepare
+
+    configs, _ = read_sweep(_words(options), conf_folder())
+    prepare(list(configs))
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from launch import status
+
+    while True:
+        found = status.survey(options.runs)
+        if options.json:
+            print(json.dumps(status.as_document(options.runs, found)))
+        else:
+            if options.watch and sys.stdout.isatty():
+                print("\033[H\033[2J", end="")
+            print(status.render(found), flush=True)
+        if not options.watch or not {"running", "waiting", "pending"} & {entry.state for entry in found}:
+            return 0
+        time.sleep(WATCH_SECONDS)
+
+
+def _retry(options: argparse.Namespace) -> int:
+    from launch import status
+    from launch.start import changed, launch
+    from launch.sweep import all_sweeps
+
+    sweeps = all_sweeps(options.runs)
+    if not sweeps:
+        raise ConfigError(f"{options.runs}: no sweep was started here; python -m compress -m … starts one")
+    settings = changed(sweeps[-1].launcher, options.settings)
+    again = {entry.run_id for entry in status.survey(options.runs) if entry.state in ("failed", "stopped", "missing")}
+    planned = {run_id: sweep for sweep in sweeps for run_id in sweep.experiments}
+    chosen = [run_id for run_id in planned if run_id in again]
+    if not chosen:
+        print("nothing to run again: no experiment failed, was stopped or is missing")
+        return 0
+    os.chdir(sweeps[-1].directory)
+    return launch((replace(planned[run_id].config(run_id), force=False) for run_id in chosen), settings)
+
+
+def _cancel(options: argparse.Namespace) -> int:
+    from launch import slurm
+    from launch.sweep import all_sweeps
+
+    sweeps = all_sweeps(options.runs)
+    workers = [pid for sweep in sweeps for pid in sweep.live_workers().values()]
+    for pid in workers:
+        os.kill(pid, signal.SIGTERM)
+    jobs = slurm.cancel(sweeps) if any(sweep.jobs() for sweep in sweeps) else 0
+    while any(sweep.live_workers() for sweep in sweeps):
+        time.sleep(0.1)
+    print(f"{len(workers)} workers stopped, {jobs} jobs cancelled; python -m launch retry {options.runs}   goes on")
+    return 0
+
+
+VERBS: dict[str, Any] = {
+    "plan": _plan, "prepare": _prepare, "status": _status, "retry": _retry, "cancel": _cancel,
+}  # fmt: skip

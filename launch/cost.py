@@ -1,0 +1,133 @@
+"""How long an experiment takes, before it has run: by arithmetic, corrected by what past runs really took."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from compress.hub import local_folder
+from compress.model import ARCHITECTURE
+
+# Training rows of GLUE (Wang et al., 2019, table 1, and the data set's card) and mean tokens per row, about.
+ROWS = {"cola": 8551, "sst2": 67349, "mrpc": 3668, "stsb": 5749, "qqp": 363846, "mnli": 392702, "qnli": 104743,
+        "rte": 2490}  # fmt: skip
+TOKENS = {"cola": 11, "sst2": 13, "mrpc": 53, "stsb": 31, "qqp": 30, "mnli": 39, "qnli": 50, "rte": 68}
+DEMO_ROWS, DEMO_TOKENS = 1600, 14
+UNKNOWN_ROWS, UNKNOWN_TOKENS = 10_000, 32
+BASE = {"layers": 12, "hidden": 768, "intermediate": 3072}  # of a checkpoint that cannot be looked at
+
+
+@dataclass(frozen=True)
+class Speed:
+    """A device; rough, since the first finished runs take its place."""
+
+    operations_per_second: float
+    seconds_per_step: float
+    seconds_per_weight: float  # of the optimizer, a step
+    seconds_otherwise: float
+
+
+CORE = Speed(6e10, 0.01, 4e-9, 2.0)  # one core of a server's CPU
+GPU = Speed(3e13, 0.015, 2e-11, 15.0)
+FACTORS = {"quantize": 1.2, "distill": 1.0, "prune": 1.0}
+
+
+def arithmetic(config: Mapping[str, Any], methods: Iterable[str], speed: Speed = CORE) -> float:
+    """Seconds, roughly: 6 operations per weight and token of a training step (forward and backward).
+
+    Args:
+        config: a whole configuration as plain values, as in result.json.
+    """
+    shape = _shape(config["model"])
+    encoder = shape["layers"] * (4 * shape["hidden"] ** 2 + 2 * shape["hidden"] * shape["intermediate"])
+    embeddings = 30522 * shape["hidden"] if config["data"]["source"] == "glue" else 1000 * shape["hidden"]
+    train, distill = config["train"], config["distill"]
+    rows, tokens = _rows(config)
+    if config["data"]["max_train"] is not None:
+        rows = min(rows, config["data"]["max_train"])
+    if distill["name"] != "none":
+        rows *= 1 + distill["copies"]
+    steps = min(train["epochs"] * math.ceil(rows / train["batch_size"]), train["max_steps"] or math.inf)
+    operations = 6 * encoder * tokens * train["batch_size"]
+    step = operations / speed.operations_per_second + speed.seconds_per_weight * (encoder + embeddings)
+    return speed.seconds_otherwise + steps * (speed.seconds_per_step + step) * math.prod(
+        FACTORS.get(method, 1.0) for method in methods
+    )
+
+
+@cache
+def _checkpoint_shape(folder: Path) -> dict[str, int]:
+    found = json.loads((folder / "config.json").read_text())
+    return {ours: found[theirs] for ours, theirs in ARCHITECTURE.items()}
+
+
+def _shape(model: Mapping[str, Any]) -> Mapping[str, int]:
+    if (folder := local_folder(model["pretrained"])) is not None:
+        return _checkpoint_shape(folder)
+    return {key: model[key] or BASE[key] for key in BASE}
+
+
+@cache
+def _rows_of_file(file: Path) -> int:
+    from pyarrow import parquet
+
+    return int(parquet.ParquetFile(file).metadata.num_rows)
+
+
+def _rows(config: Mapping[str, Any]) -> tuple[int, int]:
+    """Training rows, and mean tokens of one."""
+    task, data = config["task"]["name"], config["data"]
+    if data["source"] == "demo":
+        return DEMO_ROWS, DEMO_TOKENS
+    tokens = min(TOKENS.get(task, UNKNOWN_TOKENS), data["max_length"])
+    if data["path"] is not None:
+        return _rows_of_file(Path(data["path"]).expanduser() / task / "train.parquet"), tokens
+    return ROWS.get(task, UNKNOWN_ROWS), tokens
+
+
+class Experience:
+    """What past runs took beside what arithmetic says; the more alike they are, the more they count.
+
+    Args:
+        gpu: whether it is GPUs that are asked about; runs on another kind of device count for nothing.
+    """
+
+    def __init__(self, results: Iterable[Mapping[str, Any]], *, gpu: bool = False) -> None:
+        self.speed = GPU if gpu else CORE
+        self.ratios: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        self.runs = 0
+        for document in results:
+            if (document["environment"]["device"] != "cpu") != gpu:
+                continue
+            self.runs += 1
+            expected = arithmetic(document["config"], document["methods"], self.speed)
+            ratio = document["timing"]["wall_seconds"] / expected
+            for key in _keys(document["task"], document["model"], "+".join(document["methods"]) or "none"):
+                self.ratios[key].append(ratio)
+
+    def seconds(self, config: Mapping[str, Any], task: str, model: str, methods: str) -> float:
+        """How long an experiment should take."""
+        ratio = next((self.ratios[key] for key in _keys(task, model, methods) if key in self.ratios), [1.0])
+        return arithmetic(config, methods.split("+"), self.speed) * statistics.median(ratio)
+
+
+def _keys(task: str, model: str, methods: str) -> list[tuple[str, ...]]:
+    return [(task, model, methods), (model, methods), (model,), ()]
+
+
+def results_below(runs: Path) -> Iterable[dict[str, Any]]:
+    """The results of all finished experiments of a folder."""
+    for file in runs.glob("*/*/*/*/result.json"):
+        try:
+            document = json.loads(file.read_text())
+        except ValueError:
+            continue
+        if isinstance(document, dict) and "timing" in document:
+            yield document

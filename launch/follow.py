@@ -1,0 +1,71 @@
+"""Wait for a sweep: a progress bar, or a line for each experiment without a terminal, and the table at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+from tqdm import tqdm
+
+from compress import result
+from compress.experiment import summary
+from launch.sweep import Outcome, Sweep
+from launch.tables import failures
+
+POLL_SECONDS = 0.25
+
+
+def follow(sweep: Sweep, lost: Callable[[], Mapping[str, Outcome]], poll: float = POLL_SECONDS) -> dict[str, Outcome]:
+    """Show how a sweep goes on until every experiment has ended.
+
+    Args:
+        lost: those that have not ended and never will, and why; asked at every look.
+
+    Returns:
+        How each experiment that was to run ended.
+    """
+    total, seen = len(sweep.to_run), dict[str, Outcome]()
+    with tqdm(total=total, unit="run", dynamic_ncols=True, disable=not sys.stderr.isatty(), smoothing=0.1) as bar:
+        while len(seen) < total:
+            gone = lost()  # before the outcomes are read: who ended in between has left one
+            found = dict(sweep.outcomes()) | {run_id: why for run_id, why in gone.items()
+                                              if run_id not in sweep.outcomes()}  # fmt: skip
+            for run_id in [run_id for run_id in sweep.to_run if run_id in found and run_id not in seen]:
+                seen[run_id] = found[run_id]
+                _tell(sweep, seen[run_id], len(seen), total, quiet=not bar.disable)
+            bar.update(len(seen) - bar.n)
+            failed = sum(outcome.state == "failed" for outcome in seen.values())
+            bar.set_postfix_str(f"{failed} failed" if failed else "", refresh=False)
+            if len(seen) < total:
+                time.sleep(poll)
+    return seen
+
+
+def _tell(sweep: Sweep, outcome: Outcome, number: int, total: int, *, quiet: bool) -> None:
+    planned = sweep.experiments[outcome.run_id]
+    if outcome.state == "failed":
+        tqdm.write(f"[{number}/{total}] failed: {planned.name}: {outcome.cause}", file=sys.stdout)
+    elif not quiet:
+        document = result.read(sweep.run_folder(outcome.run_id), outcome.run_id)
+        tqdm.write(f"[{number}/{total}] finished: {summary(document) if document else planned.name}", file=sys.stdout)
+    sys.stdout.flush()
+
+
+def conclude(sweep: Sweep, ended: Mapping[str, Outcome], seconds: float) -> int:
+    """Print what became of a sweep.
+
+    Returns:
+        The exit code: 0 if everything that was asked for is done, else 1.
+    """
+    failed = [outcome for outcome in ended.values() if outcome.state == "failed"]
+    before = len(sweep.experiments) - len(sweep.to_run)
+    told = f"{len(sweep.experiments)} experiments: {len(ended) - len(failed)} finished in {seconds:.0f} s"
+    told += f", {before} before" if before else ""
+    print(f"{told}, {len(failed)} failed")
+    if failed:
+        named = [(sweep.experiments[outcome.run_id], outcome) for outcome in failed]
+        print(failures([(planned.name, outcome.cause, outcome.log) for planned, outcome in named]))
+        print(f"python -m launch retry {sweep.runs}   runs those again")
+    sys.stdout.flush()
+    return 1 if failed else 0

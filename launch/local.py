@@ -1,0 +1,157 @@
+"""Run a sweep on this machine: one worker for each GPU, or one for its CPU, as jobs of submitit's LocalExecutor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass as plain_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from launch import devices
+from launch.follow import conclude, follow
+from launch.sweep import Outcome, Sweep
+
+if TYPE_CHECKING:
+    from submitit.local.local import LocalJob
+
+    from launch.plan import Plan
+
+FOREVER_MIN = 60 * 24 * 365  # a worker ends by itself
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+class LocalSettings:
+    """`hydra/launcher=local`."""
+
+    devices: str | list[int | str] = Field(description="auto: all GPUs, without any the CPU; cpu; or GPUs, [0,1]")
+    per_device: int | None = Field(description="experiments at once on each; null: 1 on a GPU, 1 per core of the CPU",
+                                   ge=1)  # fmt: skip
+    threads: int | None = Field(description="of each experiment; null: the cores shared out", ge=1)
+    timeout_min: float | None = Field(description="of each experiment; null: resources.timeout_min", gt=0)
+    wait: bool = Field(description="false: return at once; python -m launch status shows how it goes on")
+
+
+@plain_dataclass(frozen=True)
+class Share:
+    """What one worker gets: a GPU (as CUDA_VISIBLE_DEVICES names it) or '' for the CPU, and how it divides it."""
+
+    device: str
+    slots: int
+    threads: int
+
+
+def shares(settings: LocalSettings, *, cpu_only: bool) -> list[Share]:
+    """How this machine is shared out among workers."""
+    cores = devices.cores()
+    if isinstance(settings.devices, list):
+        found = [str(name) for name in settings.devices]
+    else:
+        found = [] if settings.devices == "cpu" or cpu_only else devices.gpus()
+    slots = settings.per_device or (1 if found else cores)
+    threads = settings.threads or max(1, cores // (slots * max(1, len(found))))
+    return [Share(device, slots, threads) for device in found or [""]]
+
+
+def run(sweep: Sweep, settings: LocalSettings) -> int:
+    """Start the workers of a planned sweep and wait for it, if the settings say so.
+
+    Returns:
+        The exit code.
+    """
+    started = time.monotonic()
+    cpu_only = all(planned.config["device"] == "cpu" for planned in sweep.experiments.values())
+    jobs = start(sweep, shares(settings, cpu_only=cpu_only)) if sweep.to_run else []
+    if not settings.wait:
+        print(f"{len(sweep.to_run)} experiments started; python -m launch status {sweep.runs} shows how they go on")
+        return 0
+    try:
+        return conclude(sweep, follow(sweep, lambda: _orphans(sweep, jobs)), time.monotonic() - started)
+    except KeyboardInterrupt:
+        print("interrupted: experiments are writing their checkpoints (once more to kill them)", file=sys.stderr)
+        stop(jobs)
+        print(f"python -m launch retry {sweep.runs}   goes on from there", file=sys.stderr)
+        raise
+
+
+def start(sweep: Sweep, shared: Sequence[Share]) -> list[LocalJob[Any]]:
+    """A worker for each share."""
+    import submitit
+
+    executor = submitit.LocalExecutor(sweep.folder / "jobs")
+    executor.update_parameters(timeout_min=FOREVER_MIN)
+    jobs = []
+    with _interrupts_ignored():  # Ctrl-C is this process's to pass on
+        for number, share in enumerate(shared):
+            jobs.append(executor.submit(work, sweep.folder, number, share))
+    return jobs
+
+
+def work(folder: Path, number: int, share: Share) -> None:
+    """What a worker's process does."""
+    os.environ |= {"CUDA_VISIBLE_DEVICES": share.device, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    from launch.worker import Worker
+
+    sweep = Sweep.read(folder)
+    sweep.sign_in(number)
+    Worker(sweep, slots=share.slots, threads=share.threads).run()
+
+
+def stop(jobs: Sequence[LocalJob[Any]]) -> None:
+    """Have the workers stop their experiments, and wait for it; kill them if interrupted again."""
+    for job in jobs:
+        _signal(job, signal.SIGTERM)
+    try:
+        while not all(job.done() for job in jobs):
+            time.sleep(0.1)
+    except KeyboardInterrupt:
+        for job in jobs:
+            _signal(job, signal.SIGKILL)
+
+
+def _signal(job: LocalJob[Any], signum: signal.Signals) -> None:
+    process = job._process
+    if process is not None and process.poll() is None:
+        process.send_signal(signum)
+
+
+def _orphans(sweep: Sweep, jobs: Sequence[LocalJob[Any]]) -> Mapping[str, Outcome]:
+    """What no worker will run any more, since all are gone."""
+    if not all(job.done() for job in jobs):
+        return {}
+    last = next((job.stderr() for job in jobs if job.stderr()), None) or ""
+    cause = "the worker ended before it was run" + (f": {last.strip().splitlines()[-1]}" if last.strip() else "")
+    log = str(jobs[0].paths.stderr) if jobs else ""
+    return {run_id: Outcome(run_id, "failed", 0.0, cause, log) for run_id in sweep.to_run}
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def describe(plan: Plan, settings: LocalSettings) -> list[str]:
+    """What `plan` says of how this machine would be used."""
+    from launch.plan import elapsed
+    from launch.tables import duration
+
+    cpu_only = all(planned.config["device"] == "cpu" for planned in plan.experiments)
+    shared = shares(settings, cpu_only=cpu_only)
+    slots = sum(share.slots for share in shared)
+    where = ", ".join(f"GPU {share.device}" if share.device else "the CPU" for share in shared)
+    took = sum(planned.seconds for planned in plan.to_run)
+    return [
+        f"where: {where}; {slots} at once, {shared[0].threads} threads each",
+        f"time: about {duration(elapsed(plan.to_run, slots))}; {took / 3600 / shared[0].slots:.2f} device-hours",
+    ]

@@ -1,0 +1,209 @@
+"""From the configurations of a grid to what is to be done: what is new, what is missing, in which order, how long."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from compress import identity, result
+from compress.config import Config, Once, teacher_experiment
+from compress.errors import ConfigError
+from compress.model import label
+from launch.cost import Experience
+from launch.sweep import Planned
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command line asks for.
+
+    Attributes:
+        runs: the folder of all runs.
+        asked: how many experiments were written; some may be the same.
+        experiments: each once, teachers first, then the longest first.
+        to_run: those among them that are not finished.
+        experience: how many past runs the times were taken from.
+    """
+
+    runs: Path
+    asked: int
+    experiments: list[Planned]
+    to_run: list[Planned]
+    experience: int
+
+    @property
+    def added(self) -> list[Planned]:
+        """Teachers to run that nobody asked for."""
+        return [planned for planned in self.to_run if planned.added]
+
+    @property
+    def teachers(self) -> list[Planned]:
+        """The first stage: those to run that others wait for."""
+        needed = {planned.teacher for planned in self.to_run}
+        return [planned for planned in self.to_run if planned.run_id in needed]
+
+    @property
+    def unique(self) -> int:
+        """How many different experiments were asked for."""
+        return sum(not planned.added for planned in self.experiments)
+
+
+def make(
+    configs: Iterable[Config],
+    past: Callable[[Path], Iterable[dict[str, Any]]],
+    timeout_min: float | None = None,
+    *,
+    gpu: bool = False,
+) -> Plan:
+    """Plan a sweep: each experiment once, and the teachers that are missing; nothing is written.
+
+    Args:
+        past: the results of past runs in a folder.
+        timeout_min: of every experiment, in place of `resources.timeout_min`.
+        gpu: whether they run on GPUs; it decides how long they are expected to take.
+
+    Raises:
+        ConfigError: no experiment, or several folders of runs.
+    """
+    cells = list(configs)
+    folders = {Path(config.paths.runs).expanduser() for config in cells}
+    if len(folders) != 1:
+        raise ConfigError(f"paths.runs={','.join(map(str, sorted(folders)))}: a sweep has one folder of runs; give one")
+    runs = folders.pop()
+    wanted: dict[str, tuple[Config, Path, bool]] = {}
+    teachers: dict[str, str] = {}
+    once = Once()
+    for config in cells:
+        folder = identity.run_folder(config, once)
+        wanted[folder.name] = (config, folder, False)
+    for run_id, (config, _, _) in list(wanted.items()):
+        if config.teacher is not None:
+            teacher = teacher_experiment(config)
+            folder = identity.run_folder(teacher, once)
+            teachers[run_id] = folder.name
+            wanted.setdefault(folder.name, (teacher, folder, True))
+    experience = Experience(past(runs), gpu=gpu)
+    every = [
+        _planned(config, folder, runs, teachers.get(run_id), added, experience, timeout_min)
+        for run_id, (config, folder, added) in wanted.items()
+    ]
+    needed = set(teachers.values())
+    every.sort(key=lambda planned: (planned.run_id not in needed, -planned.seconds))
+    to_run = [planned for planned in every if planned.config["force"] or not _is_finished(runs, planned)]
+    # a finished teacher is not needed again, nor is one whose students are all finished
+    missing = {planned.teacher for planned in to_run}
+    to_run = [planned for planned in to_run if not planned.added or planned.run_id in missing]
+    return Plan(runs, len(cells), every, to_run, experience.runs)
+
+
+def _planned(
+    config: Config,
+    folder: Path,
+    runs: Path,
+    teacher: str | None,
+    added: bool,
+    experience: Experience,
+    timeout_min: float | None,
+) -> Planned:
+    task, model, methods = config.task.name, label(config.model), folder.parent.name
+    needs = config.resources.for_model(model)
+    values = made_plain(config)
+    return Planned(
+        run_id=folder.name,
+        folder=str(folder.relative_to(runs)),
+        task=task,
+        model=model,
+        methods=methods,
+        seed=config.seed,
+        teacher=teacher,
+        added=added,
+        seconds=experience.seconds(values, task, model, methods),
+        resources=needs if timeout_min is None else needs | {"timeout_min": timeout_min},
+        config=values,
+    )
+
+
+def made_plain(config: Config) -> dict[str, Any]:
+    """The configuration as values that JSON has."""
+    return asdict(config)
+
+
+def _is_finished(runs: Path, planned: Planned) -> bool:
+    return result.read(runs / planned.folder, planned.run_id) is not None
+
+
+def elapsed(to_run: Sequence[Planned], slots: int) -> float:
+    """Seconds until all have run on so many devices, each as long as expected, students after their teacher."""
+    if not to_run:
+        return 0.0
+    waiting: dict[str, list[Planned]] = defaultdict(list)
+    ids = {planned.run_id for planned in to_run}
+    ready = [planned for planned in to_run if planned.teacher not in ids]
+    for planned in to_run:
+        if planned.teacher in ids:
+            waiting[str(planned.teacher)].append(planned)
+    running: list[tuple[float, str]] = []
+    now = 0.0
+    while ready or running:
+        while ready and len(running) < slots:
+            planned = ready.pop(0)
+            heapq.heappush(running, (now + planned.seconds, planned.run_id))
+        now, run_id = heapq.heappop(running)
+        ready = sorted([*ready, *waiting.pop(run_id, [])], key=lambda planned: -planned.seconds)
+    return now
+
+
+def headline(plan: Plan) -> list[str]:
+    """What there is to do, in one line or two."""
+    repeated = plan.asked - plan.unique
+    asked = f"{plan.unique} experiments" + (
+        f" ({plan.asked} asked for, {repeated} the same as others)" if repeated else ""
+    )
+    finished = plan.unique - sum(not planned.added for planned in plan.to_run)
+    lines = [f"{asked}: {len(plan.to_run) - len(plan.added)} to run, {finished} finished"]
+    if plan.added:
+        lines += [f"{len(plan.added)} teachers added that are missing"]
+    return lines
+
+
+def describe(plan: Plan, where: Sequence[str]) -> str:
+    """What `python -m launch plan` prints.
+
+    Args:
+        where: what the launcher says of its jobs and the time.
+    """
+    lines = headline(plan)
+    students = len(plan.to_run) - len(plan.teachers)
+    if plan.teachers:
+        tasks = Counter(planned.task for planned in plan.teachers)
+        lines += [f"stage 1: {len(plan.teachers)} teachers ({', '.join(f'{n} {task}' for task, n in tasks.items())})"]
+        waiting = sum(planned.teacher in {teacher.run_id for teacher in plan.teachers} for planned in plan.to_run)
+        lines += [f"stage 2: {students} others, {waiting} of them after their teacher"]
+    lines += where
+    measured = (
+        f"{plan.experience} finished runs in {plan.runs}" if plan.experience else "arithmetic: no run is finished"
+    )
+    return "\n".join([*lines, f"estimated from {measured}", "nothing was started"])
+
+
+def as_document(plan: Plan) -> dict[str, Any]:
+    """For programs."""
+    missing = {planned.run_id for planned in plan.to_run}
+    return {
+        "runs": str(plan.runs),
+        "asked": plan.asked,
+        "experiments": len(plan.experiments),
+        "to_run": len(plan.to_run),
+        "finished": len(plan.experiments) - len(plan.to_run),
+        "added": len(plan.added),
+        "device_seconds": sum(planned.seconds for planned in plan.to_run),
+        "cells": [
+            {key: value for key, value in asdict(planned).items() if key != "config"}
+            | {"finished": planned.run_id not in missing}
+            for planned in plan.experiments
+        ],
+    }

@@ -1,0 +1,64 @@
+"""What Hydra finds of this project: it takes launchers and sweepers from the namespace `hydra_plugins` only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class GridSweeper(BasicSweeper):
+    """Hydra's own, without its composing every job: the command line has been checked by then, and faster."""
+
+    def validate_batch_is_legal(self, batch: list[list[str]]) -> None:
+        """Nothing: see above."""
+
+
+class _SweepLauncher(Launcher):
+    """Plans the experiments of a sweep and has them run; the settings are checked when it is made."""
+
+    name = ""
+
+    def __init__(self, **settings: Any) -> None:
+        from launch.start import refusing, settings_of
+
+        with refusing():
+            self.settings = settings_of(self.name, settings)
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.config = hydra_context, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the experiments; ends the program with exit code 1 if any failed, after all have ended."""
+        from launch.start import launch_jobs, refusing
+
+        with refusing():
+            code = launch_jobs(job_overrides, self.settings, self.hydra_context, self.config)
+        if code:
+            raise SystemExit(code)
+        return []
+
+
+class LocalLauncher(_SweepLauncher):
+    """`hydra/launcher=local`."""
+
+    name = "local"
+
+
+class SlurmLauncher(_SweepLauncher):
+    """`hydra/launcher=slurm`."""
+
+    name = "slurm"
+
+    def __init__(self, **settings: Any) -> None:
+        from launch.slurm import require
+        from launch.start import refusing
+
+        super().__init__(**settings)
+        with refusing():
+            require()

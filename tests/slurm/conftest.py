@@ -1,0 +1,61 @@
+"""A real SLURM: these tests want SLURM_CONF in the environment and idle nodes; in CI they must not be skipped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All on one worker of pytest-xdist, one after the other: they share the cluster."""
+    for item in items:
+        if "tests/slurm/" in str(item.path):
+            item.add_marker(pytest.mark.slurm)
+            item.add_marker(pytest.mark.xdist_group("slurm"))
+
+
+@pytest.fixture(autouse=True)
+def cluster() -> Iterator[None]:
+    """Idle nodes, and an empty queue afterwards."""
+    try:
+        subprocess.run(["sinfo"], capture_output=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        message = "there is no SLURM here: start one and set SLURM_CONF"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    yield
+    subprocess.run(["scancel", "--me"], check=False)
+    wait_for(lambda: not squeue(), "an empty queue")
+
+
+def squeue(*options: str) -> list[str]:
+    """The lines of squeue: job id and state."""
+    command = ["squeue", "--noheader", "--array", "--me", "--format=%i %T", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def wait_for(what: Callable[[], object], named: str, seconds: float = 180) -> None:
+    """Until something is true.
+
+    Raises:
+        TimeoutError: it did not become true.
+    """
+    deadline = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds} s for {named}")
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Iterator[None]:
+    """What the jobs said, shown if a test fails."""
+    yield
+    for file in sorted(tmp_path.rglob("jobs/*_log.out")):
+        print(f"--- {file.name}\n{file.read_text()[-1500:]}")
