@@ -57,9 +57,8 @@ def arithmetic(config: Mapping[str, Any], methods: Iterable[str], speed: Speed =
     steps = min(train["epochs"] * math.ceil(rows / train["batch_size"]), train["max_steps"] or math.inf)
     operations = 6 * encoder * tokens * train["batch_size"]
     step = operations / speed.operations_per_second + speed.seconds_per_weight * (encoder + embeddings)
-    return speed.seconds_otherwise + steps * (speed.seconds_per_step + step) * math.prod(
-        FACTORS.get(method, 1.0) for method in methods
-    )
+    slower: float = math.prod(FACTORS.get(method, 1.0) for method in methods)
+    return speed.seconds_otherwise + float(steps) * (speed.seconds_per_step + step) * slower
 
 
 @cache

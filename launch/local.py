@@ -20,7 +20,7 @@ from launch.follow import conclude, follow
 from launch.sweep import Outcome, Sweep
 
 if TYPE_CHECKING:
-    from submitit.local.local import LocalJob
+    from submitit.core.core import Job
 
     from launch.plan import Plan
 
@@ -81,7 +81,7 @@ def run(sweep: Sweep, settings: LocalSettings) -> int:
         raise
 
 
-def start(sweep: Sweep, shared: Sequence[Share]) -> list[LocalJob[Any]]:
+def start(sweep: Sweep, shared: Sequence[Share]) -> list[Job[Any]]:
     """A worker for each share."""
     import submitit
 
@@ -104,7 +104,7 @@ def work(folder: Path, number: int, share: Share) -> None:
     Worker(sweep, slots=share.slots, threads=share.threads).run()
 
 
-def stop(jobs: Sequence[LocalJob[Any]]) -> None:
+def stop(jobs: Sequence[Job[Any]]) -> None:
     """Have the workers stop their experiments, and wait for it; kill them if interrupted again."""
     for job in jobs:
         _signal(job, signal.SIGTERM)
@@ -116,13 +116,13 @@ def stop(jobs: Sequence[LocalJob[Any]]) -> None:
             _signal(job, signal.SIGKILL)
 
 
-def _signal(job: LocalJob[Any], signum: signal.Signals) -> None:
-    process = job._process
+def _signal(job: Job[Any], signum: signal.Signals) -> None:
+    process = getattr(job, "_process")  # noqa: B009 - of a LocalJob
     if process is not None and process.poll() is None:
         process.send_signal(signum)
 
 
-def _orphans(sweep: Sweep, jobs: Sequence[LocalJob[Any]]) -> Mapping[str, Outcome]:
+def _orphans(sweep: Sweep, jobs: Sequence[Job[Any]]) -> Mapping[str, Outcome]:
     """What no worker will run any more, since all are gone."""
     if not all(job.done() for job in jobs):
         return {}

@@ -274,7 +274,7 @@ def ended_as(jobs: Iterable[str]) -> dict[str, str]:
 def queued_elsewhere(sweep: Sweep) -> dict[str, str]:
     """The jobs, by run_id, that other sweeps of the same runs have in the queue."""
     there = queue() or {}
-    found = {}
+    found: dict[str, str] = {}
     for other in all_sweeps(sweep.runs):
         if other.folder != sweep.folder:
             found |= {run_id: job for run_id, job in other.jobs().items() if job in there}

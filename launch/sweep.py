@@ -156,7 +156,7 @@ class Sweep:
 
     def add_jobs(self, jobs: Mapping[str, str]) -> None:
         """Remember what was submitted."""
-        result.write_json(self.folder / "jobs.json", self.jobs() | jobs)
+        result.write_json(self.folder / "jobs.json", {**self.jobs(), **jobs})
 
     def live_workers(self) -> dict[int, int]:
         """The process ids, by number, of the workers on this machine that are alive."""

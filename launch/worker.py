@@ -233,13 +233,14 @@ def run_and_record(sweep: Sweep, planned: Planned, config: Config, log: Path) ->
         return 128 + stopped.signum
     except Exception as error:  # whatever it is, it is this experiment's
         own, where = sweep.run_folder(planned.run_id) / "log.txt", log
+        reason: BaseException = error
         if isinstance(error, experiment.ExperimentError) and error.__cause__ is not None:
-            error, where = error.__cause__, own if own.exists() else log
+            reason, where = error.__cause__, own if own.exists() else log
         else:
             traceback.print_exc()
             experiment.write_error(own.parent, planned.run_id, error)
-        told = (str(error) or "without a word").splitlines()[0]
-        cause = told if isinstance(error, ConfigError) else f"{type(error).__name__}: {told}"
+        told = (str(reason) or "without a word").splitlines()[0]
+        cause = told if isinstance(reason, ConfigError) else f"{type(reason).__name__}: {told}"
         sweep.record(Outcome(planned.run_id, "failed", time.monotonic() - started, cause, str(where)))
         return 1
     sweep.record(Outcome(planned.run_id, "finished", time.monotonic() - started))

@@ -30,6 +30,14 @@ def test_one_experiment_knows_neither_the_launcher_nor_the_analysis(path: Path) 
     assert not {name for name in imports(path) if name.split(".")[0] in ("launch", "analysis")}
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "launch").rglob("*.py")), ids=lambda path: path.stem)
+def test_the_launcher_knows_configurations_and_results_but_no_models_and_no_analysis(path: Path) -> None:
+    known = {"claim", "config", "checkpoint", "errors", "experiment", "hub", "identity", "model", "overrides",
+             "reporting", "resources", "result"}  # fmt: skip
+    used = {name for name in imports(path) if name.split(".")[0] in ("compress", "analysis", "torch", "transformers")}
+    assert used - {"compress"} <= {f"compress.{name}" for name in known}
+
+
 def test_no_module_is_named_for_nothing() -> None:
     assert not {path.stem for path in ROOT.glob("[cla]*/**/*.py")} & {"utils", "common", "helpers", "misc"}
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 class GridSweeper(BasicSweeper):
     """Hydra's own, without its composing every job: the command line has been checked by then, and faster."""
 
-    def validate_batch_is_legal(self, batch: list[list[str]]) -> None:
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Nothing: see above."""
 
 
