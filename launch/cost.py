@@ -58,7 +58,8 @@ def arithmetic(config: Mapping[str, Any], methods: Iterable[str], speed: Speed =
     operations = 6 * encoder * tokens * train["batch_size"]
     step = operations / speed.operations_per_second + speed.seconds_per_weight * (encoder + embeddings)
     slower: float = math.prod(FACTORS.get(method, 1.0) for method in methods)
-    return speed.seconds_otherwise + float(steps) * (speed.seconds_per_step + step) * slower
+    seconds: float = speed.seconds_otherwise + steps * (speed.seconds_per_step + step) * slower
+    return seconds
 
 
 @cache
