@@ -152,7 +152,7 @@ def _strip(path: Path) -> None:
 
 
 def _part_zero_points(graph: Any) -> None:
-    """Give each weight zero points of its own: ONNX Runtime rewrites them with the weight, and shared ones only once."""
+    """Give each weight zero points of its own: ONNX Runtime rewrites them with the weight, shared ones only once."""
     known = {tensor.name: tensor for tensor in graph.initializer}
     seen: set[str] = set()
     for node in graph.node:

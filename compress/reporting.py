@@ -78,11 +78,13 @@ class Reporter:
 
     def progress(self, step: int, total: int, loss: float | None) -> None:
         """Move the bar on a terminal; else say a line now and then."""
-        self.loss = self.loss if loss is None else loss
+        self.loss, now = self.loss if loss is None else loss, time.monotonic()
         if self.done_before is None:
             self.done_before = step - 1 if self.unit == "step" else 0
-        if time.monotonic() - self.shown > FLUSH_SECONDS:
-            self._show(step, total)
+        rate = (step - self.done_before) / max(1e-6, now - self.started)
+        if now - self.shown > FLUSH_SECONDS:
+            self.shown = now
+            self._show(step, total, rate)
         if sys.stderr.isatty():
             if self.bar is None:
                 self.bar = tqdm(
@@ -98,20 +100,14 @@ class Reporter:
             self.bar.update(step - self.bar.n)
             if step == total:
                 self.bar.close()
-        elif time.monotonic() - self.spoke > LINE_SECONDS or step == total:
-            self.spoke = time.monotonic()
+        elif now - self.spoke > LINE_SECONDS or step == total:
+            self.spoke = now
             shown = "" if self.loss is None else f"  loss {self.loss:.3f}"
-            rate = self._rate(step)
-            left = (total - step) / rate
+            left = (total - step) / max(1e-6, rate)
             self.say(f"{self.title}: {self.unit} {step}/{total}{shown}  {rate:.1f} {self.unit}s/s  {left:.0f} s left")
 
-    def _rate(self, step: int) -> float:
-        assert self.done_before is not None
-        return (step - self.done_before) / (time.monotonic() - self.started)
-
-    def _show(self, step: int, total: int) -> None:
+    def _show(self, step: int, total: int, rate: float) -> None:
         """Write progress.json: who is at it, how far it is, and the seconds that it will still take at this rate."""
-        self.shown = time.monotonic()
         at = {"what": self.title, "unit": self.unit, "done": step, "total": total, "loss": self.loss}
-        at |= {"seconds_left": (total - step) / self._rate(step), "host": socket.gethostname(), "pid": os.getpid()}
+        at |= {"seconds_left": (total - step) / max(1e-6, rate), "host": socket.gethostname(), "pid": os.getpid()}
         write_json(self.folder / PROGRESS, at | {"time": time.time()})

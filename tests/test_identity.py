@@ -42,6 +42,8 @@ INFRASTRUCTURE = [
     "device=cpu",
     "device=cuda:3",
     "force=true",
+    "resources=cpu",
+    "resources.timeout_min=9",
     "paths.runs=elsewhere",
     "paths.cache=elsewhere",
 ]
@@ -78,7 +80,12 @@ def test_no_scientific_key_is_forgotten_above() -> None:
         "task.name", "quantize.name", "distill.name", "prune.name",
     }  # fmt: skip
     tested = {change.split("=")[0] for change in sum(METHODS.values(), SCIENTIFIC)}
-    keys = {f"{group}.{field.name}" for group, kind in GROUPS.items() if group != "paths" for field in fields(kind)}
+    keys = {
+        f"{group}.{field.name}"
+        for group, kind in GROUPS.items()
+        if group not in ("paths", "resources")
+        for field in fields(kind)
+    }
     assert keys - tested == without_effect_here
 
 

@@ -217,9 +217,9 @@ def test_jobs_with_different_keys_are_composed_one_by_one() -> None:
 def test_an_option_without_any_value_is_told(own: Path) -> None:
     (own / "task" / "empty.yaml").write_text("# nothing\n")
     words = ["task=rte,sst2,cola,empty", "data=demo", "model=demo/tiny", f"hydra.searchpath=[file://{own}]", "seed=0,1"]
-    with pytest.raises(ConfigError, match=r"^task: has no value; give task=…$"):
+    with pytest.raises(ConfigError, match=r"^task.name: has no value; give task.name=…$"):
         by_hydra(jobs_of(words))
-    with pytest.raises(ConfigError, match=r"^task: has no value; give task=…$"):
+    with pytest.raises(ConfigError, match=r"^task.name: has no value; give task.name=…$"):
         list(compositions(words, conf_folder(), multirun=True))
 
 

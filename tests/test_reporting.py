@@ -101,3 +101,19 @@ with Reporter(Path({str(tmp_path)!r}), "rte tiny") as reporter:
     assert "step/s" in text
     assert "/40 [" in text
     assert text.rstrip().endswith("done")
+
+
+def test_progress_is_on_disk_while_it_runs_and_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "FLUSH_SECONDS", 0.0)
+    with Reporter(tmp_path, "rte tiny") as reporter:
+        started = time.time()
+        for step in (5, 6):
+            time.sleep(0.01)
+            reporter.progress(step, 10, 0.5)
+        at = json.loads((tmp_path / "progress.json").read_text())
+        assert {key: at[key] for key in ("what", "unit", "done", "total", "loss", "pid")} == {
+            "what": "rte tiny", "unit": "step", "done": 6, "total": 10, "loss": 0.5, "pid": os.getpid(),
+        }  # fmt: skip
+        assert 0 < at["seconds_left"] < 60
+        assert started <= at["time"] <= time.time()
+    assert not (tmp_path / "progress.json").exists()
