@@ -70,11 +70,7 @@ def survey(runs: Path) -> list[Status]:
         elif Claim(runs, run_id).taken() or _job(there, jobs, run_id) == "RUNNING":
             state = {"state": "running", **_progress(folder)}
         elif (job := jobs.get(run_id)) in there:
-            waits = there[job].reason == "Dependency"
-            state = {
-                "state": "waiting" if waits else "pending",
-                "detail": "its teacher" if waits else there[job].reason,
-            }
+            state = _queued(job, there[job])
         elif sweep.folder in alive and run_id in sweep.to_run and run_id not in sweep.outcomes():
             waits = planned.teacher is not None and not sweep.finished(planned.teacher)
             state = {"state": "waiting" if waits else "pending", "detail": "its teacher" if waits else "a free device"}
@@ -83,6 +79,12 @@ def survey(runs: Path) -> list[Status]:
         what = {key: getattr(planned, key) for key in ("task", "model", "methods", "seed")}
         found.append(Status(run_id=run_id, **what, job=jobs.get(run_id), **state))
     return found + [_alone(folder, runs) for folder in sorted(runs.glob("*/*/*/*/")) if folder.name not in latest]
+
+
+def _queued(name: str, job: slurm.Job) -> dict[str, Any]:
+    if job.reason == "Dependency":
+        return {"state": "waiting", "detail": "its teacher"}
+    return {"state": "pending", "detail": slurm.why_held(name, job) if job.held else job.reason}
 
 
 def _job(there: Mapping[str, slurm.Job], jobs: Mapping[str, str], run_id: str) -> str | None:

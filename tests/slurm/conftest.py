@@ -11,14 +11,6 @@ from pathlib import Path
 import pytest
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All on one worker of pytest-xdist, one after the other: they share the cluster."""
-    for item in items:
-        if "tests/slurm/" in str(item.path):
-            item.add_marker(pytest.mark.slurm)
-            item.add_marker(pytest.mark.xdist_group("slurm"))
-
-
 @pytest.fixture(autouse=True)
 def cluster() -> Iterator[None]:
     """Idle nodes, and an empty queue afterwards."""

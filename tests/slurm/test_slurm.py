@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,17 @@ from launch.sweep import Sweep, all_sweeps
 from tests.conftest import Command
 from tests.slurm.conftest import squeue, wait_for
 
-pytestmark = pytest.mark.usefixtures("logs")
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.xdist_group("slurm"),  # one after the other: they share the cluster
+    pytest.mark.usefixtures("logs"),
+]
 
 DEMO = ("data=demo", "train=demo", "model=demo/tiny", "task=rte", "resources=cpu", "resources.cpus=1",
         "resources.memory_gb=null", "resources.timeout_min=5", "distill.teacher=mini")  # fmt: skip
 SLURM = ("-m", "hydra/launcher=slurm", "hydra.launcher.signal_seconds=30", *DEMO)
-LONG = ("train.epochs=60", "train.checkpoint_seconds=2")  # half a minute or more
+LONG = ("train.epochs=16", "train.checkpoint_seconds=1")  # ten seconds or more
+ALL = ("quantize=int8", "distill=kd", "prune=magnitude")
 RECORD = Path(__file__).with_name("sbatch.txt")
 
 
@@ -67,8 +74,16 @@ def weights(runs: Path) -> dict[str, bytes]:
 
 
 def running_on_node(sweep: Sweep, run_id: str) -> None:
-    """Wait until an experiment trains."""
-    wait_for(lambda: (sweep.run_folder(run_id) / "progress.json").exists(), "a training")
+    """Wait until an experiment trains, and has for a while."""
+
+    def trains() -> bool:
+        try:
+            at = json.loads((sweep.run_folder(run_id) / "progress.json").read_text())
+        except FileNotFoundError:
+            return False
+        return bool(at["unit"] == "step" and at["done"] > 50)
+
+    wait_for(trains, "a training")
 
 
 def test_a_grid_with_teachers_runs_as_arrays_and_ends_as_it_does_here(command: Command, tmp_path: Path) -> None:
@@ -171,8 +186,9 @@ def test_a_pending_element_that_is_cancelled_is_noticed_and_run_by_retry(command
     assert len(results(tmp_path)) == 3
 
 
-@pytest.mark.parametrize("subset", [(), ("quantize=int8", "distill=kd", "prune=magnitude")], ids=["none", "all"])
-@pytest.mark.parametrize("how", ["warned", "requeued", "killed"])
+@pytest.mark.parametrize(
+    ("subset", "how"), [((), "warned"), (ALL, "warned"), (ALL, "requeued"), (ALL, "killed")], ids=str
+)
 def test_a_job_that_is_interrupted_goes_on_and_ends_bit_for_bit_the_same(
     command: Command, tmp_path: Path, subset: tuple[str, ...], how: str
 ) -> None:
@@ -230,18 +246,60 @@ def test_a_preempted_job_goes_on_and_ends_bit_for_bit_the_same(
 def test_a_lost_node_costs_no_experiment(command: Command, tmp_path: Path) -> None:
     sweep = submitted(command, tmp_path, *LONG)
     (run_id,) = sweep.to_run
-    folder = sweep.run_folder(run_id)
+    folder, job = sweep.run_folder(run_id), sweep.jobs()[run_id]
     wait_for(lambda: (folder / "checkpoint" / "state.pt").exists(), "a checkpoint")
     queue = slurm.queue()
     assert queue is not None
-    node = queue[sweep.jobs()[run_id]].node
-    try:
+    node = queue[job].node
+    with power_off(node, job):
         subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"], check=True)
-        wait_for(lambda: (folder / "result.json").exists(), "the result from the other node", 300)
-    finally:
-        subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=True)
-    assert results(tmp_path)[0]["timing"]["resumed"] >= 1
+        wait_for(lambda: (folder / "result.json").exists(), "the result from the other node")
+    assert results(tmp_path)[0]["timing"]["resumed"] == 1
     assert weights(tmp_path / "runs") == undisturbed(command, tmp_path, *LONG)
+
+
+@contextlib.contextmanager
+def power_off(node: str, job: str) -> Iterator[None]:
+    """Kill a node's daemon and all of a job on it; the daemon comes back afterwards."""
+    told = {int(entry.name): entry for entry in Path("/proc").iterdir() if entry.name.isdigit()}
+
+    def mentions(file: str, *words: str) -> list[int]:
+        found = []
+        for pid, entry in told.items():
+            with contextlib.suppress(OSError):
+                if all(word.encode() in (entry / file).read_bytes().split(b"\0") for word in words):
+                    found.append(pid)
+        return found
+
+    (daemon,) = mentions("cmdline", "/usr/sbin/slurmd", "-N", node)
+    again = [word.decode() for word in (told[daemon] / "cmdline").read_bytes().split(b"\0") if word]
+    stepds = [pid for pid, entry in told.items() if (entry / "comm").read_text().startswith("slurmstepd")]
+    for pid in (daemon, *stepds, *mentions("environ", f"SLURM_JOB_ID={job}")):
+        os.kill(pid, signal.SIGKILL)
+    try:
+        yield
+    finally:
+        subprocess.run(again, check=True)
+        subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=False)
+        wait_for(lambda: "idle" in subprocess.check_output(["sinfo", "-hn", node, "-o%T"], text=True), "the node")
+
+
+def test_a_job_that_is_held_is_told(command: Command, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "compress", *SLURM, "seed=0,1", "train.max_steps=5", "hydra.launcher.throttle=1",
+         "hydra.launcher.setup=['sleep 3']"], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: len(squeue()) == 2, "two jobs")
+    sweep = all_sweeps(tmp_path / "runs")[-1]
+    held = sweep.jobs()[sweep.to_run[-1]]
+    subprocess.run(["scontrol", "hold", held], check=True)
+    assert process.stdout is not None
+    told = next(line for line in process.stdout if "held" in line)
+    assert re.fullmatch(rf"job {held} is held \(JobHeld\w+\); let it go: scontrol release {held}\n", told)
+    assert told.removeprefix(f"job {held} is ").strip() in launch(tmp_path, "status", "runs").stdout
+    subprocess.run(["scontrol", "release", held], check=True)
+    out, _ = process.communicate(timeout=180)
+    assert (process.returncode, "2 finished" in out) == (0, True)
 
 
 def test_two_launches_of_one_grid_submit_each_experiment_once(command: Command, tmp_path: Path) -> None:
@@ -272,7 +330,7 @@ def test_status_agrees_with_the_queue_after_the_launching_process_died_and_cance
     ) + ["waiting"] * sum(map(_depends, squeue()))  # fmt: skip
     shown = launch(tmp_path, "status", "runs").stdout
     assert "6 experiments: " in shown
-    assert re.search(r"rte mini none seed \d +step \d+/\d+ +\d+ s", shown)
+    assert re.search(r"rte mini none seed \d +step \d+/\d+ +\d+ (s|min)", shown)
     done = launch(tmp_path, "cancel", "runs")
     assert (done.returncode, "6 jobs cancelled" in done.stdout) == (0, True)
     wait_for(lambda: not squeue(), "an empty queue")
