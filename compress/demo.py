@@ -16,6 +16,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -314,7 +315,8 @@ def generate(task: str, seed: int = 0) -> dict[str, dict[str, list[Any]]]:
     return {split: splits[split] for split in ("train", *held_out)}
 
 
-def _vocabulary(seed: int) -> list[str]:
+@cache
+def _vocabulary(seed: int) -> tuple[str, ...]:
     """Frequent words whole; letters and shared beginnings and endings, of which the others are made up."""
     words: Counter[str] = Counter()
     for task, (_, columns, _, _) in _TASKS.items():
@@ -328,7 +330,7 @@ def _vocabulary(seed: int) -> list[str]:
     whole = sorted(word for word, count in words.items() if count >= 10)
     shared = sorted(piece for piece, count in pieces.items() if count >= 3)
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    return list(dict.fromkeys([*special, *letters, *("##" + letter for letter in letters), *shared, *whole]))
+    return tuple(dict.fromkeys([*special, *letters, *("##" + letter for letter in letters), *shared, *whole]))
 
 
 def build_tokenizer(seed: int = 0) -> PreTrainedTokenizerBase:

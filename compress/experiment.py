@@ -32,8 +32,12 @@ class ExperimentError(Exception):
     """An experiment that failed; its run folder holds error.json."""
 
 
-def warm_up() -> None:
-    """Import what every experiment needs, for a process that forks one after the other; it must not start threads."""
+def warm_up(config: Config) -> None:
+    """Do once what every experiment needs, for a process that forks one after the other; it must not start threads.
+
+    Args:
+        config: of one of them; others may differ, and do then what is theirs.
+    """
     import gc
 
     use_threads(1)
@@ -41,6 +45,8 @@ def warm_up() -> None:
 
     from compress import artifact, augment, batches, evaluate, methods, teacher, train  # noqa: F401
 
+    if _has_demo_vocabulary(config):
+        load_tokenizer(config)  # the demo remembers its vocabulary, which takes a second
     gc.collect()
     gc.freeze()  # else every collection in a child copies all pages
 
@@ -234,8 +240,13 @@ def load_tokenizer(config: Config) -> Any:
     """The demo's own for a model from scratch on its texts, else the checkpoint's."""
     from compress import demo, model
 
-    from_demo = config.data.builds_vocabulary and config.model.pretrained is None
-    return demo.build_tokenizer(config.data.seed) if from_demo else model.build_tokenizer(config.model)
+    if _has_demo_vocabulary(config):
+        return demo.build_tokenizer(config.data.seed)
+    return model.build_tokenizer(config.model)
+
+
+def _has_demo_vocabulary(config: Config) -> bool:
+    return config.data.builds_vocabulary and config.model.pretrained is None
 
 
 def fetch_model(config: Config) -> None:

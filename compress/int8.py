@@ -7,17 +7,20 @@ equation 1).
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 LARGEST = 127
+TINY = torch.finfo(torch.float32).tiny
 
 
 def row_scales(weight: torch.Tensor) -> torch.Tensor:
     """Scale of each row, float32 [..., 1]; 1 where a row is all zeros or too small to divide by."""
-    scales = weight.detach().float().abs().amax(dim=-1, keepdim=True) / LARGEST
-    return torch.where(scales < torch.finfo(torch.float32).tiny, torch.ones_like(scales), scales)
+    scales = weight.detach().float().abs().amax(dim=-1, keepdim=True).div_(LARGEST)
+    return scales.masked_fill_(scales < TINY, 1.0)
 
 
 def to_int8(weight: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
@@ -33,13 +36,34 @@ def from_int8(quantized: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
 def range_parameters(low: torch.Tensor, high: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Scale (float32) and zero point (int32) that map a range, widened to hold 0, to 0…255."""
     low, high = low.clamp(max=0.0), high.clamp(min=0.0)
-    scale = ((high - low) / 255).clamp(min=torch.finfo(torch.float32).tiny)
-    return scale, (-low / scale).round().clamp(0, 255).to(torch.int32)
+    scale = (high - low).div_(255).clamp_(min=TINY)
+    return scale, low.neg_().div_(scale).round_().to(torch.int32)
+
+
+class RoundInput(torch.autograd.Function):
+    """`torch.fake_quantize_per_tensor_affine` to 0…255, bit for bit, of operations that are vectorized on CPUs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor) -> torch.Tensor:
+        """Float32 in the shape of x."""
+        rounded = x.mul(scale.reciprocal()).round_().add_(zero_point)
+        clipped = rounded.clamp(0, 255)
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(clipped.eq(rounded))
+        return clipped.sub_(zero_point).mul_(scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        """The gradient where nothing clipped."""
+        (inside,) = ctx.saved_tensors
+        return gradients[0].mul(inside), None, None
 
 
 def fake_quantize(x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor) -> torch.Tensor:
     """The input as uint8 would have it, in float32; gradients pass where nothing clips."""
-    return torch.fake_quantize_per_tensor_affine(x.float(), scale, zero_point, 0, 255)
+    if x.device.type != "cpu":
+        return torch.fake_quantize_per_tensor_affine(x.float(), scale, zero_point, 0, 255)
+    return cast("torch.Tensor", RoundInput.apply(x.float(), scale, zero_point))  # type: ignore[no-untyped-call]
 
 
 class Int8Linear(nn.Module):

@@ -84,7 +84,8 @@ class Worker:
         for signum in STOPPING:
             signal.signal(signum, self._ask_to_stop)
         os.chdir(self.sweep.directory)
-        experiment.warm_up()
+        if self.pending:
+            experiment.warm_up(self.sweep.config(self.pending[0].run_id))
         told = False
         while self.children or (self.pending and self.stopping is None):
             self._reap()

@@ -226,3 +226,20 @@ def test_ranges_that_freeze_while_weights_still_go_are_refused(compose: Compose)
     with pytest.raises(ConfigError, match=r"^quantize.freeze=0.5: must be at least prune.end=0.7"):
         compose(*DEMO, *words)
     compose(*DEMO, "quantize=int8", "quantize.freeze=0.5")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rounding_an_input_is_torchs_fake_quantization_bit_for_bit(seed: int) -> None:
+    torch.manual_seed(seed)
+    x = (torch.randn(70, 1000) * torch.logspace(-6, 3, 70)[:, None]).requires_grad_()
+    theirs = x.detach().clone().requires_grad_()
+    low, high = torch.randn(2).mul(10).sort().values
+    scale, zero_point = int8.range_parameters(low, high)
+    rounded = int8.fake_quantize(x, scale, zero_point)
+    expected = torch.fake_quantize_per_tensor_affine(theirs, scale, zero_point, 0, 255)
+    assert torch.equal(rounded, expected)
+    gradient = torch.randn(70, 1000)
+    rounded.backward(gradient)
+    expected.backward(gradient)
+    assert torch.equal(x.grad, theirs.grad)  # type: ignore[arg-type]
+    assert 0 < x.grad.count_nonzero() < x.numel()  # type: ignore[union-attr]

@@ -33,7 +33,7 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A worker takes signals for itself; these tests have to go on."""
     before = {signum: signal.getsignal(signum) for signum in worker.STOPPING}
     where = Path.cwd()
-    monkeypatch.setattr(experiment, "warm_up", lambda: None)
+    monkeypatch.setattr(experiment, "warm_up", lambda config: None)
     yield
     os.chdir(where)
     for signum, handler in before.items():
