@@ -41,10 +41,14 @@ def warm_up(config: Config) -> None:
     import gc
 
     use_threads(1)
-    from transformers import AutoTokenizer, BertForSequenceClassification  # noqa: F401
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification  # noqa: F401
 
-    from compress import artifact, augment, batches, evaluate, methods, teacher, train  # noqa: F401
+    from compress import artifact, augment, batches, evaluate, int8, methods, teacher, train  # noqa: F401
 
+    nothing = BertConfig(vocab_size=1, hidden_size=1, num_hidden_layers=0, num_attention_heads=1, intermediate_size=1)
+    with hub.quiet():  # the first loading of weights compiles hundreds of patterns
+        weights = BertForSequenceClassification(nothing).state_dict()
+        BertForSequenceClassification.from_pretrained(None, config=nothing, state_dict=weights)
     if _has_demo_vocabulary(config):
         load_tokenizer(config)  # the demo remembers its vocabulary, which takes a second
     gc.collect()
