@@ -15,7 +15,7 @@ demo: .venv/installed
 	$(BIN)/python -m launch status runs/demo
 
 test: .venv/installed
-	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 slurm-test: .venv/installed
 	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest tests/slurm $(ARGS)

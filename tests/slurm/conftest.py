@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 
 @pytest.fixture(autouse=True)
 def cluster() -> Iterator[None]:
-    """Idle nodes, and an empty queue afterwards."""
+    """A cluster for each test alone, whoever else tests here; the queue is empty afterwards."""
     try:
         subprocess.run(["sinfo"], capture_output=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
@@ -21,9 +23,10 @@ def cluster() -> Iterator[None]:
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
-    yield
-    subprocess.run(["scancel", "--me"], check=False)
-    wait_for(lambda: not squeue(), "an empty queue")
+    with FileLock(Path(tempfile.gettempdir()) / "combining-compressions-slurm-tests.lock"):
+        yield
+        subprocess.run(["scancel", "--me"], check=False)
+        wait_for(lambda: not squeue(), "an empty queue")
 
 
 def squeue(*options: str) -> list[str]:

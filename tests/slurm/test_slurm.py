@@ -22,11 +22,7 @@ from launch.sweep import Sweep, all_sweeps
 from tests.conftest import Command
 from tests.slurm.conftest import squeue, wait_for
 
-pytestmark = [
-    pytest.mark.slurm,
-    pytest.mark.xdist_group("slurm"),  # one after the other: they share the cluster
-    pytest.mark.usefixtures("logs"),
-]
+pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("logs")]
 
 DEMO = ("data=demo", "train=demo", "model=demo/tiny", "task=rte", "resources=cpu", "resources.cpus=1",
         "resources.memory_gb=null", "resources.timeout_min=5", "distill.teacher=mini")  # fmt: skip
