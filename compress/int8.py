@@ -14,13 +14,12 @@ from torch import nn
 from torch.nn import functional
 
 LARGEST = 127
-TINY = torch.finfo(torch.float32).tiny
 
 
 def row_scales(weight: torch.Tensor) -> torch.Tensor:
     """Scale of each row, float32 [..., 1]; 1 where a row is all zeros or too small to divide by."""
     scales = weight.detach().float().abs().amax(dim=-1, keepdim=True).div_(LARGEST)
-    return scales.masked_fill_(scales < TINY, 1.0)
+    return scales.masked_fill_(scales < torch.finfo(torch.float32).tiny, 1.0)
 
 
 def to_int8(weight: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
@@ -36,8 +35,8 @@ def from_int8(quantized: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
 def range_parameters(low: torch.Tensor, high: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Scale (float32) and zero point (int32) that map a range, widened to hold 0, to 0…255."""
     low, high = low.clamp(max=0.0), high.clamp(min=0.0)
-    scale = (high - low).div_(255).clamp_(min=TINY)
-    return scale, low.neg_().div_(scale).round_().to(torch.int32)
+    scale = (high - low).div_(255).clamp_(min=torch.finfo(torch.float32).tiny)
+    return scale, low.neg_().div_(scale).round_().clamp_(0, 255).to(torch.int32)
 
 
 class RoundInput(torch.autograd.Function):

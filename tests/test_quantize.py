@@ -243,3 +243,18 @@ def test_rounding_an_input_is_torchs_fake_quantization_bit_for_bit(seed: int) ->
     expected.backward(gradient)
     assert torch.equal(x.grad, theirs.grad)  # type: ignore[arg-type]
     assert 0 < x.grad.count_nonzero() < x.numel()  # type: ignore[union-attr]
+
+
+def test_a_compiled_model_rounds_as_it_is() -> None:
+    model = trained(recipe())
+    compiled = torch.compile(model, dynamic=True, backend="eager")  # traced as train.compile does; no C++ is built
+    ids = torch.randint(5, 30, (4, 9))
+    found = {}
+    for name, forward in (("plain", model), ("compiled", compiled)):
+        logits = forward(ids).logits
+        logits.square().sum().backward()
+        found[name] = [logits.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
+        model.zero_grad()
+    assert len(found["plain"]) == len(found["compiled"]) > 10
+    for plain, traced in zip(found["plain"], found["compiled"], strict=True):
+        assert torch.equal(plain, traced)
