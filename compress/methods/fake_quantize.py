@@ -43,7 +43,6 @@ class InputRange(nn.Module):
     def __init__(self, momentum: float) -> None:
         super().__init__()
         self.momentum, self.frozen = momentum, False
-        self.known: bool | None = None  # whether it has seen a batch; None: the buffers tell
         self.register_buffer("low", torch.tensor(torch.nan))
         self.register_buffer("high", torch.tensor(torch.nan))
 
@@ -54,15 +53,8 @@ class InputRange(nn.Module):
         return int8.fake_quantize(x, *self.parameters_of_range())
 
     def _move(self, low: torch.Tensor, high: torch.Tensor) -> None:
-        if self.known is None:  # to look is to wait for a GPU: once is enough
-            self.known = not self.low.isnan().item()
         for known, new in ((self.low, low), (self.high, high)):
-            known.lerp_(new, self.momentum) if self.known else known.copy_(new)
-        self.known = True
-
-    def _load_from_state_dict(self, *arguments: Any, **named: Any) -> None:
-        self.known = None
-        super()._load_from_state_dict(*arguments, **named)
+            known.copy_(torch.where(known.isnan(), new, known).lerp(new, self.momentum))
 
     def parameters_of_range(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Scale and zero point, scalars."""
