@@ -251,6 +251,10 @@ class Job:
         """It waits for a person: someone holds it, or it could not be started (`launch_failed_requeued_held`)."""
         return self.state == "PENDING" and "held" in self.reason.lower()
 
+    def why_pending(self, name: str) -> str:
+        """What it waits for; of a held job of that name also what to do about it."""
+        return f"held ({self.reason}); let it go: scontrol release {name}" if self.held else self.reason
+
 
 def queue() -> dict[str, Job] | None:
     """This user's jobs that have not ended, by id (`34_1`: an element of an array); None if SLURM does not answer."""
@@ -348,26 +352,22 @@ def run(sweep: Sweep, settings: SlurmSettings) -> int:
         raise
 
 
-def why_held(name: str, job: Job) -> str:
-    """What to do about a job that waits for a person."""
-    return f"held ({job.reason}); let it go: scontrol release {name}"
-
-
 class Watch:
     """Looks at the queue for `follow`: an experiment is lost if its job was gone at two looks and some time apart."""
 
     def __init__(self, sweep: Sweep) -> None:
         self.sweep = sweep
         self.missed: dict[str, float] = {}
+        self.jobs = set(sweep.jobs().values())
         self.held: set[str] = set()
 
     def __call__(self) -> Mapping[str, Outcome]:
         there = queue()
         if there is None:  # SLURM is away: nothing is known
             return {}
-        held = {job for job in self.sweep.jobs().values() if job in there and there[job].held}
-        for job in sorted(held - self.held):
-            tqdm.write(f"job {job} is {why_held(job, there[job])}", file=sys.stdout)
+        held = {name for name, job in there.items() if job.held and name in self.jobs}
+        for name in sorted(held - self.held):
+            tqdm.write(f"job {name} is {there[name].why_pending(name)}", file=sys.stdout)
         self.held = held
         gone, now = lost(self.sweep, there), time.monotonic()
         self.missed = {run_id: self.missed.get(run_id, now) for run_id in gone}

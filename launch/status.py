@@ -70,10 +70,9 @@ def survey(runs: Path) -> list[Status]:
         elif Claim(runs, run_id).taken() or _job(there, jobs, run_id) == "RUNNING":
             state = {"state": "running", **_progress(folder)}
         elif (job := jobs.get(run_id)) in there:
-            state = _queued(job, there[job])
+            state = _in_line(there[job].reason == "Dependency", there[job].why_pending(job))
         elif sweep.folder in alive and run_id in sweep.to_run and run_id not in sweep.outcomes():
-            waits = planned.teacher is not None and not sweep.finished(planned.teacher)
-            state = {"state": "waiting" if waits else "pending", "detail": "its teacher" if waits else "a free device"}
+            state = _in_line(planned.teacher is not None and not sweep.finished(planned.teacher), "a free device")
         else:
             state = _ended(sweep, run_id, folder, gone.get(sweep.folder, {}))
         what = {key: getattr(planned, key) for key in ("task", "model", "methods", "seed")}
@@ -81,10 +80,11 @@ def survey(runs: Path) -> list[Status]:
     return found + [_alone(folder, runs) for folder in sorted(runs.glob("*/*/*/*/")) if folder.name not in latest]
 
 
-def _queued(name: str, job: slurm.Job) -> dict[str, Any]:
-    if job.reason == "Dependency":
+def _in_line(for_teacher: bool, otherwise: str) -> dict[str, Any]:
+    """Of an experiment that will run: whether it waits for its teacher, or for what else."""
+    if for_teacher:
         return {"state": "waiting", "detail": "its teacher"}
-    return {"state": "pending", "detail": slurm.why_held(name, job) if job.held else job.reason}
+    return {"state": "pending", "detail": otherwise}
 
 
 def _job(there: Mapping[str, slurm.Job], jobs: Mapping[str, str], run_id: str) -> str | None:

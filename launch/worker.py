@@ -216,7 +216,7 @@ def be_the_child(sweep: Sweep, planned: Planned, config: Config, log: Path, thre
         faulthandler.enable(sys.stderr)
         experiment.use_threads(threads)
         code = run_and_record(sweep, planned, config, log)
-    except BaseException:
+    except BaseException:  # SystemExit too: a fork must not go on as its parent; the worker records the exit code
         traceback.print_exc()
     finally:
         with suppress(OSError):
