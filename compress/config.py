@@ -23,6 +23,7 @@ from compress.methods.quantize import QuantizeConfig
 from compress.model import ModelConfig
 from compress.resources import ResourcesConfig
 from compress.task import TaskConfig
+from compress.tracking import TrackingConfig
 from compress.train import TrainConfig
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ GROUPS: dict[str, type[Any]] = {
     "quantize": QuantizeConfig,
     "distill": DistillConfig,
     "prune": PruneConfig,
+    "tracking": TrackingConfig,
     "resources": ResourcesConfig,
     "paths": PathsConfig,
 }
@@ -63,6 +65,7 @@ class Config:
     quantize: QuantizeConfig
     distill: DistillConfig
     prune: PruneConfig
+    tracking: TrackingConfig
     resources: ResourcesConfig
     paths: PathsConfig
     seed: int = Field(description="of new weights, order of batches, dropout", ge=0)

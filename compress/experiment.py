@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import hub, identity, result
+from compress import hub, identity, result, tracking
 from compress.checkpoint import Checkpoint, Stopped
 from compress.claim import Claim
 from compress.config import teacher_experiment
@@ -51,6 +51,8 @@ def warm_up(config: Config) -> None:
         BertForSequenceClassification.from_pretrained(None, config=nothing, state_dict=weights)
     if _has_demo_vocabulary(config):
         load_tokenizer(config)  # the demo remembers its vocabulary, which takes a second
+    if tracking.mode_of(config.tracking) != "disabled":
+        tracking.client()  # imported, not started
     gc.collect()
     gc.freeze()  # else every collection in a child copies all pages
 
@@ -63,11 +65,12 @@ def use_threads(threads: int) -> None:
     os.environ |= {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
 
 
-def run(config: Config, *, claimed: bool = False) -> dict[str, Any]:
+def run(config: Config, *, claimed: bool = False, teaches: bool = False) -> dict[str, Any]:
     """Train, store and score one experiment, unless it is finished already.
 
     Args:
         claimed: this process, or the one that it was forked from, holds the experiment's claim.
+        teaches: a student is known to wait for it; W&B calls it a teacher.
 
     Returns:
         The document in its result.json.
@@ -81,11 +84,11 @@ def run(config: Config, *, claimed: bool = False) -> dict[str, Any]:
     if (finished := _finished(config, run_id, folder)) is not None:
         return finished
     if claimed:
-        return _run(config, run_id, folder)
+        return _run(config, run_id, folder, teaches)
     with _alone(config, run_id):
         if (finished := _finished(config, run_id, folder)) is not None:  # by whoever was at it
             return finished
-        return _run(config, run_id, folder)
+        return _run(config, run_id, folder, teaches)
 
 
 def _finished(config: Config, run_id: str, folder: Path) -> dict[str, Any] | None:
@@ -114,7 +117,7 @@ def _alone(config: Config, run_id: str) -> Iterator[None]:
         claim.clean()  # a refused experiment leaves nothing behind
 
 
-def _run(config: Config, run_id: str, folder: Path) -> dict[str, Any]:
+def _run(config: Config, run_id: str, folder: Path, teaches: bool) -> dict[str, Any]:
     hub.use_cache_without_network()
     import torch
 
@@ -132,20 +135,36 @@ def _run(config: Config, run_id: str, folder: Path) -> dict[str, Any]:
         reporter.say(f"run {run_id} on {device}: {folder}")
         for note in dataset.notes:
             reporter.say(note)
-        try:
-            document = _train_and_store(config, run_id, folder, model, dataset, tokenizer, teacher, reporter)
-            document["timing"]["wall_seconds"] = time.perf_counter() - started
-            result.write_json(folder / "result.json", document)
-            checkpoint_of(config, run_id, folder, reporter).clear()
-        except Stopped as stopped:
-            reporter.say(str(stopped))
-            raise
-        except Exception as error:
-            reporter.say(traceback.format_exc(), to_terminal=False)
-            write_error(folder, run_id, error)
-            raise ExperimentError(f"{type(error).__name__}: {error}  ({folder}/log.txt)") from error
-        reporter.say(f"finished: {summary(document)}  ({folder})")
+        with tracker_of(config, run_id, folder, teaches, teacher, reporter) as tracker:
+            try:
+                document = _train_and_store(config, run_id, folder, model, dataset, tokenizer, teacher, reporter)
+                document["timing"]["wall_seconds"] = time.perf_counter() - started - tracker.waited
+                result.write_json(folder / "result.json", document)
+                checkpoint_of(config, run_id, folder, reporter).clear()
+            except Stopped as stopped:
+                reporter.say(str(stopped))
+                tracker.stopped()
+                raise
+            except Exception as error:
+                reporter.say(traceback.format_exc(), to_terminal=False)
+                write_error(folder, run_id, error)
+                tracker.failed(result.failure(folder) or type(error).__name__)
+                raise ExperimentError(f"{type(error).__name__}: {error}  ({folder}/log.txt)") from error
+            reporter.say(f"finished: {summary(document)}  ({folder})")
+            tracker.finish(document)
     return document
+
+
+def tracker_of(
+    config: Config, run_id: str, folder: Path, teaches: bool, teacher: dict[str, Any] | None, reporter: Reporter
+) -> tracking.Tracker:
+    """What tells W&B of the experiment, from now on row by row."""
+    head = describe(config, run_id)
+    tracker = tracking.of_experiment(
+        config, head, folder, reporter.rows, reporter.say, teaches=teaches, teacher=teacher
+    )
+    reporter.on_row = tracker.update
+    return tracker
 
 
 def _train_and_store(
@@ -186,7 +205,9 @@ def _train_and_store(
     artifact_bytes = artifact.save(folder / "artifact", model, tokenizer)
     stored = artifact.load(folder / "artifact").to(model.device)
     scores = evaluate(stored, dataset, config.task, padding)
-    document = describe(config, run_id, training, scores, in_training)
+    head = describe(config, run_id)
+    settings = {key: head.pop(key) for key in ("config", "identity")}  # long: people read the scores first
+    document = head | outcome(training, scores, in_training) | settings
     document["teacher_run_id"] = teacher and teacher["run_id"]
     document["sparsity"] = sparsity(stored)
     document["size"] = {**sizes(stored), "artifact_bytes": artifact_bytes}
@@ -217,7 +238,7 @@ def find_teacher(config: Config, run_id: str, folder: Path) -> dict[str, Any]:
     if finished is not None:
         return finished
     try:
-        return run(experiment)
+        return run(experiment, teaches=True)
     except ExperimentError as error:
         write_error(folder, run_id, error)
         raise
@@ -314,15 +335,23 @@ def sparsity(model: BertForSequenceClassification) -> float:
     return 1 - sum(int(mask.count_nonzero()) for mask in masks) / positions if positions else 0.0
 
 
-def describe(config: Config, run_id: str, training: Training, scores: Scores, in_training: Scores) -> dict[str, Any]:
-    """The result's fields that follow from the configuration, the training and the scores."""
+def describe(config: Config, run_id: str) -> dict[str, Any]:
+    """The result's fields that are known before anything is done."""
     return {
-        "schema": identity.SCHEMA,
+        "schema": result.SCHEMA,
         "run_id": run_id,
         "model": label(config.model),
         "task": config.task.name,
         "methods": identity.methods(config),
         "seed": config.seed,
+        "config": asdict(config),
+        "identity": identity.scientific(config),
+    }
+
+
+def outcome(training: Training, scores: Scores, in_training: Scores) -> dict[str, Any]:
+    """The result's fields that follow from the training and the scores."""
+    return {
         "metrics": scores.metrics,
         "score_glue": scores.glue,
         "score_accuracy": scores.accuracy,
@@ -334,8 +363,6 @@ def describe(config: Config, run_id: str, training: Training, scores: Scores, in
             "steps_per_second": training.steps / training.seconds,
             "resumed": training.resumed,
         },
-        "config": asdict(config),
-        "identity": identity.scientific(config),
     }
 
 

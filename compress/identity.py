@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Any
 from compress import augment, data, model
 from compress.config import DERIVED, Once, teacher_experiment
 from compress.methods import GROUPS
+from compress.result import SCHEMA
 
 if TYPE_CHECKING:
     from compress.config import Config
     from compress.train import TrainConfig
 
-SCHEMA = 1
-INFRASTRUCTURE = ("paths", "resources", "device", "force")  # where and whether, never what; so train.checkpoint_seconds
+INFRASTRUCTURE = (
+    "paths",
+    "tracking",
+    "resources",
+    "device",
+    "force",
+)  # where and whether, never what; so train.checkpoint_seconds
 
 
 def scientific(config: Config, once: Once | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class Reporter:
     def __init__(self, folder: Path, title: str) -> None:
         self.folder, self.title, self.unit = folder, title, "step"
         self.rows: list[str] = []
+        self.on_row: Callable[[], None] = lambda: None  # called when there is a new one
         self.written = self.spoke = self.started = time.monotonic()
         self.shown = -math.inf  # when progress.json was written
         self.loss: float | None = None
@@ -58,6 +59,7 @@ class Reporter:
         self.rows.append(json.dumps({key: value if math.isfinite(value) else None for key, value in row.items()}))
         if time.monotonic() - self.written > FLUSH_SECONDS:
             self._flush()
+        self.on_row()
 
     def _flush(self) -> None:
         write_text(self.folder / "metrics.jsonl", "".join(f"{row}\n" for row in self.rows))

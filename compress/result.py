@@ -12,8 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from compress.identity import SCHEMA
-
+SCHEMA = 1  # of result.json and of the identity in it
 CPU_FLAGS = (
     "avx2",
     "avx512f",
@@ -52,6 +51,15 @@ def read(folder: Path, run_id: str) -> dict[str, Any] | None:
         return None
     finished = isinstance(document, dict) and document.get("run_id") == run_id and document.get("schema") == SCHEMA
     return document if finished else None
+
+
+def failure(folder: Path) -> str | None:
+    """What an experiment failed of, in one line, as error.json says; None without one."""
+    try:
+        error = json.loads((folder / "error.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return f"{error['type']}: {(error['message'].splitlines() or [''])[0]}"
 
 
 @cache

@@ -177,6 +177,8 @@ def train(
             row = {"global_step": at.step, "epoch": at.step / epoch_steps, "loss": mean_loss, "learning_rate": rate}
             row |= {"gradient_norm": norm.item(), "examples_per_second": at.rows / elapsed}
             row |= {"tokens_per_second": at.tokens / elapsed, "seconds": elapsed}
+            if device.type == "cuda":
+                row["memory_bytes"] = torch.cuda.max_memory_allocated(device)
             for method in methods:
                 row |= method.metrics()
             log(row)

@@ -24,6 +24,7 @@ Before and after a sweep (python -m compress -m …):
   status RUNS        where every experiment is, by size and methods; --watch repeats it
   retry RUNS         run again just what failed, was stopped or is missing
   cancel RUNS        stop what runs or waits; experiments in training write their checkpoints
+  sync RUNS          upload to Weights & Biases what was offline
 """
 WATCH_SECONDS = 3.0
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m launch", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="plan|prepare|status|retry|cancel")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="plan|prepare|status|retry|cancel|sync")
     for verb, what in (("plan", "what a sweep would do"), ("prepare", "fill the caches for a sweep")):
         found = verbs.add_parser(verb, help=what)
         found.add_argument("overrides", nargs="*", help="as for python -m compress -m: +experiment=grid task=rte …")
@@ -50,7 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status.add_argument("--json", action="store_true", help="one document, nothing else")
     retry = verbs.add_parser("retry", help="run what failed, was stopped or is missing")
     cancel = verbs.add_parser("cancel", help="stop what runs or waits")
-    for found in (status, retry, cancel):
+    sync = verbs.add_parser("sync", help="upload what Weights & Biases does not have; may be repeated")
+    sync.add_argument("--project", help="instead of the one that each run names")
+    sync.add_argument("--entity", help="likewise")
+    for found in (status, retry, cancel, sync):
         found.add_argument("runs", type=Path, help="the folder of runs (paths.runs)")
     retry.add_argument("settings", nargs="*", help="of the launcher, else as before: hydra.launcher.timeout_min=600")
     options = parser.parse_args(arguments)
@@ -150,6 +154,12 @@ def _cancel(options: argparse.Namespace) -> int:
     return 0
 
 
+def _sync(options: argparse.Namespace) -> int:
+    from launch.sync import sync
+
+    return sync(options.runs, options.project, options.entity)
+
+
 VERBS: dict[str, Any] = {
-    "plan": _plan, "prepare": _prepare, "status": _status, "retry": _retry, "cancel": _cancel,
+    "plan": _plan, "prepare": _prepare, "status": _status, "retry": _retry, "cancel": _cancel, "sync": _sync,
 }  # fmt: skip

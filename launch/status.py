@@ -111,13 +111,10 @@ def _ended(sweep: Sweep, run_id: str, folder: Path, gone: Mapping[str, Any]) -> 
 
 
 def _left_behind(folder: Path) -> dict[str, Any]:
-    try:
-        error = json.loads((folder / "error.json").read_text())
-    except (FileNotFoundError, ValueError):
-        stopped = (folder / "checkpoint" / FILE).is_file()
-        return {"state": "stopped", "detail": "goes on from its checkpoint"} if stopped else {"state": "missing"}
-    cause = (error["message"].splitlines() or [""])[0]
-    return {"state": "failed", "detail": f"{error['type']}: {cause}", "log": str(folder / "log.txt")}
+    if (cause := result.failure(folder)) is not None:
+        return {"state": "failed", "detail": cause, "log": str(folder / "log.txt")}
+    stopped = (folder / "checkpoint" / FILE).is_file()
+    return {"state": "stopped", "detail": "goes on from its checkpoint"} if stopped else {"state": "missing"}
 
 
 def _alone(folder: Path, runs: Path) -> Status:

@@ -93,6 +93,11 @@ class Sweep:
         self._outcomes: dict[str, Outcome] = {}
 
     @property
+    def teachers(self) -> set[str]:
+        """The experiments that others learn from."""
+        return {planned.teacher for planned in self.experiments.values() if planned.teacher is not None}
+
+    @property
     def runs(self) -> Path:
         """The folder of all runs."""
         return self.folder.parent.parent

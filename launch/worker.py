@@ -229,7 +229,7 @@ def run_and_record(sweep: Sweep, planned: Planned, config: Config, log: Path) ->
     """Run an experiment whose claim is held and record how it ended; the exit code that says so too."""
     started = time.monotonic()
     try:
-        experiment.run(config, claimed=True)
+        experiment.run(config, claimed=True, teaches=planned.run_id in sweep.teachers)
     except Stopped as stopped:
         return 128 + stopped.signum
     except Exception as error:  # whatever it is, it is this experiment's

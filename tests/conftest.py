@@ -15,7 +15,7 @@ SHARED = ROOT.parent / "shared"
 
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
-    "WANDB_MODE": "offline",
+    "WANDB_MODE": "disabled",  # but for the tests of tracking
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_NUM_THREADS": "1",
 }

@@ -91,7 +91,8 @@ def test_alpha_weighs_the_teacher_against_the_labels(compose: Compose, alpha: fl
     taught = distillation_loss(logits, torch.from_numpy(answers[rows]), config.temperature)
     method = Distill(config, answers)
     torch.testing.assert_close(method.loss(labels, logits, rows), alpha * taught + (1 - alpha) * labels)
-    assert method.metrics() == ({} if alpha == 0 else {"distillation_loss": pytest.approx(taught.item())})
+    terms = {"distillation_loss": pytest.approx(taught.item()), "label_loss": pytest.approx(labels.item())}
+    assert method.metrics() == ({} if alpha == 0 else terms)
 
 
 def test_a_student_follows_its_teacher_row_by_row_where_the_labels_are_noise(compose: Compose) -> None:

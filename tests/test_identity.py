@@ -42,6 +42,13 @@ INFRASTRUCTURE = [
     "device=cpu",
     "device=cuda:3",
     "force=true",
+    "tracking=none",
+    "tracking.project=other",
+    "tracking.entity=team",
+    "tracking.group=sweep",
+    "tracking.mode=offline",
+    "tracking.log_artifacts=all",
+    "tracking.seconds=9",
     "resources=cpu",
     "resources.timeout_min=9",
     "paths.runs=elsewhere",
@@ -83,7 +90,7 @@ def test_no_scientific_key_is_forgotten_above() -> None:
     keys = {
         f"{group}.{field.name}"
         for group, kind in GROUPS.items()
-        if group not in ("paths", "resources")
+        if group not in ("paths", "tracking", "resources")
         for field in fields(kind)
     }
     assert keys - tested == without_effect_here

@@ -63,7 +63,7 @@ def by_seed(sweep: Sweep) -> dict[int, Any]:
 def misbehaving(monkeypatch: pytest.MonkeyPatch, acts: dict[int, Callable[[], None]]) -> None:
     """Have experiments do something else, by their seed; the others do nothing."""
 
-    def run(config: Config, *, claimed: bool) -> None:
+    def run(config: Config, *, claimed: bool, teaches: bool) -> None:
         assert claimed
         acts.get(config.seed, lambda: None)()
 
@@ -122,7 +122,7 @@ def test_students_wait_for_their_own_teacher_only_and_fail_with_it(
     started = tmp_path / "started"
     started.mkdir()
 
-    def run(config: Config, *, claimed: bool) -> None:
+    def run(config: Config, *, claimed: bool, teaches: bool) -> None:
         task, student = config.task.name, config.distill.name == "kd"
         (started / f"{task}-{'student' if student else 'teacher'}").touch()
         if student:
@@ -154,7 +154,7 @@ def test_two_workers_never_run_an_experiment_twice(
 ) -> None:
     log = tmp_path / "log"
 
-    def run(config: Config, *, claimed: bool) -> None:
+    def run(config: Config, *, claimed: bool, teaches: bool) -> None:
         with log.open("a") as stream:
             stream.write(f"{config.seed}\n")
         time.sleep(0.02)
@@ -256,7 +256,7 @@ def test_forced_experiments_run_once_more_and_once_only(
     experiment.run(config)
     log = tmp_path / "log"
 
-    def run(config: Config, *, claimed: bool) -> None:
+    def run(config: Config, *, claimed: bool, teaches: bool) -> None:
         log.write_text(log.read_text() + "x" if log.exists() else "x")
 
     monkeypatch.setattr(experiment, "run", run)

@@ -57,7 +57,7 @@ class Distill(Method):
 
     def __init__(self, config: DistillConfig, teacher: np.ndarray[Any, Any]) -> None:
         self.config, self.teacher = config, teacher
-        self.last: torch.Tensor | None = None
+        self.last: dict[str, torch.Tensor] = {}  # the loss's terms, before they are weighted
 
     def loss(self, loss: torch.Tensor, logits: torch.Tensor, rows: np.ndarray[Any, Any]) -> torch.Tensor:
         """α · distillation loss + (1 − α) · loss."""
@@ -67,9 +67,9 @@ class Distill(Method):
             return loss
         teacher = torch.from_numpy(self.teacher[rows]).to(logits.device, non_blocking=True)
         distillation = distillation_loss(logits, teacher, self.config.temperature)
-        self.last = distillation.detach()
+        self.last = {"distillation_loss": distillation.detach(), "label_loss": loss.detach()}
         return self.config.alpha * distillation + (1 - self.config.alpha) * loss
 
     def metrics(self) -> dict[str, float]:
-        """The distillation loss of the last batch, before it is weighted."""
-        return {} if self.last is None else {"distillation_loss": self.last.item()}
+        """The terms of the last batch's loss, before they are weighted."""
+        return {name: term.item() for name, term in self.last.items()}
