@@ -88,6 +88,11 @@ class Card:
         result.write_json(folder / FOLDER / CARD, asdict(self))
 
 
+def is_behind(folder: Path) -> bool:
+    """Whether a run folder is of a tracked experiment that the server does not have all of."""
+    return (folder / FOLDER / CARD).exists() and not (folder / FOLDER / UPLOADED).exists()
+
+
 # --- what a run is called ---------------------------------------------------------------------------------------------
 
 
@@ -229,7 +234,7 @@ class Tracker:
     def __exit__(self, *error: object) -> None:
         self._end(exit_code=1)  # unless that was done
         if self.card is not None:
-            _tear_down()
+            tear_down()
 
     def connect(self, mode: Mode) -> None:
         """Start the run or go on with it: online if that is asked for and can be, else offline."""
@@ -240,7 +245,7 @@ class Tracker:
             (self.folder / FOLDER / UPLOADED).unlink(missing_ok=True)
             reason = "as asked for" if mode == "offline" else self.connect_online()
             if reason is not None:
-                _tear_down()  # what is left of a try
+                tear_down()  # what is left of a try
                 self._forget_earlier()
                 failed = self._start("offline")
                 self.say(f"W&B: off, {failed}" if failed else f"W&B: offline, {reason}; python -m launch sync uploads")
@@ -405,7 +410,7 @@ class Tracker:
             (folder / f"run-{self.card.run_id}.wandb.synced").touch()
 
 
-def _tear_down() -> None:
+def tear_down() -> None:
     """End the client's own processes: `os._exit` would leave them behind, and they try for hours to reach a server."""
     import psutil
 

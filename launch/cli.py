@@ -106,15 +106,17 @@ def _prepare(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     from launch import status
+    from launch.sync import reminder
 
     while True:
         found = status.survey(options.runs)
+        ended = [entry.folder(options.runs) for entry in found if entry.state in ("finished", "failed")]
         if options.json:
             print(json.dumps(status.as_document(options.runs, found)))
         else:
             if options.watch and sys.stdout.isatty():
                 print("\033[H\033[2J", end="")
-            print(status.render(found), flush=True)
+            print("\n".join([status.render(found), *reminder(options.runs, ended)]), flush=True)
         if not options.watch or not {"running", "waiting", "pending"} & {entry.state for entry in found}:
             return 0
         time.sleep(WATCH_SECONDS)

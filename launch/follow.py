@@ -11,6 +11,7 @@ from tqdm import tqdm
 from compress import result
 from compress.experiment import summary
 from launch.sweep import Outcome, Sweep
+from launch.sync import reminder
 from launch.tables import failures
 
 POLL_SECONDS = 0.25
@@ -67,5 +68,7 @@ def conclude(sweep: Sweep, ended: Mapping[str, Outcome], seconds: float) -> int:
         named = [(sweep.experiments[outcome.run_id], outcome) for outcome in failed]
         print(failures([(planned.name, outcome.cause, outcome.log) for planned, outcome in named]))
         print(f"python -m launch retry {sweep.runs}   runs those again")
+    for line in reminder(sweep.runs, (sweep.run_folder(run_id) for run_id in ended)):
+        print(line)
     sys.stdout.flush()
     return 1 if failed else 0

@@ -49,6 +49,10 @@ class Status:
         """What people read."""
         return f"{self.task} {self.model} {self.methods}" + ("" if self.seed is None else f" seed {self.seed}")
 
+    def folder(self, runs: Path) -> Path:
+        """Its run folder."""
+        return runs / self.task / self.model / self.methods / self.run_id
+
 
 def survey(runs: Path) -> list[Status]:
     """Every experiment that a sweep planned or that has a run folder."""

@@ -36,12 +36,18 @@ def survey(runs: Path) -> Found:
             untracked += 1
         elif Claim(runs, card.run_id).taken():
             running += 1
-        elif (folder / tracking.FOLDER / tracking.UPLOADED).exists():
-            uploaded += 1
-        else:
+        elif tracking.is_behind(folder):
             waiting.append((folder, card))
+        else:
+            uploaded += 1
     waiting.sort(key=lambda pair: pair[1].job_type != "teacher")  # students refer to their weights
     return Found(waiting, uploaded, running, untracked)
+
+
+def reminder(runs: Path, folders: Iterable[Path]) -> list[str]:
+    """A line for people if some of the run folders, of ended experiments, are not on the server."""
+    behind = sum(map(tracking.is_behind, folders))
+    return [f"{behind} are not in W&B yet: python -m launch sync {runs}   uploads them"] if behind else []
 
 
 def sync(runs: Path, project: str | None = None, entity: str | None = None) -> int:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from tests.wandb_server import Fault, Run, WandbServer
 SHORT = ("task=rte", "train.max_steps=40", "data.max_train=160", "tracking.seconds=4")
 CLOCK = ("seconds", "examples_per_second", "tokens_per_second", "memory_bytes")
 OWN = ("_step", "_runtime", "_timestamp", "_wandb")  # fields that the client adds to every row
+KILL_CLIENT = 0  # the client's own process, as a signal to a whole process group does
 KILL_LATE = -signal.SIGKILL  # once the server has rows that are in no checkpoint: the client sends every 15 seconds
 
 
@@ -50,7 +51,7 @@ def warm(cache: Path) -> None:
 
 
 def in_child(
-    config: Config, server: WandbServer | None, signals: Mapping[int, int] | None = None, **environment: str
+    config: Config, server: WandbServer | None, signals: dict[int, int] | None = None, **environment: str
 ) -> int:
     """Run an experiment in a forked process as a worker does, and end all that it left; its exit code.
 
@@ -69,7 +70,7 @@ def in_child(
             os.close(server._listener.fileno())  # the parent's
         os.environ |= {"WANDB_MODE": "online", "NETRC": os.devnull, **(server.environment() if server else {})}
         os.environ |= environment
-        _signal_itself(signals or {})
+        _signal_itself(dict(signals or {}))
         experiment.run(config)
         code = 0
     except Stopped as stopped:
@@ -104,7 +105,13 @@ def _signal_itself(signals: dict[int, int]) -> None:
         if self.unit == "step" and step in signals:
             if signals[step] == KILL_LATE:
                 time.sleep(17.0)
-            os.kill(os.getpid(), abs(signals.pop(step)))
+            if signals[step] == KILL_CLIENT:
+                (core,) = (child for child in psutil.Process().children() if child.name() == "wandb-core")
+                core.kill()
+                core.wait()
+            else:
+                os.kill(os.getpid(), abs(signals[step]))
+            del signals[step]
 
     setattr(Reporter, "progress", progress)  # noqa: B010 - of this process only
 
@@ -336,7 +343,7 @@ def test_an_interrupted_run_is_one_run_without_gap_or_repetition(
     for signals in tries:
         (signum,) = signals.values()
         assert in_child(config, server, signals) == (-9 if abs(signum) == signal.SIGKILL else 128 + signum)
-    assert 0 < len(server.runs[identity.run_id(config)].history) < 40, "the server saw a part"
+    assert 0 < len(server.runs[identity.run_id(config)].history) < 30, "the server saw a part"
     assert in_child(config, server) == 0
     assert_complete(server.runs[identity.run_id(config)], config, same_process=False)
     assert list(server.runs) == [identity.run_id(config)]
@@ -363,12 +370,22 @@ def test_an_interrupted_run_that_was_offline_is_one_run_too(
     assert_complete(server.runs[identity.run_id(config)], config, same_process=False)
 
 
+def test_the_death_of_the_clients_process_is_survived(compose: Compose, server: WandbServer) -> None:
+    config = compose(*words((), *SHORT))
+    assert in_child(config, server, {15: KILL_CLIENT}) == 0
+    (line,) = said(config)
+    assert line.startswith("lost while sending")
+    assert document_of(config)["timing"]["steps"] == 30
+    assert launch("sync", config.paths.runs, **server.environment()).returncode == 0
+    assert_complete(server.runs[identity.run_id(config)], config)
+
+
 def test_first_online_then_offline_then_uploaded(compose: Compose, server: WandbServer) -> None:
     config = compose(*words((), *SHORT))
     in_child(config, server, {15: signal.SIGTERM})
     in_child(config, server, {25: signal.SIGTERM}, WANDB_MODE="offline")
     part = len(server.runs[identity.run_id(config)].history)
-    assert 0 < part < 40
+    assert 0 < part < 30
     in_child(config, server, {}, WANDB_MODE="offline")
     assert len(server.runs[identity.run_id(config)].history) == part
     assert launch("sync", config.paths.runs, **server.environment()).returncode == 0
@@ -404,8 +421,10 @@ def test_without_a_key_it_is_offline_and_says_so_in_a_line(compose: Compose, ser
         refused.stderr == f"error: W&B: no key for {server.url} (wandb login, or WANDB_API_KEY); nothing was uploaded\n"
     )
     assert not server.runs
+    assert launch("status", runs).stdout.splitlines()[-1].startswith("2 are not in W&B yet: python -m launch sync")
     done = launch("sync", runs, **server.environment())
     assert (done.returncode, done.stdout.strip()) == (0, "2 uploaded, 0 were there"), done.stderr
+    assert "W&B" not in launch("status", runs).stdout
     for each in (config, teacher_experiment(config)):
         assert_complete(server.runs[identity.run_id(each)], each)
     assert server.runs[identity.run_id(config)].used_artifacts == ["rte-mini-none-s0:v0"], "the teacher went first"
@@ -510,4 +529,4 @@ def test_what_is_not_tracked_or_still_runs_is_left_alone(compose: Compose, serve
     assert done.returncode == 0, done.stderr
     (run,) = server.runs.values()
     assert (run.project, run.run_id) == ("other", identity.run_id(configs[1]))
-    assert 0 < len(run.history) < 40, "a stopped one is there as far as it came"
+    assert 0 < len(run.history) < 30, "a stopped one is there as far as it came"

@@ -217,7 +217,7 @@ class Store:
         versions = self.versions(artifact.entity, artifact.project, artifact.collection)
         artifact.version = len(versions)
         artifact.state = "COMMITTED"
-        self.give_aliases(artifact, ["latest", *artifact.aliases])
+        self.give_aliases(artifact, artifact.aliases)  # the client sends `latest` itself
         self.note_logged(artifact, artifact.run_id)
 
     def give_aliases(self, artifact: Artifact, aliases: list[str]) -> None:
