@@ -12,7 +12,8 @@ BIN := .venv/bin
 
 demo: .venv/installed
 	HF_HUB_OFFLINE=1 $(BIN)/python -m compress -m +experiment=demo
-	$(BIN)/python -m launch status runs/demo
+	$(BIN)/python -m analysis report runs/demo --out report
+	$(BIN)/python -m analysis table runs/demo
 
 test: .venv/installed
 	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -52,7 +52,7 @@ def warm_up(config: Config) -> None:
     if _has_demo_vocabulary(config):
         load_tokenizer(config)  # the demo remembers its vocabulary, which takes a second
     if tracking.mode_of(config.tracking) != "disabled":
-        tracking.client()  # imported, not started
+        tracking.warm_up()
     gc.collect()
     gc.freeze()  # else every collection in a child copies all pages
 

@@ -206,6 +206,15 @@ def client() -> Any:
     return wandb
 
 
+def warm_up() -> None:
+    """Import what the client imports at its first run, for a process that forks: that takes longer than the run."""
+    client()
+    import psutil  # noqa: F401
+    import requests  # noqa: F401
+    import wandb.apis.public
+    import wandb.sdk.launch  # noqa: F401
+
+
 # --- one run ----------------------------------------------------------------------------------------------------------
 
 

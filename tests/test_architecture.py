@@ -39,6 +39,20 @@ def test_the_launcher_knows_configurations_and_results_but_no_models_and_no_anal
     assert used - {"compress"} <= {f"compress.{name}" for name in known}
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "analysis").rglob("*.py")), ids=lambda path: path.stem)
+def test_the_analysis_reads_results_only(path: Path) -> None:
+    ours = {name for name in imports(path) if name.split(".")[0] in ("compress", "launch", "torch", "transformers")}
+    assert ours <= {"compress", "compress.errors", "compress.tracking"}
+
+
+def test_the_analysis_loads_no_torch() -> None:
+    code = (
+        "import sys, analysis.report, analysis.figures, analysis.interactions, analysis.offline, analysis.online;"
+        "print(sorted({'torch', 'transformers', 'datasets'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
 def test_no_module_is_named_for_nothing() -> None:
     assert not {path.stem for path in ROOT.glob("[cla]*/**/*.py")} & {"utils", "common", "helpers", "misc"}
 

@@ -47,7 +47,7 @@ def server() -> Iterator[WandbServer]:
 def warm(cache: Path) -> None:
     """Import once what every child needs, as a worker does."""
     experiment.warm_up(next(compositions(words((), *SHORT), conf_folder(), multirun=False)))
-    tracking.client()
+    tracking.warm_up()
 
 
 def in_child(
@@ -367,6 +367,10 @@ def test_an_interrupted_run_that_was_offline_is_one_run_too(
             [Path(sys.executable).with_name("wandb"), "sync", *logs],
             cwd=tmp_path, env=os.environ | server.environment(), check=True, capture_output=True, timeout=120,
         )  # fmt: skip
+        assert_complete(server.runs[identity.run_id(config)], config, same_process=False)
+        assert launch("sync", config.paths.runs, **server.environment()).returncode == 0, (
+            "and again, which adds nothing"
+        )
     assert_complete(server.runs[identity.run_id(config)], config, same_process=False)
 
 
