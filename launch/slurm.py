@@ -287,7 +287,8 @@ def queued_elsewhere(sweep: Sweep) -> dict[str, str]:
     found: dict[str, str] = {}
     for other in all_sweeps(sweep.runs):
         if other.folder != sweep.folder:
-            found |= {run_id: job for run_id, job in other.jobs().items() if job in there}
+            waiting = {run_id: job for run_id, job in other.jobs().items() if job in there}
+            found |= {run_id: job for run_id, job in waiting.items() if run_id not in other.outcomes()}
     return found
 
 

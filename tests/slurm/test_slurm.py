@@ -21,15 +21,26 @@ from launch import slurm
 from launch.sweep import Sweep, all_sweeps
 from tests.conftest import Command
 from tests.slurm.conftest import squeue, wait_for
+from tests.wandb_server import HISTORY, WandbServer
 
 pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("logs")]
 
 DEMO = ("data=demo", "train=demo", "model=demo/tiny", "task=rte", "resources=cpu", "resources.cpus=1",
         "resources.memory_gb=null", "resources.timeout_min=5", "distill.teacher=mini")  # fmt: skip
 SLURM = ("-m", "hydra/launcher=slurm", "hydra.launcher.signal_seconds=30", *DEMO)
-LONG = ("train.epochs=16", "train.checkpoint_seconds=1")  # ten seconds or more
+LONG = ("train.epochs=60", "train.checkpoint_seconds=1")  # ten seconds or more
 ALL = ("quantize=int8", "distill=kd", "prune=magnitude")
+LONG_WITH_ALL = ("train.epochs=20", "train.checkpoint_seconds=1")
 RECORD = Path(__file__).with_name("sbatch.txt")
+
+
+@pytest.fixture
+def tracked(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    """A W&B server that jobs find in their environment."""
+    with WandbServer() as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        yield server
 
 
 def launched(command: Command, *words: str) -> subprocess.CompletedProcess[str]:
@@ -185,9 +196,9 @@ def test_a_pending_element_that_is_cancelled_is_noticed_and_run_by_retry(command
 @pytest.mark.parametrize("subset", [(), ALL], ids=["none", "all"])
 @pytest.mark.parametrize("how", ["warned", "requeued", "killed"])
 def test_a_job_that_is_interrupted_goes_on_and_ends_bit_for_bit_the_same(
-    command: Command, tmp_path: Path, subset: tuple[str, ...], how: str
+    command: Command, tmp_path: Path, subset: tuple[str, ...], how: str, tracked: WandbServer
 ) -> None:
-    words = (*subset, *LONG)
+    words = (*subset, *(LONG_WITH_ALL if subset else LONG))
     sweep = submitted(command, tmp_path, *words)
     (run_id,) = [planned.run_id for planned in sweep.experiments.values() if planned.model == "tiny"]
     running_on_node(sweep, run_id)
@@ -207,9 +218,14 @@ def test_a_job_that_is_interrupted_goes_on_and_ends_bit_for_bit_the_same(
     wait_for(lambda: (folder / "result.json").exists(), "the result", 300)
     document = json.loads((folder / "result.json").read_text())
     assert document["timing"]["resumed"] >= 1
-    assert weights(tmp_path / "runs") == undisturbed(command, tmp_path, *words)
+    assert weights(tmp_path / "runs") == undisturbed(command, tmp_path, *words, "tracking=none")
     wait_for(lambda: not squeue(), "the job's end")
     assert set(states(tmp_path).values()) == {"finished"}
+    rows = [json.loads(line)["global_step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    run = tracked.runs[run_id]
+    assert [row["global_step"] for row in run.history] == rows
+    assert [offset for offset, _ in run.received[HISTORY]] == list(range(len(rows))), "no row was sent twice"
+    assert (run.state, run.summary["score_glue"]) == ("finished", document["score_glue"])
 
 
 @pytest.mark.parametrize("partition", ["preempt", "preempt_now"])

@@ -1,0 +1,240 @@
+"""`python -m analysis`: results into a report, tables, figures, advice."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis import printing
+from analysis.options import BYTES, SCORES, Options
+from compress.errors import ConfigError
+
+if TYPE_CHECKING:
+    from analysis.results import Results
+
+DESCRIPTION = """\
+From results to the paper's figure and table, and to verdicts with error bars:
+
+  report RUNS --out DIR   report.html, figures (PDF, SVG, PNG) and tables (CSV, Markdown, LaTeX)
+  table RUNS              Table 1: reductions at the uncompressed score, the study's numbers beside them
+  interactions RUNS       do methods together reduce sizes by more than the product of what each does
+  figure RUNS --out DIR   Figure 1 alone: score against size
+  advise RUNS             the best measured model for --max-mb or --min-score
+  dashboard --project P   a W&B dashboard of a project, made or renewed
+
+RUNS is a folder of runs (paths.runs); with --source offline a folder that has .wandb files somewhere below it; with
+--source wandb [entity/]project.
+"""
+SOURCES = ("runs", "wandb", "offline")
+FORMATS = ("text", "csv", "markdown", "latex")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0 if all that was asked for is done, 1 if nothing fits what was asked for, 2 if the input was wrong.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return int(VERBS[options.verb](options))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # of `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
+    helps = {
+        "report": "everything, as a page, figures and tables", "table": "Table 1",
+        "interactions": "how methods combine", "figure": "Figure 1", "advise": "what to use for a budget",
+    }  # fmt: skip
+    for verb, what in helps.items():
+        found = verbs.add_parser(verb, help=what)
+        _add_reading(found)
+        if verb in ("report", "figure"):
+            found.add_argument(
+                "--out", type=Path, required=True, metavar="DIR", help="a folder, made if it is not there"
+            )
+        if verb in ("table", "interactions", "advise"):
+            found.add_argument("--json", action="store_true", help="one document, nothing else")
+        if verb in ("table", "interactions"):
+            found.add_argument("--format", choices=FORMATS, default="text", help="of what is printed (default text)")
+        if verb in ("report", "table"):
+            found.add_argument("--tolerance", type=float, default=0.5, metavar="POINTS",
+                               help="below the baseline that still count as reaching it (default 0.5)")  # fmt: skip
+        if verb == "advise":
+            found.add_argument("--max-mb", type=_positive, metavar="MB", help="the greatest size, decimal megabytes")
+            found.add_argument("--min-score", type=float, metavar="POINTS", help="the least score")
+            found.add_argument("--task", help="one task (default: the mean over all)")
+    dashboard = verbs.add_parser("dashboard", help="a W&B dashboard")
+    dashboard.add_argument("--project", required=True)
+    dashboard.add_argument("--entity", help="user or team (default: the key's own)")
+    return parser
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", metavar="RUNS", help="folder of runs, or W&B project")
+    parser.add_argument("--source", choices=SOURCES, default="runs", help="what RUNS is (default runs)")
+    parser.add_argument("--settings", metavar="DIGITS",
+                        help="keep runs of these settings (default: in each task those of most runs)")  # fmt: skip
+    parser.add_argument("--score", choices=SCORES, default="glue",
+                        help="the official metrics' mean, or accuracies as in the study (default glue)")  # fmt: skip
+    parser.add_argument("--bytes", choices=BYTES, default="nominal",
+                        help="the study's arithmetic, or the file's size (default nominal)")  # fmt: skip
+    parser.add_argument("--bootstrap", type=int, default=1000, metavar="N",
+                        help="replicates for the intervals; 0: none (default 1000)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of the replicates (default 0)")
+
+
+def _positive(word: str) -> float:
+    value = float(word)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{word} must be more than 0")
+    return value
+
+
+def _read(options: argparse.Namespace) -> Results:
+    """The table of runs, from where it was said to be."""
+    if options.source == "wandb":
+        from analysis.online import read_wandb
+
+        return read_wandb(options.runs, options.settings)
+    if options.source == "offline":
+        from analysis.offline import read_offline
+
+        return read_offline(Path(options.runs), options.settings)
+    from analysis.results import read_runs
+
+    return read_runs(Path(options.runs), options.settings)
+
+
+def _options(options: argparse.Namespace) -> Options:
+    """What of the command line statistics need, checked."""
+    return Options(options.score, options.bytes, getattr(options, "tolerance", 0.5), options.bootstrap, options.seed)
+
+
+def _report(options: argparse.Namespace) -> int:
+    chosen = _options(options)
+    results = _read(options)
+    from analysis import report
+
+    return _say_written(report.write(results, options.out, chosen))
+
+
+def _figure(options: argparse.Namespace) -> int:
+    chosen = _options(options)
+    results = _read(options)
+    from analysis import figures
+
+    return _say_written(figures.write(results, options.out, chosen.score))
+
+
+def _say_written(paths: Sequence[Path]) -> int:
+    for path in paths:
+        print(path)
+    return 0
+
+
+def _table(options: argparse.Namespace) -> int:
+    chosen = _options(options)
+    results = _read(options)
+    from analysis import reference, table1
+    from analysis.presentation import PRESENTED
+
+    found = table1.table(results, chosen)
+    if options.json:
+        picks = printing.records(table1.factors(results, chosen))
+        return printing.document(
+            results, chosen, {"table1": printing.records(found), "picks": picks, "study": reference.SOURCE}
+        )
+    shown = PRESENTED["table1"](found)
+    if options.format != "text":
+        return printing.table(shown, options.format)
+    print(printing.about(results, chosen))
+    print(
+        f"Reductions at the uncompressed score − {chosen.tolerance:g}, mean over tasks; (study): {reference.SOURCE}\n"
+    )
+    if found.empty:
+        print("no reduction is defined: no architecture has an uncompressed score")
+    else:
+        printing.table(shown, "text")
+    undefined = found[found["tasks"] < found["of"]]
+    printing.notes(
+        results,
+        [
+            f"{row.model} {row.methods}: mean over {row.tasks} of {row.of} tasks ({row.reason})"
+            for row in undefined.itertuples()
+        ],
+    )
+    return 0
+
+
+def _interactions(options: argparse.Namespace) -> int:
+    chosen = _options(options)
+    results = _read(options)
+    from analysis import interactions
+    from analysis.presentation import PRESENTED
+
+    found = interactions.table(results, chosen)
+    if options.json:
+        return printing.document(results, chosen, {"interactions": printing.records(found)})
+    if options.format != "text":
+        return printing.table(PRESENTED["interactions"](found), options.format)
+    print(printing.about(results, chosen), end="\n\n")
+    printing.table(PRESENTED["interactions"](found), "text")
+    print()
+    for row in found[found["scope"].isin(["mean", "repeated"])].to_dict("records"):
+        print(interactions.sentence(row))
+    undefined = found[found["reason"] != ""]
+    said = [
+        f"{row.contrast} ({row.kind}), {row.scope}: {row.reason}"
+        for row in undefined.itertuples()
+        if row.scope == "mean"
+    ]
+    printing.notes(results, said)
+    return 0
+
+
+def _advise(options: argparse.Namespace) -> int:
+    chosen = _options(options)
+    if options.max_mb is None and options.min_score is None:
+        raise ConfigError("advise: give a greatest size, --max-mb 10, or a least score, --min-score 80, or both")
+    results = _read(options)
+    from analysis import advice
+    from analysis.reference import MEGABYTE
+
+    most = None if options.max_mb is None else options.max_mb * MEGABYTE
+    found = advice.advise(results, chosen, options.task, most, options.min_score)
+    if options.json:
+        printing.document(results, chosen, {"advice": found.document()})
+    else:
+        print("\n".join(advice.sentences(found)))
+        printing.notes(results, [])
+    return 0 if found.chosen else 1
+
+
+def _dashboard(options: argparse.Namespace) -> int:
+    from analysis import dashboard
+
+    print(dashboard.create(options.project, options.entity))
+    return 0
+
+
+VERBS: dict[str, Any] = {
+    "report": _report, "table": _table, "interactions": _interactions, "figure": _figure, "advise": _advise,
+    "dashboard": _dashboard,
+}  # fmt: skip

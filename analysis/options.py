@@ -1,0 +1,48 @@
+"""What a reader of results may choose, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from compress.errors import ConfigError, nearest
+
+SCORES = ("glue", "accuracy")
+BYTES = ("nominal", "artifact")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How scores and sizes are counted, and how much is resampled.
+
+    Attributes:
+        score: `glue`, the official metrics' mean, or `accuracy`, the paper's style.
+        bytes: `nominal`, the paper's arithmetic, or `artifact`, the file's size.
+        tolerance: points below a baseline that still count as reaching it (Table 1).
+        bootstrap: replicates of the intervals; 0 for none.
+        seed: of the random numbers.
+    """
+
+    score: str = "glue"
+    bytes: str = "nominal"
+    tolerance: float = 0.5
+    bootstrap: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for key, value, allowed in (("score", self.score, SCORES), ("bytes", self.bytes, BYTES)):
+            if value not in allowed:
+                raise ConfigError(f"{key} {value!r}: must be one of {', '.join(allowed)}{nearest(value, allowed)}")
+        if not self.tolerance >= 0:
+            raise ConfigError(f"tolerance {self.tolerance}: must be 0 or more points")
+        if self.bootstrap < 0 or 0 < self.bootstrap < 100:
+            raise ConfigError(f"bootstrap {self.bootstrap}: must be 0 (no intervals) or at least 100 replicates")
+
+    @property
+    def score_column(self) -> str:
+        """Of the table of runs."""
+        return f"score_{self.score}"
+
+    @property
+    def bytes_column(self) -> str:
+        """Of the table of runs."""
+        return f"{self.bytes}_bytes"

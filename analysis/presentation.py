@@ -1,0 +1,126 @@
+"""Tables as people read them: few columns, factors for logs, intervals beside what they are of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis.reference import MEGABYTE
+
+Row = Mapping[str, Any]
+AGAINST = {"pair": "the product", "total": "the product of three", "pure": "what pairs explain"}
+OVER = {"mean": "all tasks", "repeated": "tasks with several seeds"}
+
+
+def table1(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per architecture, a column per method, and under it the study's numbers where there are any."""
+    rows: list[dict[str, str]] = []
+    for model, own in table.groupby("model", sort=False):
+        cells = own.to_dict("records")
+        size = megabytes(float(own["baseline_bytes"].iloc[0]))
+        rows.append({"model": str(model), "MB": size} | {str(row["methods"]): _factor(row) for row in cells})
+        if own["paper"].notna().any():
+            rows.append({"model": "(study)", "MB": ""} | {str(row["methods"]): f"{row['paper']:.1f}" for row in cells})
+    return pd.DataFrame(rows)
+
+
+def _factor(row: Row) -> str:
+    """`3.6 [3.2, 3.9] (7/8)`: the mean, its spread, and of how many tasks where it is not all."""
+    if not row["tasks"]:
+        return "undefined"
+    spread = "" if math.isnan(row["low"]) else f" [{row['low']:.1f}, {row['high']:.1f}]"
+    return f"{row['factor']:.1f}{spread}" + ("" if row["tasks"] == row["of"] else f" ({row['tasks']}/{row['of']})")
+
+
+def megabytes(bytes: float) -> str:
+    """Decimal megabytes, three digits where it has no more."""
+    size = bytes / MEGABYTE
+    return f"{size:.0f}" if size >= 100 else f"{size:.3g}"
+
+
+def interactions(table: pd.DataFrame) -> pd.DataFrame:
+    """Reductions as factors, and their ratio with its intervals."""
+    return pd.DataFrame(
+        {
+            **_ways(row),
+            "combination": row["contrast"],
+            "against": AGAINST[row["kind"]],
+            "over": OVER.get(row["scope"], row["scope"]),
+            "observed": _number(row["observed"]),
+            "expected": _number(row["expected"]),
+            "ratio": _number(_exp(row["interaction"])),
+            "95 %, seeds": _interval(row, "", _exp),
+            "95 %, tasks": _interval(row, "tasks_", _exp),
+            "tasks": row["tasks"],
+            "seeds": seeds(row),
+            "verdict": _verdict(row),
+        }
+        for row in table.to_dict("records")
+    )
+
+
+def priorities(table: pd.DataFrame) -> pd.DataFrame:
+    """Main effects: factors of size at equal score, points at equal architecture."""
+    rows = []
+    for row in table.to_dict("records"):
+        change = _exp if row["measure"] == "bytes" else float
+        rows.append(
+            {
+                **_ways(row),
+                "method": row["method"],
+                "effect on": "size, ×" if row["measure"] == "bytes" else "score, points",
+                "over": OVER.get(row["scope"], row["scope"]),
+                "effect": _number(change(row["effect"])),
+                "95 %, seeds": _interval(row, "", change),
+                "95 %, tasks": _interval(row, "tasks_", change),
+                "rank": _rank(row),
+                "tasks": row["tasks"],
+                "seeds": seeds(row),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+PRESENTED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "table1": table1, "interactions": interactions, "priorities": priorities,
+}  # fmt: skip
+
+
+def _ways(row: Row) -> dict[str, str]:
+    """The way of counting bytes, of a table that has both."""
+    return {"bytes": row["bytes"]} if "bytes" in row else {}
+
+
+def _verdict(row: Row) -> str:
+    """From seeds, else from the differences between tasks."""
+    across = row["verdict"] == "undefined" and row["tasks_verdict"] != "undefined"
+    return f"{row['tasks_verdict']} (by tasks)" if across else str(row["verdict"])
+
+
+def _exp(value: float) -> float:
+    return math.exp(value)
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _interval(row: Row, prefix: str, change: Callable[[float], float]) -> str:
+    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
+    return "–" if math.isnan(low) else f"[{_number(change(low))}, {_number(change(high))}]"
+
+
+def _rank(row: Row) -> str:
+    if math.isnan(row["rank"]):
+        return "–"
+    known = not math.isnan(row["rank_low"]) and row["rank_low"] != row["rank_high"]
+    return f"{row['rank']:.0f}" + (f" ({row['rank_low']:.0f} to {row['rank_high']:.0f})" if known else "")
+
+
+def seeds(row: Row) -> str:
+    """The number, or the least and the greatest, in the cells of a row."""
+    least, most = row["seeds_min"], row["seeds_max"]
+    return str(most) if least == most else f"{least} to {most}"

@@ -1,0 +1,284 @@
+"""report.html as a reader has it: in a real browser, from the disk, without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import crossings, grids
+from tests.browser.conftest import PHONE, WIDE, Open, Opened, missing, write_report
+
+FIGURE = "#figure1 svg .mark"
+
+
+@pytest.fixture
+def opened(open_page: Open, report_file: Path) -> Opened:
+    return open_page(report_file)
+
+
+def chip(page: Any, name: str, value: str) -> Any:
+    """The box to tick of a filter."""
+    return page.locator(f"input[name={name}][value='{value}']")
+
+
+def background(page: Any) -> str:
+    colour: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return colour
+
+
+def unfold(page: Any) -> None:
+    """Open everything that is folded."""
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+
+
+def focused(page: Any) -> str:
+    """A word for what has the focus."""
+    word: str = page.evaluate(
+        "document.activeElement.name || document.activeElement.id || document.activeElement.getAttribute('class')"
+        " || document.activeElement.tagName"
+    )
+    return word
+
+
+def test_a_missing_browser_is_a_skip_here_and_a_failure_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="/usr/bin/chromium is not here"):
+        missing("/usr/bin/chromium")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception):
+        missing("/usr/bin/chromium")
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_opens_without_an_error_and_without_a_network(
+    open_page: Open, report_file: Path, size: tuple[int, int], scheme: str
+) -> None:
+    opened = open_page(report_file, size, scheme)
+    assert opened.page.locator(FIGURE).count() > 0
+    unfold(opened.page)
+    opened.page.mouse.wheel(0, 20_000)
+    assert opened.problems == []
+    assert opened.requests == []
+
+
+@pytest.mark.parametrize("size", [WIDE, (768, 1024), PHONE, (320, 640)], ids=lambda size: str(size[0]))
+def test_no_width_scrolls_sideways(open_page: Open, report_file: Path, size: tuple[int, int]) -> None:
+    page = open_page(report_file, size).page
+    unfold(page)
+    page.locator(FIGURE).first.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    boxes = page.evaluate("[...document.querySelectorAll('svg')].map((svg) => svg.getBoundingClientRect().right)")
+    assert max(boxes) <= size[0]
+
+
+def test_charts_follow_the_width(opened: Opened) -> None:
+    opened.page.set_viewport_size({"width": 600, "height": 800})
+    opened.page.wait_for_function("document.querySelector('#figure1 svg').clientWidth < 600")
+
+
+def test_every_section_has_its_chart(opened: Opened) -> None:
+    page = opened.page
+    assert page.locator(FIGURE).count() == 3 * 12 - 8  # base lacks its eight pruned cells on rte
+    assert page.locator("#tasks-charts svg").count() == 3
+    assert page.locator("#sizes-charts svg").count() == 3
+    assert page.locator("#interactions-chart .mark").count() == 10
+    assert page.locator("#latency-chart .mark").count() == 3 * 12
+    assert page.locator("#training-chart .line").count() == 12
+    assert "Not drawn, as they lack a chosen task: 8 cells" in page.locator("#figure1-note").inner_text()
+
+
+def test_filters_change_what_is_drawn(opened: Opened) -> None:
+    page, points = opened.page, opened.page.locator(FIGURE)
+    before = points.count()
+    chip(page, "methods", "0").uncheck()
+    assert points.count() == before - 3
+    chip(page, "task", "2").uncheck()  # rte, which eight cells lack
+    assert points.count() == before - 3 + 8
+    assert page.locator("#tasks-charts svg").count() == 2
+    chip(page, "model", "0").uncheck()
+    assert points.count() == 2 * 11
+    chip(page, "sparsity", "0.6").uncheck()
+    assert points.count() == 2 * 7
+    assert page.locator("#figure1-table tbody tr").count() == 2 * 7
+    page.get_by_role("button", name="Tasks: all or none").click()
+    page.get_by_role("button", name="Tasks: all or none").click()
+    assert points.count() == 0
+    assert "no task is chosen" in page.locator("#figure1").inner_text()
+    assert opened.problems == []
+
+
+def test_seeds_scores_and_bytes_change_the_numbers(opened: Opened) -> None:
+    page = opened.page
+
+    def cells() -> list[str]:
+        found: list[str] = page.locator("#figure1-table tbody tr:first-child > *").all_text_contents()
+        return found
+
+    first = cells()
+    assert first[2] != "–"
+    chip(page, "seed", "1").uncheck()
+    assert (cells()[2], cells()[5]) == ("–", "1")
+    chip(page, "seed", "1").check()
+    chip(page, "score", "accuracy").check()
+    assert float(cells()[1]) == pytest.approx(float(first[1]) + 1, abs=0.011)
+    chip(page, "size", "artifact").check()
+    file = crossings.run("cola", "tiny", "none")["size"]["artifact_bytes"]
+    page.locator(FIGURE).first.hover()
+    assert f"{file:,} bytes" in page.locator(".tip").inner_text()
+    assert page.locator("#figure1 .label").first.text_content() == "File size (MB, log scale)"
+
+
+def test_a_point_tells_cell_score_bytes_and_runs(opened: Opened, report_file: Path) -> None:
+    page = opened.page
+    page.locator(FIGURE).first.hover()
+    told = page.locator(".tip").inner_text()
+    runs = sorted((report_file.parent / "runs").glob("*/tiny/none/*"))
+    assert "tiny, uncompressed" in told
+    assert "17.5 MB, 17,543,680 bytes" in told
+    assert "3 tasks, 2 seeds" in told
+    assert any(folder.name in told for folder in runs)
+    page.locator(FIGURE).first.click()
+    listed = page.locator("#figure1-runs tbody td:last-child").all_text_contents()
+    assert sorted(listed) == sorted(folder.name for folder in runs)
+    page.locator("#figure1-runs button").click()
+    assert page.locator("#figure1-runs table").count() == 0
+
+
+def test_the_page_agrees_with_the_figures(opened: Opened, report_file: Path) -> None:
+    from analysis.curves import curves
+    from analysis.results import read_runs
+
+    points = curves(read_runs(report_file.parent / "runs").runs).points
+    rows = opened.page.locator("#figure1-table tbody tr").all()
+    shown = [row.locator("td").all_text_contents() for row in rows]
+    assert sorted(float(row[0]) for row in shown) == [round(score, 2) for score in sorted(points["score"])]
+    assert sorted(float(row[1]) for row in shown) == [round(error, 2) for error in sorted(points["error"])]
+
+
+def test_the_keyboard_reaches_filters_and_points(opened: Opened) -> None:
+    page = opened.page
+    reached = []
+    page.keyboard.press("Tab")
+    assert focused(page) == "skip"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        reached.append(focused(page))
+        if reached[-1].startswith("mark"):
+            break
+    assert [
+        name for name in ("theme", "methods", "task", "model", "seed", "score", "size") if name not in reached
+    ] == []
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    first = page.locator(".tip").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".tip").inner_text() != first
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("small, uncompressed")
+    page.keyboard.press("Enter")
+    assert "Runs behind small, uncompressed" in page.locator("#figure1-runs").inner_text()
+    page.keyboard.press("Escape")
+    assert not page.locator(".tip").is_visible()
+
+
+def test_space_turns_a_filter(opened: Opened) -> None:
+    before = opened.page.locator(FIGURE).count()
+    chip(opened.page, "methods", "0").focus()
+    opened.page.keyboard.press("Space")
+    assert opened.page.locator(FIGURE).count() < before
+    assert focused(opened.page) == "methods"
+
+
+def test_dark_mode_follows_the_system_and_the_button(open_page: Open, report_file: Path) -> None:
+    light, dark = (open_page(report_file, scheme=scheme).page for scheme in ("light", "dark"))
+    assert background(light) == "rgb(255, 255, 255)"
+    assert background(dark) != background(light)
+    stroke = "getComputedStyle(document.querySelector('#figure1 .line')).stroke"
+    assert light.evaluate(stroke) != dark.evaluate(stroke)
+    light.locator("#theme").click()
+    assert background(light) == background(dark)
+    assert light.evaluate(stroke) == dark.evaluate(stroke)
+    light.locator("#theme").click()
+    assert background(light) == "rgb(255, 255, 255)"
+
+
+def test_controls_and_charts_have_names_for_screen_readers(opened: Opened) -> None:
+    unnamed = opened.page.evaluate(
+        """[...document.querySelectorAll("input, select, button, svg[role], [tabindex='0'], section")].filter((one) =>
+        !(one.getAttribute("aria-label") || one.getAttribute("aria-labelledby") || one.labels?.[0]?.textContent.trim()
+          || one.textContent.trim())).map((one) => one.outerHTML.slice(0, 90))"""
+    )
+    assert unnamed == []
+    heads = opened.page.evaluate(
+        "[...document.querySelectorAll('table')].filter((one) => !one.querySelector('thead th[scope=col]')).length"
+    )
+    assert heads == 0
+
+
+def test_chosen_runs_show_their_training(opened: Opened) -> None:
+    page = opened.page
+    chosen = page.locator("#training-choice")
+    chosen.get_by_label("Model").select_option("2")
+    chosen.get_by_label("Task").select_option("2")
+    assert page.locator("#training-chart .line").count() == 4  # rte, base: none of the pruned
+    label = page.locator("#training-chart .mark").first.get_attribute("aria-label")
+    assert label.startswith("base, uncompressed, loss 0.")
+
+
+def test_the_latency_of_what_is_chosen(opened: Opened) -> None:
+    page = opened.page
+    before = page.locator("#latency-table tbody tr:first-child").inner_text
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    first = before()
+    chosen = page.locator("#latency-choice")
+    chosen.get_by_label("Batch × length").select_option("32 × 128 tokens")
+    assert before() != first
+    chosen.get_by_label("Task").select_option("2")
+    assert page.locator("#latency-chart .mark").count() == 3 * 12 - 8
+    label = page.locator("#latency-chart .label").last.text_content()
+    chip(page, "score", "accuracy").check()
+    assert (label, page.locator("#latency-chart .label").last.text_content()) == (
+        "RTE GLUE score", "RTE accuracy-style score",
+    )  # fmt: skip
+
+
+def test_words_that_look_like_html_stay_words(open_page: Open, tmp_path: Path) -> None:
+    nasty = "</script><script>document.title='hit'</script><img src=x onerror=alert(1)>"
+    made = [grids.document("rte", "tiny", "none", 60.0), grids.document("rte", "tiny", "quantize", 59.0)]
+    for one in made:
+        one |= {"task": nasty.replace("/", "∕"), "run_id": one["run_id"]}
+    from analysis import findings, report, results
+    from analysis.options import Options
+
+    options = Options(bootstrap=0)
+    found = results.from_documents([one | {"task": nasty, "url": "javascript:alert(1)"} for one in made], [], nasty)
+    path = tmp_path / "report.html"
+    path.write_text(report.page(found, options, findings.findings(found, options)), encoding="utf-8")
+    opened = open_page(path)
+    opened.page.locator(FIGURE).first.click()
+    assert nasty in opened.page.locator("#tasks-charts h3").inner_text()
+    assert opened.page.locator("#figure1-runs a").count() == 0
+    assert opened.page.title() == "Combining compressions"
+    assert (opened.problems, opened.requests) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [
+        [crossings.run("rte", "tiny", "none")],
+        [crossings.run("rte", model, "prune") for model in ("tiny", "mini")],
+        [grids.document("rte", "tiny", "none", None)],
+    ],
+    ids=["one run", "one method", "no score"],
+)
+def test_an_odd_collection_says_what_it_lacks(open_page: Open, tmp_path: Path, documents: list[dict]) -> None:
+    opened = open_page(write_report(tmp_path, documents))
+    words = opened.page.locator("main").inner_text()
+    assert "No combination can be judged" in words
+    assert "No interaction is defined" in words
+    scored = documents[0]["score_glue"] is not None
+    assert (opened.page.locator(FIGURE).count() > 0) == scored
+    assert ("Nothing to draw" in words) == (not scored)
+    assert opened.problems == []

@@ -1,0 +1,272 @@
+"""`python -m analysis` as a user types it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from analysis import cli
+from analysis.options import Options
+from analysis.results import SUBSETS, Results, from_documents, read_runs
+from compress.errors import ConfigError
+from tests.conftest import ROOT
+from tests.grids import document, write_failure, write_run
+from tests.simulated import ALONE
+
+SCORES = {"tiny": 70.0, "mini": 78.0, "small": 83.0, "base": 88.0}
+
+
+def score(model: str, methods: str, seed: int) -> float:
+    gain = 6.0 * ("distill" in methods) * ALONE["distill"] - 0.4 * ("quantize" in methods) - 0.6 * ("prune" in methods)
+    return SCORES[model] + gain + 0.05 * seed * (1 + len(methods) % 3)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two tasks, four sizes, eight subsets, three seeds, and one that failed."""
+    folder = tmp_path / "runs"
+    for task in ("sst2", "rte"):
+        for model in SCORES:
+            for methods in SUBSETS:
+                for seed in (0, 1, 2):
+                    write_run(folder, document(task, model, methods, score(model, methods, seed), seed=seed))
+    write_failure(folder, document("rte", "large", "none", 1.0, seed=7), "CUDA out of memory")
+    return folder
+
+
+def run(*words: object) -> int:
+    return cli.main([str(word) for word in words])
+
+
+def test_help_comes_at_once_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom analysis.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'pandas', 'numpy', 'scipy', 'matplotlib', 'altair', 'wandb', 'torch', 'transformers'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30).stdout
+    assert shown.splitlines()[-1] == "[]"
+    for verb in ("report", "table", "interactions", "figure", "advise", "dashboard"):
+        assert f"  {verb} " in shown
+
+
+def test_numbers_are_computed_without_torch() -> None:
+    code = (
+        "import sys\nfrom analysis import advice, interactions, priorities, table1, tables\n"
+        "print(sorted({'torch', 'transformers', 'launch', 'matplotlib', 'wandb'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert shown.stdout.strip() == "[]", shown.stderr
+
+
+def test_table_shows_reductions_the_studys_numbers_and_what_is_left_out(runs: Path, capsys) -> None:
+    assert run("table", runs) == 0
+    shown = capsys.readouterr().out
+    lines = shown.splitlines()
+    assert lines[0] == f"{runs}: 192 runs, 1 failed; glue score, nominal bytes"
+    assert "COLING 2022" in lines[1]
+    assert [line.split()[0] for line in lines if line.startswith(("base", "small", "mini", "tiny", "(study)"))] == [
+        "base", "(study)", "small", "(study)", "mini", "(study)", "tiny", "(study)",
+    ]  # fmt: skip
+    assert "rte large none failed: RuntimeError: CUDA out of memory" in shown
+    assert "notes:" in shown
+
+
+def test_table_as_one_document(runs: Path, capsys) -> None:
+    assert run("table", runs, "--json", "--bytes", "artifact", "--tolerance", "1") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["options"] == {"score": "glue", "bytes": "artifact", "tolerance": 1.0, "bootstrap": 1000, "seed": 0}
+    assert len(shown["table1"]) == 4 * 7
+    assert len(shown["picks"]) == 2 * 4 * 7
+    assert shown["failures"][0]["seed"] == 7
+    assert shown["runs"] == 192
+
+
+def test_interactions_in_words_and_as_one_document(runs: Path, capsys) -> None:
+    assert run("interactions", runs) == 0
+    shown = capsys.readouterr().out
+    assert "quantize+distill: " in shown
+    assert "2 tasks, 3 seeds per cell" in shown
+    assert run("interactions", runs, "--json", "--bootstrap", "0") == 0
+    rows = json.loads(capsys.readouterr().out)["interactions"]
+    assert len(rows) == 5 * 3
+    assert rows[0]["low"] is None
+    assert rows[0]["unsure"].endswith("no replicates were asked for")
+
+
+@pytest.mark.parametrize("verb", ["table", "interactions"])
+@pytest.mark.parametrize(("form", "start"), [("csv", ""), ("markdown", "| "), ("latex", r"\begin{tabular}")])
+def test_other_formats_print_the_table_alone(runs: Path, capsys, verb: str, form: str, start: str) -> None:
+    assert run(verb, runs, "--format", form, "--bootstrap", "0") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(start)
+    assert str(runs) not in shown
+    assert len(shown.splitlines()) > 8
+
+
+def test_advice(runs: Path, capsys) -> None:
+    assert run("advise", runs, "--max-mb", "12", "--task", "sst2") == 0
+    shown = capsys.readouterr().out
+    assert "at most 12 MB (nominal bytes, glue score), sst2;" in shown
+    assert "use        mini quantize+distill: score 8" in shown
+    assert f"  {runs}/sst2/mini/quantize+distill/" in shown
+    assert run("advise", runs, "--min-score", "85", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["advice"]
+    assert found["chosen"]["score"] >= 85
+    assert found["chosen"]["megabytes"] <= found["runner_up"]["megabytes"]
+    assert found["chosen"]["seeds_min"] == 3
+    assert len(found["chosen"]["runs"]) == 6
+
+
+def test_if_nothing_fits_the_exit_code_says_so(runs: Path, capsys) -> None:
+    assert run("advise", runs, "--max-mb", "0.5") == 1
+    assert "no measured cell fits; the nearest:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["table", "nowhere"], "nowhere: no such folder"),
+        (["table", "{runs}", "--settings", "ffff"], "--settings ffff: no run has settings of this name"),
+        (["table", "{runs}", "--tolerance", "-1"], "tolerance -1.0: must be 0 or more points"),
+        (["table", "{runs}", "--bootstrap", "3"], "bootstrap 3: must be 0 (no intervals) or at least 100"),
+        (["advise", "{runs}"], "--max-mb 10, or a least score, --min-score 80"),
+        (["advise", "{runs}", "--max-mb", "10", "--task", "sst"], "did you mean sst2?"),
+    ],
+)
+def test_wrong_input_is_one_clear_line(runs: Path, capsys, words: list[str], told: str) -> None:
+    assert run(*(word.format(runs=runs) for word in words)) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("error: ")
+    assert told in shown.err
+    assert shown.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["table"], ["report", "runs"], ["advise", "runs", "--max-mb", "0"], ["tabel", "runs"], ["dashboard"],
+        ["table", "runs", "--score", "f1"],
+    ],
+)  # fmt: skip
+def test_what_cannot_be_parsed_is_refused(words: list[str], capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(*words)
+    assert stopped.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_a_collection_without_baselines_says_so(tmp_path: Path, capsys) -> None:
+    write_run(tmp_path, document("rte", "tiny", "prune", 60.0))
+    assert run("table", tmp_path) == 0
+    assert "no architecture has an uncompressed score" in capsys.readouterr().out
+
+
+def test_a_collection_without_scores_says_so(tmp_path: Path, capsys) -> None:
+    for methods in SUBSETS:
+        write_run(tmp_path, document("cola", "tiny", methods, None))
+    for verb in ("table", "interactions"):
+        assert run(verb, tmp_path) == 0
+        assert json.dumps(str(tmp_path))[1:-1] in capsys.readouterr().out
+    assert run("advise", tmp_path, "--min-score", "1") == 2
+    assert "no cell has a defined glue score on any task" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.filterwarnings("error")
+def test_odd_collections_pass_through_every_verb(tmp_path: Path, capsys, seed: int) -> None:
+    """Cells, seeds and subsets at random, undefined scores, other settings, unknown sizes."""
+    random = np.random.default_rng(seed)
+    models = random.permutation(["nano", "tiny", "mini", "small", "huge"])[: random.integers(1, 5)]
+    count = 0
+    for task, model, methods in product(("rte", "sst2", "wnli"), models, random.permutation(SUBSETS)[: 1 + seed]):
+        for sparsity, number in product((0.4, 0.6) if "prune" in methods else (0.0,), range(random.integers(0, 4))):
+            found = None if random.random() < 0.05 else round(float(random.normal(70, 8)), 1)
+            changes = {"train.epochs": 5} if random.random() < 0.1 else None
+            given = document(task, str(model), str(methods), found, seed=number, sparsity=sparsity, changes=changes)
+            write_run(tmp_path, given)
+            count += 1
+    write_failure(tmp_path, document("rte", "huge", "none", 1.0, seed=7), "no memory")
+    for verb in ("table", "interactions"):
+        assert run(verb, tmp_path, "--bootstrap", "100") == 0
+        assert "no memory" in capsys.readouterr().out
+        assert run(verb, tmp_path, "--bootstrap", "100", "--json") == 0
+        shown = json.loads(capsys.readouterr().out)
+    left_out = sum(int(words[0]) for note in shown["notes"] if (words := re.findall(r"(\d+) runs left out", note)))
+    assert shown["runs"] + left_out == count
+    assert run("advise", tmp_path, "--max-mb", "10000", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["advice"]["chosen"]["seeds_min"] >= 1
+
+
+# --- what others write ------------------------------------------------------------------------------------------------
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **functions: object) -> None:
+    module = ModuleType(f"analysis.{name}")
+    for key, function in functions.items():
+        setattr(module, key, function)
+    monkeypatch.setitem(sys.modules, f"analysis.{name}", module)
+    monkeypatch.setattr(f"analysis.{name}", module, raising=False)
+
+
+def test_report_and_figure_get_the_results_and_print_what_was_written(
+    runs: Path, capsys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[object] = []
+
+    def write_report(results: Results, out: Path, options: Options) -> list[Path]:
+        asked.append((len(results.runs), out, options))
+        return [out / "report.html"]
+
+    def write_figures(results: Results, out: Path, score: str) -> list[Path]:
+        asked.append((len(results.runs), out, score))
+        return [out / "figure1.pdf"]
+
+    stand_in(monkeypatch, "report", write=write_report)
+    stand_in(monkeypatch, "figures", write=write_figures)
+    assert run("report", runs, "--out", tmp_path / "r", "--score", "accuracy", "--bootstrap", "100", "--seed", "3") == 0
+    assert run("figure", runs, "--out", tmp_path / "f", "--score", "accuracy") == 0
+    assert asked == [
+        (192, tmp_path / "r", Options("accuracy", bootstrap=100, seed=3)),
+        (192, tmp_path / "f", "accuracy"),
+    ]
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / "r/report.html"), str(tmp_path / "f/figure1.pdf")]
+
+
+def test_other_sources_are_asked_and_their_errors_told(runs: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(folder: Path, settings: str | None) -> Results:
+        assert (folder, settings) == (Path("logs"), "ab")
+        return read_runs(runs)
+
+    def online(where: str, settings: str | None) -> Results:
+        raise ConfigError(f"{where}: no such project")
+
+    stand_in(monkeypatch, "offline", read_offline=offline)
+    stand_in(monkeypatch, "online", read_wandb=online)
+    assert run("table", "logs", "--source", "offline", "--settings", "ab", "--bootstrap", "0") == 0
+    assert "192 runs" in capsys.readouterr().out
+    assert run("table", "team/grid", "--source", "wandb") == 2
+    assert capsys.readouterr().err == "error: team/grid: no such project\n"
+
+
+def test_dashboard_prints_its_address(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, "dashboard", create=lambda project, entity: f"https://example.org/{entity}/{project}")
+    assert run("dashboard", "--project", "grid", "--entity", "team") == 0
+    assert capsys.readouterr().out == "https://example.org/team/grid\n"
+
+
+def test_runs_that_were_read_elsewhere_have_addresses_for_folders(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = [document("rte", "tiny", "none", 60.0) | {"url": "https://example.org/a"}]
+    stand_in(monkeypatch, "online", read_wandb=lambda where, settings: from_documents(documents, [], where))
+    assert run("advise", "grid", "--source", "wandb", "--min-score", "50") == 0
+    assert "  https://example.org/a" in capsys.readouterr().out

@@ -1,0 +1,292 @@
+"""Interactions: exact without noise, unbiased and covered with it, undefined where nothing is known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import interactions, noise
+from analysis.contrasts import fronts_of, shares_teacher
+from analysis.noise import Interval, satterthwaite
+from analysis.options import Options
+from analysis.results import Results
+from tests.benchmarks.coverage import summary
+from tests.simulated import Grid, as_results
+
+QUICK = Options(bootstrap=200)
+LINEAR = Grid(linear=True, tasks=3)
+
+
+def mean_rows(results: Results, options: Options = QUICK) -> pd.DataFrame:
+    table = interactions.table(results, options)
+    return table[table["scope"] == "mean"].set_index(["contrast", "kind"])
+
+
+# --- what is known exactly --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strength", [0.4, 0.0, -0.4])
+def test_a_known_interaction_is_found_exactly_where_score_is_linear(strength: float) -> None:
+    table = interactions.table(replace(LINEAR, interaction=strength).exact(), QUICK)
+    for row in table.to_dict("records"):
+        known = {"pair": strength, "total": 3 * strength, "pure": 0.0}[row["kind"]]
+        assert row["interaction"] == pytest.approx(known, abs=1e-6)
+        assert math.log(row["observed"] / row["expected"]) == pytest.approx(known, abs=1e-6)
+    assert len(table) == 5 * 4  # the mean and three tasks
+    assert set(table["kind"]) == {"pair", "total", "pure"}
+
+
+def test_reductions_are_those_that_went_in() -> None:
+    grid = replace(LINEAR, interaction=0.3)
+    table = interactions.reductions(grid.exact(), QUICK)
+    for row in table.to_dict("records"):
+        assert math.log(row["reduction"]) == pytest.approx(grid.log_reduction(row["methods"]), abs=1e-6)
+
+
+def test_where_score_saturates_the_error_of_interpolation_is_small() -> None:
+    for strength in (0.3, 0.0, -0.3):
+        found = mean_rows(Grid(interaction=strength, tasks=1).exact())["interaction"]
+        assert found.to_numpy() == pytest.approx([strength] * 3 + [3 * strength, 0.0], abs=0.02)
+
+
+def test_bytes_of_masks_count_where_they_are_asked_for() -> None:
+    results = replace(LINEAR, interaction=0.1).exact()
+    combined = results.runs["methods"] == "quantize+prune"
+    results.runs.loc[combined, "artifact_bytes"] *= math.exp(0.25)
+    nominal, artifact = (mean_rows(results, Options(bytes=bytes, bootstrap=0)) for bytes in ("nominal", "artifact"))
+    assert nominal.loc[("quantize+prune", "pair"), "interaction"] == pytest.approx(0.1, abs=1e-6)
+    assert artifact.loc[("quantize+prune", "pair"), "interaction"] == pytest.approx(-0.15, abs=1e-6)
+
+
+def test_other_scores_count_where_they_are_asked_for() -> None:
+    results = LINEAR.exact()
+    better = results.runs["methods"] == "quantize+distill"
+    results.runs.loc[better, "score_accuracy"] += 3.6 * 0.2  # the slope of the linear grid
+    found = mean_rows(results, Options(score="accuracy", bootstrap=0))["interaction"]
+    assert found["quantize+distill", "pair"] == pytest.approx(0.2, abs=1e-6)
+
+
+def test_a_curve_holds_observed_and_expected_over_the_common_scores() -> None:
+    results = replace(LINEAR, interaction=0.3).exact()
+    found = interactions.curve(results, QUICK, "quantize+distill+prune")
+    assert np.log(found["observed"] / found["expected"]).to_numpy() == pytest.approx(0.9, abs=1e-6)
+    assert list(found["task"].unique()) == results.tasks
+
+
+# --- noise ------------------------------------------------------------------------------------------------------------
+
+
+def test_noise_has_the_unbiased_covariance_of_the_means() -> None:
+    results = Grid(tasks=1, seeds=3, shared=0.7).results()
+    (task,) = fronts_of(results.runs, Options(bootstrap=40_000))
+    changes = task.changes(together=False)
+    assert task.noise is not None
+    assert changes is not None
+    own = task.noise.sizes == 0
+    deviations = task.noise.deviations[own]
+    expected = deviations @ deviations.T / (3 * 2)
+    assert np.cov(changes[:, own].T) == pytest.approx(expected, abs=0.03 * expected.max())
+    weights = np.random.default_rng(0).normal(size=len(own))
+    variance = sum(part for part, _ in task.noise.parts(weights))
+    assert float((changes @ weights).var()) == pytest.approx(variance, rel=0.05)
+    assert [freedom for _, freedom in task.noise.parts(weights)] == [2] * 6
+    together = task.changes(together=True)
+    assert together is not None
+    ((variance, freedom),) = task.noise.parts(weights, together=True)
+    assert float((together @ weights).var()) == pytest.approx(variance, rel=0.05)
+    assert freedom == 2
+
+
+def test_a_cell_with_one_seed_has_the_pooled_variance() -> None:
+    runs = Grid(tasks=1, seeds=3, noise=(1.0, 1.0)).results().runs
+    runs = runs[(runs["seed"] == 0) | (runs["model"] != "large")]
+    (task,) = fronts_of(runs, Options(bootstrap=40_000))
+    changes = task.changes(together=False)
+    assert task.noise is not None
+    assert changes is not None
+    alone = task.noise.seeds == 1
+    assert alone.sum() == 12
+    assert changes[:, alone].var(axis=0) == pytest.approx(np.full(12, task.noise.variance), rel=0.05)
+    pooled = runs[runs["model"] != "large"].groupby(["model", "methods", "sparsity"])["score_glue"].var().mean()
+    assert task.noise.variance == pytest.approx(pooled)
+
+
+def test_degrees_of_freedom_are_not_halved_by_few_seeds() -> None:
+    random = np.random.default_rng(0)
+    found = [satterthwaite([(float(own), 2) for own in random.chisquare(2, 48)]) for _ in range(300)]
+    assert np.median(found) == pytest.approx(2 * 48, rel=0.15)
+    assert satterthwaite([(1.0, 4)]) == 4
+    assert satterthwaite([(1.0, 4), (0.0, 2)]) == 4
+    assert satterthwaite([(1.0, 4), (1e-9, 2)]) == pytest.approx(4)
+
+
+def test_what_seeds_share_does_not_widen_the_interval() -> None:
+    errors = {shared: mean_rows(Grid(tasks=2, shared=shared, noise=(1, 1)).results())["error"] for shared in (0.0, 0.9)}
+    assert (errors[0.9] < 0.5 * errors[0.0]).all()
+
+
+def test_a_teachers_luck_counts_where_it_does_not_cancel() -> None:
+    assert not any(shares_teacher(own.weights) for own in interactions.interactions())
+    assert shares_teacher({"none": 1.0, "distill": -1.0})
+    assert not shares_teacher({"quantize": 1.0, "quantize+prune": -1.0})
+    reductions = interactions.reductions(Grid(tasks=2, teacher=0.6).results(), QUICK)
+    rows = reductions[reductions["scope"] == "mean"].set_index("methods")
+    assert rows.loc["distill", "error"] > 1.2 * rows.loc["quantize", "error"]
+    assert rows.loc["distill", "freedom"] < rows.loc["quantize", "freedom"]
+
+
+def test_more_seeds_make_it_narrower() -> None:
+    few, many = (mean_rows(Grid(tasks=2, seeds=seeds).results())["error"] for seeds in (2, 10))
+    assert many.mean() < 0.7 * few.mean()
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        Grid(tasks=2, interaction=0.3, missing=0.1, shared=0.4),
+        Grid(tasks=2, seeds=5),
+        Grid(tasks=2, interaction=-0.3),
+    ],
+    ids=["super, missing, shared", "none, 5 seeds", "sub"],
+)
+def test_intervals_cover_and_estimates_are_unbiased(grid: Grid) -> None:
+    """tests/benchmarks/coverage.py prints the whole table; with 100 grids a coverage is known to ± 0.04."""
+    table = summary(grid, 100, Options(bootstrap=150))
+    assert (table["undefined"] == 0).all()
+    assert 0.9 <= table["ours"].mean() <= 0.985
+    assert (table["ours"] >= 0.87).all()
+    assert (table["bias"].abs() < 3 * table["spread"] / 10 + 0.01).all()
+    assert (table["error"] / table["spread"]).between(0.8, 1.3).all()
+
+
+def test_the_plain_bootstrap_covers_less() -> None:
+    table = summary(Grid(tasks=2), 60, Options(bootstrap=150))
+    assert table["plain"].mean() < table["ours"].mean() - 0.03
+
+
+def test_numbers_are_repeatable_and_a_task_does_not_depend_on_others() -> None:
+    results = Grid(tasks=3).results()
+    table = interactions.table(results, QUICK)
+    pd.testing.assert_frame_equal(table, interactions.table(results, QUICK))
+    alone = interactions.table(as_results(results.runs[results.runs["task"] == "mrpc"]), QUICK)
+    own = table[table["scope"] == "mrpc"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(own, alone[alone["scope"] == "mrpc"].reset_index(drop=True))
+    other = interactions.table(results, replace(QUICK, seed=1))
+    assert (other["interaction"] == table["interaction"]).all()
+    assert (other["low"] != table["low"]).all()
+
+
+# --- what is not known ------------------------------------------------------------------------------------------------
+
+
+def test_with_one_seed_only_the_differences_between_tasks_tell_anything() -> None:
+    rows = mean_rows(Grid(seeds=1).results())
+    assert rows["low"].isna().all()
+    assert rows["unsure"].str.contains("one seed per cell").all()
+    assert (rows["verdict"] == "undefined").all()
+    assert rows["tasks_low"].notna().all()
+    assert (rows["tasks_verdict"] != "undefined").all()
+    assert ((rows["seeds_min"] == 1) & (rows["seeds_max"] == 1)).all()
+    alone = mean_rows(Grid(seeds=1, tasks=1).results())
+    assert alone["tasks_low"].isna().all()
+
+
+def test_tasks_with_several_seeds_have_a_mean_of_their_own() -> None:
+    runs = Grid(tasks=4).results().runs
+    runs = runs[(runs["seed"] == 0) | runs["task"].isin(["cola", "sst2"])]
+    table = interactions.table(as_results(runs), QUICK)
+    rows = table[table["kind"] == "total"].set_index("scope")
+    assert rows.loc["mean", "tasks"] == 4
+    assert math.isnan(rows.loc["mean", "low"])
+    assert rows.loc["mean", "unsure"].startswith("mrpc, stsb: one seed per cell")
+    assert rows.loc["repeated", "tasks"] == 2
+    assert rows.loc["repeated", "interaction"] == pytest.approx(rows.loc[["cola", "sst2"], "interaction"].mean())
+    assert math.isfinite(rows.loc["repeated", "low"])
+
+
+def test_fronts_without_common_scores_leave_the_task_undefined_and_told() -> None:
+    results = replace(LINEAR, interaction=0.2).exact()
+    runs = results.runs
+    runs.loc[(runs["task"] == "sst2") & (runs["methods"] == "quantize+distill"), "score_glue"] -= 50
+    table = interactions.table(results, QUICK)
+    own = table[table["contrast"] == "quantize+distill"].set_index("scope")
+    assert math.isnan(own.loc["sst2", "interaction"])
+    assert own.loc["sst2", "reason"] == "the fronts have no scores in common"
+    assert own.loc["sst2", ["tasks", "seeds_max", "verdict"]].to_list() == [0, 0, "undefined"]
+    assert own.loc["mean", "tasks"] == 2
+    assert own.loc["mean", "reason"] == "sst2: the fronts have no scores in common"
+    assert own.loc["mean", "interaction"] == pytest.approx(0.2, abs=1e-6)
+
+
+@pytest.mark.parametrize(("overlap", "defined"), [(0.2, False), (2.0, True)])
+def test_common_scores_within_the_noise_do_not_count(overlap: float, defined: bool) -> None:
+    results = Grid(tasks=1, noise=(0.5, 0.5)).results()
+    runs = results.runs
+    (task,) = fronts_of(runs, QUICK)
+    lowest, highest = task.fronts["quantize+distill"].covers[0], task.fronts["none"].covers[1]
+    runs.loc[runs["methods"] == "none", "score_glue"] += lowest - highest + overlap
+    runs.loc[runs["methods"] == "quantize", "score_glue"] += lowest - task.fronts["quantize"].covers[1] + overlap
+    runs.loc[runs["methods"] == "distill", "score_glue"] += lowest - task.fronts["distill"].covers[1] + overlap
+    row = mean_rows(results).loc[("quantize+distill", "pair")]
+    assert math.isfinite(row["interaction"]) == defined
+    assert ("less than the standard error of a difference" in row["reason"]) != defined
+
+
+def test_a_missing_subset_leaves_just_its_contrasts_undefined() -> None:
+    results = LINEAR.exact()
+    kept = results.runs[results.runs["methods"] != "distill+prune"]
+    rows = mean_rows(as_results(kept))
+    assert rows["tasks"].to_dict() == {
+        ("quantize+distill", "pair"): 3, ("quantize+prune", "pair"): 3, ("distill+prune", "pair"): 0,
+        ("quantize+distill+prune", "total"): 3, ("quantize+distill+prune", "pure"): 0,
+    }  # fmt: skip
+    assert "no scores of distill+prune" in rows.loc[("distill+prune", "pair"), "reason"]
+
+
+def test_no_replicates_no_interval() -> None:
+    rows = mean_rows(Grid(tasks=2).results(), Options(bootstrap=0))
+    assert rows["low"].isna().all()
+    assert rows["unsure"].str.contains("no replicates were asked for").all()
+    assert rows["interaction"].notna().all()
+
+
+# --- verdicts ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [
+        (0.05, 0.5, "super-multiplicative"),
+        (-0.5, -0.05, "sub-multiplicative"),
+        (-0.05, 0.05, "multiplicative"),
+        (0.02, 0.08, "multiplicative"),
+        (-0.05, 0.2, "inconclusive"),
+        (-0.2, 0.2, "inconclusive"),
+    ],
+)
+def test_verdicts(low: float, high: float, word: str) -> None:
+    assert interactions.verdict(Interval(low, high, 0.1, 10)) == word
+
+
+def test_no_interval_no_verdict() -> None:
+    assert interactions.verdict(Interval(reason=noise.ONE_SEED)) == "undefined"
+
+
+def test_verdicts_of_clear_grids() -> None:
+    for strength, word in ((0.5, "super-multiplicative"), (0.0, "multiplicative"), (-0.5, "sub-multiplicative")):
+        rows = mean_rows(Grid(interaction=strength, noise=(0.1, 0.1)).results())
+        assert set(rows["verdict"][rows.index.get_level_values("kind") == "pair"]) == {word}
+
+
+def test_sentences_tell_the_verdict_the_factors_and_the_counts() -> None:
+    table = interactions.table(Grid(interaction=0.5, noise=(0.1, 0.1), tasks=2).results(), QUICK)
+    said = interactions.sentence(table.iloc[0].to_dict())
+    assert said.startswith("quantize+distill: super-multiplicative: reduces sizes by ")
+    assert said.endswith("; 2 tasks, 3 seeds per cell")
+    alone = interactions.sentence(interactions.table(Grid(seeds=1).results(), QUICK).iloc[0].to_dict())
+    assert "from the differences between tasks; no interval from seeds (" in alone
+    assert alone.endswith("8 tasks, 1 seed per cell")

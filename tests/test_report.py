@@ -1,0 +1,290 @@
+"""report.html without a browser: what it holds, what it says of odd collections, how big it is, how long it takes."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis import payload, report, results, verdicts
+from analysis.findings import both_ways, findings
+from analysis.markup import table
+from analysis.options import Options
+from analysis.results import Results
+from tests import crossings, grids
+
+QUICK = Options(bootstrap=0)
+SMALL = {"tasks": ("cola", "rte"), "models": ("tiny", "small", "base")}
+
+
+class Page(HTMLParser):
+    """What a browser makes of the markup: elements with their attributes, and the text outside scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self._inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._inside = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts[-1] += data
+        elif self._inside != "style":
+            self.text += data
+
+
+def collection(*documents: dict, failures: Any = (), **crossed: Any) -> Results:
+    return results.from_documents(documents or crossings.crossing(**crossed), failures, "the test")
+
+
+def page_of(found: Results, options: Options = QUICK) -> Page:
+    return Page(report.page(found, options, findings(found, options)))
+
+
+@pytest.fixture(scope="module")
+def whole() -> Results:
+    return collection(**SMALL, seeds=(0, 1, 2), sparsities=(0.4, 0.6))
+
+
+# --- one file ---------------------------------------------------------------------------------------------------------
+
+
+def test_it_needs_no_other_file_and_its_policy_forbids_any(whole: Results) -> None:
+    page = page_of(whole)
+    for tag, attributes in page.elements:
+        address = attributes.get("src") or attributes.get("href") or ""
+        assert address == "" or address.startswith(("#", "data:")), (tag, address)
+        assert not any(name.startswith("on") or name == "style" for name in attributes), (tag, attributes)
+    policy = next(str(kept["content"]) for _, kept in page.elements if kept.get("http-equiv"))
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert not re.search(r"\b(fetch|XMLHttpRequest|import)\(", page.scripts[1])
+
+
+def test_the_data_are_those_of_the_runs(whole: Results) -> None:
+    held = json.loads(page_of(whole).scripts[0])
+    runs = held["runs"]
+    assert runs["id"] == list(whole.runs["run_id"])
+    assert [held["tasks"][place]["name"] for place in runs["task"]] == list(whole.runs["task"])
+    assert [held["models"][place] for place in runs["model"]] == list(whole.runs["model"])
+    assert [held["methods"][place]["name"] for place in runs["methods"]] == list(whole.runs["methods"])
+    assert runs["glue"] == pytest.approx(list(whole.runs["score_glue"]), abs=1e-4)
+    assert runs["artifact"] == list(whole.runs["artifact_bytes"])
+
+
+def test_no_name_can_break_out_of_the_page() -> None:
+    nasty = '</script><script>alert(1)</script><b onclick="x">'
+    made = [grids.document("rte", "tiny", methods, 60.0) | {"task": nasty} for methods in ("none", "quantize")]
+    failure = {"run_id": nasty, "task": nasty, "model": nasty, "methods": nasty, "seed": None, "cause": nasty}
+    found = results.from_documents(made, [failure], nasty, notes=[nasty])
+    page = page_of(found)
+    assert len(page.scripts) == 2
+    assert not any(tag == "b" for tag, _ in page.elements)
+    assert page.text.count(nasty) >= 6
+    assert json.loads(page.scripts[0])["tasks"][0]["name"] == nasty
+
+
+def test_headings_contents_and_labels_fit(whole: Results) -> None:
+    page = page_of(whole)
+    names = [kept["id"] for _, kept in page.elements if kept.get("id")]
+    assert len(names) == len(set(names))
+    links = [str(kept["href"])[1:] for tag, kept in page.elements if tag == "a"]
+    labels = [str(kept["aria-labelledby"]) for tag, kept in page.elements if tag == "section"]
+    assert set(links + labels) <= set(names)
+    assert ("html", {"lang": "en"}) in page.elements
+    assert all(kept.get("tabindex") == "0" and kept.get("aria-label") for _, kept in page.elements
+               if kept.get("class") == "scroll")  # fmt: skip
+
+
+# --- what it says -----------------------------------------------------------------------------------------------------
+
+
+GONE = float("nan")
+
+
+def contrast(**changed: Any) -> dict[str, Any]:
+    """A row of `interactions.table`."""
+    row = {
+        "contrast": "quantize+distill", "kind": "pair", "scope": "mean", "interaction": 0.2, "low": 0.1, "high": 0.3,
+        "observed": 12.0, "expected": 9.82, "tasks": 8, "seeds_min": 1, "seeds_max": 3, "score_low": GONE,
+        "score_high": GONE, "verdict": "super-multiplicative", "reason": "", "tasks_low": 0.0, "tasks_high": 0.4,
+        "tasks_verdict": "inconclusive", "unsure": "",
+    }  # fmt: skip
+    return row | changed
+
+
+def headline(nominal: list[dict[str, Any]], file: list[dict[str, Any]] | None = None) -> str:
+    tables = {"nominal": pd.DataFrame(nominal), "artifact": pd.DataFrame(file or nominal)}
+    return Page(verdicts.headline(both_ways(tables))).text
+
+
+def test_a_verdict_is_told_in_words_with_its_interval_and_counts() -> None:
+    file = contrast(interaction=-0.1, low=-0.3, high=0.1, observed=8.0, verdict="inconclusive")
+    said = headline([contrast()], [file])
+    for words in ("quantize + distill", "▲ super-multiplicative", "12.00× smaller at equal score", "product is 9.82×",
+                  "ratio 1.22 [1.11, 1.35]", "8 tasks, 1 to 3 seeds; from the differences between tasks [1.00, 1.49]",
+                  "File on disk: 8.00×, product 9.82×; ratio 0.90 [0.74, 1.11]. Verdict: inconclusive."):  # fmt: skip
+        assert words in said
+
+
+def test_without_seeds_the_differences_between_tasks_tell_what_they_can() -> None:
+    row = contrast(low=GONE, high=GONE, verdict="undefined", tasks_low=-0.1, tasks_high=0.5, unsure="one seed per cell")
+    said = headline([row])
+    for words in ("? inconclusive (by tasks)", "ratio 1.22 [0.90, 1.65]", "one seed per cell"):
+        assert words in said
+
+
+def test_what_is_undefined_is_called_so() -> None:
+    undefined = dict.fromkeys(("interaction", "low", "high", "observed", "expected", "tasks_low", "tasks_high"), GONE)
+    why = "the fronts have no scores in common"
+    nothing = contrast(**undefined, tasks=0, seeds_min=0, seeds_max=0, verdict="undefined", tasks_verdict="undefined",
+                       reason=why)  # fmt: skip
+    alone = headline([nothing])
+    assert alone.startswith("No combination can be judged: that takes runs of it")
+    assert why in alone
+    said = headline([contrast(), nothing | {"contrast": "quantize+prune"}])
+    assert "– undefinedundefined." in said
+    assert why in said
+    assert "nan" not in said
+    assert "(no interval)" in headline([contrast(low=GONE, high=GONE, tasks_low=GONE, tasks_high=GONE)])
+
+
+def test_every_statistic_of_a_real_collection_is_told(whole: Results) -> None:
+    options = Options(bootstrap=100)
+    found = findings(whole, options)
+    page = Page(report.page(whole, options, found))
+    nominal = found.interactions.query("scope == 'mean' and bytes == 'nominal'")
+    assert nominal["interaction"].notna().all()
+    for row in nominal.to_dict("records"):
+        assert row["verdict"] in page.text
+        assert f"ratio {math.exp(row['interaction']):.2f}" in page.text or row["kind"] == "pure"
+    for row in found.table1.dropna(subset="factor").to_dict("records"):
+        assert f"{row['factor']:.1f}" in page.text
+    assert "Which method first" in page.text
+    assert "nan" not in page.text.lower().split()
+    drawn = json.loads(page.scripts[0])["interactions"]
+    assert [row["estimate"] for row in drawn if row["size"] == "nominal"] == pytest.approx(
+        list(nominal["interaction"]), abs=1e-4
+    )
+
+
+def test_failures_and_what_was_left_out_are_told_with_causes() -> None:
+    failed = {
+        "run_id": "0" * 12,
+        "task": "rte",
+        "model": "large",
+        "methods": "prune",
+        "seed": None,
+        "cause": "CUDA out",
+    }
+    odd = grids.document("rte", "tiny", "none", 61.0, seed=1) | {"schema": 7}
+    page = page_of(collection(crossings.run("rte", "tiny", "none"), odd, failures=[failed]))
+    for words in ("CUDA out", "0" * 12, "its schema is 7", "1 failed"):
+        assert words in page.text
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [
+        [crossings.run("rte", "tiny", "none")],
+        [crossings.run("rte", "tiny", "quantize+distill+prune")],
+        [crossings.run("rte", model, "prune") for model in ("tiny", "mini")],
+        [grids.document("own task", "huge", "none", 50.0)],
+        [grids.document("rte", "tiny", "none", None)],
+    ],
+    ids=["one run", "one compressed run", "one method", "unknown task and size", "no score"],
+)
+def test_odd_collections_say_plainly_what_is_lacking(documents: list[dict]) -> None:
+    text = page_of(collection(*documents)).text
+    assert "No combination can be judged" in text
+    assert "No interaction is defined" in text
+    assert "Not measured" in text
+    assert "No training curves" in text
+
+
+def test_without_a_finished_run_there_are_only_the_failures() -> None:
+    there = collection(crossings.run("rte", "tiny", "none"))
+    failed = {"run_id": "0" * 12, "task": "rte", "model": "tiny", "methods": "none", "seed": 0, "cause": "no GPU"}
+    nothing = Results(there.runs.iloc[:0], pd.DataFrame([failed]), ["3 folders hold no result"], "here", there.left_out)
+    page = page_of(nothing)
+    assert "No finished run." in page.text
+    assert "no GPU" in page.text
+    assert "3 folders hold no result" in page.text
+    assert [kept["id"] for tag, kept in page.elements if tag == "section"] == ["failures-section"]
+
+
+def test_a_table_sets_numbers_right_and_wraps_only_long_words() -> None:
+    made = Page(table(["name", "value", "why"], [["a", "−1.20", "w" * 50], ["b", "–", ""]], "a table"))
+    cells = [kept.get("class") for tag, kept in made.elements if tag == "td"]
+    assert cells == ["number", "words", "number", "words"]
+
+
+# --- beside result.json -----------------------------------------------------------------------------------------------
+
+
+def test_a_training_curve_is_thinned_by_means(tmp_path: Path) -> None:
+    crossings.write_training(tmp_path, rows=100)
+    curve = payload.training(tmp_path, 20)
+    assert curve is not None
+    assert curve["step"] == list(range(15, 301, 15))
+    assert len(curve["loss"]) == 20
+    rows = [json.loads(line)["loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert curve["loss"][0] == pytest.approx(1000 * sum(rows[:5]) / 5, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no json\n", '{"global_step": 1}\n', '{"global_step": 1, "loss": null}\n', "[1]\n"]
+)
+def test_an_unusable_training_curve_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "metrics.jsonl").write_text(text)
+    assert payload.training(tmp_path, 20) is None
+    assert payload.training(tmp_path / "nowhere", 20) is None
+
+
+def test_latencies_are_told_and_an_unreadable_file_is_noted(tmp_path: Path) -> None:
+    good, bad = crossings.run("rte", "tiny", "quantize"), crossings.run("rte", "tiny", "none")
+    crossings.write_latency(grids.write_run(tmp_path, good), good)
+    (grids.write_run(tmp_path, bad) / "latency.json").write_text('{"cells": [{}]}')
+    page = page_of(results.read_runs(tmp_path))
+    held = json.loads(page.scripts[0])
+    cells = held["latency"]
+    assert [held["runs"]["id"][place] for place in cells["run"]] == [good["run_id"]] * 4
+    assert cells["precision"] == ["float32", "int8"] * 2
+    assert cells["ms"][0] == pytest.approx(2 * cells["ms"][1], rel=1e-3)
+    assert "latency.json: left out: it cannot be read" in page.text
+
+
+# --- size and time ----------------------------------------------------------------------------------------------------
+
+
+def test_2880_runs_make_less_than_3_mb_in_less_than_20_seconds(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for made in crossings.crossing(seeds=range(5), sparsities=(0.4, 0.6)):
+        folder = grids.write_run(runs, made)
+        crossings.write_training(folder)
+        crossings.write_latency(folder, made)
+    start = time.process_time()
+    written = report.write(results.read_runs(runs), tmp_path / "out", QUICK)
+    assert time.process_time() - start < 20
+    assert (tmp_path / "out/report.html").stat().st_size < 3_000_000
+    assert all(path.is_file() for path in written)
+    kinds = {path.suffix for path in written}
+    assert kinds >= {".html", ".pdf", ".svg", ".png", ".csv", ".md", ".tex"}

@@ -1,0 +1,41 @@
+"""What is told of a sweep from its files and the queue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from launch import slurm, status
+from launch.slurm import Job
+from launch.sweep import Outcome, Planned, Sweep
+
+
+def sweep_of(runs: Path, name: str, *run_ids: str) -> Sweep:
+    planned = [
+        Planned(run_id, f"rte/tiny/none/{run_id}", "rte", "tiny", "none", 0, None, False, 1.0, {}, {})
+        for run_id in run_ids
+    ]
+    sweep = Sweep(runs / ".sweeps" / name, {"name": "slurm"}, planned, run_ids)
+    sweep.write()
+    return sweep
+
+
+@pytest.fixture
+def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    """Two experiments in a job that runs: one has failed, the other has not ended."""
+    sweep = sweep_of(tmp_path, "first", "a" * 12, "b" * 12)
+    sweep.add_jobs(dict.fromkeys(sweep.to_run, "7_0"))
+    sweep.record(Outcome("a" * 12, "failed", 1.0, "ValueError: no", "log.txt"))
+    monkeypatch.setattr(slurm, "queue", lambda: {"7_0": Job("RUNNING", "", "n1")})
+    return sweep
+
+
+def test_a_failed_experiment_is_told_while_its_job_goes_on_with_others(packed: Sweep) -> None:
+    found = {entry.run_id[0]: (entry.state, entry.detail) for entry in status.survey(packed.runs)}
+    assert found == {"a": ("failed", "ValueError: no"), "b": ("running", "starting")}
+
+
+def test_a_failed_experiment_is_submitted_again_while_its_job_goes_on_with_others(packed: Sweep) -> None:
+    again = sweep_of(packed.runs, "again", *packed.to_run)
+    assert slurm.queued_elsewhere(again) == {"b" * 12: "7_0"}
