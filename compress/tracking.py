@@ -174,11 +174,14 @@ def mode_of(settings: TrackingConfig) -> Mode:
 
 def why_offline(seconds: float) -> str | None:
     """Why a run cannot be online, as far as a first look tells; None if it seems to be possible."""
-    wandb = client()
     import requests
 
-    url = str(wandb.setup().settings.base_url)
-    if not _has_key(url):
+    try:
+        settings = client().setup().settings
+    except Exception as error:  # something in the environment or in a settings file that the client refuses
+        return _first_line(error)
+    url = str(settings.base_url)
+    if not (settings.api_key or _has_key(url)):
         return f"no key for {url} (wandb login, or WANDB_API_KEY)"
     try:
         answer = requests.get(url, timeout=min(seconds, PROBE_SECONDS), stream=True)

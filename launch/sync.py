@@ -68,8 +68,11 @@ def sync(runs: Path, project: str | None = None, entity: str | None = None) -> i
     elsewhere = {key: value for key, value in elsewhere.items() if value is not None}
     failed: list[str] = []
     if found.waiting:
-        _require_server()
-        failed = _upload_all((folder, replace(card, **elsewhere)) for folder, card in _shown(found.waiting))
+        try:
+            _require_server()
+            failed = _upload_all((folder, replace(card, **elsewhere)) for folder, card in _shown(found.waiting))
+        finally:
+            tracking.tear_down()
     done = len(found.waiting) - len(failed)
     parts = [f"{done} uploaded", f"{found.uploaded} were there"]
     parts += [f"{found.running} are running"] if found.running else []

@@ -438,6 +438,16 @@ def test_without_a_key_it_is_offline_and_says_so_in_a_line(compose: Compose, ser
     assert server.counts == before, "nobody was asked"
 
 
+@pytest.mark.parametrize("wrong", [{"WANDB_BASE_URL": "nowhere"}, {"WANDB_API_KEY": "short"}, {"WANDB_SILENT": ""}])
+def test_what_the_client_refuses_is_no_reason_to_fail(
+    compose: Compose, server: WandbServer, wrong: dict[str, str]
+) -> None:
+    config = compose(*words((), *SHORT))
+    assert in_child(config, server, None, **wrong) == 0
+    assert len(said(config)) == ("WANDB_SILENT" not in wrong)
+    assert (folder_of(config) / "result.json").exists()
+
+
 def test_a_wrong_key_is_no_reason_to_fail(compose: Compose, server: WandbServer) -> None:
     config = compose(*words((), *SHORT))
     assert in_child(config, server, WANDB_API_KEY="b" * 40) == 0
