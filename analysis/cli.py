@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis import printing
 from analysis.options import BYTES, SCORES, Options
-from compress.errors import ConfigError
+from compress.errors import ConfigError, exit_code
 
 if TYPE_CHECKING:
     from analysis.results import Results
@@ -40,17 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 if all that was asked for is done, 1 if nothing fits what was asked for, 2 if the input was wrong.
     """
     options = _parser().parse_args(arguments)
-    try:
-        return int(VERBS[options.verb](options))
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # of `… | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
+    return exit_code(lambda: VERBS[options.verb](options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -234,7 +222,7 @@ def _dashboard(options: argparse.Namespace) -> int:
     return 0
 
 
-VERBS: dict[str, Any] = {
+VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "report": _report, "table": _table, "interactions": _interactions, "figure": _figure, "advise": _advise,
     "dashboard": _dashboard,
 }  # fmt: skip

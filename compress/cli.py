@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compress.config import conf_folder
-from compress.errors import ConfigError
+from compress.errors import ConfigError, exit_code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,27 +17,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 if all that was asked for is done, 1 if an experiment failed, 2 if the input was wrong.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    return exit_code(lambda: _do(words))
+
+
+def _do(words: Sequence[str]) -> int:
     if {"-h", "--help"} & set(words):
         from compress import help as page
 
         print(page.render(conf_folder()))
         return 0
-    try:
-        if {"-sc", "--shell-completion"} & set(words):
-            from compress import completion
+    if {"-sc", "--shell-completion"} & set(words):
+        from compress import completion
 
-            print(completion.answer(words, conf_folder()))
-            return 0
-        from compress.overrides import check_words
+        print(completion.answer(words, conf_folder()))
+        return 0
+    from compress.overrides import check_words
 
-        check_words(words, conf_folder())
-        return _run_hydra(words)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    check_words(words, conf_folder())
+    return _run_hydra(words)
 
 
 def _run_hydra(words: Sequence[str]) -> int:

@@ -130,14 +130,15 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool) -> dict[str, 
 
     (folder / "result.json").unlink(missing_ok=True)
     (folder / "error.json").unlink(missing_ok=True)
+    head = describe(config, run_id)
     result.write_text(folder / "config.yaml", to_yaml(config))
     with Reporter(folder, f"{config.task.name} {label(config.model)}") as reporter:
         reporter.say(f"run {run_id} on {device}: {folder}")
         for note in dataset.notes:
             reporter.say(note)
-        with tracker_of(config, run_id, folder, teaches, teacher, reporter) as tracker:
+        with tracker_of(config, head, folder, teaches, teacher, reporter) as tracker:
             try:
-                document = _train_and_store(config, run_id, folder, model, dataset, tokenizer, teacher, reporter)
+                document = _train_and_store(config, head, folder, model, dataset, tokenizer, teacher, reporter)
                 document["timing"]["wall_seconds"] = time.perf_counter() - started - tracker.waited
                 result.write_json(folder / "result.json", document)
                 checkpoint_of(config, run_id, folder, reporter).clear()
@@ -156,10 +157,14 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool) -> dict[str, 
 
 
 def tracker_of(
-    config: Config, run_id: str, folder: Path, teaches: bool, teacher: dict[str, Any] | None, reporter: Reporter
+    config: Config,
+    head: dict[str, Any],
+    folder: Path,
+    teaches: bool,
+    teacher: dict[str, Any] | None,
+    reporter: Reporter,
 ) -> tracking.Tracker:
     """What tells W&B of the experiment, from now on row by row."""
-    head = describe(config, run_id)
     tracker = tracking.of_experiment(
         config, head, folder, reporter.rows, reporter.say, teaches=teaches, teacher=teacher
     )
@@ -169,7 +174,7 @@ def tracker_of(
 
 def _train_and_store(
     config: Config,
-    run_id: str,
+    head: dict[str, Any],
     folder: Path,
     model: BertForSequenceClassification,
     dataset: Any,
@@ -181,7 +186,7 @@ def _train_and_store(
     from compress.evaluate import evaluate
     from compress.train import train
 
-    checkpoint = checkpoint_of(config, run_id, folder, reporter)
+    checkpoint = checkpoint_of(config, head["run_id"], folder, reporter)
     padding = tokenizer.pad_token_id
     answers = None if teacher is None else ask_teacher(config, teacher, model.device, reporter)
     active = methods.build(config, answers)
@@ -205,9 +210,8 @@ def _train_and_store(
     artifact_bytes = artifact.save(folder / "artifact", model, tokenizer)
     stored = artifact.load(folder / "artifact").to(model.device)
     scores = evaluate(stored, dataset, config.task, padding)
-    head = describe(config, run_id)
-    settings = {key: head.pop(key) for key in ("config", "identity")}  # long: people read the scores first
-    document = head | outcome(training, scores, in_training) | settings
+    document = head | outcome(training, scores, in_training)
+    document |= {key: document.pop(key) for key in ("config", "identity")}  # long: people read the scores first
     document["teacher_run_id"] = teacher and teacher["run_id"]
     document["sparsity"] = sparsity(stored)
     document["size"] = {**sizes(stored), "artifact_bytes": artifact_bytes}

@@ -17,13 +17,8 @@ if TYPE_CHECKING:
     from compress.config import Config
     from compress.train import TrainConfig
 
-INFRASTRUCTURE = (
-    "paths",
-    "tracking",
-    "resources",
-    "device",
-    "force",
-)  # where and whether, never what; so train.checkpoint_seconds
+# where and whether, never what; so train.checkpoint_seconds
+INFRASTRUCTURE = ("paths", "tracking", "resources", "device", "force")
 
 
 def scientific(config: Config, once: Once | None = None) -> dict[str, Any]:

@@ -250,8 +250,7 @@ class Tracker:
 
     def connect(self, mode: Mode) -> None:
         """Start the run or go on with it: online if that is asked for and can be, else offline."""
-        if self.card is None or mode == "disabled":
-            return
+        assert self.card is not None
         with self._timed():
             self.card.write(self.folder)
             (self.folder / FOLDER / UPLOADED).unlink(missing_ok=True)
@@ -470,10 +469,11 @@ def of_experiment(
     teaches: bool,
     teacher: Mapping[str, Any] | None,
 ) -> Tracker:
-    """The tracker of an experiment that is about to start, connected."""
+    """The tracker of an experiment that is about to start, connected if it is tracked."""
     mode = mode_of(config.tracking)
-    described = None if mode == "disabled" else card(config.tracking, head, teaches=teaches, teacher=teacher)
-    tracker = Tracker(described, folder, rows, say)
+    if mode == "disabled":
+        return Tracker(None, folder, rows, say)
+    tracker = Tracker(card(config.tracking, head, teaches=teaches, teacher=teacher), folder, rows, say)
     tracker.connect(mode)
     return tracker
 

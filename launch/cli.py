@@ -8,13 +8,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from compress.config import conf_folder
-from compress.errors import ConfigError
+from compress.errors import ConfigError, exit_code
 
 DESCRIPTION = """\
 Before and after a sweep (python -m compress -m …):
@@ -58,19 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found.add_argument("runs", type=Path, help="the folder of runs (paths.runs)")
     retry.add_argument("settings", nargs="*", help="of the launcher, else as before: hydra.launcher.timeout_min=600")
     options = parser.parse_args(arguments)
-    try:
-        if hasattr(options, "runs") and not options.runs.is_dir():
-            raise ConfigError(f"{options.runs}: no such folder; give the folder of runs, as in paths.runs")
-        return int(VERBS[options.verb](options))
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # of `… | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
+    return exit_code(lambda: _do(options))
+
+
+def _do(options: argparse.Namespace) -> int:
+    if hasattr(options, "runs") and not options.runs.is_dir():
+        raise ConfigError(f"{options.runs}: no such folder; give the folder of runs, as in paths.runs")
+    return VERBS[options.verb](options)
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -110,12 +103,12 @@ def _status(options: argparse.Namespace) -> int:
 
     while True:
         found = status.survey(options.runs)
-        ended = [entry.folder(options.runs) for entry in found if entry.state in ("finished", "failed")]
         if options.json:
             print(json.dumps(status.as_document(options.runs, found)))
         else:
             if options.watch and sys.stdout.isatty():
                 print("\033[H\033[2J", end="")
+            ended = (entry.folder(options.runs) for entry in found if entry.state in ("finished", "failed"))
             print("\n".join([status.render(found), *reminder(options.runs, ended)]), flush=True)
         if not options.watch or not {"running", "waiting", "pending"} & {entry.state for entry in found}:
             return 0
@@ -162,6 +155,6 @@ def _sync(options: argparse.Namespace) -> int:
     return sync(options.runs, options.project, options.entity)
 
 
-VERBS: dict[str, Any] = {
+VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "plan": _plan, "prepare": _prepare, "status": _status, "retry": _retry, "cancel": _cancel, "sync": _sync,
 }  # fmt: skip

@@ -287,8 +287,7 @@ def queued_elsewhere(sweep: Sweep) -> dict[str, str]:
     found: dict[str, str] = {}
     for other in all_sweeps(sweep.runs):
         if other.folder != sweep.folder:
-            waiting = {run_id: job for run_id, job in other.jobs().items() if job in there}
-            found |= {run_id: job for run_id, job in waiting.items() if run_id not in other.outcomes()}
+            found |= {run_id: job for run_id, job in other.open_jobs().items() if job in there}
     return found
 
 
@@ -299,8 +298,8 @@ def lost(sweep: Sweep, there: Mapping[str, Job], patience: float = 0.0) -> dict[
         there: the queue.
         patience: seconds that the job must have left its log alone for.
     """
-    jobs, outcomes = sweep.jobs(), sweep.outcomes()
-    gone = {run_id: job for run_id, job in jobs.items() if run_id not in outcomes and job not in there}
+    outcomes = sweep.outcomes()
+    gone = {run_id: job for run_id, job in sweep.open_jobs().items() if job not in there}
     states = ended_as(gone.values()) if gone else {}
     found: dict[str, Outcome] = {}
     for run_id, job in gone.items():

@@ -58,6 +58,7 @@ def survey(runs: Path) -> list[Status]:
     """Every experiment that a sweep planned or that has a run folder."""
     sweeps = all_sweeps(runs)
     jobs = {run_id: job for sweep in sweeps for run_id, job in sweep.jobs().items()}
+    waiting = {run_id: job for sweep in sweeps for run_id, job in sweep.open_jobs().items()}
     there = (slurm.queue() or {}) if jobs else {}
     latest: dict[str, Sweep] = {run_id: sweep for sweep in sweeps for run_id in sweep.experiments}
     alive = {sweep.folder for sweep in sweeps if sweep.live_workers()}
@@ -67,16 +68,15 @@ def survey(runs: Path) -> list[Status]:
     for run_id, sweep in latest.items():
         planned, folder = sweep.experiments[run_id], sweep.run_folder(run_id)
         finished[run_id] = sweep.finished(run_id)
-        ended = run_id in sweep.outcomes()  # its job may go on, with others that are packed into it
         if planned.added and not finished[run_id] and run_id not in sweep.to_run:
             continue  # a teacher that nobody needs any more
         if finished[run_id]:
             state: dict[str, Any] = {"state": "finished"}
-        elif Claim(runs, run_id).taken() or (not ended and _job(there, jobs, run_id) == "RUNNING"):
+        elif Claim(runs, run_id).taken() or _job(there, waiting, run_id) == "RUNNING":
             state = {"state": "running", **_progress(folder)}
-        elif not ended and (job := jobs.get(run_id)) in there:
+        elif (job := waiting.get(run_id)) in there:
             state = _in_line(there[job].reason == "Dependency", there[job].why_pending(job))
-        elif not ended and sweep.folder in alive and run_id in sweep.to_run:
+        elif sweep.folder in alive and run_id in sweep.to_run and run_id not in sweep.outcomes():
             state = _in_line(planned.teacher is not None and not sweep.finished(planned.teacher), "a free device")
         else:
             state = _ended(sweep, run_id, folder, gone.get(sweep.folder, {}))

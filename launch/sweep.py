@@ -159,6 +159,11 @@ class Sweep:
             return {}
         return found
 
+    def open_jobs(self) -> dict[str, str]:
+        """Those of experiments that have not ended: a job goes on while others that are packed into it do."""
+        outcomes = self.outcomes()
+        return {run_id: job for run_id, job in self.jobs().items() if run_id not in outcomes}
+
     def add_jobs(self, jobs: Mapping[str, str]) -> None:
         """Remember what was submitted."""
         result.write_json(self.folder / "jobs.json", {**self.jobs(), **jobs})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,14 +92,12 @@ def _shown(waiting: list[tuple[Path, Card]]) -> Iterable[tuple[Path, Card]]:
     return tqdm(waiting, unit="run", disable=not sys.stderr.isatty(), leave=False)
 
 
-def _upload_all(
-    waiting: Iterable[tuple[Path, Card]], upload: Callable[[Path, Card], str | None] = tracking.upload
-) -> list[str]:
+def _upload_all(waiting: Iterable[tuple[Path, Card]]) -> list[str]:
     """Upload one after the other; those that failed, and why. When the server has gone, none is tried any more."""
     failed: list[str] = []
     gone: str | None = None
     for folder, card in waiting:
-        reason = gone or upload(folder, card)
+        reason = gone or tracking.upload(folder, card)
         if reason is not None:
             failed.append(f"{card.name} ({folder}): {reason}")
             gone = gone or tracking.why_offline(tracking.PROBE_SECONDS)
