@@ -1,0 +1,85 @@
+"""`python -m launch sync`: what Weights & Biases does not have is uploaded, once."""
+
+from __future__ import annotations
+
+import signal
+
+from compress import experiment, identity
+from compress.checkpoint import FILE
+from compress.config import teacher_experiment
+from tests.conftest import Compose
+from tests.test_subsets import words
+from tests.tracking.runs import (
+    SHORT,
+    assert_complete,
+    folder_of,
+    in_child,
+    launch,
+    said,
+)
+from tests.wandb_server import Fault, WandbServer
+
+
+def test_without_a_key_it_is_offline_and_says_so_in_a_line(compose: Compose, server: WandbServer) -> None:
+    config = compose(*words(("distill",), *SHORT))
+    assert in_child(config, server, WANDB_API_KEY="") == 0
+    assert said(config) == [
+        f"offline, no key for {server.url} (wandb login, or WANDB_API_KEY); python -m launch sync uploads"
+    ]
+    runs = config.paths.runs
+    refused = launch("sync", runs, **server.environment() | {"WANDB_API_KEY": ""})
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert (
+        refused.stderr == f"error: W&B: no key for {server.url} (wandb login, or WANDB_API_KEY); nothing was uploaded\n"
+    )
+    assert not server.runs
+    assert launch("status", runs).stdout.splitlines()[-1].startswith("2 are not in W&B yet: python -m launch sync")
+    done = launch("sync", runs, **server.environment())
+    assert (done.returncode, done.stdout.strip()) == (0, "2 uploaded, 0 were there"), done.stderr
+    assert "W&B" not in launch("status", runs).stdout
+    for each in (config, teacher_experiment(config)):
+        assert_complete(server, each)
+    assert server.runs[identity.run_id(config)].used_artifacts == ["rte-mini-none-s0:v0"], "the teacher went first"
+    before = server.counts.copy()
+    again = launch("sync", runs, **server.environment())
+    assert (again.returncode, again.stdout.strip()) == (0, "0 uploaded, 2 were there")
+    assert server.counts == before, "nobody was asked"
+
+
+def test_a_server_that_is_away_again_while_uploading(compose: Compose, server: WandbServer) -> None:
+    configs = [compose(*words((), *SHORT, f"seed={seed}")) for seed in range(3)]
+    for config in configs:
+        in_child(config, None, WANDB_MODE="offline")
+    server.fault = Fault(refuse=True, after=14)
+    done = launch("sync", configs[0].paths.runs, **server.environment())
+    assert done.returncode == 1
+    uploaded = int(done.stdout.split()[0])
+    assert 0 <= uploaded < 3
+    assert done.stderr.count("not uploaded: rte-tiny-none-s") == 3 - uploaded
+    server.fault = None
+    server.start()
+    done = launch("sync", configs[0].paths.runs, **server.environment())
+    assert (done.returncode, done.stdout.strip()) == (0, f"{3 - uploaded} uploaded, {uploaded} were there")
+    for config in configs:
+        assert_complete(server, config)
+
+
+def test_what_is_not_tracked_or_still_runs_is_left_alone(compose: Compose, server: WandbServer) -> None:
+    configs = [compose(*words((), *SHORT, f"seed={seed}")) for seed in range(2)]
+    in_child(configs[0], None, WANDB_MODE="disabled")
+    in_child(configs[1], None, {15: signal.SIGTERM}, WANDB_MODE="offline")
+    assert not (folder_of(configs[0]) / "wandb").exists()
+    assert (folder_of(configs[1]) / "checkpoint" / FILE).is_file()
+    claim = experiment.claim_of(configs[1])
+    assert claim.take()
+    done = launch("sync", configs[0].paths.runs, **server.environment())
+    assert (done.returncode, done.stdout.strip()) == (
+        0, "0 uploaded, 0 were there, 1 are running, 1 were run without tracking",
+    )  # fmt: skip
+    claim.release()
+    assert not server.runs
+    done = launch("sync", configs[0].paths.runs, "--project", "other", **server.environment())
+    assert done.returncode == 0, done.stderr
+    (run,) = server.runs.values()
+    assert (run.project, run.run_id) == ("other", identity.run_id(configs[1]))
+    assert 0 < len(run.history) < 30, "a stopped one is there as far as it came"

@@ -1,0 +1,242 @@
+"""Weights & Biases: what the real client tells a stand-in for its server, also of runs that are interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from compress import experiment, identity, result, tracking
+from compress.config import teacher_experiment
+from compress.errors import ConfigError
+from compress.tracking import artifact_name, cell_name, run_name
+from tests.conftest import Compose
+from tests.test_subsets import words
+from tests.tracking.runs import (
+    FAILED,
+    KILL_LATE,
+    SHORT,
+    assert_complete,
+    assert_same,
+    assert_whole,
+    folder_of,
+    in_child,
+    launch,
+    logged,
+    said,
+)
+from tests.wandb_server import WandbServer
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_names_and_factors(compose: Compose) -> None:
+    subset = ("quantize", "distill", "prune")
+    config = compose(*words(subset, *SHORT, "prune.sparsity=0.6", "seed=3"))
+    head = experiment.describe(config, "0123456789ab")
+    assert cell_name(head) == "rte-tiny-quantize+distill+prune-0.6"
+    assert run_name(head) == "rte-tiny-quantize+distill+prune-0.6-s3"
+    assert artifact_name(head) == "rte-tiny-quantize_distill_prune-0.6-s3"
+    assert tracking.factors(head) == {
+        "model": "tiny", "task": "rte", "methods": "quantize+distill+prune", "quantize": "int8", "distill": "kd",
+        "prune": "magnitude", "sparsity": 0.6, "seed": 3, "run_id": "0123456789ab", "schema": result.SCHEMA,
+    }  # fmt: skip
+    plain = experiment.describe(compose(*words((), *SHORT)), "0123456789ab")
+    assert run_name(plain) == "rte-tiny-none-s0"
+    assert tracking.factors(plain)["sparsity"] == 0.0, "the default of what is off is no factor"
+
+
+@pytest.mark.parametrize(
+    ("asked", "teaches", "logs", "uses"),
+    [
+        ("all", False, True, True),
+        ("all", True, True, True),
+        ("teachers", False, False, True),
+        ("teachers", True, True, True),
+        ("none", True, False, False),
+    ],
+)
+def test_whose_weights_are_uploaded(compose: Compose, asked: str, teaches: bool, logs: bool, uses: bool) -> None:
+    config = compose(*words(("distill",), *SHORT, f"tracking.log_artifacts={asked}"))
+    head = experiment.describe(config, "0123456789ab")
+    teacher = experiment.describe(teacher_experiment(config), "ba9876543210")
+    card = tracking.card(config.tracking, head, teaches=teaches, teacher=teacher)
+    assert card.logs == ("rte-tiny-distill-s0" if logs else None)
+    assert card.uses == ("rte-mini-none-s0:ba9876543210" if uses else None)
+    assert card.job_type == ("teacher" if teaches else "run")
+
+
+def test_an_unknown_mode_in_the_environment_is_refused(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = compose(*words((), *SHORT))
+    for value, mode in (("", "online"), ("offline", "offline"), ("disabled", "disabled")):
+        monkeypatch.setenv("WANDB_MODE", value)
+        assert tracking.mode_of(config.tracking) == mode
+    monkeypatch.setenv("WANDB_MODE", "of")
+    with pytest.raises(ConfigError, match="WANDB_MODE=of: must be of online, offline, disabled"):
+        tracking.mode_of(config.tracking)
+    assert tracking.mode_of(replace(config.tracking, mode="offline")) == "offline"
+
+
+# --- all is well ------------------------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_on_the_server_field_by_field(server: WandbServer, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    grid = ["model=demo/tiny", "data=demo", "train=demo", "task=rte", "quantize=none,int8", "distill=none,kd",
+            "prune=none,magnitude", "train.max_steps=20", "data.max_train=160", f"paths.runs={runs}"]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "compress", "-m", *grid],
+        cwd=tmp_path, env=os.environ | {"NETRC": os.devnull} | server.environment(), capture_output=True, text=True,
+        timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    documents = [json.loads(path.read_text()) for path in sorted(runs.glob("*/*/*/*/result.json"))]
+    assert len(documents) == 9
+    assert set(server.runs) == {document["run_id"] for document in documents}
+    teacher = next(document["run_id"] for document in documents if document["model"] == "large")
+    for document in documents:
+        run, methods = server.runs[document["run_id"]], "+".join(document["methods"]) or "none"
+        on = {group: group in document["methods"] for group in ("quantize", "distill", "prune")}
+        pruned = "-0.4" if on["prune"] else ""
+        assert run.project == "combining-compressions"
+        assert run.name == f"rte-{document['model']}-{methods}{pruned}-s0"
+        assert run.group == f"rte-{document['model']}-{methods}{pruned}"
+        assert run.job_type == ("teacher" if document["run_id"] == teacher else "run")
+        flat = {key: value for key, value in run.config.items() if key not in ("config", "identity")}
+        assert flat == {
+            "model": document["model"],
+            "task": "rte",
+            "methods": methods,
+            "quantize": "int8" if on["quantize"] else "none",
+            "distill": "kd" if on["distill"] else "none",
+            "prune": "magnitude" if on["prune"] else "none",
+            "sparsity": 0.4 if on["prune"] else 0,
+            "seed": 0,
+            "run_id": document["run_id"],
+            "schema": document["schema"],
+        }
+        assert_same(run.config["config"], document["config"], "config")
+        assert_same(run.config["identity"], document["identity"], "identity")
+        folder = runs / "rte" / document["model"] / methods / document["run_id"]
+        assert_whole(run, folder)
+        expected = {"global_step", "epoch", "loss", "learning_rate", "gradient_norm", "examples_per_second",
+                    "tokens_per_second", "seconds"}  # fmt: skip
+        expected |= {"sparsity"} if on["prune"] else set()
+        expected |= {"ranges_frozen"} if on["quantize"] else set()
+        expected |= {"distillation_loss", "label_loss"} if on["distill"] else set()
+        rows = logged(folder)
+        assert len(rows) == 20
+        assert all(set(row) == expected for row in rows)
+        assert run.used_artifacts == (["rte-large-none-s0:v0"] if on["distill"] else [])
+        assert run.logged_artifacts == (["rte-large-none-s0:v0"] if document["run_id"] == teacher else [])
+    (artifact,) = server.artifacts
+    assert (artifact.type, artifact.collection, sorted(artifact.aliases)) == (
+        "model", "rte-large-none-s0", sorted(["latest", teacher]),
+    )  # fmt: skip
+    taught = next(document for document in documents if document["run_id"] == teacher)
+    for key in ("score_glue", "score_accuracy", "run_id", "model", "task", "seed"):
+        assert artifact.metadata[key] == taught[key]
+    assert artifact.metadata["artifact_bytes"] == taught["size"]["artifact_bytes"]
+    assert artifact.metadata["nominal_bytes"] == taught["size"]["nominal_bytes"]
+    again = launch("sync", str(runs), **server.environment())
+    assert (again.returncode, again.stdout.strip()) == (0, "0 uploaded, 9 were there")
+
+
+def test_steps_are_the_axis_of_all_that_is_logged(compose: Compose, server: WandbServer) -> None:
+    config = compose(*words((), *SHORT))
+    assert in_child(config, server) == 0
+    run = server.runs[identity.run_id(config)]
+    assert_complete(server, config)
+    axes = [(metric.get("2") or metric.get("1"), metric.get("5")) for metric in run.config_wandb["m"]]
+    assert ("*", 2) in axes, "every metric has the second one as its axis"
+    assert axes[1][0] == "global_step"
+    assert said(config) == []
+
+
+def test_a_failed_run_says_why_and_the_next_try_is_the_same_run(compose: Compose, server: WandbServer) -> None:
+    config = compose(*words((), *SHORT, "train.learning_rate=1e30"))
+    assert in_child(config, server) == FAILED
+    run = server.runs[identity.run_id(config)]
+    assert (run.state, run.exit_code) == ("failed", 1)
+    assert run.summary["failure"].startswith("FloatingPointError: the loss is nan by step")
+    assert in_child(config, server) == FAILED
+    assert list(server.runs) == [run.run_id]
+
+
+# --- interrupted ------------------------------------------------------------------------------------------------------
+
+INTERRUPTED = {
+    "stopped twice": [{9: signal.SIGTERM}, {25: signal.SIGUSR2}],
+    "killed": [{15: KILL_LATE}],
+    "killed after a stop": [{9: signal.SIGTERM}, {25: signal.SIGKILL}, {12: signal.SIGKILL}],
+}
+
+
+@pytest.mark.parametrize("tries", INTERRUPTED.values(), ids=INTERRUPTED)
+def test_an_interrupted_run_is_one_run_without_gap_or_repetition(
+    compose: Compose, server: WandbServer, tries: list[dict[int, int]]
+) -> None:
+    config = compose(*words(("quantize", "prune"), *SHORT))
+    for signals in tries:
+        (signum,) = signals.values()
+        assert in_child(config, server, signals) == (-9 if abs(signum) == signal.SIGKILL else 128 + signum)
+    assert 0 < len(server.runs[identity.run_id(config)].history) < 30, "the server saw a part"
+    assert in_child(config, server) == 0
+    assert_complete(server, config, same_process=False)
+    assert list(server.runs) == [identity.run_id(config)]
+
+
+@pytest.mark.parametrize("by", ["launch sync", "wandb sync"])
+@pytest.mark.parametrize("tries", INTERRUPTED.values(), ids=INTERRUPTED)
+def test_an_interrupted_run_that_was_offline_is_one_run_too(
+    compose: Compose, server: WandbServer, tries: list[dict[int, int]], by: str, tmp_path: Path
+) -> None:
+    config = compose(*words(("quantize", "prune"), *SHORT))
+    for signals in [*tries, {}]:
+        in_child(config, None, {step: abs(signum) for step, signum in signals.items()}, WANDB_MODE="offline")
+    assert said(config)[-1] == "offline, as asked for; python -m launch sync uploads"
+    if by == "launch sync":
+        done = launch("sync", config.paths.runs, **server.environment())
+        assert (done.returncode, done.stdout.strip()) == (0, "1 uploaded, 0 were there"), done.stderr
+    else:
+        logs = sorted((folder_of(config) / "wandb").glob("offline-run-*"))
+        subprocess.run(
+            [Path(sys.executable).with_name("wandb"), "sync", *logs],
+            cwd=tmp_path, env=os.environ | server.environment(), check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+        assert_complete(server, config, same_process=False)
+        assert launch("sync", config.paths.runs, **server.environment()).returncode == 0, (
+            "and again, which adds nothing"
+        )
+    assert_complete(server, config, same_process=False)
+
+
+def test_first_online_then_offline_then_uploaded(compose: Compose, server: WandbServer) -> None:
+    config = compose(*words((), *SHORT))
+    in_child(config, server, {15: signal.SIGTERM})
+    in_child(config, server, {25: signal.SIGTERM}, WANDB_MODE="offline")
+    part = len(server.runs[identity.run_id(config)].history)
+    assert 0 < part < 30
+    in_child(config, server, {}, WANDB_MODE="offline")
+    assert len(server.runs[identity.run_id(config)].history) == part
+    assert launch("sync", config.paths.runs, **server.environment()).returncode == 0
+    assert_complete(server, config, same_process=False)
+
+
+def test_first_offline_then_online(compose: Compose, server: WandbServer, tmp_path: Path) -> None:
+    config = compose(*words((), *SHORT))
+    in_child(config, None, {15: signal.SIGTERM}, WANDB_MODE="offline")
+    assert in_child(config, server) == 0
+    assert_complete(server, config, same_process=False)
+    logs = sorted((folder_of(config) / "wandb").glob("offline-run-*"))
+    done = subprocess.run(
+        [Path(sys.executable).with_name("wandb"), "sync", *logs],
+        cwd=tmp_path, env=os.environ | server.environment(), capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert "Skipped 1 synced run" in done.stderr, "what is there already is not sent a second time"
