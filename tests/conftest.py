@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -64,14 +65,18 @@ def command(cache: Path, tmp_path: Path) -> Command:
     return run
 
 
+def missing(what: str) -> NoReturn:
+    """Something that a test needs is not here: the test is skipped and says why; in CI it fails."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
 def shared(name: str) -> Path:
-    """A folder of real files beside the project; the test is skipped without it, and fails without it in CI."""
+    """A folder of real files beside the project."""
     folder = SHARED / name
     if not folder.is_dir():
-        message = f"the real files are not here: a folder shared/{name} beside the project"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        missing(f"the real files are not here: a folder shared/{name} beside the project")
     return folder
 
 

@@ -5,7 +5,6 @@ It lies in a folder of its own (see the Makefile): where it is installed, transf
 
 from __future__ import annotations
 
-import os
 import sys
 from types import ModuleType
 
@@ -14,7 +13,7 @@ import torch
 
 from compress import int8
 from compress.methods.fake_quantize import round_weight
-from tests.conftest import ROOT
+from tests.conftest import ROOT, missing
 
 FOLDER = ROOT / ".venv" / "torchao"
 
@@ -23,9 +22,7 @@ FOLDER = ROOT / ".venv" / "torchao"
 def torchao() -> ModuleType:
     """Its primitives; the tests are skipped without it, and fail without it in CI."""
     if not FOLDER.is_dir():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"torchao is not in {FOLDER}; make .venv/installed puts it there")
-        pytest.skip(f"torchao is not in {FOLDER}; make .venv/installed puts it there")
+        missing(f"torchao is not in {FOLDER}; make .venv/installed puts it there")
     sys.path.append(str(FOLDER))
     try:
         from torchao.quantization import quant_primitives

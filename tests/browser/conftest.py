@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from analysis import results
 from analysis.options import Options
-from tests import crossings, grids
+from tests import conftest, crossings, grids
 
 CHROMIUM = Path("/usr/bin/chromium")
 WIDE, PHONE = (1280, 900), (390, 844)
 
 
-def missing(what: str) -> None:
-    """As `tests.conftest.shared`: a skip says why; in CI it is a failure."""
-    message = f"{what} is not here: pip install playwright; apt-get install chromium"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
+def missing(what: str) -> NoReturn:
+    """As `tests.conftest.missing`, with what to do."""
+    conftest.missing(f"{what} is not here: pip install playwright; apt-get install chromium")
 
 
 @pytest.fixture(scope="session")
