@@ -100,15 +100,17 @@ def options(conf: Path) -> dict[str, list[str]]:
     }
 
 
-def option_values(conf: Path, group: str, option: str, read: Callable[[str], Any]) -> dict[str, Any]:
+def option_values(folders: Sequence[Path], group: str, option: str, read: Callable[[str], Any]) -> dict[str, Any]:
     """The values of an option, on top of those of the option that it is based on.
 
     Args:
+        folders: of configuration; as for Hydra, the first that has the option counts.
         read: parses YAML; PyYAML takes `2e-5` for a text, OmegaConf for a number.
     """
-    values: dict[str, Any] = read((conf / group / f"{option}.yaml").read_text())
+    files = (folder / group / f"{option}.yaml" for folder in folders)
+    values: dict[str, Any] = read(next(file for file in files if file.is_file()).read_text())
     based_on = [name for name in values.pop("defaults", []) if name != "_self_"]
-    return {key: value for name in based_on for key, value in option_values(conf, group, name, read).items()} | values
+    return {k: v for name in based_on for k, v in option_values(folders, group, name, read).items()} | values
 
 
 class Once:
@@ -217,13 +219,13 @@ def _find_teacher(name: str, prefer_demo: bool, folders: tuple[Path, ...]) -> Ma
     def read(text: str) -> Any:
         return OmegaConf.to_container(OmegaConf.create(text))
 
-    known = {option: folder for folder in folders for option in options(folder).get("model", [])}
+    known = {option for folder in folders for option in options(folder).get("model", [])}
     for option in (f"demo/{name}", name) if prefer_demo else (name,):
         if option in known and option != "pretrained":
-            return option_values(known[option], "model", option, read)
+            return option_values(folders, "model", option, read)
     if local_folder(name) or (name.count("/") == 1 and not looks_like_path(name)):
-        return option_values(conf_folder(), "model", "pretrained", read) | {"pretrained": name}
-    choices = [option for option in known if option != "pretrained"]
+        return option_values((conf_folder(),), "model", "pretrained", read) | {"pretrained": name}
+    choices = sorted(known - {"pretrained"})
     raise ConfigError(
         f"distill.teacher={name}: no such model{nearest(name, choices)}; must be of {', '.join(choices)}, "
         "or a checkpoint's folder or hub name"

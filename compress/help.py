@@ -36,7 +36,7 @@ def render(conf: Path) -> str:
     lines += ["", "Keys (KEY=VALUE; shown with their defaults):"]
     main = yaml.safe_load((conf / "config.yaml").read_text())
     for group, kind in GROUPS.items():
-        values = main[group] if group in main else option_values(conf, group, str(defaults[group]), yaml.safe_load)
+        values = main[group] if group in main else option_values((conf,), group, str(defaults[group]), yaml.safe_load)
         lines += [line for field in fields(kind) for line in _key(f"{group}.{field.name}", values[field.name], field)]
     lines += [line for field in fields(Config) if field.name in main and field.name not in GROUPS
               for line in _key(field.name, main[field.name], field)]  # fmt: skip

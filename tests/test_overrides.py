@@ -205,6 +205,18 @@ def test_a_file_for_one_pair_of_options_changes_that_pair_only(tmp_path: Path) -
     ]
 
 
+def test_a_teacher_is_what_hydra_makes_of_the_model_of_that_name(own: Path, synonyms: str) -> None:
+    (own / "model").mkdir()
+    (own / "model" / "taught.yaml").write_text("defaults: [mini, _self_]\nname: taught\nhidden: 64\n")
+    (own / "model" / "small.yaml").write_text("defaults: [mini, _self_]\nname: behind the project's own\n")
+    words = [f"hydra.searchpath=[file://{own}]", synonyms]
+    for name in ("taught", "small"):
+        (expected,) = by_hydra([[*words, f"model={name}"]])
+        (found,) = compositions([*words, "distill=kd", f"distill.teacher={name}"], conf_folder(), multirun=False)
+        assert found.teacher == expected.model
+        assert expected.model.name == name
+
+
 def test_jobs_with_different_keys_are_composed_one_by_one() -> None:
     tiny, mini = ["data=demo", "model=demo/tiny"], ["model=demo/mini", "data=demo"]
     jobs = [tiny, mini, [*tiny, "seed=1"], tiny]
