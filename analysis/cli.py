@@ -22,10 +22,11 @@ From results to the paper's figure and table, and to verdicts with error bars:
   interactions RUNS       do methods together reduce sizes by more than the product of what each does
   figure RUNS --out DIR   Figure 1 alone: score against size
   advise RUNS             the best measured model for --max-mb or --min-score
+  collect RUNS --out FILE the results without the models: one small file that can be given for RUNS
   dashboard --project P   a W&B dashboard of a project, made or renewed
 
-RUNS is a folder of runs (paths.runs); with --source offline a folder that has .wandb files somewhere below it; with
---source wandb [entity/]project.
+RUNS is a folder of runs (paths.runs), or a file that `collect` has written; with --source offline a folder that has
+.wandb files somewhere below it; with --source wandb [entity/]project.
 """
 SOURCES = ("runs", "wandb", "offline")
 FORMATS = ("text", "csv", "markdown", "latex")
@@ -68,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
             found.add_argument("--max-mb", type=_positive, metavar="MB", help="the greatest size, decimal megabytes")
             found.add_argument("--min-score", type=float, metavar="POINTS", help="the least score")
             found.add_argument("--task", help="one task (default: the mean over all)")
+    collect = verbs.add_parser("collect", help="results as one small file")
+    collect.add_argument("runs", metavar="RUNS", type=Path, help="folder of runs")
+    collect.add_argument("--out", metavar="FILE", type=Path, required=True, help="to write, *.jsonl.gz")
     dashboard = verbs.add_parser("dashboard", help="a W&B dashboard")
     dashboard.add_argument("--project", required=True)
     dashboard.add_argument("--entity", help="user or team (default: the key's own)")
@@ -75,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", metavar="RUNS", help="folder of runs, or W&B project")
+    parser.add_argument("runs", metavar="RUNS", help="folder of runs, file of results, or W&B project")
     parser.add_argument("--source", choices=SOURCES, default="runs", help="what RUNS is (default runs)")
     parser.add_argument("--settings", metavar="DIGITS",
                         help="keep runs of these settings (default: in each task those of most runs)")  # fmt: skip
@@ -215,6 +219,15 @@ def _advise(options: argparse.Namespace) -> int:
     return 0 if found.chosen else 1
 
 
+def _collect(options: argparse.Namespace) -> int:
+    from analysis import collection
+
+    found = collection.write(options.runs, options.out)
+    print(f"{options.out}: {len(found.documents)} results, {len(found.failures)} failures")
+    printing.listed(found.notes)
+    return 0
+
+
 def _dashboard(options: argparse.Namespace) -> int:
     from analysis import dashboard
 
@@ -224,5 +237,5 @@ def _dashboard(options: argparse.Namespace) -> int:
 
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "report": _report, "table": _table, "interactions": _interactions, "figure": _figure, "advise": _advise,
-    "dashboard": _dashboard,
+    "collect": _collect, "dashboard": _dashboard,
 }  # fmt: skip

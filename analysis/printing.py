@@ -34,7 +34,11 @@ def table(shown: pd.DataFrame, form: str) -> int:
 def notes(results: Results, more: Sequence[str]) -> None:
     """Print what was left out and why."""
     failed = [f"{row.task} {row.model} {row.methods} failed: {row.cause}" for row in results.failures.itertuples()]
-    said = [*results.notes, *failed, *more]
+    listed([*results.notes, *failed, *more])
+
+
+def listed(said: Sequence[str]) -> None:
+    """Print notes, if there are any."""
     print("".join(["\nnotes:\n", *(f"  {note}\n" for note in said)]) if said else "", end="")
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import selection
+from analysis import collection, folders, selection
 from analysis.documents import MALFORMED, row, told
 from analysis.settings import Recipe, complete, recipe_of
 from compress.errors import ConfigError
@@ -63,75 +60,17 @@ class Results:
         return models_by_size(self.runs)
 
 
-def read_runs(folder: Path, settings: str | None = None) -> Results:
-    """Every run folder `<task>/<model>/<methods>/<run_id>` below `folder`.
+def read_runs(place: Path, settings: str | None = None) -> Results:
+    """A folder of runs, or a file that holds the results of one (`collection`).
 
     Args:
         settings: digits that the wanted settings' name begins with; without them, each task's most frequent.
 
     Raises:
-        ConfigError: no such folder, nothing finished below it, or no such settings.
+        ConfigError: no such folder or file, nothing finished in it, or no such settings.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder; give the folder of runs, as in paths.runs")
-    documents, failures, notes, unfinished = [], [], [], Counter[str]()
-    for path in sorted(folder.glob("*/*/*/*/")):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        document, problem = _read_result(path)
-        if document is not None:
-            documents.append(document | {"folder": path})
-        elif (failure := _read_failure(path)) is not None:
-            failures.append(failure)
-        if problem:
-            notes.append(f"{path.relative_to(folder)}: left out: {problem}")
-        elif document is None and failure is None:
-            unfinished["stopped" if (path / "checkpoint").is_dir() else "empty"] += 1
-    if unfinished:
-        told = {"stopped": "with a checkpoint (running or stopped)", "empty": "without one (starting, or interrupted)"}
-        kinds = ", ".join(f"{count} {told[kind]}" for kind, count in unfinished.items())
-        notes.append(f"{unfinished.total()} run folders hold no result: {kinds}")
-    if not documents:
-        raise ConfigError(
-            f"{folder}: no finished run below it (looked for <task>/<model>/<methods>/<run_id>/result.json;"
-            f" {len(failures)} failed, {unfinished.total()} unfinished)"
-        )
-    return from_documents(documents, failures, str(folder), notes=notes, settings=settings)
-
-
-def _read_result(path: Path) -> tuple[dict[str, Any] | None, str | None]:
-    """The document, or what is wrong with it; neither where there is none."""
-    try:
-        document = json.loads((path / "result.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None, None
-    except (OSError, ValueError) as error:
-        return None, f"result.json cannot be read ({error})"
-    if not isinstance(document, dict) or document.get("run_id") != path.name:
-        return None, "result.json does not hold the id that its folder is named by"
-    return document, None
-
-
-def _read_failure(path: Path) -> dict[str, Any] | None:
-    try:
-        error = json.loads((path / "error.json").read_text(encoding="utf-8"))
-        message = str(error["message"]).splitlines()
-        cause = f"{error['type']}: {message[0] if message else ''}"
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        cause = f"error.json cannot be read ({error})"
-    task, model, methods, run_id = path.parts[-4:]
-    return {"run_id": run_id, "task": task, "model": model, "methods": methods, "seed": _seed(path), "cause": cause}
-
-
-def _seed(path: Path) -> int | None:
-    """From config.yaml; parsing YAML would take longer than all the rest."""
-    try:
-        found = re.search(r"^seed: (\d+)$", (path / "config.yaml").read_text(encoding="utf-8"), re.MULTILINE)
-    except OSError:
-        return None
-    return int(found[1]) if found else None
+    found = collection.read(place) if place.is_file() else folders.gather(place)
+    return from_documents(found.documents, found.failures, str(place), notes=found.notes, settings=settings)
 
 
 def from_documents(

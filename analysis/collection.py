@@ -1,0 +1,83 @@
+"""A whole collection of results as one small file, to be kept or given away without the models.
+
+`<name>.jsonl.gz`: a line of JSON for each result.json, whole but for the paths of the machine it was made on; then
+`{"failure": …}` for each experiment that failed and `{"note": …}` for what else a reader must know.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from analysis.folders import Gathered, gather
+from compress.errors import ConfigError
+
+SUFFIX = ".jsonl.gz"
+
+
+def write(runs: Path, file: Path) -> Gathered:
+    """Write what a folder of runs holds; the same runs give the same bytes.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ConfigError: nothing finished, or a file of another kind.
+    """
+    if not file.name.endswith(SUFFIX):
+        raise ConfigError(f"--out {file}: must end in {SUFFIX}")
+    found = gather(runs)
+    lines = [_portable(document) for document in found.documents]
+    lines += [{"failure": failure} for failure in found.failures] + [{"note": note} for note in found.notes]
+    text = "".join(f"{json.dumps(line, ensure_ascii=False, separators=(',', ':'))}\n" for line in lines)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    scratch = file.with_name(f".{file.name}.{os.getpid()}")
+    scratch.write_bytes(gzip.compress(text.encode(), mtime=0))
+    scratch.replace(file)
+    return found
+
+
+def _portable(document: dict[str, Any]) -> dict[str, Any]:
+    """Without where it lies."""
+    config = document.get("config")
+    if isinstance(config, dict):
+        document = document | {"config": {key: value for key, value in config.items() if key != "paths"}}
+    return {key: value for key, value in document.items() if key != "folder"}
+
+
+def read(file: Path) -> Gathered:
+    """What `write` has written.
+
+    Raises:
+        ConfigError: it is something else, or damaged.
+    """
+    found = Gathered([], [], [])
+    for line in _lines(file):
+        if "failure" in line:
+            found.failures.append(line["failure"])
+        elif "note" in line:
+            found.notes.append(line["note"])
+        else:
+            found.documents.append(line)
+    return found
+
+
+def _lines(file: Path) -> Iterator[dict[str, Any]]:
+    whole = 0
+    try:
+        with gzip.open(file, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                value = json.loads(line)
+                if not isinstance(value, dict):
+                    raise ValueError(f"{value!r} is not a result")
+                yield value
+                whole += 1
+    except (OSError, EOFError, ValueError) as error:
+        raise ConfigError(
+            f"{file}: cannot be read after line {whole} ({error}); give a folder of runs, or what "
+            "`python -m analysis collect` has written"
+        ) from error

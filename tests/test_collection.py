@@ -1,0 +1,91 @@
+"""A file of results stands for the folder that it was written from."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis import collection
+from analysis.cli import main
+from analysis.results import COLUMNS, SUBSETS, read_runs
+from compress.errors import ConfigError
+from tests.grids import document, write_failure, write_run
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Finished, failed and unfinished runs, a damaged and an odd one."""
+    folder = tmp_path / "runs"
+    for seed in (0, 1):
+        for methods in SUBSETS:
+            given = document("stsb", "mini", methods, 70.123456789012345 + seed, seed=seed)
+            given["config"]["paths"] = {"runs": "/home/somebody/runs", "cache": "/home/somebody/.cache"}
+            write_run(folder, given)
+    write_run(folder, document("cola", "tiny", "none", None))
+    write_run(folder, document("cola", "tiny", "prune", 60.0) | {"config": ["odd"]})
+    write_run(folder, document("cola", "tiny", "quantize", 60.0) | {"schema": 7})
+    write_failure(folder, document("rte", "mini", "distill", 60.0, seed=4), "CUDA out of memory")
+    write_failure(folder, document("rte", "mini", "prune", 60.0), "").joinpath("error.json").write_text("[]")
+    (folder / "rte/large/none/aaaaaaaaaaaa/checkpoint").mkdir(parents=True)
+    broken = write_run(folder, document("rte", "tiny", "none", 60.0, seed=1))
+    (broken / "result.json").write_text('{"schema": 1,')
+    return folder
+
+
+def test_a_file_of_results_gives_the_table_of_the_folder(runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "kept" / "results.jsonl.gz"
+    collection.write(runs, file)
+    found, expected = read_runs(file), read_runs(runs)
+    columns = [column for column in COLUMNS if column != "folder"]
+    pd.testing.assert_frame_equal(found.runs[columns], expected.runs[columns])
+    pd.testing.assert_frame_equal(found.failures, expected.failures)
+    assert len(found.failures) == 2
+    assert found.settings == expected.settings
+    assert len(found.notes) == len(expected.notes) == 3, found.notes
+    assert found.notes[:2] == expected.notes[:2]
+    assert found.source == str(file)
+    assert [path.name for path in file.parent.iterdir()] == ["results.jsonl.gz"]
+
+
+def test_a_file_of_results_says_nothing_of_the_machine_and_is_the_same_each_time(runs: Path, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.jsonl.gz", "b.jsonl.gz")]
+    for file in files:
+        collection.write(runs, file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    text = gzip.decompress(files[0].read_bytes()).decode()
+    assert "/home/somebody" not in text
+    assert str(tmp_path) not in text
+    assert '"teacher":"large"' in text
+
+
+def test_the_command_line_collects_and_reads_what_was_collected(runs: Path, tmp_path: Path, capsys) -> None:
+    file = tmp_path / "results.jsonl.gz"
+    assert main(["collect", str(runs), "--out", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{file}: 19 results, 2 failures\n\nnotes:\n  rte/tiny/none/")
+    for place in (runs, file):
+        assert main(["table", str(place), "--bootstrap", "0", "--json"]) == 0
+    folder, collected = (line.split('"runs": ')[1] for line in capsys.readouterr().out.splitlines())
+    assert folder.partition('"notes"')[0] == collected.partition('"notes"')[0]
+    assert folder.partition('"failures"')[2] == collected.partition('"failures"')[2]
+
+
+def test_what_cannot_be_read_is_one_clear_error(runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "results.jsonl.gz"
+    with pytest.raises(ConfigError, match=r"^--out .*/results.csv: must end in .jsonl.gz$"):
+        collection.write(runs, tmp_path / "results.csv")
+    with pytest.raises(ConfigError, match="no finished run below it"):
+        collection.write(runs / "rte", file)
+    assert not file.exists()
+    collection.write(runs, file)
+    whole = file.read_bytes()
+    for damaged in (whole[:-400], b"task,model\n", gzip.compress(b"[1]\n"), gzip.compress(b'{"schema"'), b"\x1f\x8b"):
+        file.write_bytes(damaged)
+        with pytest.raises(ConfigError, match=r"results.jsonl.gz: cannot be read after line \d+ .*give a folder of"):
+            read_runs(file)
+    file.write_bytes(gzip.compress(b""))
+    with pytest.raises(ConfigError, match="no usable result"):
+        read_runs(file)
