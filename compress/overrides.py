@@ -35,6 +35,11 @@ def check_words(words: Sequence[str], conf: Path) -> None:
     arguments = get_args_parser().parse_args(list(words))
     if arguments.hydra_help or arguments.info or arguments.experimental_rerun or arguments.config_path:
         return
+    if arguments.cfg and arguments.multirun:
+        raise ConfigError(
+            "--cfg with -m: it shows the configuration of one experiment; leave -m out and give each key one value "
+            "(python -m launch plan … tells what a sweep would run)"
+        )
     overrides, name = _checked(arguments, conf), arguments.config_name or "config"
     for _ in compositions(overrides, conf, multirun=arguments.multirun, name=name):
         pass

@@ -55,6 +55,13 @@ def test_a_mistake_under_cfg_is_told_as_well(command: Command) -> None:
     assert (done.returncode, done.stdout) == (2, "")
 
 
+def test_a_sweep_under_cfg_is_told_to_be_none(command: Command) -> None:
+    done = command("-m", *DEMO, "seed=0,1", "--cfg", "job")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: --cfg with -m: it shows the configuration of one experiment; leave -m out")
+    assert done.stderr.count("\n") == 1
+
+
 def test_help_names_every_group_option_and_key(command: Command) -> None:
     done = command("--help")
     assert done.returncode == 0
