@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.errors import ConfigError
+from compress.result import failure
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,11 @@ def gather(folder: Path) -> Gathered:
         document, problem = _read_result(path)
         if document is not None:
             found.documents.append(document | {"folder": path})
-        elif (failure := _read_failure(path)) is not None:
-            found.failures.append(failure)
+        elif (failed := _read_failure(path)) is not None:
+            found.failures.append(failed)
         if problem:
             found.notes.append(f"{path.relative_to(folder)}: left out: {problem}")
-        elif document is None and failure is None:
+        elif document is None and failed is None:
             unfinished["stopped" if (path / "checkpoint").is_dir() else "empty"] += 1
     if unfinished:
         told = {"stopped": "with a checkpoint (running or stopped)", "empty": "without one (starting, or interrupted)"}
@@ -74,14 +75,8 @@ def _read_result(path: Path) -> tuple[dict[str, Any] | None, str | None]:
 
 
 def _read_failure(path: Path) -> dict[str, Any] | None:
-    try:
-        error = json.loads((path / "error.json").read_text(encoding="utf-8"))
-        message = str(error["message"]).splitlines()
-        cause = f"{error['type']}: {message[0] if message else ''}"
-    except FileNotFoundError:
+    if (cause := failure(path)) is None:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        cause = f"error.json cannot be read ({error})"
     task, model, methods, run_id = path.parts[-4:]
     return {"run_id": run_id, "task": task, "model": model, "methods": methods, "seed": _seed(path), "cause": cause}
 

@@ -57,9 +57,11 @@ def failure(folder: Path) -> str | None:
     """What an experiment failed of, in one line, as error.json says; None without one."""
     try:
         error = json.loads((folder / "error.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return f"{error['type']}: {(str(error['message']).splitlines() or [''])[0]}"
+    except FileNotFoundError:
         return None
-    return f"{error['type']}: {(error['message'].splitlines() or [''])[0]}"
+    except (OSError, ValueError, KeyError, TypeError) as damage:
+        return f"error.json cannot be read ({damage})"
 
 
 @cache

@@ -34,6 +34,19 @@ def test_no_file_is_not_finished(tmp_path: Path) -> None:
     assert result.read(tmp_path / "nowhere", "0123456789ab") is None
 
 
+def test_what_an_experiment_failed_of_is_told_even_where_the_file_is_damaged(tmp_path: Path) -> None:
+    assert result.failure(tmp_path) is None
+    for text, told in (
+        ('{"type": "RuntimeError", "message": "out of memory\\nmore"}', "RuntimeError: out of memory"),
+        ('{"type": "KeyError", "message": ""}', "KeyError: "),
+        ("[]", "error.json cannot be read ("),
+        ('{"type":', "error.json cannot be read ("),
+        ('{"type": "KeyError"}', "error.json cannot be read ('message')"),
+    ):
+        (tmp_path / "error.json").write_text(text)
+        assert (result.failure(tmp_path) or "").startswith(told)
+
+
 def test_nan_is_refused_and_leaves_the_old_file(tmp_path: Path) -> None:
     result.write_json(tmp_path / "result.json", DOCUMENT)
     with pytest.raises(ValueError, match="not JSON compliant"):
