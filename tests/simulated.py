@@ -25,8 +25,8 @@ class Grid:
     """What is simulated.
 
     Attributes:
-        interaction: log-interaction of every pair of methods; all three together have three times as much, and no pure
-            three-way term.
+        interaction: log-interaction of every pair of methods; all three together have three times as much.
+        pure: the three-way term, which all three together have on top.
         noise: standard deviation of one run in points; least and greatest over the tasks.
         shared: share of the noise's variance that runs of a task, size and seed have in common.
         teacher: share of it that distilled runs of a task and seed have in common.
@@ -36,6 +36,7 @@ class Grid:
     """
 
     interaction: float = 0.0
+    pure: float = 0.0
     tasks: int = 8
     sizes: int = 6
     seeds: int = 3
@@ -54,14 +55,15 @@ class Grid:
         """A simulated collection."""
         return as_results(self.runs(np.random.default_rng(seed)))
 
-    def known(self, methods: str) -> float:
-        """The log-interaction of a combination, against the product of its methods alone."""
-        return {2: self.interaction, 3: 3 * self.interaction}[methods.count("+") + 1]
+    def known(self, kind: str) -> float:
+        """The log-interaction of a pair, of all three methods (`total`), or what the pairs leave of that (`pure`)."""
+        return {"pair": self.interaction, "total": 3 * self.interaction + self.pure, "pure": self.pure}[kind]
 
     def log_reduction(self, methods: str) -> float:
         """Of a subset, at equal score."""
         active = [method for method in ALONE if method in methods.split("+")]
-        return sum(ALONE[method] for method in active) + {2: 1, 3: 3}.get(len(active), 0) * self.interaction
+        together = {2: self.known("pair"), 3: self.known("total")}
+        return sum(ALONE[method] for method in active) + together.get(len(active), 0.0)
 
     def score(self, log_bytes: float, methods: str) -> float:
         """Without noise."""

@@ -29,11 +29,11 @@ def mean_rows(results: Results, options: Options = QUICK) -> pd.DataFrame:
 # --- what is known exactly --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("strength", [0.4, 0.0, -0.4])
-def test_a_known_interaction_is_found_exactly_where_score_is_linear(strength: float) -> None:
-    table = interactions.table(replace(LINEAR, interaction=strength).exact(), QUICK)
+@pytest.mark.parametrize(("strength", "pure"), [(0.4, 0.0), (0.0, 0.0), (-0.4, 0.0), (0.1, -0.2)])
+def test_a_known_interaction_is_found_exactly_where_score_is_linear(strength: float, pure: float) -> None:
+    table = interactions.table(replace(LINEAR, interaction=strength, pure=pure).exact(), QUICK)
     for row in table.to_dict("records"):
-        known = {"pair": strength, "total": 3 * strength, "pure": 0.0}[row["kind"]]
+        known = {"pair": strength, "total": 3 * strength + pure, "pure": pure}[row["kind"]]
         assert row["interaction"] == pytest.approx(known, abs=1e-6)
         assert math.log(row["observed"] / row["expected"]) == pytest.approx(known, abs=1e-6)
     assert len(table) == 5 * 4  # the mean and three tasks
@@ -149,9 +149,9 @@ def test_more_seeds_make_it_narrower() -> None:
     [
         Grid(tasks=2, interaction=0.3, missing=0.1, shared=0.4),
         Grid(tasks=2, seeds=5),
-        Grid(tasks=2, interaction=-0.3),
+        Grid(tasks=2, interaction=-0.3, pure=0.4),
     ],
-    ids=["super, missing, shared", "none, 5 seeds", "sub"],
+    ids=["super, missing, shared", "none, 5 seeds", "sub, pure super"],
 )
 def test_intervals_cover_and_estimates_are_unbiased(grid: Grid) -> None:
     """tests/benchmarks/coverage.py prints the whole table; with 100 grids a coverage is known to ± 0.04."""
