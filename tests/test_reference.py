@@ -1,0 +1,71 @@
+"""The stored results of the grid on real GLUE: they are what the documented command runs, and what the README tells."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from analysis import collection, priorities
+from analysis.cli import main
+from analysis.options import Options
+from analysis.results import SUBSETS, read_runs
+from compress import identity
+from compress.config import conf_folder, teacher_experiment
+from compress.overrides import read_sweep
+from tests.conftest import ROOT
+
+GLUE = ROOT / "analysis" / "reference" / "glue"
+RESULTS = GLUE / "results.jsonl.gz"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_cell_is_there_with_every_seed() -> None:
+    runs = read_runs(RESULTS).runs
+    students = runs[runs["model"] != "minilm-l6"]
+    counts = students.groupby(["task", "model", "methods", "sparsity"])["seed"].nunique()
+    assert (counts == 3).all()
+    cells = sum(2 if "prune" in methods else 1 for methods in SUBSETS)
+    assert len(counts) == students["task"].nunique() * students["model"].nunique() * cells
+    assert not collection.read(RESULTS).failures
+
+
+@pytest.mark.glue
+def test_they_are_those_of_the_documented_command(glue: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    words = ["--config-dir", str(GLUE / "conf"), "+experiment=glue"]
+    configs, _ = read_sweep(words, conf_folder())
+    configs += [teacher_experiment(config) for config in configs if config.teacher is not None]
+    found = {document["run_id"] for document in collection.read(RESULTS).documents}
+    assert found == {identity.run_id(config) for config in configs}
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    assert main([*words, "--format", "markdown"]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_readme_shows_their_table_1(capsys) -> None:
+    lines = printed(capsys, "table", str(RESULTS))
+    assert len(lines) == 2 + 4
+    assert "\n".join(lines) in README
+
+
+def test_the_readme_shows_their_interactions(capsys) -> None:
+    heads, others = (lambda lines: (lines[:2], lines[2:]))(printed(capsys, "interactions", str(RESULTS)))
+    whole = [line for line in others if "| all tasks |" in line]
+    assert len(whole) == 5
+    assert "\n".join([*heads, *whole]) in README
+
+
+def test_the_readmes_words_have_their_effects() -> None:
+    effects = priorities.main_effects(read_runs(RESULTS), Options()).set_index(["measure", "method", "scope"])
+    sizes = [("quantize", "mean"), ("distill", "mean"), ("prune", "mean"), ("distill", "sst2"), ("distill", "stsb")]
+    for method, scope in sizes:
+        row = effects.loc[("bytes", method, scope)]
+        effect, low, high = (math.exp(float(row[key])) for key in ("effect", "low", "high"))
+        between = " times\n   smaller" if method == "quantize" else ""
+        assert f"{effect:.2f}{between} [{low:.2f}, {high:.2f}]" in README
+    costs = [-float(effects.loc[("score", "prune", "mean"), key]) for key in ("effect", "high", "low")]
+    assert "costs {:.1f}\n   points [{:.1f}, {:.1f}]".format(*costs) in README
