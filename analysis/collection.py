@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +19,48 @@ from compress.errors import ConfigError
 SUFFIX = ".jsonl.gz"
 
 
-def write(runs: Path, file: Path) -> Gathered:
-    """Write what a folder of runs holds; the same runs give the same bytes.
+def write(places: Iterable[Path], file: Path) -> Gathered:
+    """Write what folders of runs, and files like this one, hold together; the same runs give the same bytes.
+
+    Of an experiment that several places have, the first counts, and a result more than a failure.
 
     Returns:
         What was written.
 
     Raises:
-        ConfigError: nothing finished, or a file of another kind.
+        ConfigError: nothing finished, a file of another kind, or one that cannot be read.
     """
     if not file.name.endswith(SUFFIX):
         raise ConfigError(f"--out {file}: must end in {SUFFIX}")
-    found = gather(runs)
-    lines = [_portable(document) for document in found.documents]
-    lines += [{"failure": failure} for failure in found.failures] + [{"note": note} for note in found.notes]
+    found = _together([found_in(place) for place in places])
+    lines = [*found.documents, *({"failure": own} for own in found.failures), *({"note": own} for own in found.notes)]
     text = "".join(f"{json.dumps(line, ensure_ascii=False, separators=(',', ':'))}\n" for line in lines)
     file.parent.mkdir(parents=True, exist_ok=True)
     scratch = file.with_name(f".{file.name}.{os.getpid()}")
     scratch.write_bytes(gzip.compress(text.encode(), mtime=0))
     scratch.replace(file)
     return found
+
+
+def found_in(place: Path) -> Gathered:
+    """What a folder of runs or a file of results holds.
+
+    Raises:
+        ConfigError: as `gather` and `read`.
+    """
+    return read(place) if place.is_file() else gather(place)
+
+
+def _together(parts: Sequence[Gathered]) -> Gathered:
+    documents: dict[Any, dict[str, Any]] = {}
+    failures: dict[Any, dict[str, Any]] = {}
+    for part in parts:
+        for own in part.documents:
+            documents.setdefault(own.get("run_id"), _portable(own))
+        for own in part.failures:
+            failures.setdefault(own.get("run_id"), own)
+    failed = [own for run_id, own in failures.items() if run_id not in documents]
+    return Gathered([*documents.values()], failed, [note for part in parts for note in part.notes])
 
 
 def _portable(document: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import collection, folders, selection
+from analysis import collection, selection
 from analysis.documents import MALFORMED, row, told
 from analysis.settings import Recipe, complete, recipe_of
 from compress.errors import ConfigError
@@ -69,7 +69,7 @@ def read_runs(place: Path, settings: str | None = None) -> Results:
     Raises:
         ConfigError: no such folder or file, nothing finished in it, or no such settings.
     """
-    found = collection.read(place) if place.is_file() else folders.gather(place)
+    found = collection.found_in(place)
     return from_documents(found.documents, found.failures, str(place), notes=found.notes, settings=settings)
 
 

@@ -106,9 +106,14 @@ def option_values(folders: Sequence[Path], group: str, option: str, read: Callab
     Args:
         folders: of configuration; as for Hydra, the first that has the option counts.
         read: parses YAML; PyYAML takes `2e-5` for a text, OmegaConf for a number.
+
+    Raises:
+        ConfigError: no folder has the option, or what it is based on.
     """
-    files = (folder / group / f"{option}.yaml" for folder in folders)
-    values: dict[str, Any] = read(next(file for file in files if file.is_file()).read_text())
+    file = next((file for folder in folders if (file := folder / group / f"{option}.yaml").is_file()), None)
+    if file is None:
+        raise ConfigError(f"{group}={option}: no such option; looked for in {', '.join(map(str, folders))}")
+    values: dict[str, Any] = read(file.read_text())
     based_on = [name for name in values.pop("defaults", []) if name != "_self_"]
     return {k: v for name in based_on for k, v in option_values(folders, group, name, read).items()} | values
 

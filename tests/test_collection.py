@@ -37,7 +37,7 @@ def runs(tmp_path: Path) -> Path:
 
 def test_a_file_of_results_gives_the_table_of_the_folder(runs: Path, tmp_path: Path) -> None:
     file = tmp_path / "kept" / "results.jsonl.gz"
-    collection.write(runs, file)
+    collection.write([runs], file)
     found, expected = read_runs(file), read_runs(runs)
     columns = [column for column in COLUMNS if column != "folder"]
     pd.testing.assert_frame_equal(found.runs[columns], expected.runs[columns])
@@ -53,7 +53,7 @@ def test_a_file_of_results_gives_the_table_of_the_folder(runs: Path, tmp_path: P
 def test_a_file_of_results_says_nothing_of_the_machine_and_is_the_same_each_time(runs: Path, tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("a.jsonl.gz", "b.jsonl.gz")]
     for file in files:
-        collection.write(runs, file)
+        collection.write([runs], file)
     assert files[0].read_bytes() == files[1].read_bytes()
     text = gzip.decompress(files[0].read_bytes()).decode()
     assert "/home/somebody" not in text
@@ -73,14 +73,37 @@ def test_the_command_line_collects_and_reads_what_was_collected(runs: Path, tmp_
     assert folder.partition('"failures"')[2] == collected.partition('"failures"')[2]
 
 
+def test_several_places_are_one_collection(tmp_path: Path, capsys) -> None:
+    here, there, both = tmp_path / "here", tmp_path / "there", tmp_path / "both.jsonl.gz"
+    write_run(here, document("rte", "tiny", "none", 60.0))
+    write_run(here, document("rte", "mini", "none", 64.0))
+    write_failure(here, document("rte", "tiny", "prune", 0.0), "repaired elsewhere")
+    write_failure(here, document("rte", "tiny", "distill", 0.0), "failed for good")
+    write_run(there, document("rte", "tiny", "none", 60.0) | {"score_glue": 61.0})
+    write_run(there, document("rte", "tiny", "prune", 58.0))
+    (there / "rte/tiny/quantize/aaaaaaaaaaaa/checkpoint").mkdir(parents=True)
+    assert main(["collect", str(here), str(there), "--out", str(both)]) == 0
+    assert capsys.readouterr().out.startswith(
+        f"{both}: 3 results, 1 failures\n\nnotes:\n  1 run folders hold no result"
+    )
+    found = read_runs(both)
+    assert list(found.runs["score_glue"]) == [60.0, 58.0, 64.0]
+    assert list(found.failures["cause"]) == ["RuntimeError: failed for good"]
+    again = tmp_path / "again.jsonl.gz"
+    collection.write([both, there, here], again)
+    assert read_runs(again).runs["score_glue"].tolist() == [60.0, 58.0, 64.0]
+    with pytest.raises(ConfigError, match="nowhere: no such folder"):
+        collection.write([both, tmp_path / "nowhere"], again)
+
+
 def test_what_cannot_be_read_is_one_clear_error(runs: Path, tmp_path: Path) -> None:
     file = tmp_path / "results.jsonl.gz"
     with pytest.raises(ConfigError, match=r"^--out .*/results.csv: must end in .jsonl.gz$"):
-        collection.write(runs, tmp_path / "results.csv")
+        collection.write([runs], tmp_path / "results.csv")
     with pytest.raises(ConfigError, match="no finished run below it"):
-        collection.write(runs / "rte", file)
+        collection.write([runs / "rte"], file)
     assert not file.exists()
-    collection.write(runs, file)
+    collection.write([runs], file)
     whole = file.read_bytes()
     for damaged in (whole[:-400], b"task,model\n", gzip.compress(b"[1]\n"), gzip.compress(b'{"schema"'), b"\x1f\x8b"):
         file.write_bytes(damaged)

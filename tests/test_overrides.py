@@ -215,6 +215,9 @@ def test_a_teacher_is_what_hydra_makes_of_the_model_of_that_name(own: Path, syno
         (found,) = compositions([*words, "distill=kd", f"distill.teacher={name}"], conf_folder(), multirun=False)
         assert found.teacher == expected.model
         assert expected.model.name == name
+    (own / "model" / "lost.yaml").write_text("defaults: [nowhere]\nname: lost\n")
+    with pytest.raises(ConfigError, match=r"^model=nowhere: no such option; looked for in "):
+        list(compositions([*words, "distill=kd", "distill.teacher=lost"], conf_folder(), multirun=False))
 
 
 def test_jobs_with_different_keys_are_composed_one_by_one() -> None:
