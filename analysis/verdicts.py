@@ -110,7 +110,7 @@ def priorities(effects: pd.DataFrame) -> str:
         points = rows[method, "score", "nominal"]
         shown.append([
             method, _rank(smaller), _with_interval(smaller, _factor, "×"), _with_interval(file, _factor, "×"),
-            _with_interval(points, number, ""), _share(smaller["first"]), counts(smaller),
+            _with_interval(points, number, ""), _share(smaller["first"]), _both(smaller, points),
         ])  # fmt: skip
     headings = ["method", "rank", "nominal bytes", "file on disk", "points", "ranks first", "from"]
     note = " Those marked “tasks” are from the differences between tasks, where seeds give none."
@@ -123,6 +123,11 @@ def priorities(effects: pd.DataFrame) -> str:
         )
         + table(headings, shown, "Main effects of the methods")
     )
+
+
+def _both(smaller: Row, points: Row) -> str:
+    """How many tasks and seeds define sizes, and points where these are others."""
+    return counts(smaller) + ("" if counts(points) == counts(smaller) else f"; points: {counts(points)}")
 
 
 def _with_interval(row: Row, said: Callable[[float], str], unit: str) -> Html:

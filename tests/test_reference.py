@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from analysis import collection, priorities
+from analysis import collection, priorities, verdicts
 from analysis.cli import main
+from analysis.findings import findings
 from analysis.options import Options
 from analysis.results import SUBSETS, read_runs
 from compress import identity
@@ -69,3 +71,11 @@ def test_the_readmes_words_have_their_effects() -> None:
         assert f"{effect:.2f}{between} [{low:.2f}, {high:.2f}]" in README
     costs = [-float(effects.loc[("score", "prune", "mean"), key]) for key in ("effect", "high", "low")]
     assert "costs {:.1f}\n   points [{:.1f}, {:.1f}]".format(*costs) in README
+
+
+def test_the_report_tells_where_sizes_and_points_are_of_different_tasks() -> None:
+    stored = read_runs(RESULTS)
+    sst2 = replace(stored, runs=stored.runs[stored.runs["task"] == "sst2"])
+    for results, told in ((stored, "2 tasks, 3 seeds; points: 3 tasks, 3 seeds"), (sst2, "1 task, 3 seeds")):
+        effects = findings(results, Options(bootstrap=0)).effects
+        assert f">{told}</td>" in verdicts.priorities(effects)
