@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from analysis.folders import Gathered, gather
 from compress.errors import ConfigError
+from compress.result import write_bytes
 
 SUFFIX = ".jsonl.gz"
 
@@ -35,10 +35,7 @@ def write(places: Iterable[Path], file: Path) -> Gathered:
     found = _together([found_in(place) for place in places])
     lines = [*found.documents, *({"failure": own} for own in found.failures), *({"note": own} for own in found.notes)]
     text = "".join(f"{json.dumps(line, ensure_ascii=False, separators=(',', ':'))}\n" for line in lines)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    scratch = file.with_name(f".{file.name}.{os.getpid()}")
-    scratch.write_bytes(gzip.compress(text.encode(), mtime=0))
-    scratch.replace(file)
+    write_bytes(file, gzip.compress(text.encode(), mtime=0))
     return found
 
 

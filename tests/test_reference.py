@@ -55,10 +55,10 @@ def test_the_readme_shows_their_table_1(capsys) -> None:
 
 
 def test_the_readme_shows_their_interactions(capsys) -> None:
-    heads, others = (lambda lines: (lines[:2], lines[2:]))(printed(capsys, "interactions", str(RESULTS)))
-    whole = [line for line in others if "| all tasks |" in line]
+    lines = printed(capsys, "interactions", str(RESULTS))
+    whole = [line for line in lines[2:] if "| all tasks |" in line]
     assert len(whole) == 5
-    assert "\n".join([*heads, *whole]) in README
+    assert "\n".join([*lines[:2], *whole]) in README
 
 
 def test_the_readmes_words_have_their_effects() -> None:
