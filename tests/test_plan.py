@@ -27,6 +27,12 @@ BASE = ("model=demo/tiny", "data=demo", "train=demo", "task=rte", "device=cpu")
 GLUE = ("distill.copies=0",)  # needs no WordNet
 
 
+@pytest.fixture(autouse=True)
+def nothing_has_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans look into paths.runs, which is relative: not into the project's own, where `make demo` has finished all."""
+    monkeypatch.chdir(tmp_path)
+
+
 def cells(*words: str) -> list[Config]:
     return list(compositions(words, conf_folder(), multirun=True))
 
