@@ -105,10 +105,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.body()
         if self.path == "/__fault":
-            self.answer({"fault": json.loads(body)})
-            self.close_connection = True
             fields = json.loads(body)
-            self.wandb.fault = None if fields is None else Fault(**fields)
+            fault = None if fields is None else Fault(**fields)
+            self.close_connection = True
+            if fault is not None and fault.refuse:  # it closes this connection too, so the answer goes first
+                self.answer({"fault": fields})
+                self.wandb.fault = fault
+            else:
+                self.wandb.fault = fault
+                self.answer({"fault": fields})
         elif self.path == "/graphql":
             request = json.loads(body)
             named = re.search(r"\b(?:query|mutation)\s+(\w+)", request["query"])
