@@ -15,7 +15,7 @@ demo: .venv/installed
 	$(BIN)/python -m analysis report runs/demo --out report
 	$(BIN)/python -m analysis table runs/demo
 
-# The README's grid on real GLUE, and what is kept of it; an hour on two cores that know bf16
+# The README's grid on real GLUE, and what is kept of it; two hours on two cores that know bf16
 GLUE := analysis/reference/glue
 glue: .venv/installed
 	HF_HUB_OFFLINE=1 $(BIN)/python -m compress -m --config-dir $(GLUE)/conf +experiment=glue
