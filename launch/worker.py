@@ -84,6 +84,7 @@ class Worker:
         for signum in STOPPING:
             signal.signal(signum, self._ask_to_stop)
         os.chdir(self.sweep.directory)
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # a library that looks for GPUs must not start CUDA: it forks
         if self.pending:
             experiment.warm_up(self.sweep.config(self.pending[0].run_id))
         told = False
