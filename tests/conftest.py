@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +26,12 @@ Compose = Callable[..., "Config"]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 from compress.config import Config  # noqa: E402 - after the environment
+
+
+def pytest_configure() -> None:
+    """Have what the tests start hear of Ctrl-C, also where a shell runs the tests in the background and ignores it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch  # noqa: F401 - as a worker that is warm
+import torch  # as a worker that is warm
 
 from compress import experiment
 from compress.config import Config
@@ -271,6 +271,17 @@ def test_a_worker_that_is_given_some_runs_those(sweep: Callable[..., Sweep], mon
     made = sweep(seeds=4)
     Worker(made, only=made.to_run[1:3]).run()
     assert set(made.outcomes()) == set(made.to_run[1:3])
+
+
+def test_libraries_that_look_for_gpus_before_the_forks_do_not_start_cuda(
+    sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.delenv("PYTORCH_NVML_BASED_CUDA_CHECK", raising=False)
+    monkeypatch.setattr(experiment, "warm_up", lambda config: seen.append(torch.cuda._nvml_based_avail()))
+    misbehaving(monkeypatch, {})
+    Worker(sweep()).run()
+    assert seen == [True]
 
 
 def test_a_crash_costs_little_and_the_next_one_starts_at_once(
