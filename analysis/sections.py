@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.appearance import task_label
 from analysis.markup import Html, chart, empty, folded, items, lead, legend, scrolling, table
 from analysis.options import Options
 from analysis.results import Results
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARTS = {"embeddings": "embeddings", "encoder": "encoder", "head": "head", "rest": "masks, scales, header"}
 Data = Mapping[str, Any]
@@ -124,12 +127,19 @@ def failures(results: Results, notes: Sequence[str]) -> str:
 def settings(results: Results, options: Options) -> str:
     """How it was computed, and what the runs were trained with."""
     intervals = f"{options.bootstrap} replicates, random seed {options.seed}" if options.bootstrap else "none computed"
-    said = [f"<p>Intervals: {intervals}. Tolerance of Table 1: {options.tolerance:g} points.</p>"]
+    devices = results.runs.groupby(results.runs["device"].fillna("a device that is not known"), sort=False)
+    ran_on = "; ".join(f"{device} ({_counted(runs)})" for device, runs in devices)
+    said = [
+        f"<p>Intervals: {intervals}. Tolerance of Table 1: {options.tolerance:g} points.</p>",
+        f"<p>Trained and scored on {escape(ran_on)}.</p>",
+    ]
     for name, runs in results.runs.groupby("settings", sort=False):
         values = json.dumps(results.settings.get(str(name), {}), indent=2, ensure_ascii=False)
-        among = ", ".join(task_label(task) for task in dict.fromkeys(runs["task"]))
-        said.append(
-            f"<h3><code>{escape(str(name))}</code> <small>{plural(len(runs), 'run')}: {escape(among)}</small></h3>"
-        )
+        said.append(f"<h3><code>{escape(str(name))}</code> <small>{escape(_counted(runs))}</small></h3>")
         said.append(folded("Data, training and methods' options", f"<pre><code>{escape(values)}</code></pre>"))
     return "".join(said)
+
+
+def _counted(runs: pd.DataFrame) -> str:
+    """How many, of which tasks."""
+    return f"{plural(len(runs), 'run')}: {', '.join(task_label(task) for task in dict.fromkeys(runs['task']))}"

@@ -201,6 +201,15 @@ def test_failures_and_what_was_left_out_are_told_with_causes() -> None:
         assert words in page.text
 
 
+def test_what_the_runs_ran_on_is_told() -> None:
+    ran = [crossings.run("rte", "tiny", "none", seed=seed) for seed in range(4)]
+    ran += [crossings.run("qqp", "tiny", "none")]
+    for document, device in zip(ran, ("cpu", "cpu", "A GPU", None, "A GPU"), strict=True):
+        document["environment"] = {"device": device}
+    text = page_of(collection(*ran)).text
+    assert "on A GPU (2 runs: QQP, RTE); cpu (2 runs: RTE); a device that is not known (1 run: RTE)." in text
+
+
 @pytest.mark.parametrize(
     "documents",
     [
