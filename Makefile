@@ -15,10 +15,10 @@ demo: .venv/installed
 	$(BIN)/python -m analysis report runs/demo --out report
 	$(BIN)/python -m analysis table runs/demo
 
-# The README's grid on real GLUE, and what is kept of it; two hours on two cores that know bf16
+# The README's grid on real GLUE, and what is kept of it; on a GPU: make glue ARGS=hydra.launcher.per_device=16
 GLUE := analysis/reference/glue
 glue: .venv/installed
-	HF_HUB_OFFLINE=1 $(BIN)/python -m compress -m --config-dir $(GLUE)/conf +experiment=glue
+	HF_HUB_OFFLINE=1 $(BIN)/python -m compress -m --config-dir $(GLUE)/conf +experiment=glue $(ARGS)
 	$(BIN)/python -m analysis collect runs/glue --out $(GLUE)/results.jsonl.gz
 	$(BIN)/python -m analysis report runs/glue --out report/glue
 	cp report/glue/figures/figure1.png report/glue/figures/tasks.png $(GLUE)/

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean, stdev, variance
+from typing import Any
 
 import pytest
 
@@ -12,7 +15,7 @@ from analysis import collection, priorities, verdicts
 from analysis.cli import main
 from analysis.findings import findings
 from analysis.options import Options
-from analysis.results import SUBSETS, read_runs
+from analysis.results import SUBSETS, TASKS, read_runs
 from compress import identity
 from compress.config import conf_folder, teacher_experiment
 from compress.overrides import read_sweep
@@ -29,7 +32,8 @@ def test_every_cell_is_there_with_every_seed() -> None:
     counts = students.groupby(["task", "model", "methods", "sparsity"])["seed"].nunique()
     assert (counts == 3).all()
     cells = sum(2 if "prune" in methods else 1 for methods in SUBSETS)
-    assert len(counts) == students["task"].nunique() * students["model"].nunique() * cells
+    assert len(counts) == len(TASKS) * students["model"].nunique() * cells
+    assert f"{len(runs)} experiments, all finished, on all eight tasks, with three seeds" in README
     assert not collection.read(RESULTS).failures
 
 
@@ -64,7 +68,8 @@ def test_the_readme_shows_their_interactions(capsys) -> None:
 def test_the_readmes_words_have_their_effects() -> None:
     effects = priorities.main_effects(read_runs(RESULTS), Options()).set_index(["measure", "method", "scope"])
     words = " ".join(README.split())
-    sizes = [("quantize", "mean"), ("distill", "mean"), ("prune", "mean"), ("distill", "sst2"), ("distill", "stsb")]
+    sizes = [("quantize", "mean"), ("distill", "mean"), ("prune", "mean")]
+    sizes += [("distill", "qnli"), ("distill", "qqp"), ("prune", "sst2"), ("prune", "qnli")]
     for method, scope in sizes:
         row = effects.loc[("bytes", method, scope)]
         effect, low, high = (math.exp(float(row[key])) for key in ("effect", "low", "high"))
@@ -76,9 +81,37 @@ def test_the_readmes_words_have_their_effects() -> None:
         assert f"{verb} {sign * float(row['effect']):.2f} points [{low:.2f}, {high:.2f}]" in words
 
 
+def test_the_readmes_words_tell_where_they_ran_and_what_difference_that_makes() -> None:
+    stored = {document["run_id"]: document for document in collection.read(RESULTS).documents}
+    ran = {(document["task"], document["environment"]["device"]) for document in stored.values()}
+    assert ran == {(task, "NVIDIA H200" if task in ("qqp", "mnli", "qnli") else "cpu") for task in TASKS}
+    again = {document["run_id"]: document for document in collection.read(GLUE / "rte-h200.jsonl.gz").documents}
+    assert again.keys() == {run_id for run_id, document in stored.items() if document["task"] == "rte"}
+    assert {document["environment"]["device"] for document in again.values()} == {"NVIDIA H200"}
+    sizes = [[own[run_id]["size"]["artifact_bytes"] for run_id in again] for own in (stored, again)]
+    assert sizes[0] == sizes[1]
+    differences = [document["score_glue"] - stored[run_id]["score_glue"] for run_id, document in again.items()]
+    spreads = [seeds_spread(own) for own in (stored, again)]
+    assert (
+        f"its {len(again)} models take the same bytes, and their scores differ by {mean(differences):.2f} points on "
+        f"average, with a standard deviation of {stdev(differences):.2f}; so do those of one model's seeds, by "
+        f"{spreads[0]:.2f} on the cores and {spreads[1]:.2f} on the GPU."
+    ) in " ".join(README.split())
+
+
+def seeds_spread(documents: dict[str, dict[str, Any]]) -> float:
+    """Standard deviation of RTE's scores among seeds, pooled over its cells."""
+    cells = defaultdict(list)
+    for document in documents.values():
+        if document["task"] == "rte":
+            cell = document["model"], *document["methods"], document["config"]["prune"]["sparsity"]
+            cells[cell].append(document["score_glue"])
+    return math.sqrt(mean(variance(scores) for scores in cells.values()))
+
+
 def test_the_report_tells_where_sizes_and_points_are_of_different_tasks() -> None:
     stored = read_runs(RESULTS)
     sst2 = replace(stored, runs=stored.runs[stored.runs["task"] == "sst2"])
-    for results, told in ((stored, "2 tasks, 3 seeds; points: 4 tasks, 3 seeds"), (sst2, "1 task, 3 seeds")):
+    for results, told in ((stored, "5 tasks, 3 seeds; points: 8 tasks, 3 seeds"), (sst2, "1 task, 3 seeds")):
         effects = findings(results, Options(bootstrap=0)).effects
         assert f">{told}</td>" in verdicts.priorities(effects)
