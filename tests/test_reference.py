@@ -81,6 +81,17 @@ def test_the_readmes_words_have_their_effects() -> None:
         assert f"{verb} {sign * float(row['effect']):.2f} points [{low:.2f}, {high:.2f}]" in words
 
 
+def test_the_readmes_words_have_the_bytes_on_disk_too(capsys: pytest.CaptureFixture[str]) -> None:
+    words = " ".join(README.split())
+    effects = priorities.main_effects(read_runs(RESULTS), Options(bytes="artifact"))
+    row = effects.set_index(["measure", "method", "scope"]).loc[("bytes", "prune", "mean")]
+    effect, low, high = (math.exp(float(row[key])) for key in ("effect", "low", "high"))
+    assert f"(on disk × {effect:.2f} [{low:.2f}, {high:.2f}])" in words
+    lines = printed(capsys, "interactions", str(RESULTS), "--bytes", "artifact")
+    cells = next(line for line in lines if line.startswith("| quantize+prune | the product | all tasks |")).split(" | ")
+    assert f"on disk, where masks count, {cells[5]} {cells[6]}" in words
+
+
 def test_the_readmes_words_tell_where_they_ran_and_what_difference_that_makes() -> None:
     stored = {document["run_id"]: document for document in collection.read(RESULTS).documents}
     ran = {(document["task"], document["environment"]["device"]) for document in stored.values()}
