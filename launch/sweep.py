@@ -20,6 +20,7 @@ from typing import Any
 
 from compress import result
 from compress.config import Config, from_mapping
+from compress.errors import ConfigError
 
 SWEEPS = ".sweeps"
 VERSION = 1
@@ -142,8 +143,19 @@ class Sweep:
         result.write_json(self.folder / "outcomes" / f"{outcome.run_id}.json", asdict(outcome))
 
     def outcomes(self) -> Mapping[str, Outcome]:
-        """How those that ended did, by run_id."""
-        for entry in os.scandir(self.folder / "outcomes"):
+        """How those that ended did, by run_id.
+
+        Raises:
+            ConfigError: the folder is not there any more.
+        """
+        try:
+            entries = [*os.scandir(self.folder / "outcomes")]
+        except FileNotFoundError:
+            raise ConfigError(
+                f"{self.folder}: the sweep's folder is gone; if the runs were moved, "
+                "python -m launch retry DIR goes on where they are now"
+            ) from None
+        for entry in entries:
             run_id, _, ending = entry.name.partition(".")
             if run_id and ending == "json" and run_id not in self._outcomes:
                 self._outcomes[run_id] = Outcome(**json.loads(Path(entry.path).read_text()))

@@ -225,6 +225,22 @@ def test_a_killed_worker_ends_a_sweep_with_what_it_had_not_run_as_failed(tmp_pat
     assert set(states(tmp_path).values()) <= {"stopped", "missing"}
 
 
+def test_runs_that_are_moved_meanwhile_are_one_line_and_retry_goes_on_where_they_are(
+    tmp_path: Path, cache: Path
+) -> None:
+    process = started(tmp_path, *LONG, "seed=0,1")
+    wait_for(training(tmp_path, 2))
+    (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, told
+    assert re.search(r"^error: .*/runs/\.sweeps/.*: the sweep's folder is gone; ", told, re.MULTILINE)
+    assert "Traceback" not in told
+    wait_for(lambda: not _processes(tmp_path))
+    again = launch(tmp_path, "retry", "elsewhere")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert [document["timing"]["resumed"] for document in results(tmp_path / "elsewhere")] == [1, 1]
+
+
 def test_an_experiment_that_takes_too_long_is_one_that_failed(command: Command, tmp_path: Path) -> None:
     done = command("-m", *DEMO, "train.epochs=1,3000", "hydra.launcher.timeout_min=0.25")
     assert done.returncode == 1
