@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
@@ -100,12 +101,16 @@ def options(conf: Path) -> dict[str, list[str]]:
     }
 
 
-def option_values(folders: Sequence[Path], group: str, option: str, read: Callable[[str], Any]) -> dict[str, Any]:
-    """The values of an option, on top of those of the option that it is based on.
+def option_values(
+    folders: Sequence[Path], group: str, option: str, read: Callable[[str], Any], home: str = ""
+) -> dict[str, Any]:
+    """The values of an option, on top of those of the options that it is based on.
 
     Args:
         folders: of configuration; as for Hydra, the first that has the option counts.
         read: parses YAML; PyYAML takes `2e-5` for a text, OmegaConf for a number.
+        home: folder of the group in which it finds what it is based on: for Hydra that of an option which another is
+            based on, and the group's own for one that is chosen by name.
 
     Raises:
         ConfigError: no folder has the option, or what it is based on.
@@ -114,8 +119,12 @@ def option_values(folders: Sequence[Path], group: str, option: str, read: Callab
     if file is None:
         raise ConfigError(f"{group}={option}: no such option; looked for in {', '.join(map(str, folders))}")
     values: dict[str, Any] = read(file.read_text())
-    based_on = [name for name in values.pop("defaults", []) if name != "_self_"]
-    return {k: v for name in based_on for k, v in option_values(folders, group, name, read).items()} | values
+    found: dict[str, Any] = {}
+    for named in values.pop("defaults", []):
+        if named != "_self_":
+            base = posixpath.join(f"/{group}", home, str(named).partition("@")[0]).removeprefix(f"/{group}/")
+            found |= option_values(folders, group, base, read, posixpath.dirname(base))
+    return found | values
 
 
 class Once:

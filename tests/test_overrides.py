@@ -206,11 +206,19 @@ def test_a_file_for_one_pair_of_options_changes_that_pair_only(tmp_path: Path) -
 
 
 def test_a_teacher_is_what_hydra_makes_of_the_model_of_that_name(own: Path, synonyms: str) -> None:
-    (own / "model").mkdir()
-    (own / "model" / "taught.yaml").write_text("defaults: [mini, _self_]\nname: taught\nhidden: 64\n")
-    (own / "model" / "small.yaml").write_text("defaults: [mini, _self_]\nname: behind the project's own\n")
+    models = {
+        "taught": "defaults: [mini, _self_]\nname: taught\nhidden: 64\n",
+        "small": "defaults: [mini, _self_]\nname: behind the project's own\n",
+        "under": "defaults: [demo/mini@_here_, _self_]\nname: under\npositions: 128\n",
+        "whole": "defaults: [/model/demo/mini@_here_, _self_]\nname: whole\npositions: 128\n",
+        "demo/beside": "defaults: [mini@_here_, _self_]\nname: demo/beside\n",
+        "twice": "defaults: [demo/beside@_here_, _self_]\nname: twice\npositions: 128\n",
+    }
+    (own / "model" / "demo").mkdir(parents=True)
+    for name, text in models.items():
+        (own / "model" / f"{name}.yaml").write_text(text)
     words = [f"hydra.searchpath=[file://{own}]", synonyms]
-    for name in ("taught", "small"):
+    for name in models:
         (expected,) = by_hydra([[*words, f"model={name}"]])
         (found,) = compositions([*words, "distill=kd", f"distill.teacher={name}"], conf_folder(), multirun=False)
         assert found.teacher == expected.model
