@@ -149,7 +149,7 @@ class Sweep:
             ConfigError: the folder is not there any more.
         """
         try:
-            entries = [*os.scandir(self.folder / "outcomes")]
+            entries = os.scandir(self.folder / "outcomes")
         except FileNotFoundError:
             raise ConfigError(
                 f"{self.folder}: the sweep's folder is gone; if the runs were moved, "

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev, variance
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from analysis import collection, priorities, verdicts
@@ -24,6 +25,7 @@ from tests.conftest import ROOT
 GLUE = ROOT / "analysis" / "reference" / "glue"
 RESULTS = GLUE / "results.jsonl.gz"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+WORDS = " ".join(README.split())  # however the lines are wrapped
 
 
 def test_every_cell_is_there_with_every_seed() -> None:
@@ -65,31 +67,36 @@ def test_the_readme_shows_their_interactions(capsys) -> None:
     assert "\n".join([*lines[:2], *whole]) in README
 
 
+def main_effects(options: Options) -> pd.DataFrame:
+    """By measure, method and scope."""
+    return priorities.main_effects(read_runs(RESULTS), options).set_index(["measure", "method", "scope"])
+
+
+def factors(row: pd.Series) -> list[float]:
+    """An effect on sizes, with its interval: how many times smaller."""
+    return [math.exp(float(row[key])) for key in ("effect", "low", "high")]
+
+
 def test_the_readmes_words_have_their_effects() -> None:
-    effects = priorities.main_effects(read_runs(RESULTS), Options()).set_index(["measure", "method", "scope"])
-    words = " ".join(README.split())
+    effects = main_effects(Options())
     sizes = [("quantize", "mean"), ("distill", "mean"), ("prune", "mean")]
     sizes += [("distill", "qnli"), ("distill", "qqp"), ("prune", "sst2"), ("prune", "qnli")]
     for method, scope in sizes:
-        row = effects.loc[("bytes", method, scope)]
-        effect, low, high = (math.exp(float(row[key])) for key in ("effect", "low", "high"))
+        effect, low, high = factors(effects.loc[("bytes", method, scope)])
         between = " times smaller" if method == "quantize" else ""
-        assert f"{effect:.2f}{between} [{low:.2f}, {high:.2f}]" in words
+        assert f"{effect:.2f}{between} [{low:.2f}, {high:.2f}]" in WORDS
     for method, verb, sign in (("quantize", "costs", -1), ("distill", "gains", 1), ("prune", "costs", -1)):
         row = effects.loc[("score", method, "mean")]
         low, high = sorted(sign * float(row[key]) for key in ("low", "high"))
-        assert f"{verb} {sign * float(row['effect']):.2f} points [{low:.2f}, {high:.2f}]" in words
+        assert f"{verb} {sign * float(row['effect']):.2f} points [{low:.2f}, {high:.2f}]" in WORDS
 
 
 def test_the_readmes_words_have_the_bytes_on_disk_too(capsys: pytest.CaptureFixture[str]) -> None:
-    words = " ".join(README.split())
-    effects = priorities.main_effects(read_runs(RESULTS), Options(bytes="artifact"))
-    row = effects.set_index(["measure", "method", "scope"]).loc[("bytes", "prune", "mean")]
-    effect, low, high = (math.exp(float(row[key])) for key in ("effect", "low", "high"))
-    assert f"(on disk × {effect:.2f} [{low:.2f}, {high:.2f}])" in words
+    effect, low, high = factors(main_effects(Options(bytes="artifact")).loc[("bytes", "prune", "mean")])
+    assert f"(on disk × {effect:.2f} [{low:.2f}, {high:.2f}])" in WORDS
     lines = printed(capsys, "interactions", str(RESULTS), "--bytes", "artifact")
     cells = next(line for line in lines if line.startswith("| quantize+prune | the product | all tasks |")).split(" | ")
-    assert f"on disk, where masks count, {cells[5]} {cells[6]}" in words
+    assert f"on disk, where masks count, {cells[5]} {cells[6]}" in WORDS
 
 
 def test_the_readmes_words_tell_where_they_ran_and_what_difference_that_makes() -> None:
@@ -107,7 +114,7 @@ def test_the_readmes_words_tell_where_they_ran_and_what_difference_that_makes() 
         f"its {len(again)} models take the same bytes, and their scores differ by {mean(differences):.2f} points on "
         f"average, with a standard deviation of {stdev(differences):.2f}; so do those of one model's seeds, by "
         f"{spreads[0]:.2f} on the cores and {spreads[1]:.2f} on the GPU."
-    ) in " ".join(README.split())
+    ) in WORDS
 
 
 def seeds_spread(documents: dict[str, dict[str, Any]]) -> float:
