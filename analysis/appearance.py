@@ -59,6 +59,11 @@ def task_label(task: str) -> str:
     return (known | {"qnli": "QNLI", "rte": "RTE"}).get(task, task)
 
 
+def plural(count: int, what: str, many: str | None = None) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count} {what if count == 1 else many or what + 's'}"
+
+
 def megabytes(size: float) -> str:
     """Decimal MB with three digits that count: 1341, 44.7, 0.086."""
     shown = size / 1e6

@@ -10,7 +10,7 @@ from itertools import combinations_with_replacement
 import pandas as pd
 
 from analysis import reference
-from analysis.appearance import task_label
+from analysis.appearance import plural, task_label
 from analysis.results import TASKS
 
 CELL = ["model", "methods", "sparsity"]
@@ -51,7 +51,7 @@ class Curves:
     def seeds(self) -> str:
         """How many seeds the points have, in words: `1 seed`, `1–3 seeds`."""
         least, most = self.points["seeds"].min(), self.points["seeds"].max()
-        return _plural(most, "seed") if least == most else f"{least}–{most} seeds"
+        return plural(most, "seed") if least == most else f"{least}–{most} seeds"
 
 
 def curves(
@@ -107,7 +107,3 @@ def common_tasks(runs: pd.DataFrame) -> list[str]:
 
     best = max(candidates, key=compared)
     return [task for task in dict.fromkeys(runs["task"]) if task in best]
-
-
-def _plural(count: int, what: str) -> str:
-    return f"{count} {what}" + ("" if count == 1 else "s")

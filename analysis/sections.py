@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from analysis.appearance import task_label
+from analysis.appearance import plural, task_label
 from analysis.markup import Html, chart, empty, folded, items, lead, legend, scrolling, table
 from analysis.options import Options
 from analysis.results import Results
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 
 PARTS = {"embeddings": "embeddings", "encoder": "encoder", "head": "head", "rest": "masks, scales, header"}
 Data = Mapping[str, Any]
-
-
-def plural(count: int, what: str, many: str | None = None) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{count} {what if count == 1 else many or what + 's'}"
 
 
 def summary(results: Results) -> str:
