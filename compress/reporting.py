@@ -29,10 +29,10 @@ class Reporter:
         self.folder, self.title, self.unit = folder, title, "step"
         self.rows: list[str] = []
         self.on_row: Callable[[], None] = lambda: None  # called when there is a new one
-        self.written = self.spoke = self.started = time.monotonic()
+        self.written = self.spoke = time.monotonic()
         self.shown = -math.inf  # when progress.json was written
         self.loss: float | None = None
-        self.done_before: int | None = None  # steps that an earlier process took
+        self.first: tuple[int, float] | None = None  # the step that `progress` first heard of, and when
         self.bar: tqdm[Any] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.stream = (folder / "log.txt").open("a", encoding="utf-8", buffering=1)
@@ -69,21 +69,26 @@ class Reporter:
     def task(self, title: str, unit: str) -> Iterator[None]:
         """Have `progress` follow something else for a while."""
         outer = self.title, self.unit
-        self.title, self.unit, self.started = title, unit, time.monotonic()
+        self.title, self.unit, self.first = title, unit, None
         try:
             yield
         finally:
             if self.bar is not None:
                 self.bar.close()
             self.title, self.unit = outer
-            self.bar, self.started, self.done_before = None, time.monotonic(), None
+            self.bar, self.first = None, None
 
     def progress(self, step: int, total: int, loss: float | None) -> None:
-        """Move the bar on a terminal; else say a line now and then."""
+        """Move the bar on a terminal; else say a line now and then.
+
+        The rate is that of the steps after the first one, which waits for what is loaded, and which in a run that goes
+        on comes after those of an earlier process: with one step, nobody knows.
+        """
         self.loss, now = self.loss if loss is None else loss, time.monotonic()
-        if self.done_before is None:
-            self.done_before = step - 1 if self.unit == "step" else 0
-        rate = (step - self.done_before) / max(1e-6, now - self.started)
+        if self.first is None:
+            self.first = step, now
+        done, seconds = step - self.first[0], now - self.first[1]
+        rate = done / max(1e-6, seconds) if done else None
         if now - self.shown > FLUSH_SECONDS:
             self.shown = now
             self._show(step, total, rate)
@@ -91,7 +96,7 @@ class Reporter:
             if self.bar is None:
                 self.bar = tqdm(
                     total=total,
-                    initial=self.done_before,
+                    initial=step,
                     desc=self.title,
                     unit=self.unit,
                     dynamic_ncols=True,
@@ -105,11 +110,16 @@ class Reporter:
         elif now - self.spoke > LINE_SECONDS or step == total:
             self.spoke = now
             shown = "" if self.loss is None else f"  loss {self.loss:.3f}"
-            left = (total - step) / max(1e-6, rate)
-            self.say(f"{self.title}: {self.unit} {step}/{total}{shown}  {rate:.1f} {self.unit}s/s  {left:.0f} s left")
+            if rate is not None:
+                shown += f"  {rate:.1f} {self.unit}s/s  {(total - step) / rate:.0f} s left"
+            self.say(f"{self.title}: {self.unit} {step}/{total}{shown}")
 
-    def _show(self, step: int, total: int, rate: float) -> None:
-        """Write progress.json: who is at it, how far it is, and the seconds that it will still take at this rate."""
+    def _show(self, step: int, total: int, rate: float | None) -> None:
+        """Write progress.json: who is at it, how far it is, and the seconds that it will still take, if it is known."""
         at = {"what": self.title, "unit": self.unit, "done": step, "total": total, "loss": self.loss}
-        at |= {"seconds_left": (total - step) / max(1e-6, rate), "host": socket.gethostname(), "pid": os.getpid()}
+        at |= {
+            "seconds_left": (total - step) / rate if rate else None,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
         write_json(self.folder / PROGRESS, at | {"time": time.time()})

@@ -102,7 +102,9 @@ def _progress(folder: Path) -> dict[str, Any]:
         at = json.loads((folder / PROGRESS).read_text())
     except (FileNotFoundError, ValueError):
         return {"detail": "starting"}
-    left = max(0.0, at["seconds_left"] - (time.time() - at["time"]))
+    left = at["seconds_left"]
+    if left is not None:
+        left = max(0.0, left - (time.time() - at["time"]))
     detail = f"{at['unit']} {at['done']}/{at['total']}"
     return {"detail": detail if at["unit"] == "step" else f"{at['what']}: {detail}", "seconds_left": left}
 

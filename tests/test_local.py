@@ -205,8 +205,8 @@ def test_workers_go_on_when_the_launching_process_is_killed_and_cancel_stops_the
     process.wait()
     found = states(tmp_path)
     assert sorted(found.values()) == sorted(["running"] + ["pending"] * 3 + ["waiting"] * 4)
-    shown = launch(tmp_path, "status", "runs").stdout
-    assert re.search(r"rte mini none seed \d +step \d+/2250 +\d+ (s|min)", shown)
+    at = re.compile(r"rte mini none seed \d +step \d+/2250 +(\d+ s|\d+ min|\d+\.\d h)")
+    wait_for(lambda: at.search(launch(tmp_path, "status", "runs").stdout))
     done = launch(tmp_path, "cancel", "runs")
     assert done.returncode == 0
     assert "1 workers stopped" in done.stdout

@@ -61,15 +61,16 @@ def test_without_a_terminal_plain_lines_come_now_and_then(
 def test_a_resumed_run_tells_its_own_rate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not that of the steps which an earlier process took."""
+    """Not that of the steps which an earlier process took, nor of the time before its first step."""
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with Reporter(tmp_path, "rte tiny") as reporter:
+        now[0] += 9.0
         for step in range(81, 101):
             now[0] += 2.0
             reporter.progress(step, 100, None)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("rte tiny: step 86/100  0.5 steps/s  28 s left")
+    assert lines[:2] == ["rte tiny: step 81/100", "rte tiny: step 87/100  0.5 steps/s  26 s left"]
 
 
 def test_on_a_terminal_a_bar_shows_loss_rate_and_time_left(tmp_path: Path) -> None:
@@ -107,9 +108,12 @@ def test_progress_is_on_disk_while_it_runs_and_gone_afterwards(tmp_path: Path, m
     monkeypatch.setattr(reporting, "FLUSH_SECONDS", 0.0)
     with Reporter(tmp_path, "rte tiny") as reporter:
         started = time.time()
-        for step in (5, 6):
-            time.sleep(0.01)
-            reporter.progress(step, 10, 0.5)
+        time.sleep(0.01)
+        reporter.progress(5, 10, 0.5)
+        at = json.loads((tmp_path / "progress.json").read_text())
+        assert at["seconds_left"] is None, "with one step, nobody knows"
+        time.sleep(0.01)
+        reporter.progress(6, 10, 0.5)
         at = json.loads((tmp_path / "progress.json").read_text())
         assert {key: at[key] for key in ("what", "unit", "done", "total", "loss", "pid")} == {
             "what": "rte tiny", "unit": "step", "done": 6, "total": 10, "loss": 0.5, "pid": os.getpid(),

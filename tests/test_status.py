@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,16 @@ def test_a_failed_experiment_is_told_while_its_job_goes_on_with_others(packed: S
 def test_a_failed_experiment_is_submitted_again_while_its_job_goes_on_with_others(packed: Sweep) -> None:
     again = sweep_of(packed.runs, "again", *packed.to_run)
     assert slurm.queued_elsewhere(again) == {"b" * 12: "7_0"}
+
+
+@pytest.mark.parametrize(
+    ("left", "shown"), [(None, ""), (45.4, "40 s"), (700.0, "12 min"), (9000.0, "2.5 h"), (3.0, "0 s")]
+)
+def test_the_time_left_is_told_once_it_is_known(packed: Sweep, left: float | None, shown: str) -> None:
+    """Less the five seconds that have passed since it was written."""
+    folder = packed.run_folder("b" * 12)
+    folder.mkdir(parents=True)
+    at = {"what": "rte tiny", "unit": "step", "done": 1, "total": 9, "seconds_left": left, "time": time.time() - 5}
+    (folder / "progress.json").write_text(json.dumps(at))
+    lines = status.render(status.survey(packed.runs)).splitlines()
+    assert f"rte tiny none seed 0 step 1/9 {shown} 7_0".split() in [line.split() for line in lines]

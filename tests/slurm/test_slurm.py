@@ -338,9 +338,9 @@ def test_status_agrees_with_the_queue_after_the_launching_process_died_and_cance
     assert sorted(found.values()) == sorted(
         {"RUNNING": "running", "PENDING": "pending"}[line.split()[1]] for line in squeue() if not _depends(line)
     ) + ["waiting"] * sum(map(_depends, squeue()))  # fmt: skip
-    shown = launch(tmp_path, "status", "runs").stdout
-    assert "6 experiments: " in shown
-    assert re.search(r"rte mini none seed \d +step \d+/\d+ +\d+ (s|min)", shown)
+    assert "6 experiments: " in launch(tmp_path, "status", "runs").stdout
+    at = re.compile(r"rte mini none seed \d +step \d+/\d+ +(\d+ s|\d+ min|\d+\.\d h) ")
+    wait_for(lambda: at.search(launch(tmp_path, "status", "runs").stdout), "the time that is left")
     done = launch(tmp_path, "cancel", "runs")
     assert (done.returncode, "6 jobs cancelled" in done.stdout) == (0, True)
     wait_for(lambda: not squeue(), "an empty queue")
