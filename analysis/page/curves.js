@@ -79,6 +79,17 @@ function told(point) {
   ];
 }
 
+// Words on a level line, at that of its ends, above or below, where they cover the fewest points.
+function note(words, level, [left, right], points, radius) {
+  const wide = 6.5 * words.length, room = 1.5 * radius;
+  const covered = (from, to) => points.filter(({ x, y }) =>
+    x > from - room && x < from + wide + room && y > to - 10 - room && y < to + room).length;
+  const ends = [level - 5, level + 15].flatMap((to) => [[left + 5, to], [right - 5 - wide, to]]);
+  const [from, to] = ends.reduce((one, other) => (covered(...other) < covered(...one) ? other : one));
+  const side = from === left + 5 ? { x: from } : { x: right - 5, "text-anchor": "end" };
+  return svg("text", { class: "note haloed", y: to, ...side }, words);
+}
+
 function drawCurves(points, width, height, options) {
   const low = (point) => point.score - (point.error ?? 0), high = (point) => point.score + (point.error ?? 0);
   const plain = options.baseline;
@@ -90,9 +101,7 @@ function drawCurves(points, width, height, options) {
   });
   if (plain) {
     const at = frame.y(plain.score);
-    const name = `${data.models[plain.model].toUpperCase()}, uncompressed: ${plain.score.toFixed(1)}`;
     frame.root.append(svg("line", { class: "baseline", x1: frame.across[0], x2: frame.across[1], y1: at, y2: at }));
-    frame.root.append(svg("text", { class: "note", x: frame.across[0] + 5, y: at - 5 }, name));
   }
   const shown = [];
   for (const curve of groups(points, (point) => point.methods)) {
@@ -106,6 +115,10 @@ function drawCurves(points, width, height, options) {
       }
       shown.push({ mark: mark(methods, x, y, options.radius), x, y, lines: told(point), point });
     }
+  }
+  if (plain) {
+    const name = `${data.models[plain.model].toUpperCase()}, uncompressed: ${plain.score.toFixed(1)}`;
+    frame.root.append(note(name, frame.y(plain.score), frame.across, shown, options.radius));
   }
   frame.root.append(...shown.map(({ mark }) => mark));
   interactive(frame.root, shown, (chosen) => showRuns(chosen.point));

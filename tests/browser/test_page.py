@@ -282,3 +282,21 @@ def test_an_odd_collection_says_what_it_lacks(open_page: Open, tmp_path: Path, d
     assert (opened.page.locator(FIGURE).count() > 0) == scored
     assert ("Nothing to draw" in words) == (not scored)
     assert opened.problems == []
+
+
+@pytest.mark.parametrize(
+    ("points", "anchor", "below"),
+    [([], "start", False), ([(60, 46)], "end", False), ([(60, 46), (300, 46)], "start", True),
+     ([(60, 46), (300, 46), (60, 60)], "end", True)],
+)  # fmt: skip
+def test_the_name_of_the_baseline_goes_where_no_point_is(
+    opened: Opened, points: list[tuple[int, int]], anchor: str, below: bool
+) -> None:
+    made = opened.page.evaluate(
+        """points => {
+            const text = note("LARGE, uncompressed", 50, [40, 340], points.map(([x, y]) => ({ x, y })), 4.5);
+            return [text.getAttribute("text-anchor") ?? "start", text.getAttribute("y") > 50];
+        }""",
+        points,
+    )
+    assert made == [anchor, below]
