@@ -199,13 +199,14 @@ def test_ctrl_c_leaves_checkpoints_and_retry_ends_with_the_same_bytes(
 
 
 def test_workers_go_on_when_the_launching_process_is_killed_and_cancel_stops_them(tmp_path: Path, cache: Path) -> None:
-    process = started(tmp_path, *LONG, "seed=0,1,2,3", "distill=kd", "hydra.launcher.per_device=1")
+    longer = ("train.epochs=120", "train.checkpoint_seconds=1")
+    process = started(tmp_path, *longer, "seed=0,1,2,3", "distill=kd", "hydra.launcher.per_device=1")
     wait_for(training(tmp_path))
     process.kill()
     process.wait()
     found = states(tmp_path)
     assert sorted(found.values()) == sorted(["running"] + ["pending"] * 3 + ["waiting"] * 4)
-    at = re.compile(r"rte mini none seed \d +step \d+/2250 +(\d+ s|\d+ min|\d+\.\d h)")
+    at = re.compile(r"rte mini none seed \d +step \d+/9000 +(\d+ s|\d+ min|\d+\.\d h)")
     wait_for(lambda: at.search(launch(tmp_path, "status", "runs").stdout))
     done = launch(tmp_path, "cancel", "runs")
     assert done.returncode == 0

@@ -46,11 +46,14 @@ def test_a_failed_experiment_is_submitted_again_while_its_job_goes_on_with_other
 @pytest.mark.parametrize(
     ("left", "shown"), [(None, ""), (45.4, "40 s"), (700.0, "12 min"), (9000.0, "2.5 h"), (3.0, "0 s")]
 )
-def test_the_time_left_is_told_once_it_is_known(packed: Sweep, left: float | None, shown: str) -> None:
+def test_the_time_left_is_told_once_it_is_known(
+    packed: Sweep, monkeypatch: pytest.MonkeyPatch, left: float | None, shown: str
+) -> None:
     """Less the five seconds that have passed since it was written."""
     folder = packed.run_folder("b" * 12)
     folder.mkdir(parents=True)
-    at = {"what": "rte tiny", "unit": "step", "done": 1, "total": 9, "seconds_left": left, "time": time.time() - 5}
+    at = {"what": "rte tiny", "unit": "step", "done": 1, "total": 9, "seconds_left": left, "time": 1e9}
     (folder / "progress.json").write_text(json.dumps(at))
+    monkeypatch.setattr(time, "time", lambda: 1e9 + 5)
     lines = status.render(status.survey(packed.runs)).splitlines()
     assert f"rte tiny none seed 0 step 1/9 {shown} 7_0".split() in [line.split() for line in lines]

@@ -327,8 +327,8 @@ def test_status_agrees_with_the_queue_after_the_launching_process_died_and_cance
     command: Command, tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "compress", *SLURM, *LONG, "seed=0,1", "distill=none,kd", "hydra.launcher.throttle=1",
-         "resources.cpus=2"], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "compress", *SLURM, "train.epochs=240", "seed=0,1", "distill=none,kd",
+         "hydra.launcher.throttle=1", "resources.cpus=2"], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     wait_for(lambda: list((tmp_path / "runs").glob("rte/mini/none/*/progress.json")), "a training")
     wait_for(lambda: len(squeue()) == 6, "six jobs")
