@@ -89,9 +89,10 @@ class Reporter:
             self.first = step, now
         done, seconds = step - self.first[0], now - self.first[1]
         rate = done / max(1e-6, seconds) if done else None
+        left = None if rate is None else (total - step) / rate
         if now - self.shown > FLUSH_SECONDS:
             self.shown = now
-            self._show(step, total, rate)
+            self._show(step, total, left)
         if sys.stderr.isatty():
             if self.bar is None:
                 self.bar = tqdm(
@@ -110,16 +111,12 @@ class Reporter:
         elif now - self.spoke > LINE_SECONDS or step == total:
             self.spoke = now
             shown = "" if self.loss is None else f"  loss {self.loss:.3f}"
-            if rate is not None:
-                shown += f"  {rate:.1f} {self.unit}s/s  {(total - step) / rate:.0f} s left"
+            if left is not None:
+                shown += f"  {rate:.1f} {self.unit}s/s  {left:.0f} s left"
             self.say(f"{self.title}: {self.unit} {step}/{total}{shown}")
 
-    def _show(self, step: int, total: int, rate: float | None) -> None:
+    def _show(self, step: int, total: int, left: float | None) -> None:
         """Write progress.json: who is at it, how far it is, and the seconds that it will still take, if it is known."""
         at = {"what": self.title, "unit": self.unit, "done": step, "total": total, "loss": self.loss}
-        at |= {
-            "seconds_left": (total - step) / rate if rate else None,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-        }
+        at |= {"seconds_left": left, "host": socket.gethostname(), "pid": os.getpid()}
         write_json(self.folder / PROGRESS, at | {"time": time.time()})

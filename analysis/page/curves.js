@@ -82,12 +82,13 @@ function told(point) {
 // Words on a level line, at that of its ends, above or below, where they cover the fewest points.
 function note(words, level, [left, right], points, radius) {
   const wide = 6.5 * words.length, room = 1.5 * radius;
-  const covered = (from, to) => points.filter(({ x, y }) =>
-    x > from - room && x < from + wide + room && y > to - 10 - room && y < to + room).length;
-  const ends = [level - 5, level + 15].flatMap((to) => [[left + 5, to], [right - 5 - wide, to]]);
-  const [from, to] = ends.reduce((one, other) => (covered(...other) < covered(...one) ? other : one));
-  const side = from === left + 5 ? { x: from } : { x: right - 5, "text-anchor": "end" };
-  return svg("text", { class: "note haloed", y: to, ...side }, words);
+  const ends = [level - 5, level + 15].flatMap((y) => [
+    { from: left + 5, y, at: { x: left + 5 } }, { from: right - 5 - wide, y, at: { x: right - 5, "text-anchor": "end" } },
+  ]);
+  const covered = (end) => points.filter(({ x, y }) =>
+    x > end.from - room && x < end.from + wide + room && y > end.y - 10 - room && y < end.y + room).length;
+  const [{ y, at }] = ends.sort((one, other) => covered(one) - covered(other));
+  return svg("text", { class: "note haloed", y, ...at }, words);
 }
 
 function drawCurves(points, width, height, options) {
