@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from compress.data import Tokens
+    from compress.tokenization import Tokens
 
     Rows = np.ndarray[Any, np.dtype[np.int64]]
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from compress.data import Dataset, Tokens
     from compress.task import TaskConfig
+    from compress.tokenization import Dataset, Tokens
 
 BATCH = 128  # rows; no gradients are kept
 

@@ -259,10 +259,10 @@ def ask_teacher(config: Config, teacher: dict[str, Any], device: torch.device, r
 
 def load_data(config: Config) -> tuple[Any, Any]:
     """The task's tokens, the training set enlarged if distillation asks for it, and the tokenizer that made them."""
-    from compress import augment, data
+    from compress import augment, tokenization
 
     tokenizer, cache = load_tokenizer(config), Path(config.paths.cache).expanduser()
-    return data.prepare(config.data, config.task, tokenizer, cache, augment.of(config)), tokenizer
+    return tokenization.prepare(config.data, config.task, tokenizer, cache, augment.of(config)), tokenizer
 
 
 def load_tokenizer(config: Config) -> Any:

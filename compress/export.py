@@ -18,8 +18,8 @@ from compress.errors import ConfigError
 if TYPE_CHECKING:
     import numpy as np
 
-    from compress.data import Tokens
     from compress.task import TaskConfig
+    from compress.tokenization import Tokens
 
 ENOUGH = 0.995  # share of the dev set's predictions that must agree
 SAME_SCORE = 0.05  # how far apart two answers of a regression (GLUE's run from 0 to 5) may be and agree
@@ -81,13 +81,13 @@ def check(config: Config, folder: Path, model: Any, session: Any) -> dict[str, A
     import numpy as np
     from transformers import AutoTokenizer
 
-    from compress import data
+    from compress import tokenization
     from compress.evaluate import predict, scored
 
     hub.use_cache_without_network()
     tokenizer = AutoTokenizer.from_pretrained(folder / "artifact")
     cache = Path(config.paths.cache).expanduser()
-    dataset = data.prepare(config.data, config.task, tokenizer, cache)
+    dataset = tokenization.prepare(config.data, config.task, tokenizer, cache)
     splits = [split for split in config.task.validation if split in dataset.splits]
     padding = tokenizer.pad_token_id
     theirs = {split: run_session(session, dataset.splits[split], padding) for split in splits}

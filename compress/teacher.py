@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import artifact, augment, data, hub, identity
+from compress import artifact, augment, data, hub, identity, tokenization
 from compress.config import teacher_experiment
 from compress.evaluate import evaluate, predict
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import torch
 
     from compress.config import Config
-    from compress.data import Dataset
     from compress.evaluate import Scores
     from compress.task import TaskConfig
+    from compress.tokenization import Dataset
 
 FORMAT = 1  # of the cached logits
 TOLERANCE = 1e-2  # between a metric now and in the teacher's result; another device may round otherwise
@@ -84,7 +84,7 @@ def _answers(
 
     teacher, tokenizer = artifact.load(folder).to(device), AutoTokenizer.from_pretrained(folder)
     cache = Path(config.paths.cache).expanduser()
-    dataset = data.prepare(config.data, config.task, tokenizer, cache, augment.of(config))
+    dataset = tokenization.prepare(config.data, config.task, tokenizer, cache, augment.of(config))
     check_labels(teacher.config.id2label, config.task, folder)
     scores = evaluate(teacher, dataset, config.task, tokenizer.pad_token_id)
     check_scores(scores, document["metrics"], folder)

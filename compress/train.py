@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from compress.checkpoint import Checkpoint
-    from compress.data import Tokens
     from compress.methods import Method
+    from compress.tokenization import Tokens
 
 LOG_POINTS = 100  # rows of metrics.jsonl that one training leaves, evenly spread
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.batches import POOL, bucketed, by_length, collate, steps_per_epoch
-from compress.data import Tokens
+from compress.tokenization import Tokens
 
 sizes = st.integers(1, 5000)
 

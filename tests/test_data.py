@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from compress import data, demo, experiment
+from compress import data, demo, experiment, tokenization
 from compress.data import DataConfig, Texts
 from compress.errors import ConfigError
 from compress.task import TaskConfig
@@ -71,7 +71,7 @@ def test_the_hub_and_a_local_folder_give_the_same(compose: Compose, glue: Path, 
 def test_absent_mismatched_mnli_is_noted_and_the_rest_is_scored(compose: Compose, glue: Path) -> None:
     config = compose("model=tiny", "data=glue", "task=mnli", f"data.path={glue}")
     tokenizer = demo.build_tokenizer()
-    dataset = data.prepare(config.data, config.task, tokenizer, Path(config.paths.cache))
+    dataset = tokenization.prepare(config.data, config.task, tokenizer, Path(config.paths.cache))
     assert set(dataset.splits) == {"train", "validation_matched"}
     assert dataset.notes == ["validation_mismatched is not in the data: scores are of validation_matched alone"]
 
@@ -121,7 +121,7 @@ def test_a_damaged_file_is_one_clear_line(compose: Compose, folder: Path) -> Non
 
 def test_tokens_are_the_tokenizers_own(compose: Compose) -> None:
     tokenizer, texts = demo.build_tokenizer(), Texts([PAIRS["sentence1"], PAIRS["sentence2"]], [0, 1, 1])
-    tokens = data.tokenize(texts, tokenizer, max_length=12)
+    tokens = tokenization.tokenize(texts, tokenizer, max_length=12)
     for row in range(3):
         expected = tokenizer(texts.columns[0][row], texts.columns[1][row], truncation=True, max_length=12)
         start, end = tokens.offsets[row : row + 2]
@@ -130,7 +130,7 @@ def test_tokens_are_the_tokenizers_own(compose: Compose) -> None:
     assert tokens.lengths.max() <= 12
 
 
-def prepared(compose: Compose, cache: Path, *overrides: str) -> data.Dataset:
+def prepared(compose: Compose, cache: Path, *overrides: str) -> tokenization.Dataset:
     config = compose("model=demo/tiny", "data=demo", "task=rte", f"paths.cache={cache}", *overrides)
     return experiment.load_data(config)[0]
 
@@ -142,7 +142,7 @@ def test_the_second_time_tokens_come_from_the_cache(
     monkeypatch.setattr(data, "load_texts", lambda *_: pytest.fail("texts were read again"))
     second = prepared(compose, tmp_path)
     for split, tokens in first.splits.items():
-        for array in data.ARRAYS:
+        for array in tokenization.ARRAYS:
             assert (getattr(tokens, array) == getattr(second.splits[split], array)).all()
 
 
@@ -171,7 +171,7 @@ def test_a_damaged_cache_is_noticed_and_made_again(compose: Compose, tmp_path: P
 
 def _prepare_and_sum(arguments: tuple[DataConfig, TaskConfig, str]) -> int:
     config, task, cache = arguments
-    return int(data.prepare(config, task, demo.build_tokenizer(), Path(cache)).splits["train"].ids.sum())
+    return int(tokenization.prepare(config, task, demo.build_tokenizer(), Path(cache)).splits["train"].ids.sum())
 
 
 def test_many_processes_may_ask_at_once(compose: Compose, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from compress.batches import collate
-from compress.data import Dataset, Tokens
 from compress.evaluate import evaluate, predict
 from compress.task import TaskConfig
+from compress.tokenization import Dataset, Tokens
 from tests.test_train import small_model
 
 TASK = TaskConfig(

@@ -14,8 +14,8 @@ from torch.nn import functional
 from transformers import BertConfig, BertForSequenceClassification, get_linear_schedule_with_warmup
 
 from compress.batches import bucketed, collate
-from compress.data import Tokens
 from compress.methods import Method
+from compress.tokenization import Tokens
 from compress.train import TrainConfig, build_optimizer, learning_rate_factor, task_loss, train
 
 RECIPE = TrainConfig(
