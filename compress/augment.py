@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (augmentation := of(config)) is None:
             raise ConfigError("distill.copies=0: nothing is rewritten; give at least 1")
         use_cache_without_network()
-        texts = load_texts(config.data, config.task, Path(config.paths.cache).expanduser())["train"]
+        texts = load_texts(config.data, config.task, config.hub_seconds)["train"]
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from compress import data, model, wordnet
 from compress.data import DataConfig
 from compress.errors import ConfigError, nearest
-from compress.hub import local_folder, looks_like_path
+from compress.hub import SECONDS, local_folder, looks_like_path
 from compress.methods import prune
 from compress.methods.distill import DistillConfig
 from compress.methods.prune import PruneConfig
@@ -72,6 +72,7 @@ class Config:
     seed: int = Field(description="of new weights, order of batches, dropout", ge=0)
     device: str = Field(description="auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     force: bool = Field(description="run again what is finished")
+    hub_seconds: float = Field(default=SECONDS, description="give up a hub that sends nothing for so long", gt=0)
     teacher: ModelConfig | None = Field(default=None, description="what distill.teacher names, looked up")
 
 

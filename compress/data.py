@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection
+from dataclasses import asdict, replace
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,9 +11,20 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from compress import demo
+from compress import demo, tables
 from compress.errors import ConfigError, nearest
-from compress.hub import digest_files, hub_errors, located
+from compress.hub import (
+    COMMIT,
+    SECONDS,
+    Lacking,
+    Repository,
+    digest_files,
+    in_folder,
+    local_folder,
+    looks_like_path,
+    snapshot,
+)
+from compress.names import check_name
 
 if TYPE_CHECKING:
     from compress.task import TaskConfig
@@ -70,30 +81,89 @@ def check(data: DataConfig, task: TaskConfig) -> None:
         )
     if data.source == "glue" and data.path is None and data.hub is None:
         raise ConfigError("data.path=null: no texts, since data.hub is null as well; give one of them, or data=demo")
+    check_name("task.name", task.name, "task.name=NAME, the folder of its files in the data set")
+    if data.source == "glue":
+        if data.path is None and data.hub and local_folder(data.hub) is None and looks_like_path(data.hub):
+            raise ConfigError(f"data.hub={data.hub}: no such folder; give one, or a data set's name on the hub")
+        if _is_local(data):
+            source(data, task)
+
+
+@plain_dataclass(frozen=True)
+class Source:
+    """Where a task's texts are.
+
+    Attributes:
+        files: Parquet files of each split.
+        what: the key and value that messages begin with.
+        commit: of the data set on the hub.
+        names: of the classes in the order of their numbers, as the data set's README gives them.
+        note: what a result should say of where they come from.
+    """
+
+    files: dict[str, list[Path]]
+    what: str
+    commit: str | None = None
+    names: list[str] | None = None
+    note: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all files."""
+        return digest_files([file for files in self.files.values() for file in files])
+
+
+def _is_local(data: DataConfig) -> bool:
+    return data.path is not None or local_folder(data.hub) is not None
+
+
+def source(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> Source:
+    """The files of a task's splits, all of them here: of a local folder, or fetched from the hub.
+
+    Args:
+        seconds: see `hub.snapshot`.
+
+    Raises:
+        ConfigError: they are not to be had.
+    """
     if data.path is not None:
-        _parquet_files(data.path, task)
+        return _in_folder(data.path, task)
+    assert data.hub is not None, "check() refuses it"
+    about: dict[str, Any] = {}
+    found: dict[str, list[str]] = {}
+
+    def choose(repository: Repository) -> list[str]:
+        about.update(tables.card(repository))
+        found.update(tables.files_of_repository(repository, task))
+        readme = ["README.md"] if "README.md" in repository.names else []
+        return readme + [name for files in found.values() for name in files]
+
+    whole = snapshot("data.hub", data.hub, data.revision, choose, kind="dataset", seconds=seconds)
+    files = {split: [whole.folder / name for name in names] for split, names in found.items()}
+    return Source(files, f"data.hub={data.hub}", whole.commit, tables.names_in_card(about, task), whole.note)
 
 
-def _parquet_files(path: str, task: TaskConfig) -> dict[str, Path]:
-    """The files of a local folder by split; a second validation split may be absent, the first may not."""
-    root = Path(path).expanduser()
+def _in_folder(path: str, task: TaskConfig) -> Source:
+    root, what = Path(path).expanduser(), f"data.path={path}"
     folder = root / task.name
     if not folder.is_dir():
         found = sorted(child.name for child in root.iterdir() if child.is_dir()) if root.is_dir() else []
         has = f"it has {', '.join(found[:12]) or 'no folders'}" if root.is_dir() else "there is no such folder"
         raise ConfigError(
-            f"data.path={path}: needs {task.name}/train.parquet and validation.parquet, but {has}; "
+            f"{what}: needs {task.name}/train.parquet and validation.parquet, but {has}; "
             "leave data.path out to load from the hub, or use data=demo"
         )
-    files: dict[str, Path] = {}
-    for number, split in enumerate(("train", *task.validation)):
-        names = [f"{split}.parquet", "validation.parquet"] if number == 1 else [f"{split}.parquet"]
-        file = next((folder / name for name in names if (folder / name).is_file()), None)
-        if file:
-            files[split] = file
-        elif number < 2:
-            raise ConfigError(f"data.path={path}: there is no {task.name}/{' or '.join(names)}")
-    return files
+    names = in_folder(folder).names
+    try:
+        files = tables.split_files(names, task)
+    except Lacking as error:
+        raise ConfigError(f"{what}: there is no {task.name}/{error}{_other_formats(names)}") from error
+    return Source({split: [folder / name for name in parts] for split, parts in files.items()}, what)
+
+
+def _other_formats(names: Collection[str]) -> str:
+    others = [name for name in names if name.endswith((".csv", ".tsv", ".json", ".jsonl", ".arrow"))]
+    return f"; {others[0]} must be written as Parquet (pandas: DataFrame.to_parquet)" if others else ""
 
 
 def identity(data: DataConfig, task: TaskConfig) -> dict[str, Any]:
@@ -103,60 +173,44 @@ def identity(data: DataConfig, task: TaskConfig) -> dict[str, Any]:
         return known | {"hub": None, "revision": None, "version": demo.VERSION}
     if data.max_train is None:
         known["seed"] = None
-    if data.path is not None:
-        files = _parquet_files(data.path, task)
-        known |= {"hub": None, "revision": None, "path": digest_files(list(files.values()))}
+    if _is_local(data):
+        known |= {"hub": None, "revision": None, "path": source(data, task).digest}
     return known
+
+
+def contents(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> dict[str, Any]:
+    """`identity`, with the commit that a branch of a data set on the hub is now: what caches must tell apart.
+
+    Raises:
+        ConfigError: the hub must be asked, and it cannot be known.
+    """
+    known = identity(data, task)
+    if data.source == "demo" or _is_local(data) or COMMIT.fullmatch(data.revision or ""):
+        return known
+    return known | {"commit": source(data, task, seconds).commit}
 
 
 # --- texts ------------------------------------------------------------------------------------------------------------
 
 
-def load_texts(data: DataConfig, task: TaskConfig, cache: Path) -> dict[str, Texts]:
-    """The splits of a task, checked: the columns are there and every label is one of the task's.
+def load_texts(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> dict[str, Texts]:
+    """The splits of a task, checked: the columns are there, texts are texts and every label is one of the task's.
+
+    Args:
+        seconds: see `hub.snapshot`.
 
     Raises:
         ConfigError: nothing to be had, or not what the task says.
     """
     if data.source == "demo":
-        tables: Mapping[str, Mapping[str, Sequence[Any]]] = demo.generate(task.name, data.seed)
+        generated = demo.generate(task.name, data.seed)
+        found = {split: tables.Table(generated[split]) for split in ("train", *task.validation) if split in generated}
     else:
-        tables = _load_tables(data, task, cache)
-    return {split: _checked(split, tables[split], task) for split in ("train", *task.validation) if split in tables}
+        where = source(data, task, seconds)
+        found = {split: _named(tables.read(files, where.what), where) for split, files in where.files.items()}
+    return {split: Texts(*checked) for split, checked in tables.check(found, task).items()}
 
 
-def _load_tables(data: DataConfig, task: TaskConfig, cache: Path) -> Mapping[str, Any]:
-    import datasets
-
-    datasets.disable_progress_bars()
-    if data.path is not None:
-        files = {split: str(file) for split, file in _parquet_files(data.path, task).items()}
-        with hub_errors("data.path", data.path, "give a folder of readable Parquet files"):
-            loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(cache / "datasets"))
-    else:
-        assert data.hub is not None, "check() refuses it"
-        with hub_errors("data.hub", data.hub):
-            loaded = datasets.load_dataset(located(data.hub), task.name, revision=data.revision)
-    for split, table in loaded.items():
-        names = getattr(table.features.get("label"), "names", None)
-        if names is not None and names != task.labels:
-            raise ConfigError(f"task.labels={task.labels}: {split} of the data has {names}; give them in its order")
-    return {split: table.to_dict() for split, table in loaded.items() if split in ("train", *task.validation)}
-
-
-def _checked(split: str, table: Mapping[str, Sequence[Any]], task: TaskConfig) -> Texts:
-    for column in (*task.text, "label"):
-        if column not in table:
-            raise ConfigError(f"task.text={task.text}: {split} has the columns {', '.join(table)}, no {column}")
-    labels = list(table["label"])
-    if not labels:
-        raise ConfigError(f"data: {task.name}/{split} has no rows")
-    for row, value in enumerate(labels):
-        good = value is not None and (task.labels is None or value in range(len(task.labels)))
-        if not good or value != value:
-            raise ConfigError(
-                f"data: label {value} in row {row} of {task.name}/{split}; must be "
-                + ("a number" if task.labels is None else f"0 to {len(task.labels) - 1}")
-            )
-    kind = float if task.regression else int
-    return Texts([list(table[column]) for column in task.text], [kind(value) for value in labels])
+def _named(table: tables.Table, where: Source) -> tables.Table:
+    """The table, its classes named as the data set's README does if its own file does not."""
+    return table if table.names is not None else replace(table, names=where.names)

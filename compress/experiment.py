@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from compress.config import teacher_experiment
 from compress.errors import ConfigError
 from compress.model import label
 from compress.reporting import Reporter
+from compress.tokenizer import check_texts
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from compress.config import Config
     from compress.evaluate import Scores
+    from compress.model import Start
     from compress.train import Training
 
 
@@ -126,11 +128,15 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool) -> dict[str, 
     started = time.perf_counter()
     dataset, tokenizer = load_data(config)
     torch.manual_seed(config.seed)
-    model = build_model(config, tokenizer).to(device)
+    model, start = build_model(config, tokenizer)
+    model = model.to(device)
+    if identity.run_id(config) != run_id:
+        raise ConfigError("the checkpoint or the data changed while they were read; run again")
+    dataset = replace(dataset, notes=[*dataset.notes, *check_texts(dataset, tokenizer), *start.notes])
 
     (folder / "result.json").unlink(missing_ok=True)
     (folder / "error.json").unlink(missing_ok=True)
-    head = describe(config, run_id)
+    head = describe(config, run_id) | {"start": asdict(start)}
     result.write_text(folder / "config.yaml", to_yaml(config))
     with Reporter(folder, f"{config.task.name} {label(config.model)}") as reporter:
         reporter.say(f"run {run_id} on {device}: {folder}")
@@ -262,7 +268,10 @@ def load_data(config: Config) -> tuple[Any, Any]:
     from compress import augment, tokenization
 
     tokenizer, cache = load_tokenizer(config), Path(config.paths.cache).expanduser()
-    return tokenization.prepare(config.data, config.task, tokenizer, cache, augment.of(config)), tokenizer
+    dataset = tokenization.prepare(
+        config.data, config.task, tokenizer, cache, augment.of(config), seconds=config.hub_seconds
+    )
+    return dataset, tokenizer
 
 
 def load_tokenizer(config: Config) -> Any:
@@ -271,7 +280,7 @@ def load_tokenizer(config: Config) -> Any:
 
     if _has_demo_vocabulary(config):
         return demo.build_tokenizer(config.data.seed)
-    return model.build_tokenizer(config.model)
+    return model.build_tokenizer(config.model, config.hub_seconds)
 
 
 def _has_demo_vocabulary(config: Config) -> bool:
@@ -283,11 +292,14 @@ def fetch_model(config: Config) -> None:
     build_model(config, load_tokenizer(config))
 
 
-def build_model(config: Config, tokenizer: Any) -> BertForSequenceClassification:
-    """The model to train, its new weights drawn from the global generator."""
+def build_model(config: Config, tokenizer: Any) -> tuple[BertForSequenceClassification, Start]:
+    """The model to train, its new weights drawn from the global generator, and what it starts from."""
     from compress import model
+    from compress.tokenizer import check_size
 
-    return model.build(config.model, config.task, vocabulary=len(tokenizer), padding=tokenizer.pad_token_id)
+    built, start = model.build(config.model, config.task, len(tokenizer), tokenizer.pad_token_id, config.hub_seconds)
+    check_size(tokenizer, built.config.vocab_size, f"model.pretrained={config.model.pretrained}")
+    return built, start
 
 
 def pick_device(name: str) -> torch.device:

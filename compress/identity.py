@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from compress.train import TrainConfig
 
 # where and whether, never what; so train.checkpoint_seconds
-INFRASTRUCTURE = ("paths", "tracking", "resources", "device", "force")
+INFRASTRUCTURE = ("paths", "tracking", "resources", "device", "force", "hub_seconds")
 
 
 def scientific(config: Config, once: Once | None = None) -> dict[str, Any]:

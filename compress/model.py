@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +13,27 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from compress.errors import ConfigError
-from compress.hub import digest_files, hub_errors, local_folder, located, looks_like_path, quiet
+from compress.hub import (
+    SECONDS,
+    Choose,
+    Snapshot,
+    digest_files,
+    local_folder,
+    looks_like_path,
+    quiet,
+    snapshot,
+)
+from compress.names import check_name
+from compress.pretrained import POOLER, check_fit, checkpoint_files, read_json, read_weights, tokenizer_files
+from compress.tokenizer import check_types
 
 if TYPE_CHECKING:
-    from transformers import BertForSequenceClassification, PreTrainedTokenizerBase
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerBase
 
     from compress.task import TaskConfig
 
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 CHECKPOINT_SUFFIXES = (".json", ".txt", ".safetensors", ".bin")
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 ARCHITECTURE = {
     "layers": "num_hidden_layers",
     "hidden": "hidden_size",
@@ -29,6 +41,10 @@ ARCHITECTURE = {
     "intermediate": "intermediate_size",
     "positions": "max_position_embeddings",
 }
+SHAPE = (*ARCHITECTURE.values(), "vocab_size", "type_vocab_size")  # what a config.json must say
+PLAIN = {"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False}
+HEAD_SETTINGS = ("num_labels", "id2label", "label2id", "problem_type", "quantization_config", "auto_map")
+HEAD = ("classifier.weight", "classifier.bias")
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
@@ -49,9 +65,41 @@ class ModelConfig:
     learning_rate: float = Field(description="of this size; train.learning_rate is it by default", gt=0)
 
 
+@plain_dataclass(frozen=True)
+class Start:
+    """What a training starts from; a result tells it.
+
+    Attributes:
+        checkpoint: folder or hub name; None from scratch.
+        commit: of the repository on the hub.
+        sha256: over the files that were read.
+        new: parts whose weights are drawn: `all`, or of `head`, `pooler`.
+        prefix: what stood before the names of the checkpoint's tensors.
+        unused: names of tensors that have no place here, of other heads.
+        notes: what a reader of the result should know of it.
+    """
+
+    checkpoint: str | None
+    commit: str | None
+    sha256: str | None
+    new: list[str]
+    prefix: str
+    unused: list[str]
+    notes: list[str]
+
+
+FROM_SCRATCH = Start(None, None, None, ["all"], "", [], [])
+
+
 def label(model: ModelConfig) -> str:
     """The name under which results are filed: the configured one, else the checkpoint's own."""
-    return model.name or Path(model.pretrained or "scratch").name
+    return model.name or (_own_name(model.pretrained) if model.pretrained else "scratch")
+
+
+def _own_name(reference: str) -> str:
+    """The last part of a hub name, or that of a folder, also one given as `.` or `..`."""
+    folder = local_folder(reference)
+    return folder.resolve().name if folder and not folder.name.strip(".") else Path(reference).name
 
 
 def check(model: ModelConfig, max_length: int, builds_vocabulary: bool) -> None:
@@ -73,28 +121,56 @@ def check(model: ModelConfig, max_length: int, builds_vocabulary: bool) -> None:
         raise ConfigError(f"model.heads={model.heads}: must divide model.hidden={model.hidden}")
     if model.positions and max_length > model.positions:
         raise ConfigError(f"data.max_length={max_length}: must be at most model.positions={model.positions}")
+    check_name("model.name", label(model), "model.name=NAME")
     for key in ("pretrained", "tokenizer"):
-        _check_reference(f"model.{key}", getattr(model, key), weights=key == "pretrained")
-    if folder := local_folder(model.pretrained):
-        _check_architecture(model, json.loads((folder / "config.json").read_text()), max_length)
-
-
-def _check_reference(key: str, reference: str | None, *, weights: bool) -> None:
-    folder = local_folder(reference)
-    if reference and folder is None and looks_like_path(reference):
-        raise ConfigError(f"{key}={reference}: no such folder; give a checkpoint's folder or its name on the hub")
-    if folder:
-        wanted = [("config.json",), WEIGHT_FILES, TOKENIZER_FILES] if weights else [TOKENIZER_FILES]
-        for names in wanted:
-            if not any((folder / name).is_file() for name in names):
-                raise ConfigError(f"{key}={reference}: the folder lacks {' or '.join(names)}")
-
-
-def _check_architecture(model: ModelConfig, found: dict[str, Any], max_length: int) -> None:
-    if found.get("model_type") != "bert":
-        raise ConfigError(
-            f"model.pretrained={model.pretrained}: its model_type is {found.get('model_type')}; must be bert"
+        _check_reference(
+            f"model.{key}", getattr(model, key), checkpoint_files if key == "pretrained" else tokenizer_files
         )
+    if folder := local_folder(model.pretrained):
+        check_architecture(model, _what(model), read_json(folder / "config.json", _what(model)), max_length)
+
+
+def _what(model: ModelConfig) -> str:
+    """What messages call the checkpoint."""
+    return f"model.pretrained={model.pretrained}"
+
+
+def _check_reference(key: str, reference: str | None, choose: Choose) -> None:
+    """Refuse a path that leads nowhere, and a folder without what it needs."""
+    if not reference:
+        return
+    if local_folder(reference):
+        snapshot(key, reference, None, choose)
+    elif looks_like_path(reference) or Path(reference).is_file():
+        kind = "is a file" if Path(reference).expanduser().is_file() else "no such folder"
+        raise ConfigError(f"{key}={reference}: {kind}; give a checkpoint's folder or its name on the hub")
+
+
+def check_architecture(model: ModelConfig, what: str, found: Mapping[str, Any], max_length: int) -> None:
+    """Refuse a checkpoint that is no plain BERT encoder, or not the one that the configuration says.
+
+    Args:
+        what: the key and value that messages begin with.
+        found: its config.json.
+
+    Raises:
+        ConfigError: with the key, its value and the fix.
+    """
+    if found.get("model_type", "bert") != "bert":
+        raise ConfigError(f"{what}: its model_type is {found['model_type']}; must be bert")
+    for name in SHAPE:
+        value = found.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigError(
+                f"{what}: {name} in its config.json is {json.dumps(value)}; must be a whole number above 0"
+            )
+    if found["hidden_size"] % found["num_attention_heads"]:
+        raise ConfigError(f"{what}: in its config.json num_attention_heads does not divide hidden_size")
+    for name, plain in PLAIN.items():
+        if found.get(name, plain) != plain:
+            raise ConfigError(
+                f"{what}: {name} in its config.json is {json.dumps(found[name])}; must be {json.dumps(plain)}"
+            )
     for ours, theirs in ARCHITECTURE.items():
         asked = getattr(model, ours)
         if asked is not None and asked != found[theirs]:
@@ -131,39 +207,44 @@ def identity(model: ModelConfig, builds_vocabulary: bool) -> dict[str, Any]:
     return known
 
 
-def build_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer, or the configured one for a model from scratch."""
-    from transformers import AutoTokenizer
+def build_tokenizer(model: ModelConfig, seconds: float = SECONDS) -> PreTrainedTokenizerBase:
+    """The checkpoint's tokenizer, or the configured one for a model from scratch.
 
-    folder = None if model.pretrained else local_folder(model.tokenizer)
-    if folder and not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
-        return _from_vocabulary(folder / "vocab.txt")
+    Args:
+        seconds: see `hub.snapshot`.
+
+    Raises:
+        ConfigError: it cannot be had, or its files do not fit each other.
+    """
+    from compress import tokenizer
+
     if model.pretrained:
-        key, reference, revision = "model.pretrained", model.pretrained, model.revision
-    else:
-        assert model.tokenizer, "check() lets no model without a vocabulary through"
-        key, reference, revision = "model.tokenizer", model.tokenizer, "main"
-    with hub_errors(key, reference):
-        return AutoTokenizer.from_pretrained(located(reference), revision=revision)
+        return tokenizer.build(fetch(model, seconds).folder, _what(model))
+    assert model.tokenizer, "check() lets no model without a vocabulary through"
+    key = "model.tokenizer"
+    folder = snapshot(key, model.tokenizer, "main", tokenizer_files, seconds=seconds).folder
+    return tokenizer.build(folder, f"{key}={model.tokenizer}")
 
 
-def _from_vocabulary(file: Path) -> PreTrainedTokenizerBase:
-    """BERT's tokenizer with a bare vocabulary; it keeps capitals if the vocabulary has any."""
-    from transformers import BertTokenizerFast
-
-    tokens = file.read_text(encoding="utf-8").splitlines()
-    lower = all(token == token.lower() for token in tokens if not token.startswith("["))
-    return BertTokenizerFast(vocab={token: index for index, token in enumerate(tokens)}, do_lower_case=lower)
+def fetch(model: ModelConfig, seconds: float = SECONDS) -> Snapshot:
+    """The checkpoint's folder, all of it there."""
+    assert model.pretrained, "from scratch there is none"
+    return snapshot("model.pretrained", model.pretrained, model.revision, checkpoint_files, seconds=seconds)
 
 
-def build(model: ModelConfig, task: TaskConfig, vocabulary: int, padding: int) -> BertForSequenceClassification:
-    """BERT with a new head for the task, in float32; new weights are drawn from torch's global generator.
+def build(
+    model: ModelConfig, task: TaskConfig, vocabulary: int, padding: int, seconds: float = SECONDS
+) -> tuple[BertForSequenceClassification, Start]:
+    """BERT with a head for the task, in float32, and what it starts from; new weights are drawn from torch's generator.
 
     Args:
         vocabulary: rows of the word embeddings of a model from scratch.
         padding: id of the padding token.
+        seconds: see `hub.snapshot`.
+
+    Raises:
+        ConfigError: the checkpoint cannot be had, is damaged, or is not all there.
     """
-    import torch
     from transformers import BertConfig, BertForSequenceClassification
 
     settings: dict[str, Any] = {
@@ -178,14 +259,83 @@ def build(model: ModelConfig, task: TaskConfig, vocabulary: int, padding: int) -
         settings |= {"initializer_range": model.initializer_range}
     if model.pretrained is None:
         settings |= {theirs: getattr(model, ours) for ours, theirs in ARCHITECTURE.items()}
-        return BertForSequenceClassification(BertConfig(vocab_size=vocabulary, pad_token_id=padding, **settings))
-    with hub_errors("model.pretrained", model.pretrained), quiet():
-        reference = located(model.pretrained)
-        config = BertConfig.from_pretrained(reference, revision=model.revision, **settings)
-        _check_architecture(model, config.to_dict(), max_length=0)
-        return BertForSequenceClassification.from_pretrained(
-            reference, revision=model.revision, config=config, dtype=torch.float32
+        config = BertConfig(vocab_size=vocabulary, pad_token_id=padding, **settings)
+        return BertForSequenceClassification(config), FROM_SCRATCH
+    return _from_checkpoint(model, task, settings, fetch(model, seconds))
+
+
+def _from_checkpoint(
+    model: ModelConfig, task: TaskConfig, settings: Mapping[str, Any], source: Snapshot
+) -> tuple[BertForSequenceClassification, Start]:
+    what = _what(model)
+    found = read_json(source.folder / "config.json", what)
+    check_architecture(model, what, found, max_length=0)
+    check_types(task, found["type_vocab_size"], what)
+    weights = read_weights(source.folder, what)
+    config = _config(found, settings, what)
+    check_fit(weights.tensors, _encoder_shapes(config), what)
+    fits = head_fits(weights.head, found.get("id2label"), task, config.hidden_size)
+    state = {f"bert.{name}": value for name, value in weights.tensors.items()} | (weights.head if fits else {})
+    new = ([] if fits else ["head"]) + ([] if POOLER[0] in weights.tensors else ["pooler"])
+    notes = [source.note] if source.note else []
+    notes += ["the head is the checkpoint's, whose labels are the task's"] if fits else []
+    notes += ["the pooler is new: the checkpoint has none"] if "pooler" in new else []
+    digest = digest_files([source.folder / file for file in source.files])
+    unused = weights.unused + ([] if fits else sorted(weights.head))
+    start = Start(model.pretrained, source.commit, digest, new, weights.prefix, unused, notes)
+    return _loaded(config, state, new, what), start
+
+
+def _config(found: Mapping[str, Any], settings: Mapping[str, Any], what: str) -> BertConfig:
+    """The architecture of a config.json with the task's head; what it says of another head is left out."""
+    from transformers import BertConfig
+    from transformers.activations import ACT2FN
+
+    kept = {name: value for name, value in found.items() if name not in HEAD_SETTINGS}
+    if (activation := kept.get("hidden_act", "gelu")) not in ACT2FN:
+        raise ConfigError(f"{what}: hidden_act in its config.json is {activation}; must be of {', '.join(ACT2FN)}")
+    try:
+        return BertConfig.from_dict(kept, **settings)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(f"{what}: its config.json is not understood ({error}); fetch it again") from error
+
+
+def _encoder_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of all weights of the encoder and the pooler."""
+    import torch
+    from transformers import BertModel
+
+    with torch.device("meta"):
+        return {name: tuple(value.shape) for name, value in BertModel(config).named_parameters()}
+
+
+def head_fits(head: Mapping[str, torch.Tensor], names: Mapping[str, str] | None, task: TaskConfig, hidden: int) -> bool:
+    """Whether a checkpoint's head is one for the task: as many outputs, and for the very labels in their order."""
+    ours = task.labels or ["score"]
+    theirs = [str(name).lower() for _, name in sorted((names or {}).items(), key=lambda entry: int(entry[0]))]
+    return (
+        theirs == [label.lower() for label in ours]
+        and len(head) == 2
+        and tuple(head["classifier.weight"].shape) == (len(ours), hidden)
+        and tuple(head["classifier.bias"].shape) == (len(ours),)
+    )
+
+
+def _loaded(
+    config: BertConfig, state: Mapping[str, torch.Tensor], new: Sequence[str], what: str
+) -> BertForSequenceClassification:
+    """The model with these weights, float32; of the rest only what is meant to be new is drawn."""
+    import torch
+    from transformers import BertForSequenceClassification
+
+    with quiet():
+        model, loading = BertForSequenceClassification.from_pretrained(
+            None, config=config, state_dict=dict(state), dtype=torch.float32, output_loading_info=True
         )
+    meant = {f"bert.{name}" for name in POOLER if "pooler" in new} | {name for name in HEAD if "head" in new}
+    if set(loading.pop("missing_keys")) != meant or any(loading.values()):
+        raise ConfigError(f"{what}: its weights were not loaded as they should be ({loading}); please report this")
+    return model
 
 
 def parts(names: Iterable[str]) -> dict[str, list[str]]:

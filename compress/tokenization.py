@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress.data import DataConfig, Texts, identity, load_texts
+from compress.cache import Damaged, Entry
+from compress.data import DataConfig, Texts, contents, load_texts
+from compress.errors import ConfigError
+from compress.hub import SECONDS
+from compress.tokenizer import reset
 
 if TYPE_CHECKING:
     import numpy as np
     from transformers import PreTrainedTokenizerBase
 
     from compress.augment import Augmentation
+    from compress.cache import Arrays
     from compress.task import TaskConfig
 
-FORMAT = 2  # of the token cache
+FORMAT = 3  # of the token cache
 ARRAYS = ("ids", "offsets", "seconds", "labels", "sources")
 
 
@@ -69,6 +70,8 @@ def prepare(
     tokenizer: PreTrainedTokenizerBase,
     cache: Path,
     augmentation: Augmentation | None = None,
+    *,
+    seconds: float = SECONDS,
 ) -> Dataset:
     """The task's tokens from the cache, made first where they are not there.
 
@@ -76,22 +79,24 @@ def prepare(
     Many processes may ask at once: one makes them, the others wait and read. Arrays are memory-mapped.
     """
     import numpy as np
-    from filelock import FileLock
 
-    used = identity(replace(data, max_train=None), task)
-    described = [FORMAT, used, asdict(task), tokenizer.backend_tokenizer.to_str()]
-    described += [augmentation.identity()] if augmentation else []
-    fingerprint = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
-    folder = cache / "tokens" / f"{task.name}-{fingerprint}"
-    splits = _read(folder)
-    if splits is None:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
-            splits = _read(folder)
-            if splits is None:
-                _write(folder, _tokens(load_texts(data, task, cache), tokenizer, data.max_length, augmentation))
-                splits = _read(folder)
-    assert splits is not None, f"the token cache {folder} cannot be read right after it was written"
+    def described() -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "data": contents(replace(data, max_train=None), task, seconds),
+            "task": asdict(task),
+            "tokenizer": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+            "augmentation": augmentation and augmentation.identity(),
+        }
+
+    def make() -> Arrays:
+        made = _tokens(load_texts(data, task, seconds), tokenizer, data.max_length, augmentation)
+        if described() != entry.of:
+            raise ConfigError(f"task={task.name}: its texts, or WordNet, changed while they were read; run again")
+        return {f"{split}.{array}": getattr(tokens, array) for split, tokens in made.items() for array in ARRAYS}
+
+    entry = Entry(cache, "tokens", task.name, described())
+    splits = entry.get(lambda arrays: _splits(arrays, task), make)
     sources = splits["train"].sources
     rows, originals = np.arange(len(sources)), int(sources.max()) + 1
     if data.max_train is not None and data.max_train < originals:
@@ -122,6 +127,7 @@ def tokenize(
     import numpy as np
 
     encoded = tokenizer(*texts.columns, truncation=True, max_length=max_length, return_token_type_ids=True)
+    reset(tokenizer)
     lengths = [len(row) for row in encoded["input_ids"]]
     is_class = isinstance(texts.labels[0], int)
     return Tokens(
@@ -133,32 +139,40 @@ def tokenize(
     )
 
 
-def _read(folder: Path) -> dict[str, Tokens] | None:
-    """The cached splits; None where there are none or a file has not the size that was written."""
-    import numpy as np
+def _splits(arrays: Arrays, task: TaskConfig) -> dict[str, Tokens]:
+    """The splits of a cache entry.
 
-    try:
-        sizes: dict[str, int] = json.loads((folder / "sizes.json").read_text())
-        if any((folder / name).stat().st_size != size for name, size in sizes.items()):
-            return None
-        names = dict.fromkeys(name.split(".")[0] for name in sizes)
-        return {
-            split: Tokens(*(np.load(folder / f"{split}.{array}.npy", mmap_mode="r") for array in ARRAYS))
-            for split in names
-        }
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-
-
-def _write(folder: Path, splits: Mapping[str, Tokens]) -> None:
-    """Write all splits to a new folder and put it in place whole."""
-    import numpy as np
-
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    Raises:
+        Damaged: one is missing or is not the task's, or their arrays cannot be those of tokens.
+    """
+    found = [split for split in ("train", *task.validation) if f"{split}.ids" in arrays]
+    if missing := {"train", task.validation[0]} - set(found):
+        raise Damaged(f"it has no {min(missing)}")
+    if odd := set(arrays) ^ {f"{split}.{array}" for split in found for array in ARRAYS}:
+        raise Damaged(f"{min(odd)} is missing or too much")
+    splits = {split: Tokens(*(arrays[f"{split}.{array}"] for array in ARRAYS)) for split in found}
     for split, tokens in splits.items():
-        for array in ARRAYS:
-            np.save(scratch / f"{split}.{array}.npy", getattr(tokens, array))
-    sizes = {file.name: file.stat().st_size for split in splits for file in sorted(scratch.glob(f"{split}.*.npy"))}
-    (scratch / "sizes.json").write_text(json.dumps(sizes))
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(scratch, folder)
+        if not _fits(tokens, task):
+            raise Damaged(f"the arrays of {split} do not fit each other or the task")
+    return splits
+
+
+def _fits(tokens: Tokens, task: TaskConfig) -> bool:
+    """Whether arrays are of the right types and shapes, and all that they point at is there."""
+    import numpy as np
+
+    types: dict[str, Any] = {"ids": np.int32, "offsets": np.int64, "seconds": np.int32, "sources": np.int64}
+    types["labels"] = np.float32 if task.regression else np.int64
+    if any((found := getattr(tokens, array)).dtype != kind or found.ndim != 1 for array, kind in types.items()):
+        return False
+    rows, offsets, labels = len(tokens), tokens.offsets, tokens.labels
+    if not rows == len(offsets) - 1 == len(tokens.seconds) == len(tokens.sources) > 0:
+        return False
+    return bool(
+        offsets[0] == 0
+        and offsets[-1] == len(tokens.ids)
+        and (tokens.lengths > 0).all()
+        and ((tokens.seconds >= 0) & (tokens.seconds <= tokens.lengths)).all()
+        and ((tokens.sources >= 0) & (tokens.sources < rows)).all()
+        and (np.isfinite(labels) if task.labels is None else (labels >= 0) & (labels < len(task.labels))).all()
+    )

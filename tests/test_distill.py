@@ -103,7 +103,7 @@ def test_a_student_follows_its_teacher_row_by_row_where_the_labels_are_noise(com
     answers = np.eye(2, dtype=np.float32)[train_split.labels] * 8
     noise = replace(train_split, labels=np.random.default_rng(0).permutation(train_split.labels))
     torch.manual_seed(0)
-    model = experiment.build_model(compose(*KD, "model=demo/base"), tokenizer)
+    model, _ = experiment.build_model(compose(*KD, "model=demo/base"), tokenizer)
     recipe = replace(RECIPE, epochs=3, batch_size=16, learning_rate=1.5e-3, warmup=0.2)
     method = Distill(replace(config.distill, alpha=1.0), answers[dataset.train_rows[::-1]])
     train(model, noise, dataset.train_rows[::-1], recipe, seed=0, padding=0, methods=[method])

@@ -30,7 +30,7 @@ VOCABULARY = 30_522
 def test_a_size_has_exactly_googles_parameters(compose: Compose, size: str, parameters: int) -> None:
     config = compose(f"model={size}", "model.pretrained=null")
     with torch.device("meta"):
-        built = model.build(config.model, config.task, VOCABULARY, padding=0)
+        built, _ = model.build(config.model, config.task, VOCABULARY, padding=0)
     assert sum(weight.numel() for weight in built.bert.parameters()) == parameters
     assert built.classifier.weight.shape == (2, config.model.hidden)
     assert built.dtype == torch.float32
@@ -51,7 +51,7 @@ def test_the_checkpoints_are_googles_by_their_hub_names(compose: Compose) -> Non
 def built(compose: Compose, *overrides: str, seed: int = 0) -> BertForSequenceClassification:
     config = compose("task=mrpc", *overrides)
     torch.manual_seed(seed)
-    return model.build(config.model, config.task, VOCABULARY, padding=0)
+    return model.build(config.model, config.task, VOCABULARY, padding=0)[0]
 
 
 @pytest.mark.parametrize("name", ["standin-tiny", "standin-mini", "all-MiniLM-L6-v2", "paraphrase-MiniLM-L3-v2"])
@@ -99,7 +99,7 @@ def test_dropout_is_the_configured_one(compose: Compose, weights: Path) -> None:
 def test_a_regression_has_one_output_and_three_classes_three(compose: Compose) -> None:
     for task, outputs in (("stsb", 1), ("mnli", 3)):
         config = compose("model=tiny", "model.pretrained=null", f"task={task}")
-        assert model.build(config.model, config.task, 99, padding=0).classifier.out_features == outputs
+        assert model.build(config.model, config.task, 99, padding=0)[0].classifier.out_features == outputs
 
 
 def test_parts_are_embeddings_encoder_and_head() -> None:
@@ -125,7 +125,7 @@ def test_the_papers_uncompressed_sizes_come_out(compose: Compose) -> None:
     for size, megabytes in rows.items():
         config = compose(f"model={size}", "model.pretrained=null")
         with torch.device("meta"):
-            parameters = sum(w.numel() for w in model.build(config.model, config.task, VOCABULARY, 0).parameters())
+            parameters = sum(w.numel() for w in model.build(config.model, config.task, VOCABULARY, 0)[0].parameters())
         assert 4 * parameters / 1e6 == pytest.approx(megabytes, abs=0.006), size
 
 

@@ -149,7 +149,7 @@ def test_a_ramp_goes_on_from_a_saved_state_as_if_nothing_had_happened() -> None:
 
 def test_only_encoder_and_pooler_matrices_are_pruned(compose: Compose) -> None:
     config = compose(*DEMO)
-    model = experiment.build_model(config, experiment.load_data(config)[1])
+    model, _ = experiment.build_model(config, experiment.load_data(config)[1])
     names = set(prunable(model))
     assert len(names) == 6 * (config.model.layers or 0) + 1
     assert not {name for name in names if "embeddings" in name or "classifier" in name or "LayerNorm" in name}

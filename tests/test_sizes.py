@@ -26,7 +26,7 @@ def nominal_mb(compose: Compose, size: str, sparsity: float, quantized: bool) ->
     """Decimal MB of a model of that size and compression; its weights are whatever lay in memory."""
     config = compose(f"model={size}", "model.pretrained=null", "task=sst2", "prune=magnitude", "quantize=int8")
     with torch.device("meta"):
-        bert = model.build(config.model, config.task, vocabulary=30522, padding=0)
+        bert, _ = model.build(config.model, config.task, vocabulary=30522, padding=0)
     bert.to_empty(device="cpu")
     if sparsity:
         Prune(config.prune).prepare(bert)

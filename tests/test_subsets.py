@@ -56,7 +56,7 @@ def trained(config: Config, *watching: Method) -> tuple[torch.nn.Module, list[Me
     answers = np.random.default_rng(config.seed).normal(0, 4, (len(dataset.train_rows), 2)).astype(np.float32)
     active = methods.build(config, answers)
     torch.manual_seed(config.seed)
-    model = experiment.build_model(config, tokenizer)
+    model, _ = experiment.build_model(config, tokenizer)
     split = dataset.splits["train"]
     train(model, split, dataset.train_rows, config.train, seed=config.seed, padding=0, methods=[*active, *watching])
     return model, active, dataset, tokenizer
@@ -183,7 +183,7 @@ def test_training_goes_on_from_a_saved_state_as_if_nothing_had_happened(
 
     def fresh() -> tuple[Any, list[Method], torch.optim.Optimizer]:
         torch.manual_seed(0)
-        model, active = experiment.build_model(config, tokenizer), methods.build(config, answers)
+        model, active = experiment.build_model(config, tokenizer)[0], methods.build(config, answers)
         for method in active:
             method.prepare(model)
         return model, active, build_optimizer(model, config.train)

@@ -58,7 +58,7 @@ def main() -> None:
     torch.set_num_threads(1)
     plain = compose(options)
     dataset, tokenizer = experiment.load_data(plain)
-    start = experiment.build_model(plain, tokenizer)
+    start, _ = experiment.build_model(plain, tokenizer)
     answers = np.lib.format.open_memmap(  # where a teacher's logits lie too: in a file
         Path(tempfile.mkdtemp()) / "logits.npy", "w+", np.float32, (len(dataset.train_rows), plain.task.outputs)
     )
