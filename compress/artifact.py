@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compress import atomic
 from compress.hub import quiet
 
 if TYPE_CHECKING:
@@ -49,16 +47,17 @@ def save(folder: Path, model: BertForSequenceClassification, tokenizer: PreTrain
     """
     from safetensors.torch import save_file
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".artifact-", dir=folder.parent))
-    scratch.chmod(0o755)
-    save_file(pack(model.state_dict()), scratch / WEIGHTS, metadata=METADATA)
-    (scratch / WEIGHTS).chmod(0o644)
-    _order_metadata(scratch / WEIGHTS)
-    (scratch / "config.json").write_text(model.config.to_json_string())
-    tokenizer.save_pretrained(scratch)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(scratch, folder)
+    atomic.clear(folder)
+    with atomic.new_folder(folder) as scratch:
+        (scratch / "config.json").write_text(model.config.to_json_string())
+        save_file(pack(model.state_dict()), scratch / WEIGHTS, metadata=METADATA)
+        _order_metadata(scratch / WEIGHTS)
+        tokenizer.save_pretrained(scratch)
+        mode = (
+            scratch / "config.json"
+        ).stat().st_mode & 0o777  # as the umask has it; libraries have modes of their own
+        for file in scratch.iterdir():
+            file.chmod(mode)
     return (folder / WEIGHTS).stat().st_size
 
 

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
-FORMAT = 1
-FILE = "state.pt"
+from compress import atomic
+
+T = TypeVar("T")
+
+FORMAT = 2
+FILE = "state.pt"  # what torch.save makes, and a line with its SHA-256
+DIGEST = "sha256 {}\n"
+CHUNK = 1 << 20  # bytes that are read at once
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2)  # schedulers send them before they kill
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
-    """Training was asked to stop and has; its checkpoint is on disk."""
+    """Training was asked to stop and has; its checkpoint is on disk, if it could be written."""
 
-    def __init__(self, signum: int, step: int) -> None:
+    def __init__(self, signum: int, step: int, *, saved: bool = True) -> None:
+        where = "there" if saved else "the checkpoint before, if there is one"
         super().__init__(
-            f"stopped by {signal.Signals(signum).name} after step {step}; run again, it goes on from there"
+            f"stopped by {signal.Signals(signum).name} after step {step}; run again, it goes on from {where}"
         )
         self.signum = signum
 
@@ -56,44 +63,62 @@ class Checkpoint:
         return self.asked is not None or time.monotonic() - self.written >= self.every
 
     def save(self, state: dict[str, Any], step: int) -> None:
-        """Write the state, tensors and plain values, in place of the last one.
+        """Write the state, tensors and plain values, in place of the last one; if that fails, it is said.
 
         Raises:
             Stopped: a signal had asked for it.
         """
-        import torch
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(prefix=f".{FILE}-", dir=self.folder)
+        saved = True
         try:
-            with os.fdopen(handle, "wb") as stream:
-                torch.save({"format": FORMAT, "run_id": self.run_id, "log": self.log, "state": state}, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(scratch, self.folder / FILE)
-        finally:
-            Path(scratch).unlink(missing_ok=True)
+            self._write({"format": FORMAT, "run_id": self.run_id, "log": self.log, "state": state})
+        except (OSError, RuntimeError) as error:  # a full disk; torch has an error of its own for it
+            saved = False
+            self.say(f"the checkpoint in {self.folder} cannot be written, training goes on: {_first_line(error)}")
         self.written = time.monotonic()
         if self.asked is not None:
-            raise Stopped(self.asked, step)
+            raise Stopped(self.asked, step, saved=saved)
 
-    def load(self) -> dict[str, Any] | None:
-        """The state that was saved last, on the CPU; None without one that is whole and of this experiment."""
+    def _write(self, document: dict[str, Any]) -> None:
         import torch
 
-        if not (self.folder / FILE).is_file():
+        with atomic.new_file(self.folder / FILE) as stream:
+            digested: Any = atomic.Digested(stream)
+            torch.save(document, digested)
+            stream.write(DIGEST.format(digested.hexdigest()).encode())
+
+    def restore(self, apply: Callable[[dict[str, Any]], T]) -> T | None:
+        """Have the state that was saved last put in force, and then the log that belongs to it.
+
+        Args:
+            apply: is given the state, on the CPU; it raises an error if the state does not fit, having changed nothing.
+
+        Returns:
+            What `apply` returns; None without a state that is whole, of this experiment and fits: if there is one that
+            is not, it is said.
+        """
+        file = self.folder / FILE
+        atomic.clear(file)
+        if not os.path.lexists(file):
             return None
         try:
-            found = torch.load(self.folder / FILE, map_location="cpu", weights_only=True)
-            if (found["format"], found["run_id"]) != (FORMAT, self.run_id):
-                raise ValueError(f"it is of {found['run_id']}, format {found['format']}")
-            state: dict[str, Any] = found["state"]
-            self.log[:] = found["log"]
-        except Exception as error:  # a damaged file makes the reader say all kinds of things
-            cause = (str(error) or type(error).__name__).splitlines()[0]
-            self.say(f"the checkpoint in {self.folder} cannot be used, training starts anew: {cause}")
+            found = self._read(file)
+            applied = apply(found["state"])
+        except Exception as error:  # whatever does not fit makes torch say all kinds of things
+            self.say(f"the checkpoint in {self.folder} cannot be used, training starts anew: {_first_line(error)}")
             return None
-        return state
+        self.log[:] = found["log"]
+        return applied
+
+    def _read(self, file: Path) -> dict[str, Any]:
+        import torch
+
+        with file.open("rb") as stream:
+            _verify(stream)
+            stream.seek(0)
+            found: dict[str, Any] = torch.load(stream, map_location="cpu", weights_only=True)
+        if (found["format"], found["run_id"]) != (FORMAT, self.run_id):
+            raise ValueError(f"it is of {found['run_id']}, format {found['format']}")
+        return found
 
     def clear(self) -> None:
         """Remove it: the experiment is finished."""
@@ -117,6 +142,21 @@ class Checkpoint:
                 signal.signal(signum, handler)
 
 
+def _verify(stream: BinaryIO) -> None:
+    """Refuse a file that does not end with the digest of all that comes before."""
+    digest, ending = hashlib.sha256(), len(DIGEST.format("0" * 64))
+    left = os.fstat(stream.fileno()).st_size - ending
+    while left > 0 and (read := stream.read(min(left, CHUNK))):
+        digest.update(read)
+        left -= len(read)
+    if left or stream.read() != DIGEST.format(digest.hexdigest()).encode():
+        raise ValueError("it is not what was written, or of an earlier version")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def random_state() -> dict[str, Any]:
     """The state of torch's generators."""
     import torch
@@ -130,5 +170,5 @@ def set_random_state(state: dict[str, Any]) -> None:
     import torch
 
     torch.set_rng_state(state["cpu"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    for number, generator in enumerate(state["cuda"][: torch.cuda.device_count()]):  # this machine may have fewer
+        torch.cuda.set_rng_state(generator, number)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from compress import data, model, wordnet
+from compress import data, model, surroundings, wordnet
 from compress.data import DataConfig
 from compress.errors import ConfigError, nearest
 from compress.hub import SECONDS, local_folder, looks_like_path
@@ -172,7 +172,21 @@ def from_hydra(composed: DictConfig, folders: Sequence[Path] = ()) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(" ".join(str(error).split())) from error
     assert isinstance(values, dict)
-    return from_mapping({str(key): value for key, value in values.items() if key != "hydra"}, folders)
+    config = from_mapping({str(key): value for key, value in values.items() if key != "hydra"}, folders)
+    check_paths(config.paths)
+    return config
+
+
+def check_paths(paths: PathsConfig) -> None:
+    """Refuse folders that are none and cannot become any; nothing is touched.
+
+    For what a user asks for now: a stored configuration may be of another machine.
+
+    Raises:
+        ConfigError: with the key, its value and the fix.
+    """
+    surroundings.runs(paths.runs).check()
+    surroundings.cache(paths.cache).check()
 
 
 def from_mapping(values: Mapping[str, Any], folders: Sequence[Path] = (), once: Once | None = None) -> Config:

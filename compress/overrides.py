@@ -18,7 +18,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from compress.config import GROUPS, Config, Once, conf_folder, from_hydra, from_mapping, keys, options
+from compress.config import GROUPS, Config, Once, check_paths, conf_folder, from_hydra, from_mapping, keys, options
 from compress.errors import ConfigError, nearest
 
 Composed = Callable[[Sequence[str]], dict[str, Any]]  # overrides -> what Hydra composes, interpolations unresolved
@@ -457,4 +457,6 @@ def _configuration(sections: Mapping[str, Section], folders: Sequence[Path], onc
         }
     except OmegaConfBaseException:  # to be told as it is for a single experiment
         return from_hydra(OmegaConf.create({name: section.values for name, section in sections.items()}), folders)
-    return from_mapping(values, folders, once)
+    config = from_mapping(values, folders, once)
+    once(check_paths, config.paths)
+    return config

@@ -9,21 +9,27 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from compress import atomic
 from compress.result import write_json, write_text
 
 LINE_SECONDS = 10.0  # between plain progress lines, where there is no terminal
 FLUSH_SECONDS = 2.0  # between rewrites of metrics.jsonl, and of progress.json
 PROGRESS = "progress.json"  # how far it is, for who looks on; there only while it runs
+METRICS = "metrics.jsonl"
+WRITTEN = ("config.yaml", METRICS, PROGRESS, "error.json", "result.json")  # in a run folder, by who is at it
 
 
 class Reporter:
-    """A context that follows one experiment; closing it flushes what is left."""
+    """A context that follows one experiment; closing it flushes what is left.
+
+    What cannot be written while it runs, on a disk that is full for a while, is said once and does not end it.
+    """
 
     def __init__(self, folder: Path, title: str) -> None:
         self.folder, self.title, self.unit = folder, title, "step"
@@ -34,7 +40,10 @@ class Reporter:
         self.loss: float | None = None
         self.first: tuple[int, float] | None = None  # the step that `progress` first heard of, and when
         self.bar: tqdm[Any] | None = None
+        self.lost = False  # whether something could not be written
         folder.mkdir(parents=True, exist_ok=True)
+        for name in WRITTEN:
+            atomic.clear(folder / name)
         self.stream = (folder / "log.txt").open("a", encoding="utf-8", buffering=1)
 
     def __enter__(self) -> Reporter:
@@ -43,27 +52,43 @@ class Reporter:
     def __exit__(self, *error: object) -> None:
         if self.bar is not None:
             self.bar.close()
-        self._flush()
-        (self.folder / PROGRESS).unlink(missing_ok=True)
-        self.stream.close()
+        self._survive(self.flush)
+        self._survive(lambda: (self.folder / PROGRESS).unlink(missing_ok=True))
+        self._survive(self.stream.close)
 
     def say(self, message: str, *, to_terminal: bool = True) -> None:
         """A line to log.txt and, above the progress bar, to standard output."""
-        self.stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+        line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n"
+        self._survive(lambda: self.stream.write(line))
         if to_terminal:
-            tqdm.write(message, file=sys.stdout)
-            sys.stdout.flush()
+            self._survive(lambda: print_above_bar(message))
 
     def log(self, row: dict[str, float]) -> None:
         """A row of numbers to metrics.jsonl; what is no number is null."""
         self.rows.append(json.dumps({key: value if math.isfinite(value) else None for key, value in row.items()}))
         if time.monotonic() - self.written > FLUSH_SECONDS:
-            self._flush()
+            self._survive(self.flush)
         self.on_row()
 
-    def _flush(self) -> None:
-        write_text(self.folder / "metrics.jsonl", "".join(f"{row}\n" for row in self.rows))
+    def flush(self) -> None:
+        """Write metrics.jsonl, all of it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         self.written = time.monotonic()
+        write_text(self.folder / METRICS, "".join(f"{row}\n" for row in self.rows))
+
+    def _survive(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except BrokenPipeError:  # of `… | head`: nobody listens any more
+            raise
+        except OSError as error:
+            if not self.lost:
+                self.lost = True
+                with suppress(OSError):
+                    print(f"{self.folder}: what is said cannot be kept ({error}); it goes on", file=sys.stderr)
 
     @contextmanager
     def task(self, title: str, unit: str) -> Iterator[None]:
@@ -92,7 +117,7 @@ class Reporter:
         left = None if rate is None else (total - step) / rate
         if now - self.shown > FLUSH_SECONDS:
             self.shown = now
-            self._show(step, total, left)
+            self._survive(lambda: self._show(step, total, left))
         if sys.stderr.isatty():
             if self.bar is None:
                 self.bar = tqdm(
@@ -120,3 +145,9 @@ class Reporter:
         at = {"what": self.title, "unit": self.unit, "done": step, "total": total, "loss": self.loss}
         at |= {"seconds_left": left, "host": socket.gethostname(), "pid": os.getpid()}
         write_json(self.folder / PROGRESS, at | {"time": time.time()})
+
+
+def print_above_bar(message: str) -> None:
+    """A line to standard output, above a progress bar if there is one."""
+    tqdm.write(message, file=sys.stdout)
+    sys.stdout.flush()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from compress import atomic
+from compress.errors import ConfigError
 
 SCHEMA = 1  # of result.json and of the identity in it
 CPU_FLAGS = (
@@ -33,14 +34,8 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Put a whole file in place, or leave what was there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    with os.fdopen(handle, "wb") as stream:
+    with atomic.new_file(path) as stream:
         stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.chmod(scratch, 0o644)
-    os.replace(scratch, path)
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
@@ -49,11 +44,18 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path, run_id: str) -> dict[str, Any] | None:
-    """The result in a run folder if the experiment is finished: it is there, parses, and holds the id."""
+    """The result in a run folder if the experiment is finished: it is there, parses, and holds the id.
+
+    Raises:
+        ConfigError: there is one that this user may not read, so that nobody knows.
+    """
+    file = folder / "result.json"
     try:
-        document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror}); have it made readable, or remove it") from error
     finished = isinstance(document, dict) and document.get("run_id") == run_id and document.get("schema") == SCHEMA
     return document if finished else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -206,36 +207,64 @@ def save(
     checkpoint: Checkpoint, at: Progress, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]
 ) -> None:
     """Save all that decides how training goes on, but for what its configuration says."""
+    checkpoint.save(_state(at, model, optimizer, methods), at.step)
+
+
+def _state(at: Progress, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]) -> dict[str, Any]:
     from compress.checkpoint import random_state
 
-    state = {
+    return {
         "progress": vars(at),
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "methods": [method.state_dict() for method in methods],
         "random": random_state(),
     }
-    checkpoint.save(state, at.step)
 
 
 def resume(
     checkpoint: Checkpoint | None, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]
 ) -> Progress:
-    """Put everything back as it was saved, and say where that was; the beginning, if nothing was saved."""
+    """Put everything back as it was saved, and say where that was; the beginning, if nothing that fits was saved."""
+    if checkpoint is None:
+        return Progress()
+
+    def apply(state: dict[str, Any]) -> Progress:
+        before = copy.deepcopy(_state(Progress(), model, optimizer, methods))
+        try:
+            return _put_back(state, model, optimizer, methods)
+        except Exception:
+            _put_back(before, model, optimizer, methods)
+            raise
+
+    at = checkpoint.restore(apply)
+    if at is None:
+        return Progress()
+    at.resumed += 1
+    checkpoint.say(f"going on from the checkpoint after step {at.step}")
+    return at
+
+
+def _put_back(
+    state: dict[str, Any], model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]
+) -> Progress:
+    """Put a state in force.
+
+    Raises:
+        Exception: it does not fit; part of it may be in force.
+    """
     from compress.checkpoint import set_random_state
 
-    state = None if checkpoint is None else checkpoint.load()
-    if checkpoint is None or state is None:
-        return Progress()
+    at = Progress(**state["progress"])
+    at.losses = [loss.to(next(model.parameters()).device) for loss in at.losses]
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
+    for parameter, kept in optimizer.state.items():
+        if any(value.shape not in (parameter.shape, ()) for value in kept.values()):
+            raise ValueError("the optimizer's state is of other parameters")
     for method, known in zip(methods, state["methods"], strict=True):
         method.load_state_dict(known)
     set_random_state(state["random"])
-    at = Progress(**state["progress"])
-    at.losses = [loss.to(next(model.parameters()).device) for loss in at.losses]
-    at.resumed += 1
-    checkpoint.say(f"going on from the checkpoint after step {at.step}")
     return at
 
 

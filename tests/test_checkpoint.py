@@ -167,7 +167,7 @@ def test_a_checkpoint_is_due_after_its_seconds(tmp_path: Path) -> None:
     checkpoint.save({"weights": torch.ones(3)}, 1)
     assert not checkpoint.due()
     log: list[str] = ["b", "c"]
-    found = Checkpoint(tmp_path, 1.0, "x", log).load()
+    found = Checkpoint(tmp_path, 1.0, "x", log).restore(lambda state: state)
     assert found is not None
     assert torch.equal(found["weights"], torch.ones(3))
     assert log == ["a"]

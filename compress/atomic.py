@@ -1,0 +1,90 @@
+"""Files and folders that are put in place whole, or not at all; their modes follow the umask."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+_DIGITS = 8  # of the random ending of a scratch's name
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path`, on disk, when the context ends well; else nothing changes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = _beside(path)
+    try:
+        with scratch.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """An empty folder to fill that takes the place of `path` when the context ends well; else nothing changes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = _beside(path)
+    try:
+        scratch.mkdir()
+        yield scratch
+        _put(scratch, path)
+    finally:
+        _remove(scratch)
+
+
+def _put(scratch: Path, path: Path) -> None:
+    """Rename a folder to where something may be: that is moved away first, and removed afterwards."""
+    old = _beside(path)
+    with suppress(FileNotFoundError):
+        os.rename(path, old)
+    os.replace(scratch, path)
+    _remove(old)
+
+
+def clear(path: Path) -> None:
+    """Remove what killed writers of `path` left beside it; for nobody but who holds the lock on it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}-{'?' * _DIGITS}"):
+        _remove(left)
+
+
+class Digested:
+    """A stream to write to another one and, on the way, to a SHA-256."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream, self._digest = stream, hashlib.sha256()
+
+    def write(self, content: bytes | memoryview) -> int:
+        """Write bytes; how many they were."""
+        self._digest.update(content)
+        return self.stream.write(content)
+
+    def flush(self) -> None:
+        """Have the other stream write what it holds back."""
+        self.stream.flush()
+
+    def hexdigest(self) -> str:
+        """Of all that was written so far."""
+        return self._digest.hexdigest()
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}-{os.urandom(_DIGITS // 2).hex()}")
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder, as far as that is possible; nobody looks for it any more."""
+    if path.is_symlink() or not path.is_dir():
+        with suppress(OSError):
+            path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
