@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import hub, identity, result, tracking
+from compress import hub, identity, result, surroundings, tracking
 from compress.checkpoint import Checkpoint, Stopped
 from compress.claim import Claim
 from compress.config import teacher_experiment
@@ -85,6 +86,7 @@ def run(config: Config, *, claimed: bool = False, teaches: bool = False) -> dict
     run_id, folder = identity.run_id(config), identity.run_folder(config)
     if (finished := _finished(config, run_id, folder)) is not None:
         return finished
+    surroundings.runs(config.paths.runs).require_writable(folder)
     if claimed:
         return _run(config, run_id, folder, teaches)
     with _alone(config, run_id):
@@ -125,6 +127,8 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool) -> dict[str, 
 
     device = pick_device(config.device)
     teacher = find_teacher(config, run_id, folder) if config.teacher else None
+    if teacher is not None:
+        check_cache(config, teacher)
     started = time.perf_counter()
     dataset, tokenizer = load_data(config)
     torch.manual_seed(config.seed)
@@ -134,11 +138,13 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool) -> dict[str, 
         raise ConfigError("the checkpoint or the data changed while they were read; run again")
     dataset = replace(dataset, notes=[*dataset.notes, *check_texts(dataset, tokenizer), *start.notes])
 
-    (folder / "result.json").unlink(missing_ok=True)
-    (folder / "error.json").unlink(missing_ok=True)
-    head = describe(config, run_id) | {"start": asdict(start)}
-    result.write_text(folder / "config.yaml", to_yaml(config))
-    with Reporter(folder, f"{config.task.name} {label(config.model)}") as reporter:
+    runs, head = surroundings.runs(config.paths.runs), describe(config, run_id) | {"start": asdict(start)}
+    runs.require_space(4 * sum(parameter.numel() for parameter in model.parameters()))  # bytes, if nothing shrinks it
+    with runs.told():
+        (folder / "result.json").unlink(missing_ok=True)
+        (folder / "error.json").unlink(missing_ok=True)
+        result.write_text(folder / "config.yaml", to_yaml(config))
+    with runs.told(), Reporter(folder, f"{config.task.name} {label(config.model)}") as reporter:
         reporter.say(f"run {run_id} on {device}: {folder}")
         for note in dataset.notes:
             reporter.say(note)
@@ -146,6 +152,7 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool) -> dict[str, 
             try:
                 document = _train_and_store(config, head, folder, model, dataset, tokenizer, teacher, reporter)
                 document["timing"]["wall_seconds"] = time.perf_counter() - started - tracker.waited
+                reporter.flush()
                 result.write_json(folder / "result.json", document)
                 checkpoint_of(config, run_id, folder, reporter).clear()
             except Stopped as stopped:
@@ -190,11 +197,17 @@ def _train_and_store(
 ) -> dict[str, Any]:
     from compress import artifact, methods
     from compress.evaluate import evaluate
+    from compress.teacher import check_learned
     from compress.train import train
 
     checkpoint = checkpoint_of(config, head["run_id"], folder, reporter)
     padding = tokenizer.pad_token_id
-    answers = None if teacher is None else ask_teacher(config, teacher, model.device, reporter)
+    weak, answers = [], None
+    if teacher is not None:
+        weak = check_learned(teacher, dataset, config.task, allowed=config.distill.weak_teacher)
+        answers = ask_teacher(config, teacher, model.device, reporter)
+    for note in weak:
+        reporter.say(note)
     active = methods.build(config, answers)
     with checkpoint.listening():
         training = train(
@@ -221,7 +234,7 @@ def _train_and_store(
     document["teacher_run_id"] = teacher and teacher["run_id"]
     document["sparsity"] = sparsity(stored)
     document["size"] = {**sizes(stored), "artifact_bytes": artifact_bytes}
-    document["notes"] = dataset.notes + scores.notes
+    document["notes"] = dataset.notes + weak + scores.notes
     document["environment"] = result.environment() | {"device": device_name(model.device)}
     return document
 
@@ -232,9 +245,12 @@ def checkpoint_of(config: Config, run_id: str, folder: Path, reporter: Reporter)
 
 
 def write_error(folder: Path, run_id: str, error: Exception) -> None:
-    """Leave error.json behind; called while the error is handled."""
+    """Leave error.json behind, if there is room for it; called while the error is handled."""
     failure = {"run_id": run_id, "type": type(error).__name__, "message": str(error)}
-    result.write_json(folder / "error.json", failure | {"traceback": traceback.format_exc()})
+    try:
+        result.write_json(folder / "error.json", failure | {"traceback": traceback.format_exc()})
+    except OSError as lost:
+        print(f"{folder}: error.json cannot be written ({lost})", file=sys.stderr)
 
 
 def find_teacher(config: Config, run_id: str, folder: Path) -> dict[str, Any]:
@@ -247,11 +263,19 @@ def find_teacher(config: Config, run_id: str, folder: Path) -> dict[str, Any]:
     finished = result.read(identity.run_folder(experiment), identity.run_id(experiment))
     if finished is not None:
         return finished
+    surroundings.cache(config.paths.cache).require_writable()  # its answers will have to be stored
     try:
         return run(experiment, teaches=True)
     except ExperimentError as error:
         write_error(folder, run_id, error)
         raise
+
+
+def check_cache(config: Config, teacher: dict[str, Any]) -> None:
+    """Refuse a cache that cannot take up the teacher's answers, before anything is trained."""
+    from compress import teacher as module
+
+    module.check_cache(config, teacher)
 
 
 def ask_teacher(config: Config, teacher: dict[str, Any], device: torch.device, reporter: Reporter) -> Any:

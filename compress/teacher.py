@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
-import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress import artifact, augment, data, hub, identity, tokenization
+from compress.cache import Damaged, Entry
 from compress.config import teacher_experiment
+from compress.errors import ConfigError
 from compress.evaluate import evaluate, predict
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from compress.cache import Arrays
     from compress.config import Config
     from compress.evaluate import Scores
     from compress.task import TaskConfig
     from compress.tokenization import Dataset
 
-FORMAT = 1  # of the cached logits
+FORMAT = 2  # of the cached logits
 TOLERANCE = 1e-2  # between a metric now and in the teacher's result; another device may round otherwise
 
 
@@ -53,28 +52,18 @@ def logits(
 
     Raises:
         TeacherError: the teacher's labels or score cannot be right.
+        ConfigError: it must be asked, and the cache cannot be written.
     """
-    from filelock import FileLock
-
     folder = identity.run_folder(teacher_experiment(config)) / "artifact"
-    augmentation = augment.of(config)
-    described = {
-        "format": FORMAT,
-        "teacher": document["run_id"],
-        "weights": hub.digest_files([folder / artifact.WEIGHTS]),
-        "data": data.identity(config.data, config.task),
-        "augmentation": augmentation and augmentation.identity(),
-    }
-    fingerprint = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
-    cached = Path(config.paths.cache).expanduser() / "logits" / f"{config.task.name}-{fingerprint}"
-    if (found := _read(cached, described)) is None:
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(cached.with_suffix(".lock")):
-            if (found := _read(cached, described)) is None:
-                _write(cached, described, _answers(config, document, folder, device, progress))
-                found = _read(cached, described)
-    assert found is not None, f"the cached logits {cached} cannot be read right after they were written"
-    return found
+    entry = _entry(config, document, folder)
+
+    def make() -> Arrays:
+        answers = _answers(config, document, folder, device, progress)
+        if _entry(config, document, folder).of != entry.of:
+            raise TeacherError(f"the teacher in {folder}, or its texts, changed while it answered; run again")
+        return {LOGITS: answers}
+
+    return entry.get(lambda arrays: _logits(arrays, config.task), make)
 
 
 def _answers(
@@ -88,7 +77,6 @@ def _answers(
     check_labels(teacher.config.id2label, config.task, folder)
     scores = evaluate(teacher, dataset, config.task, tokenizer.pad_token_id)
     check_scores(scores, document["metrics"], folder)
-    check_learned(scores, dataset, config.task, folder)
     return predict(teacher, dataset.splits["train"], tokenizer.pad_token_id, dataset.train_rows, progress)
 
 
@@ -116,54 +104,86 @@ def check_scores(scores: Scores, stored: dict[str, float | None], folder: Path) 
             )
 
 
-def check_learned(scores: Scores, dataset: Dataset, task: TaskConfig, folder: Path) -> None:
-    """Refuse a teacher that is clearly worse on the dev set than any constant answer, even that of the rarest class.
+def check_learned(document: Mapping[str, Any], dataset: Dataset, task: TaskConfig, *, allowed: bool) -> list[str]:
+    """Refuse a teacher that is no better on the dev set than the best constant answer, unless that is allowed.
 
-    Clearly: by more than three standard errors; so labels in a wrong order are noticed, and a teacher that has learned
-    nothing yet passes.
+    So one is found that answers the most frequent class always, has learned nothing or has its labels in another order.
+
+    Args:
+        document: the teacher's result.
+
+    Returns:
+        Notes for the student's result.
+
+    Raises:
+        TeacherError: it is no better, and that is not allowed.
     """
     import numpy as np
 
-    labels = dataset.splits[task.validation[0]].labels
-    suffix = "" if len(task.validation) == 1 else task.validation[0].removeprefix("validation")
+    split = task.validation[0]
+    labels = dataset.splits[split].labels
     name = "pearson" if task.regression else "accuracy"
-    value = scores.metrics.get(name + suffix)
-    constant = 0.0 if task.regression else float(np.bincount(labels, minlength=task.outputs).min() / len(labels))
-    error = 1.0 if task.regression else math.sqrt(constant * (1 - constant))
-    if value is not None and value < constant - 3 * error / math.sqrt(len(labels)):
-        raise TeacherError(
-            f"the teacher in {folder} has {name} {value:.3f} on the dev set, less than the {constant:.3f} of the "
-            "worst constant answer: its labels are in another order, or its training failed (lower its learning rate?)"
-        )
+    value = document["metrics"].get(name + ("" if len(task.validation) == 1 else split.removeprefix("validation")))
+    constant = 0.0 if task.regression else float(np.bincount(labels, minlength=task.outputs).max() / len(labels))
+    if value is not None and value > constant:
+        return []
+    told = (
+        f"the teacher {document['model']} (run {document['run_id']}) has {name} {_shown(value)} on the dev set, "
+        f"no more than the {constant:.3f} of the best constant answer"
+    )
+    if allowed:
+        return [f"{told}; allowed by distill.weak_teacher"]
+    raise TeacherError(
+        f"{told}: its training failed or was too short, or its labels are in another order; train it better "
+        "(model.learning_rate, train.epochs), choose another (distill.teacher), or take it all the same with "
+        "distill.weak_teacher=true"
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
 
 
 # --- the cache --------------------------------------------------------------------------------------------------------
 
-
-def _read(folder: Path, described: dict[str, Any]) -> np.ndarray[Any, Any] | None:
-    """The cached logits; None where there are none, or not these, or not all of them."""
-    import numpy as np
-
-    try:
-        about = json.loads((folder / "about.json").read_text())
-        file = folder / "logits.npy"
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        if about != described | {"sha256": digest}:
-            return None
-        answers: np.ndarray[Any, Any] = np.load(file, mmap_mode="r")
-        return answers
-    except (FileNotFoundError, ValueError):
-        return None
+LOGITS = "logits"
 
 
-def _write(folder: Path, described: dict[str, Any], answers: np.ndarray[Any, Any]) -> None:
-    """Write them to a new folder and put it in place whole."""
-    import numpy as np
+def check_cache(config: Config, document: dict[str, Any]) -> None:
+    """Refuse a cache that neither holds the teacher's answers nor can take them up, before anything is trained.
 
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    np.save(scratch / "logits.npy", answers)
-    digest = hashlib.sha256((scratch / "logits.npy").read_bytes()).hexdigest()
-    (scratch / "about.json").write_text(json.dumps(described | {"sha256": digest}))
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(scratch, folder)
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    entry = _entry(config, document, identity.run_folder(teacher_experiment(config)) / "artifact")
+    if not os.path.lexists(entry.folder):
+        entry.place.require_writable(entry.folder.parent)
+
+
+def _entry(config: Config, document: dict[str, Any], folder: Path) -> Entry:
+    if not folder.is_dir():
+        raise ConfigError(
+            f"distill.teacher={config.distill.teacher}: {folder.parent} has its result but no artifact any more; "
+            "remove that folder, and it is trained anew"
+        )
+    augmentation = augment.of(config)
+    described = {
+        "format": FORMAT,
+        "teacher": document["run_id"],
+        "artifact": hub.digest_files([file for file in folder.iterdir() if file.is_file()]),
+        "data": data.contents(config.data, config.task, config.hub_seconds),
+        "augmentation": augmentation and augmentation.identity(),
+    }
+    return Entry(Path(config.paths.cache).expanduser(), "logits", config.task.name, described)
+
+
+def _logits(arrays: Arrays, task: TaskConfig) -> np.ndarray[Any, Any]:
+    """The logits of a cache entry.
+
+    Raises:
+        Damaged: they are not there, or not of the task's labels.
+    """
+    answers = arrays.get(LOGITS)
+    if answers is None or answers.dtype.name != "float32" or answers.ndim != 2 or answers.shape[1] != task.outputs:
+        raise Damaged(f"they are not {task.outputs} numbers for each row")
+    return answers

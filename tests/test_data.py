@@ -150,10 +150,10 @@ def test_the_second_time_tokens_come_from_the_cache(
 def test_other_data_is_other_tokens(compose: Compose, tmp_path: Path, change: str) -> None:
     prepared(compose, tmp_path)
     prepared(compose, tmp_path, change)
-    assert len(list((tmp_path / "tokens").glob("*/sizes.json"))) == 2
+    assert len(list((tmp_path / "tokens").glob("*/about.json"))) == 2
 
 
-@pytest.mark.parametrize("damage", ["truncated", "missing", "no sizes", "garbled sizes"])
+@pytest.mark.parametrize("damage", ["truncated", "missing", "no description", "garbled description"])
 def test_a_damaged_cache_is_noticed_and_made_again(compose: Compose, tmp_path: Path, damage: str) -> None:
     first = prepared(compose, tmp_path).splits["train"].ids.tolist()
     (file,) = (tmp_path / "tokens").glob("*/train.ids.npy")
@@ -161,10 +161,10 @@ def test_a_damaged_cache_is_noticed_and_made_again(compose: Compose, tmp_path: P
         file.write_bytes(file.read_bytes()[:-8])
     elif damage == "missing":
         file.unlink()
-    elif damage == "no sizes":
-        (file.parent / "sizes.json").unlink()
+    elif damage == "no description":
+        (file.parent / "about.json").unlink()
     else:
-        (file.parent / "sizes.json").write_text("{")
+        (file.parent / "about.json").write_text("{")
     assert prepared(compose, tmp_path).splits["train"].ids.tolist() == first
     assert not list((tmp_path / "tokens").glob(".*"))
 

@@ -27,7 +27,7 @@ from tests.conftest import Compose
 from tests.test_train import RECIPE
 
 DEMO = ("model=demo/tiny", "data=demo", "task=rte", "train=demo", "train.max_steps=12", "device=cpu")
-KD = (*DEMO, "distill=kd", "distill.teacher=mini")
+KD = (*DEMO, "distill=kd", "distill.teacher=mini", "distill.weak_teacher=true")
 
 
 # --- the loss ---------------------------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ def test_what_cannot_be_is_told(compose: Compose, words: tuple[str], told: str) 
 def cached(config: object) -> list[Path]:
     folders = Path(os.environ["COMPRESS_CACHE"], "logits").glob("*/about.json")
     taught = identity.run_id(teacher_experiment(config))  # type: ignore[arg-type]
-    return [about.parent for about in folders if json.loads(about.read_text())["teacher"] == taught]
+    return [about.parent for about in folders if json.loads(about.read_text())["of"]["teacher"] == taught]
 
 
 def test_the_teacher_is_trained_when_missing_and_asked_once(compose: Compose, capfd: pytest.CaptureFixture) -> None:
@@ -299,15 +299,38 @@ def test_a_file_that_does_not_score_what_its_result_says_is_refused(now: float |
         teacher.check_scores(scores(accuracy=now), {"accuracy": before}, Path("x"))
 
 
-@pytest.mark.parametrize(("task", "bad", "poor"), [("rte", 0.3, 0.49), ("mnli", 0.1, 0.33), ("stsb", -0.8, -0.1)])
-def test_a_teacher_worse_than_any_constant_is_refused(compose: Compose, task: str, bad: float, poor: float) -> None:
+@pytest.mark.parametrize(("task", "name"), [("rte", "accuracy"), ("mnli", "accuracy_matched"), ("stsb", "pearson")])
+def test_a_teacher_no_better_than_the_best_constant_answer_is_refused(compose: Compose, task: str, name: str) -> None:
     config = compose("data=demo", f"task={task}", "model=demo/tiny")
     dataset, _ = experiment.load_data(config)
-    name = {"rte": "accuracy", "mnli": "accuracy_matched", "stsb": "pearson"}[task]
-    for passable in (poor, None):
-        teacher.check_learned(scores(**{name: passable}), dataset, config.task, Path("x"))
-    with pytest.raises(teacher.TeacherError, match="less than the 0"):
-        teacher.check_learned(scores(**{name: bad}), dataset, config.task, Path("x"))
+    labels = dataset.splits[config.task.validation[0]].labels
+    constant = 0.0 if task == "stsb" else np.bincount(labels).max() / len(labels)
+    about = {"model": "large", "run_id": "0123456789ab"}
+
+    def notes(value: float | None, *, allowed: bool) -> list[str]:
+        return teacher.check_learned({**about, "metrics": {name: value}}, dataset, config.task, allowed=allowed)
+
+    assert notes(constant + 0.01, allowed=False) == []
+    for poor in (constant, constant - 0.2, None):
+        with pytest.raises(
+            teacher.TeacherError, match=r"no more than the 0\.\d+ of the best.*distill.weak_teacher=true$"
+        ):
+            notes(poor, allowed=False)
+        assert "allowed by distill.weak_teacher" in notes(poor, allowed=True)[0]
+
+
+def test_a_collapsed_teacher_is_refused_also_when_its_answers_are_in_the_cache(compose: Compose) -> None:
+    """It answers the majority class always; a student that was allowed it has asked it before."""
+    words = ["model=demo/tiny", "data=demo", "task=cola", "train=demo", "train.max_steps=2"]
+    majority = compose(*words, "distill=kd", "distill.teacher=mini", "tracking=none", "device=cpu")
+    assert majority.teacher is not None
+    majority = replace(majority, teacher=replace(majority.teacher, learning_rate=1e-9))
+    allowed = replace(majority, distill=replace(majority.distill, weak_teacher=True))
+    document = experiment.run(allowed)
+    assert [note for note in document["notes"] if "no more than the" in note]
+    assert identity.run_id(majority) == document["run_id"], "the key says whether, not what"
+    with pytest.raises(experiment.ExperimentError, match=r"distill.weak_teacher=true"):
+        experiment.run(replace(majority, force=True))
 
 
 def test_a_refused_teacher_fails_its_student_with_the_cause(compose: Compose) -> None:

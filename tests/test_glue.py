@@ -40,7 +40,8 @@ def test_every_task_runs_with_all_three_methods(compose: Compose, glue: Path, we
     """WordNet's synonyms, a teacher of the same shape, float teacher and int8 student scored from their files."""
     config = compose(
         "model=tiny", f"model.pretrained={weights / 'standin-tiny'}", f"task={task}", f"data.path={glue}",
-        "quantize=int8", "distill=kd", f"distill.teacher={weights / 'standin-tiny'}", "prune=magnitude",
+        "quantize=int8", "distill=kd", "distill.weak_teacher=true",
+        f"distill.teacher={weights / 'standin-tiny'}", "prune=magnitude",
         "train.max_steps=6", "data.max_train=160", "device=cpu",
     )  # fmt: skip
     document = experiment.run(config)

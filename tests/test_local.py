@@ -107,7 +107,7 @@ def test_gpus_are_counted_without_starting_cuda(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_sweep_runs_everything_once_in_one_worker_and_says_so(command: Command, tmp_path: Path) -> None:
-    words = ("-m", *DEMO, *SHORT, "task=rte,stsb", "distill=none,kd", "quantize=none,int8")
+    words = ("-m", *DEMO, *SHORT, "task=rte,stsb", "distill=none,kd", "distill.weak_teacher=true", "quantize=none,int8")
     done = command(*words)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "8 experiments: 8 to run, 0 finished\n2 teachers added that are missing\n" in done.stdout
@@ -165,7 +165,7 @@ def test_slurm_without_slurm_is_one_line(command: Command, tmp_path: Path) -> No
 
 
 def test_two_launches_of_one_grid_at_once_run_each_experiment_once(tmp_path: Path, cache: Path) -> None:
-    words = ("train.epochs=1", "seed=0,1,2", "distill=kd")
+    words = ("train.epochs=1", "seed=0,1,2", "distill=kd", "distill.weak_teacher=true")
     both = [started(tmp_path, *words) for _ in range(2)]
     told = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], told
@@ -200,7 +200,9 @@ def test_ctrl_c_leaves_checkpoints_and_retry_ends_with_the_same_bytes(
 
 def test_workers_go_on_when_the_launching_process_is_killed_and_cancel_stops_them(tmp_path: Path, cache: Path) -> None:
     longer = ("train.epochs=120", "train.checkpoint_seconds=1")
-    process = started(tmp_path, *longer, "seed=0,1,2,3", "distill=kd", "hydra.launcher.per_device=1")
+    process = started(
+        tmp_path, *longer, "seed=0,1,2,3", "distill=kd", "distill.weak_teacher=true", "hydra.launcher.per_device=1"
+    )
     wait_for(training(tmp_path))
     process.kill()
     process.wait()
@@ -268,7 +270,7 @@ def test_single_runs_are_shown_too(command: Command, tmp_path: Path) -> None:
 def test_prepare_fills_the_caches_and_runs_nothing(tmp_path: Path, cache: Path) -> None:
     done = launch(tmp_path, "prepare", *DEMO, "task=rte,cola", "distill=none,kd", f"paths.cache={tmp_path / 'cache'}")
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "cache" / "tokens").glob("*/sizes.json"))) == 4
+    assert len(list((tmp_path / "cache" / "tokens").glob("*/about.json"))) == 4
     assert not (tmp_path / "runs").exists()
 
 

@@ -21,7 +21,8 @@ from compress.errors import ConfigError
 from tests.wandb_server import WandbServer
 
 GRID = ["model=demo/tiny", "data=demo", "train=demo", "task=rte,stsb", "quantize=none,int8",
-        "distill=none,kd", "prune=none,magnitude", "distill.teacher=mini", "train.max_steps=8", "data.max_train=64",
+        "distill=none,kd", "distill.weak_teacher=true",
+        "prune=none,magnitude", "distill.teacher=mini", "train.max_steps=8", "data.max_train=64",
         "distill.copies=0", "tracking=wandb"]  # fmt: skip
 FAILS = ["model=demo/tiny", "data=demo", "train=demo", "task=cola", "train.max_steps=8", "train.learning_rate=1e30"]
 

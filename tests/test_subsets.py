@@ -26,7 +26,8 @@ METHODS = {  # group -> its option, and changes that must not matter while it is
     "prune": ("prune=magnitude", "prune.sparsity=0.9", "prune.scope=layer"),
 }
 SUBSETS = [subset for size in range(4) for subset in itertools.combinations(METHODS, size)]
-DEMO = ("model=demo/tiny", "data=demo", "train=demo", "train.max_steps=12", "device=cpu", "distill.teacher=mini")
+DEMO = ("model=demo/tiny", "data=demo", "train=demo", "train.max_steps=12", "device=cpu", "distill.teacher=mini",
+        "distill.weak_teacher=true")  # fmt: skip
 
 every_subset = pytest.mark.parametrize("subset", SUBSETS, ids=lambda subset: "+".join(subset) or "none")
 

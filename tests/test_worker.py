@@ -135,7 +135,10 @@ def test_students_wait_for_their_own_teacher_only_and_fail_with_it(
             (started / f"{task}-ready").touch()
 
     monkeypatch.setattr(experiment, "run", run)
-    configs = [compose(*BASE, "distill=kd", "distill.teacher=mini", f"task={task}") for task in ("rte", "sst2", "cola")]
+    configs = [
+        compose(*BASE, "distill=kd", "distill.weak_teacher=true", "distill.teacher=mini", f"task={task}")
+        for task in ("rte", "sst2", "cola")
+    ]
     plain = compose(*BASE, "task=qqp", "seed=3")
     made = sweep(configs=[*configs, plain])
     assert len(made.to_run) == 7

@@ -28,6 +28,7 @@ class DistillConfig:
     copies: int = Field(description="rewritten copies of each training row, by synonym replacement", ge=0)
     replace: float = Field(description="share of the replaceable words that a copy replaces", gt=0, le=1)
     wordnet: str | None = Field(description="folder of WordNet's database files; null: the usual places")
+    weak_teacher: bool = Field(default=False, description="take a teacher no better than the best constant answer")
 
 
 def distillation_loss(logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -28,9 +28,15 @@ SUBSETS = {
     "prune": ("prune=magnitude",),
     "quantize": ("quantize=int8",),
     "quantize, weights only": ("quantize=int8", "quantize.activations=false"),
-    "distill": ("distill=kd", "distill.copies=0"),
+    "distill": ("distill=kd", "distill.weak_teacher=true", "distill.copies=0"),
     "quantize+prune": ("quantize=int8", "prune=magnitude"),
-    "quantize+distill+prune": ("quantize=int8", "distill=kd", "distill.copies=0", "prune=magnitude"),
+    "quantize+distill+prune": (
+        "quantize=int8",
+        "distill=kd",
+        "distill.weak_teacher=true",
+        "distill.copies=0",
+        "prune=magnitude",
+    ),
 }
 
 

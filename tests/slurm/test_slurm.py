@@ -29,7 +29,7 @@ DEMO = ("data=demo", "train=demo", "model=demo/tiny", "task=rte", "resources=cpu
         "resources.memory_gb=null", "resources.timeout_min=5", "distill.teacher=mini")  # fmt: skip
 SLURM = ("-m", "hydra/launcher=slurm", "hydra.launcher.signal_seconds=30", *DEMO)
 LONG = ("train.epochs=60", "train.checkpoint_seconds=1")  # ten seconds or more
-ALL = ("quantize=int8", "distill=kd", "prune=magnitude")
+ALL = ("quantize=int8", "distill=kd", "distill.weak_teacher=true", "prune=magnitude")
 LONG_WITH_ALL = ("train.epochs=20", "train.checkpoint_seconds=1")
 RECORD = Path(__file__).with_name("sbatch.txt")
 
@@ -94,7 +94,8 @@ def running_on_node(sweep: Sweep, run_id: str) -> None:
 
 
 def test_a_grid_with_teachers_runs_as_arrays_and_ends_as_it_does_here(command: Command, tmp_path: Path) -> None:
-    words = ("task=rte,sst2", "quantize=none,int8", "distill=none,kd", "prune=none,magnitude", "train.max_steps=20",
+    words = ("task=rte,sst2", "quantize=none,int8", "distill=none,kd", "distill.weak_teacher=true",
+             "prune=none,magnitude", "train.max_steps=20",
              "hydra.launcher.pack=4", "hydra.launcher.per_device=2", "hydra.launcher.throttle=2")  # fmt: skip
     done = launched(command, *words)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -114,7 +115,8 @@ def test_a_grid_with_teachers_runs_as_arrays_and_ends_as_it_does_here(command: C
 
 def test_the_sbatch_text_is_the_recorded_one(command: Command, tmp_path: Path) -> None:
     sweep = submitted(
-        command, tmp_path, "distill=kd", "seed=0,1", "hydra.launcher.partition=cpu", "hydra.launcher.pack=2",
+        command, tmp_path, "distill=kd", "distill.weak_teacher=true",
+        "seed=0,1", "hydra.launcher.partition=cpu", "hydra.launcher.pack=2",
         "hydra.launcher.setup=['module() { :; }','module load cuda']", "+hydra.launcher.additional.nice=10",
         "resources.memory_gb=0.5", "hydra.launcher.constraint=null", "resources.gpus=1", "hydra.launcher.throttle=3",
     )  # fmt: skip
@@ -158,7 +160,7 @@ def test_one_failure_never_stops_the_rest(command: Command, tmp_path: Path) -> N
 def test_a_teacher_that_fails_takes_its_students_with_it_and_retry_runs_both(command: Command, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.touch()
-    words = ("distill=kd", "train.max_steps=5", "hydra.launcher.max_requeues=0",
+    words = ("distill=kd", "distill.weak_teacher=true", "train.max_steps=5", "hydra.launcher.max_requeues=0",
              f"hydra.launcher.setup=['if test -e {broken}; then exit 3; fi']")  # fmt: skip
     done = launched(command, *words)
     assert done.returncode == 1
@@ -313,7 +315,16 @@ def test_a_job_that_is_held_is_told(command: Command, tmp_path: Path) -> None:
 
 
 def test_two_launches_of_one_grid_submit_each_experiment_once(command: Command, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "compress", *SLURM, "seed=0,1,2", "distill=kd", "train.max_steps=5"]
+    words = [
+        sys.executable,
+        "-m",
+        "compress",
+        *SLURM,
+        "seed=0,1,2",
+        "distill=kd",
+        "distill.weak_teacher=true",
+        "train.max_steps=5",
+    ]
     both = [subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     told = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], told
@@ -328,6 +339,7 @@ def test_status_agrees_with_the_queue_after_the_launching_process_died_and_cance
 ) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "compress", *SLURM, "train.epochs=240", "seed=0,1", "distill=none,kd",
+        "distill.weak_teacher=true",
          "hydra.launcher.throttle=1", "resources.cpus=2"], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     wait_for(lambda: list((tmp_path / "runs").glob("rte/mini/none/*/progress.json")), "a training")

@@ -89,6 +89,7 @@ def test_an_unknown_mode_in_the_environment_is_refused(compose: Compose, monkeyp
 def test_a_grid_is_on_the_server_field_by_field(server: WandbServer, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     grid = ["model=demo/tiny", "data=demo", "train=demo", "task=rte", "quantize=none,int8", "distill=none,kd",
+            "distill.weak_teacher=true",
             "prune=none,magnitude", "train.max_steps=20", "data.max_train=160", f"paths.runs={runs}"]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "compress", "-m", *grid],
