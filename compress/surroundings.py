@@ -12,7 +12,7 @@ from pathlib import Path
 
 from compress.errors import ConfigError, one_line
 
-WAYS = {"paths.runs": "paths.runs=DIR", "paths.cache": "paths.cache=DIR or COMPRESS_CACHE=DIR"}
+WAYS = {"paths.runs": "paths.runs=DIR", "paths.cache": "paths.cache=DIR or COMPRESS_CACHE=DIR", "HOME": "HOME=DIR"}
 BELOW = 200  # bytes that the names below a folder may take
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -155,6 +155,15 @@ def runs(folder: str | Path) -> Place:
 def cache(folder: str | Path) -> Place:
     """The folder of what runs share, `paths.cache`."""
     return Place("paths.cache", str(folder))
+
+
+def has_home() -> bool:
+    """Whether this user has a home folder, or can have one made, and may write in it: libraries expect that."""
+    try:
+        Place("HOME", "~").require_writable()
+    except ConfigError:
+        return False
+    return True
 
 
 def _is_clean(text: str) -> bool:

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from compress import result
+from compress import result, surroundings
 from compress.errors import ConfigError
 from compress.methods import GROUPS
 
@@ -264,6 +264,7 @@ class Tracker:
     def connect_online(self) -> str | None:
         """Start the run or go on with it on the server, or say why that cannot be."""
         assert self.card is not None
+        self._find_folders()
         reason = why_offline(self.card.seconds) or self._start("online")
         if reason is None:
             self._settle_offline_runs()
@@ -317,6 +318,7 @@ class Tracker:
     def _start(self, mode: Mode) -> str | None:
         """Start the client's run; what went wrong, if it did."""
         assert self.card is not None
+        self._find_folders()
         wandb, card = client(), self.card
         try:
             self.run = wandb.init(
@@ -339,6 +341,12 @@ class Tracker:
         self.online = mode == "online"
         self.sent = self.run.starting_step  # a row each: so many the server has
         return None
+
+    def _find_folders(self) -> None:
+        """Where this user has no home to write in, have the client keep its settings and logs with the run."""
+        if not surroundings.has_home():
+            for name in ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
+                os.environ.setdefault(name, str(self.folder.absolute() / FOLDER / "client"))
 
     def _settings(self) -> Any:
         assert self.card is not None

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compress import surroundings
 from compress.config import Config, build
 from compress.errors import ConfigError
 from compress.model import label
@@ -79,13 +80,20 @@ def launch_jobs(jobs: Sequence[Sequence[str]], settings: Settings, context: Hydr
 
 
 def plan_for(configs: Iterable[Config], settings: Settings) -> plan.Plan:
-    """Plan a sweep for a launcher."""
+    """Plan a sweep for a launcher.
+
+    Raises:
+        ConfigError: there is something to run, and the folder of runs cannot be written.
+    """
     cells = list(configs)
     if isinstance(settings, slurm.SlurmSettings):
         gpu = any(config.resources.for_model(label(config.model))["gpus"] for config in cells)
     else:
         gpu = bool(local.shares(settings, cpu_only=all(config.device == "cpu" for config in cells))[0].device)
-    return plan.make(cells, cost.results_below, settings.timeout_min, gpu=gpu)
+    planned = plan.make(cells, cost.results_below, settings.timeout_min, gpu=gpu)
+    if planned.to_run:
+        surroundings.runs(planned.runs).require_writable()
+    return planned
 
 
 def launch(configs: Iterable[Config], settings: Settings, name: str | None = None) -> int:
@@ -101,7 +109,8 @@ def launch(configs: Iterable[Config], settings: Settings, name: str | None = Non
     folder = planned.runs / SWEEPS / (stamp or f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{uuid.uuid4().hex[:6]}")
     launcher = {"name": name_of(settings), **vars(settings)}
     sweep = Sweep(folder, launcher, planned.experiments, (experiment.run_id for experiment in planned.to_run))
-    sweep.write()
+    with surroundings.runs(planned.runs).told():
+        sweep.write()
     print("\n".join(plan.headline(planned)), flush=True)
     return slurm.run(sweep, settings) if isinstance(settings, slurm.SlurmSettings) else local.run(sweep, settings)
 

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 MODULES = sorted(path for path in (ROOT / "compress").rglob("*.py"))
 LIGHT = [
     "cli", "completion", "config", "data", "demo", "errors", "experiment", "help", "hub", "identity", "metrics",
-    "methods", "model", "overrides", "prune", "quantize", "reporting", "result", "task",
+    "methods", "model", "overrides", "prune", "quantize", "reporting", "result", "surroundings", "task",
     "tracking", "train",
 ]  # fmt: skip
 
@@ -34,7 +34,7 @@ def test_one_experiment_knows_neither_the_launcher_nor_the_analysis(path: Path) 
 @pytest.mark.parametrize("path", sorted((ROOT / "launch").rglob("*.py")), ids=lambda path: path.stem)
 def test_the_launcher_knows_configurations_and_results_but_no_models_and_no_analysis(path: Path) -> None:
     known = {"claim", "config", "checkpoint", "errors", "experiment", "hub", "identity", "model", "overrides",
-             "reporting", "resources", "result", "tracking"}  # fmt: skip
+             "reporting", "resources", "result", "surroundings", "tracking"}  # fmt: skip
     used = {name for name in imports(path) if name.split(".")[0] in ("compress", "analysis", "torch", "transformers")}
     assert used - {"compress"} <= {f"compress.{name}" for name in known}
 
