@@ -187,7 +187,10 @@ def contents(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> di
     known = identity(data, task)
     if data.source == "demo" or _is_local(data) or COMMIT.fullmatch(data.revision or ""):
         return known
-    return known | {"commit": source(data, task, seconds).commit}
+    where = source(data, task, seconds)
+    if where.note:
+        print(where.note, flush=True)
+    return known | {"commit": where.commit}
 
 
 # --- texts ------------------------------------------------------------------------------------------------------------

@@ -183,8 +183,9 @@ def _client_errors() -> tuple[type[Exception], ...]:
 
 
 def _fetch(key: str, name: str, revision: str, choose: Choose, kind: Kind) -> Snapshot:
-    from huggingface_hub import HfApi, constants, hf_hub_download
+    from huggingface_hub import HfApi, constants, hf_hub_download, logging
 
+    logging.set_verbosity_error()  # what goes wrong is told here, once
     about = HfApi().model_info if kind == "model" else HfApi().dataset_info
     info = about(name, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     commit, names = str(info.sha), [sibling.rfilename for sibling in info.siblings or ()]

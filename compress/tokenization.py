@@ -104,6 +104,8 @@ def prepare(
         rows = np.flatnonzero(np.isin(sources, chosen))
     missing = [split for split in task.validation if split not in splits]
     notes = [f"{split} is not in the data: scores are of {task.validation[0]} alone" for split in missing]
+    if commit := entry.of["data"].get("commit"):
+        notes.append(f"data.hub={data.hub}: its revision {data.revision or 'main'} was commit {commit}")
     return Dataset(splits, rows, notes)
 
 
