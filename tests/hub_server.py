@@ -11,7 +11,7 @@ In a test, with the fixtures of this module:
 It answers what `huggingface_hub` 1.x and 2.x, `transformers` and `datasets` ask when they load a model or a data set:
 `/<repository>/resolve/<revision>/<path>`, and `/api/<models or datasets>/<repository>` with `/revision`, `/tree`,
 `/paths-info` and `/refs`. As on the real hub, large files are redirected to a storage of another origin, which takes no
-token; a wrong token is refused, even where none is needed; a repository that does not exist is refused like a private one.
+token; a wrong token is refused, even where none is needed; a repository that is absent is refused like a private one.
 """
 
 from __future__ import annotations
