@@ -71,14 +71,17 @@ class Entry:
         Raises:
             ConfigError: the entry must be made, and the cache cannot be written.
         """
-        with suppress(Damaged):  # what is damaged may be made again at this moment
+        lock = Lock(self.folder.with_name(f"{self.folder.name}.lock"))
+        with suppress(Damaged):  # somebody may be making it again
             if (arrays := self.read()) is not None:
                 return accept(arrays)
-        lock = Lock(self.folder.with_name(f"{self.folder.name}.lock"))
         try:
             lock.take(wait=True)
         except OSError as error:
-            raise self.place.refusal(error, f"there are no {self.kind} of {self.name} yet, and ") from error
+            with suppress(Damaged):  # it may have been made meanwhile, by who can
+                if (arrays := self.read()) is not None:
+                    return accept(arrays)
+            raise self.place.refusal(error, f"the {self.kind} of {self.name} have to be made, and ") from error
         try:
             return self._get_alone(accept, make)
         finally:

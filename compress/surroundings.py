@@ -116,7 +116,7 @@ class Place:
             disk = next(folder for folder in (whole, *whole.parents) if folder.is_dir())
             free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
             if free < needed:
-                told = f"{needed / 1e6:.1f} MB are needed for it and {free / 1e6:.1f} MB are free"
+                told = f"{needed / 1e6:.2f} MB are needed for it and {free / 1e6:.2f} MB are free"
                 raise self.refusal(OSError(errno.ENOSPC, told))
 
     def _check_way(self, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache
@@ -32,14 +33,24 @@ def find(given: str | None) -> Path:
         ConfigError: there is none, with the ways to get one.
     """
     if given is not None:
-        folder = Path(given).expanduser()
-        if missing := [name for name in FILES if not (folder / name).is_file()]:
+        folder = _folder(given)
+        if missing := _missing(folder):
             raise ConfigError(f"distill.wordnet={given}: the folder lacks {', '.join(missing)}; {WAYS}")
         return folder
-    for place in map(Path, PLACES):
-        if all((place.expanduser() / name).is_file() for name in FILES):
-            return place.expanduser()
+    for place in map(_folder, PLACES):
+        if not _missing(place):
+            return place
     raise ConfigError(f"distill.wordnet=null: WordNet is in none of {', '.join(PLACES)}; {WAYS}")
+
+
+def _folder(place: str) -> Path:
+    return Path(os.path.expanduser(place))  # where no home is known, `~` stays, and nothing is found
+
+
+def _missing(folder: Path) -> list[str]:
+    """The files that are not there, or that this user may not read."""
+    files = {name: folder / name for name in FILES}
+    return [name for name, file in files.items() if not (os.path.isfile(file) and os.access(file, os.R_OK))]
 
 
 @cache
@@ -50,7 +61,21 @@ def synonyms(folder: Path) -> Mapping[str, tuple[str, ...]]:
     they share their main sense. So `film` and `movie` are, while `bank` (many senses) and `twelvemonth` (never used in
     tagged text) are left alone. Nouns come in the regular plural too; other inflected forms are left out, since they
     look like other words.
+
+    Raises:
+        ConfigError: the files are not WordNet's, or not whole.
     """
+    try:
+        table = _table(folder)
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        cause = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"distill.wordnet={folder}: its files are not WordNet's ({cause}); {WAYS}") from error
+    if not table:
+        raise ConfigError(f"distill.wordnet={folder}: there are no synonyms in its files; {WAYS}")
+    return table
+
+
+def _table(folder: Path) -> dict[str, tuple[str, ...]]:
     main = _main_senses(folder)
     together: dict[tuple[str, str], list[str]] = defaultdict(list)
     for word, sense in main.items():
