@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import logging
@@ -9,6 +10,8 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -18,7 +21,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.hub_repositories import SIZES, Repository, Shape, bert, glue, lay_out, shape_of, sized, vocabulary
+from tests.hub_repositories import SIZES, File, Repository, Shape, bert, glue, lay_out, shape_of, sized, vocabulary
 from tests.hub_server import GLUE, TINY, TOKEN, Fault, HubServer, replicas
 
 SMALL = Shape(vocabulary=1200)
@@ -143,6 +146,14 @@ def test_a_checkpoint_is_what_it_is_asked_to_be() -> None:
     assert WEIGHTS not in plain().files
 
 
+def test_files_are_known_by_the_digests_of_git_and_of_large_file_storage() -> None:
+    assert File(b"hello\n", lfs=False).etag == "ce013625030ba8dba906f756967f9e9ca394464a"  # git hash-object
+    large = File(b"hello\n", lfs=True)
+    assert large.etag == hashlib.sha256(b"hello\n").hexdigest()
+    assert large.blob_id == File(large.pointer, lfs=False).blob_id
+    assert large.pointer.endswith(f"oid sha256:{large.etag}\nsize 6\n".encode())
+
+
 def test_another_content_is_another_commit() -> None:
     assert acme().changed({}).commit == acme().commit
     assert len({acme().commit, acme(1).commit, acme().changed({"README.md": None}).commit}) == 3
@@ -231,6 +242,9 @@ def test_a_gated_repository_is_for_the_token_which_the_storage_never_sees(client
     assert [request.headers["authorization"] for request in hub.asked("HEAD")[1:]] == [f"Bearer {TOKEN}"]
     with pytest.raises(errors.HfHubHTTPError, match="401"):
         client.file("config.json", token="hf_another")
+    storage = f"{hub.url}/storage/models/{acme().name}/{acme().commit}/{WEIGHTS}"
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(urllib.request.Request(storage, headers={"Authorization": f"Bearer {TOKEN}"}))
 
 
 # --- what goes wrong
