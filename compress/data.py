@@ -144,16 +144,19 @@ def source(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> Sour
 
 
 def _in_folder(path: str, task: TaskConfig) -> Source:
-    root, what = Path(path).expanduser(), f"data.path={path}"
-    folder = root / task.name
-    if not folder.is_dir():
-        found = sorted(child.name for child in root.iterdir() if child.is_dir()) if root.is_dir() else []
-        has = f"it has {', '.join(found[:12]) or 'no folders'}" if root.is_dir() else "there is no such folder"
-        raise ConfigError(
-            f"{what}: needs {task.name}/train.parquet and validation.parquet, but {has}; "
-            "leave data.path out to load from the hub, or use data=demo"
-        )
-    names = in_folder(folder).names
+    root, what = local_folder(path), f"data.path={path}"
+    folder = root and local_folder(str(root / task.name))
+    try:
+        if folder is None:
+            found = sorted(child.name for child in root.iterdir() if child.is_dir()) if root else []
+            has = f"it has {', '.join(found[:12]) or 'no folders'}" if root else "there is no such folder"
+            raise ConfigError(
+                f"{what}: needs {task.name}/train.parquet and validation.parquet, but {has}; "
+                "leave data.path out to load from the hub, or use data=demo"
+            )
+        names = in_folder(folder).names
+    except OSError as error:
+        raise ConfigError(f"{what}: cannot be read ({error}); give a folder that this user may read") from error
     try:
         files = tables.split_files(names, task)
     except Lacking as error:

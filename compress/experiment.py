@@ -311,9 +311,9 @@ def _has_demo_vocabulary(config: Config) -> bool:
     return config.data.builds_vocabulary and config.model.pretrained is None
 
 
-def fetch_model(config: Config) -> None:
-    """Have the model's checkpoint in the hub's cache, if it comes from there."""
-    build_model(config, load_tokenizer(config))
+def fetch_model(config: Config) -> Start:
+    """Have the model's checkpoint in the hub's cache, if it comes from there; what a training would start from."""
+    return build_model(config, load_tokenizer(config))[1]
 
 
 def build_model(config: Config, tokenizer: Any) -> tuple[BertForSequenceClassification, Start]:

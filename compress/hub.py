@@ -29,13 +29,17 @@ Kind = Literal["model", "dataset"]
 
 SECONDS = 60.0  # a hub that sends nothing for so long is given up
 COMMIT = re.compile(r"[0-9a-f]{40}")
+LEVELS = 3  # of folders that are looked into
 POINTER = b"version https://git-lfs"  # what Git LFS leaves in place of a file that was not fetched
 
 
 def local_folder(reference: str | None) -> Path | None:
     """The folder that a reference means here, or None for a name on the hub."""
-    folder = Path(reference).expanduser() if reference else None
-    return folder if folder and folder.is_dir() else None
+    try:
+        folder = Path(reference).expanduser() if reference else None
+        return folder if folder and folder.is_dir() else None
+    except (OSError, RuntimeError):  # a name too long, a folder that may not be entered, nobody's home
+        return None
 
 
 def looks_like_path(reference: str) -> bool:
@@ -131,21 +135,25 @@ def snapshot(
         try:
             return Snapshot(folder, tuple(choose(in_folder(folder))))
         except Lacking as error:
-            raise ConfigError(f"{key}={reference}: the folder lacks {error}") from error
+            raise ConfigError(f"{key}={reference}: the folder lacks {error}; fetch it again, or add it") from error
+        except OSError as error:
+            raise ConfigError(
+                f"{key}={reference}: cannot be read ({error}); give a folder that this user may"
+            ) from error
     return _of_hub(key, reference, revision or "main", choose, kind, seconds)
 
 
 def in_folder(folder: Path) -> Repository:
-    """The files of a folder, and of its subfolders that are not hidden."""
+    """The files of a folder, and of its subfolders that are not hidden; links among them are followed."""
 
-    def names(below: Path) -> Iterator[str]:
+    def names(below: Path, levels: int) -> Iterator[str]:
         for entry in sorted(below.iterdir()):
-            if entry.is_dir() and not entry.name.startswith("."):
-                yield from names(entry)
+            if levels and entry.is_dir() and not entry.name.startswith("."):
+                yield from names(entry, levels - 1)
             elif entry.is_file():
                 yield entry.relative_to(folder).as_posix()
 
-    return Repository(list(names(folder)), folder.joinpath)
+    return Repository(list(names(folder, LEVELS)), folder.joinpath)
 
 
 @lru_cache(maxsize=32)
@@ -306,12 +314,18 @@ def _NoBar(*args: Any, **kwargs: Any) -> Any:  # noqa: N802 - stands for tqdm's 
 # --- from its cache ---------------------------------------------------------------------------------------------------
 
 
+def cache_folder() -> Path:
+    """Where the hub's clients keep what they fetched."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
 def _home(name: str, kind: Kind) -> Path:
     """The folder of a repository in the hub's cache."""
-    from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type=kind)
+    return cache_folder() / repo_folder_name(repo_id=name, repo_type=kind)
 
 
 def _cached(name: str, commit: str, choose: Choose, kind: Kind) -> Snapshot | None:
@@ -373,10 +387,17 @@ def is_whole(file: Path) -> bool:
 
 
 def digest_files(files: list[Path]) -> str:
-    """SHA-256 over the names and contents of files, whatever folder they are in."""
+    """SHA-256 over the names and contents of files, whatever folder they are in.
+
+    Raises:
+        ConfigError: one cannot be read.
+    """
     total = hashlib.sha256()
     for file in sorted(files, key=lambda file: file.name):
-        total.update(f"{file.name}:{digest(file)}\n".encode())
+        try:
+            total.update(f"{file.name}:{digest(file)}\n".encode(errors="surrogateescape"))
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot be read ({error.strerror}); let this user read it") from error
     return total.hexdigest()
 
 

@@ -24,7 +24,15 @@ from compress.hub import (
     snapshot,
 )
 from compress.names import check_name
-from compress.pretrained import POOLER, check_fit, checkpoint_files, read_json, read_weights, tokenizer_files
+from compress.pretrained import (
+    POOLER,
+    check_finite,
+    check_fit,
+    checkpoint_files,
+    read_json,
+    read_weights,
+    tokenizer_files,
+)
 from compress.tokenizer import check_types
 
 if TYPE_CHECKING:
@@ -42,8 +50,14 @@ ARCHITECTURE = {
     "positions": "max_position_embeddings",
 }
 SHAPE = (*ARCHITECTURE.values(), "vocab_size", "type_vocab_size")  # what a config.json must say
-PLAIN = {"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False}
-HEAD_SETTINGS = ("num_labels", "id2label", "label2id", "problem_type", "quantization_config", "auto_map")
+PLAIN = {"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False, "auto_map": None}
+RATES = (  # from 0 to below 1; with SHAPE and the activation all of a config.json that decides what is computed
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "classifier_dropout",
+    "layer_norm_eps",
+    "initializer_range",
+)
 HEAD = ("classifier.weight", "classifier.bias")
 
 
@@ -141,9 +155,10 @@ def _check_reference(key: str, reference: str | None, choose: Choose) -> None:
         return
     if local_folder(reference):
         snapshot(key, reference, None, choose)
-    elif looks_like_path(reference) or Path(reference).is_file():
-        kind = "is a file" if Path(reference).expanduser().is_file() else "no such folder"
-        raise ConfigError(f"{key}={reference}: {kind}; give a checkpoint's folder or its name on the hub")
+    elif looks_like_path(reference):
+        raise ConfigError(
+            f"{key}={reference}: no such folder that you may enter; give a checkpoint's folder or its name on the hub"
+        )
 
 
 def check_architecture(model: ModelConfig, what: str, found: Mapping[str, Any], max_length: int) -> None:
@@ -157,15 +172,23 @@ def check_architecture(model: ModelConfig, what: str, found: Mapping[str, Any], 
         ConfigError: with the key, its value and the fix.
     """
     if found.get("model_type", "bert") != "bert":
-        raise ConfigError(f"{what}: its model_type is {found['model_type']}; must be bert")
+        raise ConfigError(f"{what}: its model_type is {json.dumps(found['model_type'])}; must be bert")
     for name in SHAPE:
         value = found.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ConfigError(
                 f"{what}: {name} in its config.json is {json.dumps(value)}; must be a whole number above 0"
             )
-    if found["hidden_size"] % found["num_attention_heads"]:
-        raise ConfigError(f"{what}: in its config.json num_attention_heads does not divide hidden_size")
+    if found["hidden_size"] % (heads := found["num_attention_heads"]):
+        raise ConfigError(
+            f"{what}: num_attention_heads in its config.json is {heads}; must divide hidden_size, {found['hidden_size']}"
+        )
+    for name in RATES:
+        value = found.get(name, 0)
+        if not _is_rate(value) and not (name == "classifier_dropout" and value is None):
+            raise ConfigError(
+                f"{what}: {name} in its config.json is {json.dumps(value)}; must be a number from 0 to below 1"
+            )
     for name, plain in PLAIN.items():
         if found.get(name, plain) != plain:
             raise ConfigError(
@@ -180,9 +203,13 @@ def check_architecture(model: ModelConfig, what: str, found: Mapping[str, Any], 
             )
     if max_length > found["max_position_embeddings"]:
         raise ConfigError(
-            f"data.max_length={max_length}: must be at most {found['max_position_embeddings']}, "
-            f"the longest that {model.pretrained} takes"
+            f"data.max_length={max_length}: the longest that {model.pretrained} takes is "
+            f"{found['max_position_embeddings']}; must be at most that"
         )
+
+
+def _is_rate(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
 
 
 def identity(model: ModelConfig, builds_vocabulary: bool) -> dict[str, Any]:
@@ -257,10 +284,10 @@ def build(
         settings |= {"hidden_dropout_prob": model.dropout, "attention_probs_dropout_prob": model.dropout}
     if model.initializer_range is not None:
         settings |= {"initializer_range": model.initializer_range}
+    settings["pad_token_id"] = padding
     if model.pretrained is None:
         settings |= {theirs: getattr(model, ours) for ours, theirs in ARCHITECTURE.items()}
-        config = BertConfig(vocab_size=vocabulary, pad_token_id=padding, **settings)
-        return BertForSequenceClassification(config), FROM_SCRATCH
+        return BertForSequenceClassification(BertConfig(vocab_size=vocabulary, **settings)), FROM_SCRATCH
     return _from_checkpoint(model, task, settings, fetch(model, seconds))
 
 
@@ -274,7 +301,8 @@ def _from_checkpoint(
     weights = read_weights(source.folder, what)
     config = _config(found, settings, what)
     check_fit(weights.tensors, _encoder_shapes(config), what)
-    fits = head_fits(weights.head, found.get("id2label"), task, config.hidden_size)
+    fits = POOLER[0] in weights.tensors and head_fits(weights.head, class_names(found), task, config.hidden_size)
+    check_finite(weights.head if fits else {}, what)
     state = {f"bert.{name}": value for name, value in weights.tensors.items()} | (weights.head if fits else {})
     new = ([] if fits else ["head"]) + ([] if POOLER[0] in weights.tensors else ["pooler"])
     notes = [source.note] if source.note else []
@@ -287,17 +315,21 @@ def _from_checkpoint(
 
 
 def _config(found: Mapping[str, Any], settings: Mapping[str, Any], what: str) -> BertConfig:
-    """The architecture of a config.json with the task's head; what it says of another head is left out."""
+    """The architecture of a checked config.json with the task's head; all else that it says is left out."""
     from transformers import BertConfig
     from transformers.activations import ACT2FN
 
-    kept = {name: value for name, value in found.items() if name not in HEAD_SETTINGS}
-    if (activation := kept.get("hidden_act", "gelu")) not in ACT2FN:
-        raise ConfigError(f"{what}: hidden_act in its config.json is {activation}; must be of {', '.join(ACT2FN)}")
-    try:
-        return BertConfig.from_dict(kept, **settings)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ConfigError(f"{what}: its config.json is not understood ({error}); fetch it again") from error
+    activation, rows, padding = found.get("hidden_act", "gelu"), found["vocab_size"], settings["pad_token_id"]
+    if not isinstance(activation, str) or activation not in ACT2FN:
+        shown = json.dumps(activation)
+        raise ConfigError(f"{what}: hidden_act in its config.json is {shown}; must be of {', '.join(ACT2FN)}")
+    if padding >= rows:
+        raise ConfigError(
+            f"{what}: its tokenizer's padding has the number {padding}, its word embeddings {rows} rows; "
+            "give the tokenizer that belongs to these weights"
+        )
+    rates = {name: float(found[name]) for name in RATES if found.get(name) is not None}
+    return BertConfig(hidden_act=activation, **{name: found[name] for name in SHAPE}, **(rates | settings))
 
 
 def _encoder_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
@@ -309,12 +341,22 @@ def _encoder_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
         return {name: tuple(value.shape) for name, value in BertModel(config).named_parameters()}
 
 
-def head_fits(head: Mapping[str, torch.Tensor], names: Mapping[str, str] | None, task: TaskConfig, hidden: int) -> bool:
+def class_names(found: Mapping[str, Any]) -> list[str]:
+    """The names of a checkpoint's classes in the order of its outputs; none where config.json is not clear on them."""
+    names, numbers = found.get("id2label"), found.get("label2id")
+    if not isinstance(names, dict) or names.keys() != {str(number) for number in range(len(names))}:
+        return []
+    ordered = [str(names[str(number)]) for number in range(len(names))]
+    others = numbers if isinstance(numbers, dict) else {}
+    contradicts = any(others.get(name, number) != number for number, name in enumerate(ordered))
+    return [] if contradicts else ordered
+
+
+def head_fits(head: Mapping[str, torch.Tensor], names: Sequence[str], task: TaskConfig, hidden: int) -> bool:
     """Whether a checkpoint's head is one for the task: as many outputs, and for the very labels in their order."""
     ours = task.labels or ["score"]
-    theirs = [str(name).lower() for _, name in sorted((names or {}).items(), key=lambda entry: int(entry[0]))]
     return (
-        theirs == [label.lower() for label in ours]
+        [name.lower() for name in names] == [label.lower() for label in ours]
         and len(head) == 2
         and tuple(head["classifier.weight"].shape) == (len(ours), hidden)
         and tuple(head["classifier.bias"].shape) == (len(ours),)

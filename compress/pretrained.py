@@ -95,12 +95,16 @@ def read_json(file: Path, what: str) -> dict[str, Any]:
         data = file.read_bytes()
         if data.startswith(POINTER):
             raise ConfigError(f"{what}: {file.name} is a Git LFS pointer, not the file itself; run git lfs pull there")
-        values = json.loads(data)
-    except (OSError, ValueError) as error:
+        values = json.loads(data, parse_constant=_no_number)
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{what}: {file.name} cannot be read as JSON ({error}); fetch it again") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{what}: {file.name} holds no JSON object; fetch it again")
     return values
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is no number in JSON")
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------
@@ -134,25 +138,35 @@ def read_weights(folder: Path, what: str) -> Weights:
     """
     files = weight_files([file.name for file in folder.iterdir()])
     state = _unwrapped(_read_all(folder, files, what), what)
-    wrong = [name for name, value in state.items() if not value.is_floating_point() and not name.endswith(BUFFERS)]
-    if wrong:
+    _check_types(state, what)
+    return named(state, what)
+
+
+def _check_types(state: Mapping[str, torch.Tensor], what: str) -> None:
+    """Refuse what holds no plain numbers: 8 bits or integers want scales that nobody knows here."""
+    import torch
+
+    weights = {name: value for name, value in state.items() if not name.endswith(BUFFERS)}
+    if wrong := [name for name, v in weights.items() if not v.is_floating_point() or v.dtype.itemsize < 2]:
         kinds = sorted({str(state[name].dtype).removeprefix("torch.") for name in wrong})
         raise ConfigError(
-            f"{what}: {_some(wrong)} hold {', '.join(kinds)}, no floating-point weights; "
+            f"{what}: {_some(wrong)} hold {', '.join(kinds)}, no floating-point weights of 16 bits or more; "
             "a checkpoint that is compressed already cannot be started from: give the one it was made of"
         )
-    return named(state, what)
+    if wrong := [name for name, v in weights.items() if v.layout != torch.strided or v.is_meta]:
+        raise ConfigError(f"{what}: {_some(wrong)} are sparse, or have no values; save all weights as plain tensors")
 
 
 def _read_all(folder: Path, files: list[str], what: str) -> dict[str, Any]:
     shards = files[1:] if files[0].endswith(".index.json") else files
     state: dict[str, Any] = {}
+    home: dict[str, str] = {}
     for shard in shards:
-        state |= _read_file(folder / shard, what)
-    if shards != files:
-        listed = read_json(folder / files[0], what).get("weight_map")
-        if not isinstance(listed, dict) or set(listed) != set(state):
-            raise ConfigError(f"{what}: {files[0]} does not list what its shards hold; fetch them again, together")
+        read = _read_file(folder / shard, what)
+        state |= read
+        home |= dict.fromkeys(read, shard)
+    if shards != files and read_json(folder / files[0], what).get("weight_map") != home:
+        raise ConfigError(f"{what}: {files[0]} does not list what its shards hold; fetch them again, together")
     return state
 
 
@@ -161,10 +175,12 @@ def _read_file(file: Path, what: str) -> dict[str, Any]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    with file.open("rb") as stream:
-        if stream.read(len(POINTER)) == POINTER:
-            raise ConfigError(f"{what}: {file.name} is a Git LFS pointer, not the file itself; run git lfs pull there")
     try:
+        with file.open("rb") as stream:
+            if stream.read(len(POINTER)) == POINTER:
+                raise ConfigError(
+                    f"{what}: {file.name} is a Git LFS pointer, not the file itself; run git lfs pull there"
+                )
         if file.suffix == ".safetensors":
             return dict(load_file(file))
         loaded = torch.load(file, map_location="cpu", weights_only=True)
@@ -173,8 +189,9 @@ def _read_file(file: Path, what: str) -> dict[str, Any]:
             f"{what}: {file.name} is damaged or cut short ({_first_line(error)}); fetch it again"
         ) from error
     except pickle.UnpicklingError as error:
+        other = re.search(r"GLOBAL (\w[\w.]*)", str(error))
         raise ConfigError(
-            f"{what}: {file.name} is damaged, or holds more than tensors ({_first_line(error)}); "
+            f"{what}: {file.name} is damaged, or holds more than tensors{f' ({other[1]})' if other else ''}; "
             "save the model's state_dict(), best as safetensors"
         ) from error
     if not isinstance(loaded, dict):
@@ -188,10 +205,11 @@ def _unwrapped(state: Mapping[str, Any], what: str) -> dict[str, torch.Tensor]:
 
     tensors = {str(name): value for name, value in state.items() if isinstance(value, torch.Tensor)}
     inner = [key for key in WRAPPERS if isinstance(state.get(key), Mapping)]
-    if not tensors and len(inner) == 1:
+    if len(inner) == 1 and not any(name.endswith(ANCHOR) for name in tensors):
         return _unwrapped(state[inner[0]], what)
     if not tensors:
-        raise ConfigError(f"{what}: no tensors in its weights, but {_some(state)}; save the model's state_dict()")
+        there = f", but {_some(state)}" if state else ""
+        raise ConfigError(f"{what}: no tensors in its weights{there}; save the model's state_dict()")
     return tensors
 
 
@@ -199,9 +217,11 @@ def named(state: Mapping[str, torch.Tensor], what: str) -> Weights:
     """Tensors under BERT's names: old names made new, a prefix that all of the encoder has taken off.
 
     Raises:
-        ConfigError: no encoder is found, or more than one.
+        ConfigError: no encoder is found, or more than one, or two tensors have one name.
     """
     renamed = {_modern(name): value for name, value in state.items()}
+    if twice := [name for name in state if name != _modern(name) and _modern(name) in state]:
+        raise ConfigError(f"{what}: its weights have both {twice[0]} and {_modern(twice[0])}; leave one of them out")
     prefixes = sorted(name.removesuffix(ANCHOR) for name in renamed if name.endswith(ANCHOR))
     if len(prefixes) != 1:
         found = f"several encoders, {_some(prefixes)}" if prefixes else f"names like {_some(renamed)}"
@@ -229,18 +249,16 @@ def check_fit(tensors: Mapping[str, torch.Tensor], shapes: Mapping[str, tuple[in
     Raises:
         ConfigError: naming some tensors.
     """
-    import torch
-
+    if extra := [name for name in tensors if name not in shapes]:
+        raise ConfigError(
+            f"{what}: config.json has no place for {len(extra)} of its tensors, such as {_some(extra)}; "
+            "give the config.json that belongs to these weights (adapters must be merged into them first)"
+        )
     absent = [name for name in shapes if name not in tensors]
     if absent and set(absent) != set(POOLER):
         raise ConfigError(
             f"{what}: {len(absent)} of its {len(shapes)} tensors are missing, such as {_some(absent)}; they would be "
             "random: give a whole checkpoint, or a config.json that fits it"
-        )
-    if extra := [name for name in tensors if name not in shapes]:
-        raise ConfigError(
-            f"{what}: config.json has no place for {len(extra)} of its tensors, such as {_some(extra)}; "
-            "give the config.json that belongs to these weights (adapters must be merged into them first)"
         )
     for name, value in tensors.items():
         if tuple(value.shape) != shapes[name]:
@@ -248,8 +266,22 @@ def check_fit(tensors: Mapping[str, torch.Tensor], shapes: Mapping[str, tuple[in
                 f"{what}: {name} has the shape {_shape(value.shape)}, config.json asks for {_shape(shapes[name])}; "
                 "give the config.json that belongs to these weights"
             )
-        if not torch.isfinite(value).all():
-            raise ConfigError(f"{what}: {name} holds infinite values or NaN; its training failed, or it is damaged")
+    check_finite(tensors, what)
+
+
+def check_finite(tensors: Mapping[str, torch.Tensor], what: str) -> None:
+    """Refuse tensors with values that are no numbers in float32.
+
+    Raises:
+        ConfigError: naming the first.
+    """
+    import torch
+
+    for name, value in tensors.items():
+        if not torch.isfinite(value.float()).all():
+            raise ConfigError(
+                f"{what}: {name} holds NaN, or values that are infinite in float32; give another checkpoint"
+            )
 
 
 def _shape(shape: Iterable[int]) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from tqdm import tqdm
 
-from compress import experiment
+from compress import experiment, hub
 from compress.config import Config, teacher_experiment
+from compress.model import ModelConfig
 
 
 def prepare(configs: Sequence[Config]) -> None:
@@ -20,14 +22,21 @@ def prepare(configs: Sequence[Config]) -> None:
     """
     both = [*configs, *(teacher_experiment(config) for config in configs if config.teacher is not None)]
     models = {config.model: config for config in both}
-    texts = {(config.model.pretrained, config.model.tokenizer, config.task.name, replace(config.data, max_train=None),
+    texts = {(*_tokenizer(config.model), config.task.name, replace(config.data, max_train=None),
               config.distill if config.distill.name != "none" else None, config.seed): config
              for config in both}  # fmt: skip
     with tqdm(total=len(models) + len(texts), disable=not sys.stderr.isatty(), unit="file") as bar:
         for config in models.values():
-            experiment.fetch_model(config)
+            for note in experiment.fetch_model(config).notes:
+                tqdm.write(note)
             bar.update()
         for config in texts.values():
             experiment.load_data(config)
             bar.update()
+    places = " and ".join(sorted({str(Path(config.paths.cache).expanduser()) for config in both}))
     print(f"{len(models)} checkpoints and {len(texts)} tokenized tasks are in the caches")
+    print(f"experiments that run elsewhere must see both: {places} (COMPRESS_CACHE), {hub.cache_folder()} (HF_HOME)")
+
+
+def _tokenizer(model: ModelConfig) -> tuple[str | None, ...]:
+    return model.pretrained, model.revision, model.tokenizer

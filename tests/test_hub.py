@@ -26,7 +26,7 @@ from tests.hub_repositories import Repository, Shape, bert, glue, sized
 from tests.hub_server import GLUE, TINY, TOKEN, Fault, HubServer, replicas
 
 SMALL = bert("owner/small", Shape(vocabulary=400))
-PATIENCE = 1.0  # seconds
+PATIENCE = 1.0  # seconds, with a hub that never answers; else the clients are given time
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def home(server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     hub._of_hub.cache_clear()
 
 
-def fetched(revision: str = "main", name: str = SMALL.name, seconds: float = PATIENCE) -> hub.Snapshot:
+def fetched(revision: str = "main", name: str = SMALL.name, seconds: float = 60) -> hub.Snapshot:
     """As in another process: nothing is remembered."""
     hub._of_hub.cache_clear()
     return hub.snapshot("model.pretrained", name, revision, checkpoint_files, seconds=seconds)
@@ -115,15 +115,16 @@ def test_a_hub_that_fails_is_one_line_in_bounded_time_or_the_cache_stands_in(
     name: str,
 ) -> None:
     fault, told = FAULTS[name]
+    seconds = PATIENCE if name == "hangs" else 60
     started = time.monotonic()
     with server.failing(fault) if fault else server.down():
         with pytest.raises(ConfigError, match=rf"^model.pretrained=owner/small: .*{told}") as refused:
-            fetched()
+            fetched(seconds=seconds)
         assert "\n" not in str(refused.value)
-        assert time.monotonic() - started < 8 * PATIENCE
+        assert time.monotonic() - started < 30
     fetched()
     with server.failing(fault) if fault else server.down():
-        found = fetched()
+        found = fetched(seconds=seconds)
         assert is_copy(found, SMALL), "what is whole in the cache is used"
         told = rf"model.pretrained=owner/small: .*; its last known commit {SMALL.commit} is used"
         assert re.fullmatch(told, str(found.note))
@@ -133,7 +134,7 @@ def test_a_hub_that_fails_is_one_line_in_bounded_time_or_the_cache_stands_in(
 def test_a_download_that_stalls_is_given_up(server: HubServer, home: Path) -> None:
     told = r"sends nothing for 1 s; try again later, or with hub_seconds="
     with server.failing(Fault("stall", "GET .*storage", after=100)), pytest.raises(ConfigError, match=told):
-        fetched()
+        fetched(seconds=PATIENCE)
 
 
 REFUSED: dict[str, tuple[str, Fault | None, str]] = {
@@ -185,18 +186,18 @@ def test_a_repository_that_lacks_something_is_refused(server: HubServer, home: P
 
 def test_a_download_that_is_cut_is_gone_on_with_or_told(server: HubServer, home: Path) -> None:
     with server.failing(Fault("cut", "GET .*storage", after=2000, times=1)):
-        assert is_copy(fetched(seconds=20), SMALL)
+        assert is_copy(fetched(), SMALL)
 
 
 def test_bytes_that_the_hub_did_not_announce_are_fetched_again_and_never_used(server: HubServer, home: Path) -> None:
     with server.failing(Fault("corrupt", "GET .*storage", times=1)):
-        assert is_copy(fetched(seconds=20), SMALL)
+        assert is_copy(fetched(), SMALL)
     server.publish(other := bert("owner/other", Shape(vocabulary=400), seed=2))
     with (
         server.failing(Fault("corrupt", "GET .*storage")),
         pytest.raises(ConfigError, match=r"model.safetensors arrives twice with other bytes than the hub announces"),
     ):
-        fetched(name="owner/other", seconds=20)
+        fetched(name="owner/other")
     assert is_copy(fetched(name="owner/other"), other), "nothing of it is left in the cache"
 
 
@@ -216,7 +217,7 @@ def test_a_damaged_cache_is_mended_online_and_refused_offline(
             with pytest.raises(ConfigError, match=rf"{re.escape(name)} in the hub's cache is damaged .*remove"):
                 fetched(revision)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        assert is_copy(fetched(SMALL.commit, seconds=20), SMALL)
+        assert is_copy(fetched(SMALL.commit), SMALL)
 
 
 @pytest.mark.parametrize("lacks", ["vocab.txt", "model.safetensors", "config.json"])
@@ -296,7 +297,7 @@ def test_the_six_sizes_load_from_their_repositories(
 def texts(compose: Compose, task: str, *words: str) -> dict[str, data.Texts]:
     hub._of_hub.cache_clear()
     config = compose("model=tiny", f"task={task}", *words)
-    return data.load_texts(config.data, config.task, PATIENCE)
+    return data.load_texts(config.data, config.task)
 
 
 def test_the_pinned_revision_is_what_is_loaded_whatever_the_hub_answers(
