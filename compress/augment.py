@@ -175,10 +175,15 @@ def examples(texts: Texts, augmentation: Augmentation, count: int) -> Iterator[s
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if done, 2 if the input was wrong."""
-    import argparse
-    import sys
+    from compress.errors import exit_code
 
-    parser = argparse.ArgumentParser(prog="python -m compress.augment", add_help=False)
+    return exit_code(lambda: _show(arguments))
+
+
+def _show(arguments: Sequence[str] | None) -> int:
+    from compress.errors import ConfigError, Parser
+
+    parser = Parser(prog="python -m compress.augment", add_help=False, allow_abbrev=False)
     parser.add_argument("-n", type=int, default=10)
     parser.add_argument("-h", "--help", action="store_true")
     options, words = parser.parse_known_args(arguments)
@@ -187,19 +192,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     from compress.config import conf_folder
     from compress.data import load_texts
-    from compress.errors import ConfigError
-    from compress.overrides import check_words, compositions
+    from compress.overrides import read_one
 
-    try:
-        check_words(["distill=kd", *words], conf_folder())
-        config = next(compositions(["distill=kd", *words], conf_folder(), multirun=False))
-        if (augmentation := of(config)) is None:
-            raise ConfigError("distill.copies=0: nothing is rewritten; give at least 1")
-        use_cache_without_network()
-        texts = load_texts(config.data, config.task, config.hub_seconds)["train"]
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.n < 0:
+        raise ConfigError(f"-n {options.n}: must be at least 0")
+    config = read_one(["distill=kd", *words], conf_folder())
+    if (augmentation := of(config)) is None:
+        off = config.distill.name == "none"
+        raise ConfigError("distill=none: nothing is rewritten; leave it out" if off else
+                          "distill.copies=0: nothing is rewritten; give at least 1")  # fmt: skip
+    use_cache_without_network()
+    texts = load_texts(config.data, config.task, config.hub_seconds)["train"]
     print("\n".join(examples(texts, augmentation, options.n)))
     return 0
 

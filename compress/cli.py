@@ -5,9 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compress.config import conf_folder
-from compress.errors import ConfigError, exit_code
+from compress.errors import ConfigError, exit_code, tell
+
+if TYPE_CHECKING:
+    from compress.arguments import Arguments
+    from compress.composing import Composer
+    from compress.overrides import Request
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,38 +37,61 @@ def _do(words: Sequence[str]) -> int:
 
         print(completion.answer(words, conf_folder()))
         return 0
-    from compress.overrides import check_words
+    from compress import arguments as flags
+    from compress.composing import opened
 
-    check_words(words, conf_folder())
-    return _run_hydra(words)
+    arguments = flags.read(words)
+    if arguments.version:
+        from importlib.metadata import version
+
+        print(f"combining-compressions {version('combining-compressions')}")
+        return 0
+    with opened(arguments, conf_folder()) as composer:
+        return _answer(arguments, composer)
 
 
-def _run_hydra(words: Sequence[str]) -> int:
+def _answer(arguments: Arguments, composer: Composer) -> int:
+    from compress.overrides import check, request
+
+    if arguments.hydra_help:
+        composer.explain()
+        return 0
+    asked = request(composer, arguments)
+    if arguments.info:
+        composer.inform(arguments.info, arguments.overrides)
+        return 0
+    check(asked)
+    if arguments.cfg:
+        print(composer.show(arguments.overrides, arguments.cfg, arguments.package, arguments.resolve))
+        return 0
+    return _run(asked)
+
+
+def _run(asked: Request) -> int:
     """Hand over to Hydra, which composes the configuration and calls `job` for every experiment."""
-    import hydra
+    from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
+
+    from compress.config import from_hydra
 
     worst = 0
 
-    @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
     def job(composed: DictConfig) -> None:
         nonlocal worst
-        from hydra.core.hydra_config import HydraConfig
-
-        from compress.config import from_hydra
-
-        sources = HydraConfig.get().runtime.config_sources
-        config = from_hydra(composed, [Path(source.path) for source in sources if source.schema == "file"])
         from compress import checkpoint, experiment  # after the check: it brings torch
 
+        sources = HydraConfig.get().runtime.config_sources
         try:
+            config = from_hydra(composed, [Path(source.path) for source in sources if source.schema == "file"])
             experiment.run(config)
         except checkpoint.Stopped as stopped:
             raise SystemExit(128 + stopped.signum) from stopped
         except (ConfigError, experiment.ExperimentError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            tell(error)
             worst = max(worst, 2 if isinstance(error, ConfigError) else 1)
+        except OSError as error:  # a full disk, say
+            tell(error)
+            worst = max(worst, 1)
 
-    sys.argv[1:] = words
-    job()
+    asked.composer.run(asked.words, job, multirun=asked.multirun)
     return worst

@@ -27,7 +27,7 @@ _compress_completion() {
 COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
 complete -o nospace -o default -F _compress_completion python python3 combining-compressions"""
 
-FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--help")
+FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--config-dir", "--config-name", "--help")
 
 
 def answer(words: Sequence[str], conf: Path) -> str:

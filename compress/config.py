@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import math
 import posixpath
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from compress import data, model, surroundings, wordnet
+from compress import data, model, option_files, surroundings, wordnet
 from compress.data import DataConfig
 from compress.errors import ConfigError, nearest
 from compress.hub import SECONDS, local_folder, looks_like_path
@@ -76,6 +79,7 @@ class Config:
     teacher: ModelConfig | None = Field(default=None, description="what distill.teacher names, looked up")
 
 
+LARGEST = 2**63 - 1  # integer; random numbers have seeds of 64 bits
 DERIVED = ("teacher",)  # fields of Config that are no keys of the command line
 
 
@@ -92,18 +96,23 @@ def keys() -> list[str]:
 
 
 def options(conf: Path) -> dict[str, list[str]]:
-    """Every group of a configuration folder with its options; those of a subfolder as `folder/option`."""
-    inside = conf.iterdir() if conf.is_dir() else ()
-    folders = sorted(folder for folder in inside if folder.is_dir() and folder.name != "hydra")
-    files = {folder: sorted(folder.glob("*.yaml")) + sorted(folder.glob("*/*.yaml")) for folder in folders}
-    return {
-        folder.name: [str(file.relative_to(folder).with_suffix("")) for file in found]
-        for folder, found in files.items()
-    }
+    """Every group of a configuration folder with its options; those of folders in it as `folder/option`."""
+    names = (name.rstrip("/") for name in glob.glob("*/", root_dir=conf))
+    return {name: _options(conf / name) for name in sorted(names) if name != "hydra"}
+
+
+def _options(group: Path) -> list[str]:
+    files = (name for name in glob.iglob("**/*.yaml", root_dir=group, recursive=True) if (group / name).is_file())
+    return sorted((name.removesuffix(".yaml") for name in files), key=lambda option: (option.count("/"), option))
 
 
 def option_values(
-    folders: Sequence[Path], group: str, option: str, read: Callable[[str], Any], home: str = ""
+    folders: Sequence[Path],
+    group: str,
+    option: str,
+    read: Callable[[str], Any],
+    home: str = "",
+    above: tuple[Path, ...] = (),
 ) -> dict[str, Any]:
     """The values of an option, on top of those of the options that it is based on.
 
@@ -112,19 +121,22 @@ def option_values(
         read: parses YAML; PyYAML takes `2e-5` for a text, OmegaConf for a number.
         home: folder of the group in which it finds what it is based on: for Hydra that of an option which another is
             based on, and the group's own for one that is chosen by name.
+        above: files of the options that are based on this one.
 
     Raises:
-        ConfigError: no folder has the option, or what it is based on.
+        ConfigError: no folder has the option, or what it is based on; a file is malformed, or based on itself.
     """
     file = next((file for folder in folders if (file := folder / group / f"{option}.yaml").is_file()), None)
     if file is None:
         raise ConfigError(f"{group}={option}: no such option; looked for in {', '.join(map(str, folders))}")
-    values: dict[str, Any] = read(file.read_text())
+    if file in above:
+        raise ConfigError(f"{option_files.shown(file)}: is based on itself")
+    values = option_files.values(file, read)
     found: dict[str, Any] = {}
     for named in values.pop("defaults", []):
         if named != "_self_":
             base = posixpath.join(f"/{group}", home, str(named).partition("@")[0]).removeprefix(f"/{group}/")
-            found |= option_values(folders, group, base, read, posixpath.dirname(base))
+            found |= option_values(folders, group, base, read, posixpath.dirname(base), (*above, file))
     return found | values
 
 
@@ -164,13 +176,16 @@ def from_hydra(composed: DictConfig, folders: Sequence[Path] = ()) -> Config:
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+    if missing := [name for name in GROUPS if name not in composed]:
+        raise ConfigError(f"{missing[0]}: has no value; give {missing[0]}=…")
     try:
         values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         key = getattr(error, "full_key", None) or "a value"
         raise ConfigError(f"{key}: has no value; give {key}=…") from error
     except OmegaConfBaseException as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+        key, told = getattr(error, "full_key", None), str(error).partition("\n")[0]
+        raise ConfigError(f"{key}: {told}" if key else told) from error
     assert isinstance(values, dict)
     config = from_mapping({str(key): value for key, value in values.items() if key != "hydra"}, folders)
     check_paths(config.paths)
@@ -288,21 +303,55 @@ def build(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Any:
     Raises:
         ConfigError: a value is missing, unknown, of the wrong type or out of range.
     """
+    if strange := [key for key in values if not isinstance(key, str)]:
+        raise ConfigError(f"{prefix}{strange[0]}: no such key; names are texts")
     try:
-        return kind(**values)
+        built = kind(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        names = list(kind.__dataclass_fields__)
-        if first["type"] == "unexpected_keyword_argument":
-            where = f"{prefix[:-1]} has" if prefix else "there are"
-            raise ConfigError(f"{prefix}{key}: no such key{nearest(key, names)}; {where} {', '.join(names)}") from error
-        if first["type"].startswith("missing"):
-            raise ConfigError(f"{prefix}{key}: has no value; give {prefix}{key}=…") from error
-        allowed = first["msg"].replace("Input should be", "must be").replace("Value error, ", "")
-        if first["type"] == "string_pattern_mismatch":
-            allowed = f"must be {kind.__dataclass_fields__[key].default.description}"
-        value = first["input"]
-        choices = first.get("ctx", {}).get("expected", "").replace("'", "").replace(" or ", ", ").split(", ")
-        shown = json.dumps(value) if value is None or isinstance(value, bool) else value
-        raise ConfigError(f"{prefix}{key}={shown}: {allowed}{nearest(value, choices)}") from error
+        raise ConfigError(_first_mistake(kind, values, prefix, error)) from error
+    for name in kind.__dataclass_fields__:
+        _check_numbers(f"{prefix}{name}", getattr(built, name))
+    return built
+
+
+def _first_mistake(kind: type[Any], values: Mapping[str, Any], prefix: str, error: ValidationError) -> str:
+    """The key, the value and what is allowed."""
+    errors = error.errors()
+    alike = (found for found in errors if found["loc"][:1] == errors[0]["loc"][:1])  # one for each type of a union
+    first = max(alike, key=lambda found: len(_path(found["loc"], values)))
+    key, names = ".".join(_path(first["loc"], values)), list(kind.__dataclass_fields__)
+    if first["type"] == "unexpected_keyword_argument":
+        where = f"{prefix[:-1]} has" if prefix else "there are"
+        return f"{prefix}{key}: no such key{nearest(key, names)}; {where} {', '.join(names)}"
+    if first["type"].startswith("missing"):
+        return f"{prefix}{key}: has no value; give {prefix}{key}=…"
+    allowed = first["msg"].replace("Value error, ", "").replace("a valid boolean", "a valid boolean, true or false")
+    allowed = re.sub(r"^(Input|List|String|Dictionary) should", "must", allowed)
+    if first["type"] == "string_pattern_mismatch":
+        allowed = f"must be {kind.__dataclass_fields__[key].default.description}"
+    value = first["input"]
+    choices = first.get("ctx", {}).get("expected", "").replace("'", "").replace(" or ", ", ").split(", ")
+    shown = json.dumps(value) if value is None or isinstance(value, bool) else value
+    return f"{prefix}{key}={shown}: {allowed}{nearest(value, choices)}"
+
+
+def _path(loc: tuple[int | str, ...], values: Any) -> list[str]:
+    """The keys and indices of a place in nested values, without the types of unions that pydantic puts between."""
+    path: list[str] = []
+    for part in loc:
+        inside = range(len(values)) if isinstance(values, list) else values if isinstance(values, Mapping) else ()
+        if part in inside:
+            values = values[part]
+        if part in inside or not path:
+            path.append(str(part))
+    return path
+
+
+def _check_numbers(key: str, value: Any) -> None:
+    """Refuse numbers that JSON and 64 bits have not."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{key}={value}: must be a finite number")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ConfigError(f"{key}={value}: must be at most {LARGEST}")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        _check_numbers(key, inner)

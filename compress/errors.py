@@ -1,15 +1,32 @@
-"""The one kind of error that a user's input can cause."""
+"""The one kind of error that a user's input can cause, and how it is told: in one line."""
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from typing import NoReturn
+
+LONG = 500  # characters of a word; longer ones are shown shortened
 
 
 class ConfigError(Exception):
     """Wrong input, told in one line: the key, the value, what is allowed and the fix."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose mistakes are ConfigErrors; argparse prints its usage over several lines."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse a command line.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(f"{message}; {self.prog} --help shows what it takes")
 
 
 def exit_code(work: Callable[[], int]) -> int:
@@ -17,7 +34,7 @@ def exit_code(work: Callable[[], int]) -> int:
     try:
         return work()
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(error)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -27,7 +44,18 @@ def exit_code(work: Callable[[], int]) -> int:
         return 1
 
 
+def tell(error: Exception) -> None:
+    """Print an error as the one line that it is."""
+    print(f"error: {one_line(str(error))}", file=sys.stderr)
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks and other control characters, which are written `\\n`, and without endless words."""
+    written = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return re.sub(rf"\S{{{LONG},}}", lambda word: f"{word[0][: LONG - 100]}…{word[0][-20:]}", written)
+
+
 def nearest(word: object, names: Iterable[str]) -> str:
     """` (did you mean …?)` for the name most like `word`, or nothing where none is alike."""
-    match = get_close_matches(str(word), list(names), n=1, cutoff=0.6)
+    match = get_close_matches(str(word)[:LONG], [name for name in names if name], n=1, cutoff=0.6)
     return f" (did you mean {match[0]}?)" if match else ""

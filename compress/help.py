@@ -45,7 +45,8 @@ def render(conf: Path) -> str:
     lines += ["  python -m compress.augment      show the rewritten texts that distillation trains on"]
     lines += ["  python -m compress.export RUN   write a finished model as ONNX, checked against itself"]
     lines += ["  python -m compress.latency RUN  measure finished models, int8 against float32", ""]
-    lines += ["Other flags: -m (sweep), --cfg job [--resolve], --hydra-help. Tab completion:"]
+    lines += ["Other flags: -m (sweep), --cfg job [--resolve], --info, --hydra-help, --config-dir DIR (further"]
+    lines += ["configuration files, behind these), --config-name NAME (a primary one of them). Tab completion:"]
     lines += ['  eval "$(python -m compress -sc install=bash)"']
     return "\n".join(lines)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -13,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from compress.config import conf_folder
-from compress.errors import ConfigError, exit_code
+from compress.errors import ConfigError, Parser, exit_code
 
 DESCRIPTION = """\
 Before and after a sweep (python -m compress -m …):
@@ -26,6 +27,7 @@ Before and after a sweep (python -m compress -m …):
   sync RUNS          upload to Weights & Biases what was offline
 """
 WATCH_SECONDS = 3.0
+OF_SWEEPS = {"plan": "what a sweep would do", "prepare": "fill the caches for a sweep"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,15 +36,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 if all that was asked for is done, 1 if an experiment failed, 2 if the input was wrong.
     """
-    parser = argparse.ArgumentParser(
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return exit_code(lambda: _do(_options(words)))
+
+
+def _options(words: Sequence[str]) -> argparse.Namespace:
+    """The verb with what it takes; what describes a sweep, as it does for `python -m compress -m`, as `words`."""
+    if not words or words[0] not in OF_SWEEPS:
+        return _parser().parse_args(words)
+    ours = [word for word in words[1:] if word in ("-h", "--help", "--json")]
+    options = _parser().parse_args([words[0], *ours])
+    options.words = [word for word in words[1:] if word not in ours]
+    return options
+
+
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m launch", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="plan|prepare|status|retry|cancel|sync")
-    for verb, what in (("plan", "what a sweep would do"), ("prepare", "fill the caches for a sweep")):
-        found = verbs.add_parser(verb, help=what)
-        found.add_argument("overrides", nargs="*", help="as for python -m compress -m: +experiment=grid task=rte …")
-        found.add_argument("--config-dir", help="a further folder of configuration files")
-        found.add_argument("-m", "--multirun", action="store_true", help=argparse.SUPPRESS)
+    for verb, what in OF_SWEEPS.items():
+        usage = f"python -m launch {verb} [-h] {'[--json] ' if verb == 'plan' else ''}[OVERRIDES ...]"
+        flags = "and its flags: --config-dir DIR, --config-name NAME"
+        described = f"OVERRIDES are those of python -m compress -m: +experiment=grid task=rte …, {flags}"
+        found = verbs.add_parser(verb, help=what, usage=usage, description=described)
         if verb == "plan":
             found.add_argument("--json", action="store_true", help="one document, nothing else")
     status = verbs.add_parser("status", help="where every experiment is")
@@ -56,8 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for found in (status, retry, cancel, sync):
         found.add_argument("runs", type=Path, help="the folder of runs (paths.runs)")
     retry.add_argument("settings", nargs="*", help="of the launcher, else as before: hydra.launcher.timeout_min=600")
-    options = parser.parse_args(arguments)
-    return exit_code(lambda: _do(options))
+    return parser
 
 
 def _do(options: argparse.Namespace) -> int:
@@ -71,7 +87,7 @@ def _plan(options: argparse.Namespace) -> int:
     from launch import local, plan, slurm
     from launch.start import name_of_target, plan_for, settings_of
 
-    configs, launcher = read_sweep(_words(options), conf_folder())
+    configs, launcher = read_sweep(options.words, conf_folder())
     settings = settings_of(name_of_target(launcher["_target_"]), launcher)
     planned = plan_for(configs, settings)
     if options.json:
@@ -83,17 +99,12 @@ def _plan(options: argparse.Namespace) -> int:
     return 0
 
 
-def _words(options: argparse.Namespace) -> list[str]:
-    extra = ["--config-dir", options.config_dir] if options.config_dir else []
-    return ["--multirun", *extra, *options.overrides]
-
-
 def _prepare(options: argparse.Namespace) -> int:
     from compress.overrides import read_sweep
     from launch.prepare import prepare
 
-    configs, _ = read_sweep(_words(options), conf_folder())
-    prepare(list(configs))
+    configs, _ = read_sweep(options.words, conf_folder())
+    prepare(configs)
     return 0
 
 
@@ -130,8 +141,18 @@ def _retry(options: argparse.Namespace) -> int:
     if not chosen:
         print("nothing to run again: no experiment failed, was stopped or is missing")
         return 0
-    os.chdir(sweeps[-1].directory)
+    _enter(Path(sweeps[-1].directory))
     return launch((replace(planned[run_id].config(run_id), force=False) for run_id in chosen), settings)
+
+
+def _enter(directory: Path) -> None:
+    """Be where relative paths of configurations are meant from."""
+    try:
+        os.chdir(directory)
+    except OSError as error:
+        raise ConfigError(
+            f"{directory}: {error.strerror}; the sweep was started there, and its relative paths are meant from there"
+        ) from error
 
 
 def _cancel(options: argparse.Namespace) -> int:
@@ -145,7 +166,8 @@ def _cancel(options: argparse.Namespace) -> int:
     jobs = slurm.cancel(sweeps) if any(sweep.jobs() for sweep in sweeps) else 0
     while any(sweep.live_workers() for sweep in sweeps):
         time.sleep(0.1)
-    print(f"{len(workers)} workers stopped, {jobs} jobs cancelled; python -m launch retry {options.runs}   goes on")
+    again = f"python -m launch retry {shlex.quote(str(options.runs))}"
+    print(f"{len(workers)} workers stopped, {jobs} jobs cancelled; {again}   goes on")
     return 0
 
 

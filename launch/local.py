@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import time
@@ -70,14 +71,15 @@ def run(sweep: Sweep, settings: LocalSettings) -> int:
     cpu_only = all(planned.config["device"] == "cpu" for planned in sweep.experiments.values())
     jobs = start(sweep, shares(settings, cpu_only=cpu_only)) if sweep.to_run else []
     if not settings.wait:
-        print(f"{len(sweep.to_run)} experiments started; python -m launch status {sweep.runs} shows how they go on")
+        how = f"python -m launch status {shlex.quote(str(sweep.runs))}"
+        print(f"{len(sweep.to_run)} experiments started; {how}   shows how they go on")
         return 0
     try:
         return conclude(sweep, follow(sweep, lambda: _orphans(sweep, jobs)), time.monotonic() - started)
     except KeyboardInterrupt:
         print("interrupted: experiments are writing their checkpoints (once more to kill them)", file=sys.stderr)
         stop(jobs)
-        print(f"python -m launch retry {sweep.runs}   goes on from there", file=sys.stderr)
+        print(f"python -m launch retry {shlex.quote(str(sweep.runs))}   goes on from there", file=sys.stderr)
         raise
 
 

@@ -70,6 +70,8 @@ def make(
         ConfigError: no experiment, or several folders of runs.
     """
     cells = list(configs)
+    if not cells:
+        raise ConfigError("no experiment: the sweeper made none of what was asked for")
     folders = {Path(config.paths.runs).expanduser() for config in cells}
     if len(folders) != 1:
         raise ConfigError(f"paths.runs={','.join(map(str, sorted(folders)))}: a sweep has one folder of runs; give one")

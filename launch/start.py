@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import surroundings
+from compress import result, surroundings
 from compress.config import Config, build
-from compress.errors import ConfigError
+from compress.errors import ConfigError, tell
 from compress.model import label
 from launch import cost, local, plan, slurm
 from launch.sweep import SWEEPS, Sweep
@@ -49,7 +48,7 @@ def refusing() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(error)
         raise SystemExit(2) from error
 
 
@@ -76,7 +75,8 @@ def launch_jobs(jobs: Sequence[Sequence[str]], settings: Settings, context: Hydr
 
     sources = composed.hydra.runtime.config_sources
     folders = [Path(source.path) for source in sources if source.schema == "file"]
-    return launch(configurations(jobs, compose, folders), settings, Path(composed.hydra.sweep.dir).name)
+    asked = OmegaConf.to_yaml(composed)
+    return launch(configurations(jobs, compose, folders), settings, Path(composed.hydra.sweep.dir).name, asked)
 
 
 def plan_for(configs: Iterable[Config], settings: Settings) -> plan.Plan:
@@ -96,8 +96,12 @@ def plan_for(configs: Iterable[Config], settings: Settings) -> plan.Plan:
     return planned
 
 
-def launch(configs: Iterable[Config], settings: Settings, name: str | None = None) -> int:
+def launch(configs: Iterable[Config], settings: Settings, name: str | None = None, asked: str | None = None) -> int:
     """Plan a sweep, write it down and run it.
+
+    Args:
+        name: of its folder, if there is none yet.
+        asked: what Hydra composed, for its `multirun.yaml`.
 
     Returns:
         The exit code.
@@ -111,6 +115,8 @@ def launch(configs: Iterable[Config], settings: Settings, name: str | None = Non
     sweep = Sweep(folder, launcher, planned.experiments, (experiment.run_id for experiment in planned.to_run))
     with surroundings.runs(planned.runs).told():
         sweep.write()
+    if asked is not None:
+        result.write_text(folder / "multirun.yaml", asked)
     print("\n".join(plan.headline(planned)), flush=True)
     return slurm.run(sweep, settings) if isinstance(settings, slurm.SlurmSettings) else local.run(sweep, settings)
 
@@ -138,15 +144,15 @@ def changed(launcher: Mapping[str, Any], words: Iterable[str]) -> Settings:
     Raises:
         ConfigError: no such setting, or not such a value.
     """
-    import yaml
+    from compress.overrides import parse
 
     name, values = str(launcher["name"]), {key: value for key, value in launcher.items() if key != "name"}
     for word in words:
-        key, equals, value = word.partition("=")
-        short = key.removeprefix("hydra.launcher.")
-        if not equals or short not in values:
+        short = word.partition("=")[0].removeprefix("hydra.launcher.")
+        (override,) = parse([word]) if "=" in word and short in values else (None,)
+        if override is None or override.is_sweep_override():
             raise ConfigError(
                 f"{word}: not understood; must be hydra.launcher.KEY=VALUE with KEY of {', '.join(values)}"
             )
-        values[short] = yaml.safe_load(value)
+        values[short] = override.value()
     return settings_of(name, values)

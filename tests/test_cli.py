@@ -26,8 +26,8 @@ MISTAKES = {
     "train.epochs=[1": "train.epochs=[1: not understood as key=value",
     "task=sst2,rte": "task: 2 values are a sweep; add -m",
     "data.path=nowhere": "data.path=nowhere: needs sst2/train.parquet",
-    "hydra.run.dri=x": "Could not override 'hydra.run.dri'",
-    "hydra/launcher=slrum": "In 'hydra/config': Could not find 'hydra/launcher/slrum'",
+    "hydra.run.dri=x": "hydra.run.dri=x: no such key (did you mean dir?); hydra.run has dir",
+    "hydra/launcher=slrum": "hydra/launcher=slrum: no such option (did you mean slurm?); must be of",
     "model=pretrained": "model.pretrained: has no value; give model.pretrained=",
 }
 

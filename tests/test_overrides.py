@@ -26,10 +26,11 @@ from compress.overrides import (
     compositions,
     configurations,
     cover,
+    jobs,
     keeps_to_itself,
+    parse,
     scopes,
     section,
-    sweeps,
 )
 
 SIZES = ("tiny", "mini", "small", "medium", "base", "large")
@@ -55,7 +56,7 @@ def hydra(conf: Path | None = None) -> Iterator[tuple[Composed, list[Sequence[st
 
 
 def jobs_of(words: Sequence[str]) -> list[tuple[str, ...]]:
-    return list(itertools.product(*sweeps(words).values()))
+    return jobs(parse(words), lambda group: [])
 
 
 def by_hydra(jobs: Sequence[Sequence[str]], conf: Path | None = None) -> list[Config]:
@@ -160,10 +161,10 @@ def own(tmp_path: Path) -> Path:
 def test_a_users_own_configuration_is_what_hydra_composes(own: Path, words: tuple[str, ...]) -> None:
     words = (*(word for word in ("data=demo", "model=demo/tiny,demo/mini") if not _sets(words, word)), *words)
     words = (f"hydra.searchpath=[file://{own}]", *words)
-    jobs, folders = jobs_of(words), [conf_folder(), own]
+    asked, folders = jobs_of(words), [conf_folder(), own]
     with hydra() as (composed, _):
-        found = list(configurations(jobs, composed, folders))
-        expected = [from_hydra(OmegaConf.create(composed(job)), folders) for job in jobs]
+        found = list(configurations(asked, composed, folders))
+        expected = [from_hydra(OmegaConf.create(composed(job)), folders) for job in asked]
     assert found == expected
     assert ids(found, Once()) == ids(expected)
 
@@ -211,7 +212,7 @@ def test_a_teacher_is_what_hydra_makes_of_the_model_of_that_name(own: Path, syno
         "small": "defaults: [mini, _self_]\nname: behind the project's own\n",
         "under": "defaults: [demo/mini@_here_, _self_]\nname: under\npositions: 128\n",
         "whole": "defaults: [/model/demo/mini@_here_, _self_]\nname: whole\npositions: 128\n",
-        "demo/beside": "defaults: [mini@_here_, _self_]\nname: demo/beside\n",
+        "demo/beside": "defaults: [mini@_here_, _self_]\nname: demo-beside\n",
         "twice": "defaults: [demo/beside@_here_, _self_]\nname: twice\npositions: 128\n",
     }
     (own / "model" / "demo").mkdir(parents=True)
@@ -222,7 +223,7 @@ def test_a_teacher_is_what_hydra_makes_of_the_model_of_that_name(own: Path, syno
         (expected,) = by_hydra([[*words, f"model={name}"]])
         (found,) = compositions([*words, "distill=kd", f"distill.teacher={name}"], conf_folder(), multirun=False)
         assert found.teacher == expected.model
-        assert expected.model.name == name
+        assert expected.model.name == name.replace("/", "-")
     (own / "model" / "lost.yaml").write_text("defaults: [nowhere]\nname: lost\n")
     with pytest.raises(ConfigError, match=r"^model=nowhere: no such option; looked for in "):
         list(compositions([*words, "distill=kd", "distill.teacher=lost"], conf_folder(), multirun=False))

@@ -215,7 +215,10 @@ def test_plan_for_a_cluster_says_jobs_by_what_they_ask_for(tmp_path: Path) -> No
             ("plan", "hydra.launcher.per_device=0"),
             "error: hydra.launcher.per_device=0: must be greater than",
         ),
-        (("plan", "hydra.launcher.per_devise=2"), "error: Could not override 'hydra.launcher.per_devise'"),
+        (
+            ("plan", "hydra.launcher.per_devise=2"),
+            "error: hydra.launcher.per_devise=2: no such key (did you mean per_device?); hydra.launcher has",
+        ),
         (("plan", "resources.gpus=many"), "error: resources.gpus"),
         (("status", "nowhere"), "error: nowhere: no such folder; give the folder of runs"),
         (("retry", "."), "error: .: no sweep was started here"),

@@ -13,10 +13,19 @@ from omegaconf import DictConfig
 
 
 class GridSweeper(BasicSweeper):
-    """Hydra's own, without its composing every job: the command line has been checked by then, and faster."""
+    """Every combination of what is swept, all in one launch: the jobs that were checked before anything started."""
 
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Nothing: see above."""
+    def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
+        """Launch the jobs that `hydra.sweeper.params` and the command line ask for."""
+        from compress.overrides import sweep_jobs
+        from launch.start import refusing
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.launcher is not None
+        with refusing():
+            jobs = sweep_jobs(arguments, self.config.hydra, self.hydra_context.config_loader)
+        return self.launcher.launch(jobs, initial_job_idx=0)
 
 
 class _SweepLauncher(Launcher):

@@ -1,0 +1,148 @@
+"""The flags of the command line, which may stand anywhere between its overrides.
+
+They are Hydra's. Its own parser takes no overrides on both sides of a flag, and tells mistakes in eight lines.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from compress.errors import ConfigError, nearest
+
+SWITCHES = {
+    "-m": "multirun",
+    "--multirun": "multirun",
+    "-r": "run",
+    "--run": "run",
+    "--resolve": "resolve",
+    "--hydra-help": "hydra_help",
+    "--version": "version",
+}
+VALUED = {
+    "-c": "cfg",
+    "--cfg": "cfg",
+    "-p": "package",
+    "--package": "package",
+    "-i": "info",
+    "--info": "info",
+    "-cp": "config_path",
+    "--config-path": "config_path",
+    "-cn": "config_name",
+    "--config-name": "config_name",
+    "-cd": "config_dir",
+    "--config-dir": "config_dir",
+}
+CHOICES = {
+    "cfg": ("job", "hydra", "all"),
+    "info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+}
+OTHERS = ("--help", "--shell-completion")  # answered before
+DOES_NOTHING = "--experimental-rerun"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What a command line asks for.
+
+    Attributes:
+        overrides: in order, as written.
+        multirun: a sweep, also if nothing says so but `-m`.
+        run: one experiment, also if a file says that it is a sweep.
+        cfg, package, resolve: show the configuration instead.
+        config_path: in place of the project's own folder of configuration.
+        config_dir: a further folder of configuration, behind the project's own.
+    """
+
+    overrides: tuple[str, ...] = ()
+    multirun: bool = False
+    run: bool = False
+    resolve: bool = False
+    hydra_help: bool = False
+    version: bool = False
+    cfg: str | None = None
+    package: str | None = None
+    info: str | None = None
+    config_path: str | None = None
+    config_name: str = "config"
+    config_dir: str | None = None
+
+
+def read(words: Sequence[str]) -> Arguments:
+    """The flags and overrides of a command line.
+
+    Raises:
+        ConfigError: an unknown flag, one without its value, or several that contradict each other.
+    """
+    found: dict[str, Any] = {}
+    overrides: list[str] = []
+    left = deque(words)
+    while left:
+        word = left.popleft()
+        if word == "--":
+            overrides += left
+            break
+        if word.startswith("-"):
+            _flag(word, left, found)
+        else:
+            overrides.append(word)
+    arguments = Arguments(overrides=tuple(overrides), **found)
+    _check(arguments)
+    return arguments
+
+
+def _flag(word: str, left: deque[str], found: dict[str, Any]) -> None:
+    flag, equals, value = word.partition("=")
+    if flag in SWITCHES and not equals:
+        found[SWITCHES[flag]] = True
+    elif flag in VALUED:
+        name = VALUED[flag]
+        if name in found:
+            further = ", further folders as hydra.searchpath=[file://DIR]" if name == "config_dir" else ""
+            raise ConfigError(f"{flag}: given twice; give one{further}")
+        found[name] = _checked(flag, name, value if equals else _value(name, left))
+    else:
+        raise ConfigError(_unknown(flag, word))
+
+
+def _value(name: str, left: deque[str]) -> str:
+    """The next word, where it can be a value."""
+    if left and not left[0].startswith("-") and (name != "info" or "=" not in left[0]):
+        return left.popleft()
+    return "all" if name == "info" else ""
+
+
+def _checked(flag: str, name: str, value: str) -> str:
+    choices = CHOICES.get(name, ())
+    allowed = f"must be of {', '.join(choices)}" if choices else "give one"
+    if not value:
+        raise ConfigError(f"{flag}: has no value; {allowed}")
+    if choices and value not in choices:
+        raise ConfigError(f"{flag} {value}: {allowed}{nearest(value, choices)}")
+    return value
+
+
+def _unknown(flag: str, word: str) -> str:
+    if flag == DOES_NOTHING:
+        return f"{flag}: not possible here; an experiment that was interrupted goes on, force=true runs it again"
+    flags = sorted(name for name in (*SWITCHES, *VALUED, *OTHERS) if name.startswith("--"))
+    key = word.lstrip("-")
+    override = f"; keys are written without dashes: {key}" if "=" in key else ""
+    return f"{word}: no such flag{nearest(flag, flags)}{override}; there are {', '.join(flags)}"
+
+
+def _check(arguments: Arguments) -> None:
+    if arguments.cfg and arguments.multirun:
+        raise ConfigError(
+            "--cfg with -m: it shows the configuration of one experiment; leave -m out and give each key one value "
+            "(python -m launch plan … tells what a sweep would run)"
+        )
+    asked = [f"--{name.replace('_', '-')}" for name in ("run", "multirun", "cfg", "info", "hydra_help", "version")
+             if getattr(arguments, name)]  # fmt: skip
+    if len(asked) > 1:
+        raise ConfigError(f"{' with '.join(asked)}: only one of them is possible; leave the others out")
+    for name in ("resolve", "package"):
+        if getattr(arguments, name) and not arguments.cfg:
+            raise ConfigError(f"--{name}: belongs to --cfg; add --cfg job, which shows the configuration")
