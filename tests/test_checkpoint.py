@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import copy
+import errno
 import json
 import os
 import random
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from compress import experiment, identity, result
-from compress.checkpoint import FILE, Checkpoint, Stopped
+from compress import atomic, experiment, identity, result, train
+from compress.checkpoint import FILE, Checkpoint, Stopped, random_state, set_random_state
 from compress.config import Config, teacher_experiment
+from compress.methods import Method
 from compress.reporting import Reporter
 from tests.conftest import Command, Compose
 from tests.test_subsets import SUBSETS, every_subset, one_thread, words  # noqa: F401 - a fixture for all tests here
@@ -127,9 +134,73 @@ def test_a_run_that_is_killed_at_random_ends_bit_for_bit_as_an_undisturbed_one(
     assert rows(config) == rows(elsewhere(config, tmp_path))
 
 
-@pytest.mark.parametrize("damage", ["truncated", "foreign", "garbage"])
-def test_a_damaged_checkpoint_is_told_and_training_starts_anew(
-    compose: Compose, damage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+# --- damage -----------------------------------------------------------------------------------------------------------
+
+
+def flip(file: Path, count: int, rng: random.Random) -> None:
+    """Change so many bytes of a file."""
+    content = bytearray(file.read_bytes())
+    for place in rng.sample(range(len(content)), count):
+        content[place] ^= rng.randrange(1, 256)
+    file.write_bytes(content)
+
+
+def rewrite(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change what a checkpoint says, its digest too."""
+    document = torch.load(file.open("rb"), weights_only=True)
+    change(document)
+    other = Checkpoint(file.parent, 1.0, "", [])
+    other._write(document)
+
+
+def without_digest(file: Path) -> None:
+    torch.save(torch.load(file.open("rb"), weights_only=True), file)
+
+
+def replace_by_a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "flipped": (lambda file: flip(file, 64, random.Random(0)), "it is not what was written"),
+    "truncated": (lambda file: os.truncate(file, file.stat().st_size - 1000), "it is not what was written"),
+    "longer": (lambda file: file.open("ab").write(b"0"), "it is not what was written"),
+    "empty": (lambda file: os.truncate(file, 0), "it is not what was written"),
+    "garbage": (lambda file: file.write_bytes(b"garbage"), "it is not what was written"),
+    "without a digest": (without_digest, "it is not what was written, or of an earlier version"),
+    "foreign": (lambda file: Checkpoint(file.parent, 1.0, "0" * 12, []).save({}, 0), "it is of 000000000000, format 2"),
+    "of another format": (lambda file: rewrite(file, lambda document: document.update(format=1)), ", format 1"),
+    "of other shapes": (
+        lambda file: rewrite(
+            file, lambda document: document["state"]["model"].update({"classifier.bias": torch.ones(9)})
+        ),
+        "Error(s) in loading state_dict",
+    ),
+    "of another optimizer": (
+        lambda file: rewrite(
+            file, lambda document: document["state"]["optimizer"]["state"][3].update(exp_avg=torch.ones(9))
+        ),
+        "the optimizer's state is of other parameters",
+    ),
+    "of other methods": (
+        lambda file: rewrite(file, lambda document: document["state"]["methods"].clear()),
+        "zip() argument",
+    ),
+    "of other fields": (
+        lambda file: rewrite(file, lambda document: document["state"]["progress"].update(steps=4)),
+        "unexpected keyword",
+    ),
+    "with other generators": (
+        lambda file: rewrite(file, lambda document: document["state"]["random"].update(cpu=0)),
+        "must be",
+    ),
+    "a folder": (replace_by_a_folder, "Is a directory"),
+}
+
+
+def test_a_checkpoint_that_is_not_whole_or_does_not_fit_is_told_and_training_starts_anew(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     config = compose(*words(("prune",), *TASK))
     experiment.run(elsewhere(config, tmp_path))
@@ -137,16 +208,131 @@ def test_a_damaged_checkpoint_is_told_and_training_starts_anew(
     with pytest.raises(Stopped):
         experiment.run(config)
     file = identity.run_folder(config) / "checkpoint" / FILE
-    if damage == "truncated":
-        file.write_bytes(file.read_bytes()[:-1000])
-    elif damage == "foreign":
-        Checkpoint(file.parent, 1.0, "0" * 12, []).save({}, 0)
-    else:
-        file.write_bytes(b"garbage")
-    assert experiment.run(config)["timing"]["resumed"] == 0
-    assert "cannot be used, training starts anew" in capsys.readouterr().out
-    assert weights(config) == weights(elsewhere(config, tmp_path))
-    assert rows(config) == rows(elsewhere(config, tmp_path))
+    good = file.read_bytes()
+    for damage, (act, cause) in DAMAGES.items():
+        shutil.rmtree(file.parent, ignore_errors=True)
+        file.parent.mkdir()
+        file.write_bytes(good)
+        act(file)
+        capsys.readouterr()
+        assert experiment.run(replace(config, force=True))["timing"]["resumed"] == 0, damage
+        told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("the checkpoint")]
+        assert len(told) == 1, damage
+        assert told[0].startswith(f"the checkpoint in {file.parent} cannot be used, training starts anew: "), damage
+        assert cause in told[0], damage
+        assert weights(config) == weights(elsewhere(config, tmp_path)), damage
+        assert rows(config) == rows(elsewhere(config, tmp_path)), damage
+
+
+def test_no_flipped_byte_of_a_checkpoint_is_believed(tmp_path: Path) -> None:
+    log, said, rng = ["a"], list[str](), random.Random(0)
+    checkpoint = Checkpoint(tmp_path, 1.0, "x", log, said.append)
+    checkpoint.save({"weights": torch.arange(30)}, 1)
+    good = (tmp_path / FILE).read_bytes()
+    log[:] = ["b"]
+    for times in range(100):
+        (tmp_path / FILE).write_bytes(good)
+        flip(tmp_path / FILE, 1, rng)
+        assert checkpoint.restore(lambda state: pytest.fail("it was believed")) is None
+        assert len(said) == times + 1
+    assert log == ["b"]
+    (tmp_path / FILE).write_bytes(good)
+    assert checkpoint.restore(lambda state: state["weights"].sum().item()) == sum(range(30))
+    assert log == ["a"]
+
+
+class Counting(Method):
+    """A method with a state."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.count = state["count"]
+
+
+def trained(outputs: int = 2) -> tuple[torch.nn.Module, torch.optim.Optimizer, Counting]:
+    """A model, after a step, and what goes with it."""
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, outputs))
+    optimizer, method = torch.optim.AdamW(model.parameters()), Counting()
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    method.count = 5
+    return model, optimizer, method
+
+
+@pytest.mark.parametrize("wrong", ["model", "optimizer", "methods", "random", "progress"])
+def test_nothing_is_put_back_of_a_state_that_does_not_fit(tmp_path: Path, wrong: str) -> None:
+    log: list[str] = ["saved"]
+    checkpoint = Checkpoint(tmp_path, 1.0, "x", log)
+    model, optimizer, method = trained()
+    state = train._state(train.Progress(step=4), model, optimizer, [method])
+    odd = {"model": {**state["model"], "1.bias": torch.ones(7)}, "optimizer": trained(4)[1].state_dict(),
+           "methods": [{}], "random": {"cpu": torch.ones(3, dtype=torch.uint8), "cuda": []},
+           "progress": {"steps": 4}}  # fmt: skip
+    checkpoint.save({**state, wrong: odd[wrong]}, 4)
+    log[:] = []
+    model, optimizer = (fresh := trained())[0], torch.optim.AdamW(fresh[0].parameters())
+    before = copy.deepcopy(train._state(train.Progress(), model, optimizer, [method := Counting()]))
+    assert train.resume(checkpoint, model, optimizer, [method]) == train.Progress()
+    after = train._state(train.Progress(), model, optimizer, [method])
+    assert torch.equal(torch.get_rng_state(), before["random"]["cpu"])
+    assert all(torch.equal(value, before["model"][name]) for name, value in after["model"].items())
+    assert after["optimizer"] == before["optimizer"]
+    assert (after["methods"], log) == (before["methods"], [])
+    checkpoint.save(state, 4)
+    assert train.resume(checkpoint, model, optimizer, [method]).step == 4
+    assert (method.count, len(optimizer.state)) == (5, 4)
+
+
+def test_generators_of_gpus_that_are_not_here_are_left_out() -> None:
+    state = random_state()
+    more = [torch.ones(16, dtype=torch.uint8)]
+    set_random_state(state | {"cuda": [*(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []), *more]})
+    assert torch.equal(torch.get_rng_state(), state["cpu"])
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_that_cannot_be_written_is_said_and_the_one_before_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    checkpoint = Checkpoint(tmp_path, 1.0, "x", [], said.append)
+    checkpoint.save({"step": 1}, 1)
+
+    def write(self: object, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(atomic.Digested, "write", write)
+    checkpoint.save({"step": 2}, 2)
+    (line,) = said
+    assert line.startswith(f"the checkpoint in {tmp_path} cannot be written, training goes on: ")
+    assert "No space left on device" in line
+    assert not checkpoint.due(), "it is not tried at every step"
+    checkpoint.asked = signal.SIGTERM
+    with pytest.raises(Stopped, match=r"after step 3; run again, it goes on from the checkpoint before, if there is"):
+        checkpoint.save({"step": 3}, 3)
+    assert checkpoint.restore(lambda state: state) == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_a_checkpoints_mode_follows_the_umask_and_what_a_killed_process_left_goes(tmp_path: Path) -> None:
+    (tmp_path / f".{FILE}-0a1b2c3d").write_bytes(b"half")
+    before = os.umask(0o027)
+    try:
+        Checkpoint(tmp_path / "checkpoint", 1.0, "x", []).save({}, 1)
+        checkpoint = Checkpoint(tmp_path, 1.0, "x", [])
+        assert checkpoint.restore(lambda state: state) is None
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    assert modes == {"checkpoint": 0o750, FILE: 0o640}
 
 
 def test_signals_mean_what_they_meant_once_training_is_over(tmp_path: Path) -> None:
