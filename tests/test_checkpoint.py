@@ -193,7 +193,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "with other generators": (
         lambda file: rewrite(file, lambda document: document["state"]["random"].update(cpu=0)),
-        "must be",
+        "ByteTensor",
     ),
     "a folder": (replace_by_a_folder, "Is a directory"),
 }
