@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress import atomic
-from compress.hub import quiet
+from compress.hub import digest_files, quiet
 
 if TYPE_CHECKING:
     import torch
@@ -109,6 +109,22 @@ def unpack(packed: Mapping[str, torch.Tensor], shapes: Mapping[str, torch.Size])
         weight[mask] = values
         state |= {name: weight.view(shapes[name]), f"{name}_mask": mask.view(shapes[name])}
     return state
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 over all files of an artifact."""
+    return digest_files([file for file in folder.iterdir() if file.is_file()])
+
+
+def check(folder: Path, document: Mapping[str, Any]) -> None:
+    """Refuse an artifact that is not the one that a result is about; results of old versions do not say which.
+
+    Raises:
+        ArtifactError: it was changed or damaged since.
+    """
+    promised = document.get("artifact_sha256")
+    if promised is not None and digest(folder) != promised:
+        raise ArtifactError(f"{folder}: changed or damaged since it was scored; train it anew: force=true")
 
 
 def predicted_bytes(tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> int:

@@ -98,8 +98,15 @@ def run(config: Config, *, claimed: bool = False, teaches: bool = False) -> dict
 def _finished(config: Config, run_id: str, folder: Path) -> dict[str, Any] | None:
     document = None if config.force else result.read(folder, run_id)
     if document is not None:
-        print(f"finished already: {summary(document)}  ({folder}; force=true runs it again)")
+        print(f"finished already: {summary(document)}  ({folder}; force=true runs it again{_moved(config, document)})")
     return document
+
+
+def _moved(config: Config, document: dict[str, Any]) -> str:
+    """That the checkpoint's branch on the hub is another commit by now, where it is known to be."""
+    used = (document.get("start") or {}).get("commit")
+    known = hub.known_commit(config.model.pretrained, config.model.revision) if used else None
+    return "" if known in (None, used) else f": it started from commit {used}, {config.model.revision} is {known} now"
 
 
 def claim_of(config: Config) -> Claim:
@@ -234,6 +241,7 @@ def _train_and_store(
     document["teacher_run_id"] = teacher and teacher["run_id"]
     document["sparsity"] = sparsity(stored)
     document["size"] = {**sizes(stored), "artifact_bytes": artifact_bytes}
+    document["artifact_sha256"] = artifact.digest(folder / "artifact")
     document["notes"] = dataset.notes + weak + scores.notes
     document["environment"] = result.environment() | {"device": device_name(model.device)}
     return document

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import hub, result
+from compress import artifact, hub, result
 from compress.config import Config, from_mapping
 from compress.errors import ConfigError
 
@@ -39,6 +39,10 @@ def open_run(folder: Path) -> dict[str, Any]:
     document = result.read(folder, folder.resolve().name)
     if document is None or not (folder / "artifact").is_dir():
         raise ConfigError(f"{folder}: no finished experiment; give a run folder, runs/…/<run_id>")
+    try:
+        artifact.check(folder / "artifact", document)
+    except artifact.ArtifactError as error:
+        raise ConfigError(str(error)) from error
     return document
 
 
@@ -53,7 +57,7 @@ def export(folder: Path, *, checked: bool = True) -> dict[str, Any]:
         ExportError: ONNX Runtime predicts something else than the artifact.
     """
     document = open_run(folder)
-    from compress import artifact, qdq
+    from compress import qdq
 
     scratch = Path(tempfile.mkdtemp(prefix=".onnx-", dir=folder))
     try:

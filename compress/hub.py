@@ -268,6 +268,8 @@ def diagnosis(error: Exception, revision: str, seconds: float) -> tuple[str, str
     """What went wrong with the hub, what to do about it, and whether it may pass, so that the cache may stand in."""
     from huggingface_hub import errors
 
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        return diagnosis(error.__cause__, revision, seconds)
     status = getattr(getattr(error, "response", None), "status_code", None)
     said = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
     if isinstance(error, Stalled):
@@ -326,6 +328,15 @@ def _home(name: str, kind: Kind) -> Path:
     from huggingface_hub.file_download import repo_folder_name
 
     return cache_folder() / repo_folder_name(repo_id=name, repo_type=kind)
+
+
+def known_commit(name: str | None, revision: str) -> str | None:
+    """The commit that a branch of a checkpoint was when it was last fetched; None for a folder, or if it never was."""
+    if name is None or local_folder(name):
+        return None
+    with suppress(OSError):
+        return (_home(name, "model") / "refs" / revision).read_text().strip()
+    return None
 
 
 def _cached(name: str, commit: str, choose: Choose, kind: Kind) -> Snapshot | None:

@@ -71,6 +71,7 @@ def _answers(
 ) -> np.ndarray[Any, Any]:
     from transformers import AutoTokenizer
 
+    artifact.check(folder, document)
     teacher, tokenizer = artifact.load(folder).to(device), AutoTokenizer.from_pretrained(folder)
     cache = Path(config.paths.cache).expanduser()
     dataset = tokenization.prepare(config.data, config.task, tokenizer, cache, augment.of(config))

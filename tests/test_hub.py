@@ -172,7 +172,8 @@ def test_what_the_hub_refuses_is_told_with_its_own_fix(server: HubServer, home: 
 
 @pytest.mark.parametrize("fault", [Fault("status", "vocab.txt", status=code) for code in (429, 503)])
 def test_a_vocabulary_that_cannot_be_had_is_no_empty_tokenizer(server: HubServer, home: Path, fault: Fault) -> None:
-    with server.failing(fault), pytest.raises(ConfigError, match=r"^model.pretrained=owner/small: .*; "):
+    told = rf"^model.pretrained=owner/small: .* \({fault.status}\); "
+    with server.failing(fault), pytest.raises(ConfigError, match=told):
         fetched()
 
 
