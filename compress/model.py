@@ -25,6 +25,7 @@ from compress.hub import (
 )
 from compress.names import check_name
 from compress.pretrained import (
+    HEAD,
     POOLER,
     check_finite,
     check_fit,
@@ -58,7 +59,6 @@ RATES = (  # from 0 to below 1; with SHAPE and the activation all of a config.js
     "layer_norm_eps",
     "initializer_range",
 )
-HEAD = ("classifier.weight", "classifier.bias")
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
@@ -171,17 +171,20 @@ def check_architecture(model: ModelConfig, what: str, found: Mapping[str, Any], 
     Raises:
         ConfigError: with the key, its value and the fix.
     """
-    if found.get("model_type", "bert") != "bert":
-        raise ConfigError(f"{what}: its model_type is {json.dumps(found['model_type'])}; must be bert")
+    if (kind := found.get("model_type", "bert")) != "bert":
+        raise ConfigError(
+            f"{what}: its model_type is {kind if isinstance(kind, str) else json.dumps(kind)}; must be bert"
+        )
     for name in SHAPE:
         value = found.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ConfigError(
                 f"{what}: {name} in its config.json is {json.dumps(value)}; must be a whole number above 0"
             )
-    if found["hidden_size"] % (heads := found["num_attention_heads"]):
+    hidden, heads = found["hidden_size"], found["num_attention_heads"]
+    if hidden % heads:
         raise ConfigError(
-            f"{what}: num_attention_heads in its config.json is {heads}; must divide hidden_size, {found['hidden_size']}"
+            f"{what}: num_attention_heads in its config.json is {heads}; must divide hidden_size, {hidden}"
         )
     for name in RATES:
         value = found.get(name, 0)
@@ -328,8 +331,9 @@ def _config(found: Mapping[str, Any], settings: Mapping[str, Any], what: str) ->
             f"{what}: its tokenizer's padding has the number {padding}, its word embeddings {rows} rows; "
             "give the tokenizer that belongs to these weights"
         )
-    rates = {name: float(found[name]) for name in RATES if found.get(name) is not None}
-    return BertConfig(hidden_act=activation, **{name: found[name] for name in SHAPE}, **(rates | settings))
+    kept: dict[str, Any] = {name: found[name] for name in SHAPE} | {"hidden_act": activation}
+    kept |= {name: float(found[name]) for name in RATES if found.get(name) is not None}
+    return BertConfig(**(kept | dict(settings)))
 
 
 def _encoder_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:

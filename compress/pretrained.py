@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ ENCODER = ("embeddings", "encoder", "pooler")  # BERT's own parts; heads have ot
 ANCHOR = "embeddings.word_embeddings.weight"  # what stands before it stands before all names of the encoder
 BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")  # stored by old versions; arithmetic, not weights
 POOLER = ("pooler.dense.weight", "pooler.dense.bias")
+HEAD = ("classifier.weight", "classifier.bias")
 OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module")  # keys under which training scripts save the weights
 SHOWN = 3  # names in a message
@@ -171,7 +173,6 @@ def _read_all(folder: Path, files: list[str], what: str) -> dict[str, Any]:
 
 
 def _read_file(file: Path, what: str) -> dict[str, Any]:
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -181,18 +182,29 @@ def _read_file(file: Path, what: str) -> dict[str, Any]:
                 raise ConfigError(
                     f"{what}: {file.name} is a Git LFS pointer, not the file itself; run git lfs pull there"
                 )
-        if file.suffix == ".safetensors":
-            return dict(load_file(file))
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        return dict(load_file(file)) if file.suffix == ".safetensors" else _unpickled(file, what)
+    except (SafetensorError, OSError, ValueError) as error:
         raise ConfigError(
             f"{what}: {file.name} is damaged or cut short ({_first_line(error)}); fetch it again"
         ) from error
+
+
+def _unpickled(file: Path, what: str) -> dict[str, Any]:
+    """The dictionary in a pickle; tensors and plain values are all that is made of it."""
+    import torch
+
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         other = re.search(r"GLOBAL (\w[\w.]*)", str(error))
         raise ConfigError(
             f"{what}: {file.name} is damaged, or holds more than tensors{f' ({other[1]})' if other else ''}; "
             "save the model's state_dict(), best as safetensors"
+        ) from error
+    except Exception as error:  # of any class, when it reads damaged bytes
+        raise ConfigError(
+            f"{what}: {file.name} is damaged or cut short ({_first_line(error)}); fetch it again"
         ) from error
     if not isinstance(loaded, dict):
         raise ConfigError(f"{what}: {file.name} holds a {type(loaded).__name__}; save the model's state_dict()")
@@ -230,9 +242,10 @@ def named(state: Mapping[str, torch.Tensor], what: str) -> Weights:
     inside = {name.removeprefix(prefix): value for name, value in renamed.items() if name.startswith(prefix)}
     tensors = {name: value for name, value in inside.items() if name.split(".")[0] in ENCODER and name not in BUFFERS}
     outer = prefix.removesuffix("bert.")
-    head = {name: renamed[outer + name] for name in ("classifier.weight", "classifier.bias") if outer + name in renamed}
+    whole = all(outer + name in renamed for name in HEAD)
+    head = {name: renamed[outer + name] for name in HEAD} if whole else {}
     used = {prefix + name for name in (*tensors, *BUFFERS)} | {outer + name for name in head}
-    return Weights(tensors, head if len(head) == 2 else {}, prefix, sorted(set(renamed) - used))
+    return Weights(tensors, head, prefix, sorted(set(renamed) - used))
 
 
 def _modern(name: str) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.errors import ConfigError
+from compress.hub import quiet
 from compress.pretrained import read_json
 
 if TYPE_CHECKING:
+    import tokenizers
     from transformers import PreTrainedTokenizerBase
 
     from compress.task import TaskConfig
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 SPECIAL = ("pad_token", "unk_token", "cls_token", "sep_token")
 SAMPLES = ("The Café costs 3 dollars, doesn't it?", "Ünïcode 電影 un-believably FINE", "a b")
 CASED = 0.01  # share of words with capitals, from which on a vocabulary is one that keeps them
-SPARE = 256  # rows of embeddings without a token; more than any rounding up of their number explains
+BLOCKS = (8, 256)  # rows of embeddings are rounded up to whole blocks of so many, or not at all
 UNKNOWN, MOSTLY_UNKNOWN = 0.01, 0.2  # share of unknown tokens in the texts that is told, and that is refused
 
 
@@ -39,19 +41,30 @@ def build(folder: Path, what: str) -> PreTrainedTokenizerBase:
 
     settings, whole = (_read(folder / name, what) for name in ("tokenizer_config.json", "tokenizer.json"))
     vocabulary = _vocabulary(folder / "vocab.txt", what)
-    lower = _lower_case(settings, whole, vocabulary, what)
+    if settings.get("auto_map"):
+        raise ConfigError(
+            f"{what}: auto_map in its tokenizer_config.json names code of its own, which is not run here; "
+            "give a tokenizer.json that makes the same tokens, and leave auto_map out"
+        )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, config=BertConfig(), do_lower_case=lower)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
-        cause = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise ConfigError(f"{what}: no tokenizer can be made of its files ({cause}); fetch them again") from error
-    except Exception as error:  # the Rust library's errors have no class of their own
-        if type(error) is not Exception:
+        lower = _lower_case(settings, whole, vocabulary, what)
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, config=BertConfig(), do_lower_case=lower)
+        tokenizer.truncation_side = tokenizer.padding_side = "right"
+        reset(tokenizer)
+        _check_files(tokenizer, vocabulary, folder if whole else None, what)
+        _check_special(tokenizer, vocabulary or tokenizer.get_vocab(), what)
+    except ConfigError:
+        raise
+    except BaseException as error:  # over files that make no sense the libraries raise anything, and panic
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        raise ConfigError(f"{what}: tokenizer.json is not understood ({error}); fetch it again") from error
-    reset(tokenizer)
-    _check_files(tokenizer, vocabulary, folder if whole else None, what)
-    _check_special(tokenizer, vocabulary or tokenizer.get_vocab(), what)
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        kind = settings.get("tokenizer_class")
+        raise ConfigError(
+            f"{what}: no tokenizer can be made of its files ({cause}); fetch them again"
+            + (f", or give a tokenizer of BERT's kind, not tokenizer_class {kind!r:.60}" if kind else "")
+        ) from error
     return tokenizer
 
 
@@ -75,6 +88,8 @@ def _vocabulary(file: Path, what: str) -> dict[str, int]:
         raise ConfigError(f"{what}: vocab.txt is no text in UTF-8 ({error}); fetch it again") from error
     if words[0].startswith("version https://git-lfs"):
         raise ConfigError(f"{what}: vocab.txt is a Git LFS pointer, not the file itself; run git lfs pull there")
+    if words[0].startswith("\ufeff"):
+        raise ConfigError(f"{what}: vocab.txt begins with a byte order mark; save it as plain UTF-8")
     return {word.rstrip("\r"): number for number, word in enumerate(words)}
 
 
@@ -138,12 +153,27 @@ def _check_files(
     stored = tokenizers.Tokenizer.from_file(str(whole / "tokenizer.json"))
     stored.no_truncation()
     stored.no_padding()
+    if other := next(_differences(tokenizer.backend_tokenizer, stored), None):
+        raise ConfigError(
+            f"{what}: its tokenizer.json has another {other} than BERT's, which would not be used; set tokenizer_class "
+            "to PreTrainedTokenizerFast, and the special tokens, in its tokenizer_config.json"
+        )
     for sample in SAMPLES:
         if tokenizer(sample)["input_ids"] != stored.encode(sample).ids:
             raise ConfigError(
                 f"{what}: its tokenizer does not make of {sample!r} what tokenizer.json does; "
                 "give the files that belong together"
             )
+
+
+def _differences(made: tokenizers.Tokenizer, stored: tokenizers.Tokenizer) -> Iterator[str]:
+    """The parts of two tokenizers that differ and that samples may not show."""
+    parts = [json.loads(tokenizer.to_str()) for tokenizer in (made, stored)]
+    models = [{key: value for key, value in part["model"].items() if key != "vocab"} for part in parts]
+    yield from (part for part in ("normalizer", "pre_tokenizer") if parts[0][part] != parts[1][part])
+    yield from (key for key in models[1] if models[0].get(key) != models[1][key])
+    known = made.get_vocab()
+    yield from (f"number of {word!r}" for word, number in stored.get_vocab().items() if known.get(word) != number)
 
 
 def _check_special(tokenizer: PreTrainedTokenizerBase, vocabulary: Mapping[str, int], what: str) -> None:
@@ -155,6 +185,12 @@ def _check_special(tokenizer: PreTrainedTokenizerBase, vocabulary: Mapping[str, 
                 f"{what}: its tokenizer has no {name}{'' if token is None else f': {token} is not in its vocabulary'}; "
                 "add it to the vocabulary or to tokenizer_config.json, or give the files that belong together"
             )
+    special = [getattr(tokenizer, name) for name in SPECIAL]
+    if len(set(special)) < len(special):
+        raise ConfigError(
+            f"{what}: two of its tokenizer's {', '.join(SPECIAL)} are one: {', '.join(special)}; "
+            "set them in its tokenizer_config.json"
+        )
     first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("a", "b"))
     start, end = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
     encoded = tokenizer("a", "b", return_token_type_ids=True)
@@ -168,14 +204,19 @@ def _check_special(tokenizer: PreTrainedTokenizerBase, vocabulary: Mapping[str, 
 
 
 def check_size(tokenizer: PreTrainedTokenizerBase, rows: int, what: str) -> None:
-    """Refuse a tokenizer that has ids beyond the word embeddings, or far fewer tokens than they have rows."""
-    largest = max(tokenizer.get_vocab().values())
+    """Refuse a tokenizer that has ids beyond the word embeddings, or fewer tokens than they have rows.
+
+    More rows are expected where their number was rounded up to whole blocks.
+    """
+    token, largest = max(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
     if largest >= rows:
         raise ConfigError(
-            f"{what}: its tokenizer has ids up to {largest}, its word embeddings {rows} rows (0 to {rows - 1}); "
-            "give the tokenizer that belongs to these weights"
+            f"{what}: its tokenizer has ids up to {largest} ({token}), its word embeddings {rows} rows "
+            f"(0 to {rows - 1}); give the tokenizer that belongs to these weights"
         )
-    if rows - largest - 1 >= SPARE:
+    smallest, greatest = BLOCKS
+    block = min(rows & -rows, greatest)  # the largest power of 2 that divides them
+    if rows - largest - 1 >= (block if block >= smallest else 1):
         raise ConfigError(
             f"{what}: its tokenizer has {largest + 1} tokens, its word embeddings {rows} rows: they are not of one "
             "model; give the tokenizer that belongs to these weights"
