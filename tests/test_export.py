@@ -144,3 +144,20 @@ def test_a_float_twin_is_the_same_model(compose: Compose, tmp_path: Path) -> Non
     with torch.inference_mode():
         expected = model(**{name: torch.from_numpy(array) for name, array in feed.items()}).logits
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_an_artifact_that_is_not_the_one_that_was_scored_is_refused(
+    compose: Compose, capsys: pytest.CaptureFixture, file: str
+) -> None:
+    changed = finished(compose, "task=rte") / "artifact" / file
+    content = changed.read_bytes()
+    changed.write_bytes(content[:-8] + bytes(byte ^ 1 for byte in content[-8:]))
+    folder = changed.parents[1]
+    for command in (export.main, latency.main):
+        assert command([str(folder)]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("error: ")
+        assert "changed or damaged since it was scored; train it anew: force=true" in told
+    changed.write_bytes(content)
+    assert export.open_run(folder)["artifact_sha256"]

@@ -18,14 +18,14 @@ from huggingface_hub import constants
 from pyarrow import parquet
 from safetensors.torch import load as load_tensors
 
-from compress import data, demo, hub, model, tokenization
+from compress import data, demo, experiment, hub, model, tokenization
 from compress.errors import ConfigError
 from compress.pretrained import checkpoint_files
 from tests.conftest import Command, Compose
 from tests.hub_repositories import Repository, Shape, bert, glue, sized
 from tests.hub_server import GLUE, TINY, TOKEN, Fault, HubServer, replicas
 
-SMALL = bert("owner/small", Shape(vocabulary=400))
+SMALL = bert("owner/small", Shape(vocabulary=2000))
 PATIENCE = 1.0  # seconds, with a hub that never answers; else the clients are given time
 
 
@@ -89,7 +89,7 @@ def test_a_checkpoint_is_fetched_whole_and_found_again_offline(
 def test_a_branch_that_moved_is_fetched_anew_and_an_old_commit_stays_what_it_is(server: HubServer, home: Path) -> None:
     fetched()
     moved = SMALL.changed(
-        {"model.safetensors": bert("owner/small", Shape(vocabulary=400), seed=1).files["model.safetensors"].content}
+        {"model.safetensors": bert("owner/small", Shape(vocabulary=2000), seed=1).files["model.safetensors"].content}
     )
     server.publish(moved)
     assert is_copy(fetched(), moved)
@@ -383,3 +383,23 @@ def test_tiny_and_glue_online_then_prepared_then_offline(
     kept = [file for file in tmp_path.rglob("*") if file.is_file() and not file.is_symlink()]
     assert len(kept) > 20
     assert not [file for file in kept if TOKEN.encode() in file.read_bytes()]
+
+
+def test_who_asks_again_hears_that_the_branch_has_moved(
+    server: HubServer, home: Path, compose: Compose, capsys: pytest.CaptureFixture
+) -> None:
+    words = ("model=pretrained", "model.pretrained=owner/small", "task=rte", "data=demo", "train=demo")
+    config = compose(*words, "data.max_length=16", "train.max_steps=2", "tracking=none", "device=cpu")
+    document = experiment.run(config)
+    assert document["start"] | {"sha256": ""} == {
+        "checkpoint": "owner/small", "commit": SMALL.commit, "sha256": "", "new": ["head"], "prefix": "bert.",
+        "unused": document["start"]["unused"], "notes": [],
+    }  # fmt: skip
+    assert {name.split(".")[0] for name in document["start"]["unused"]} == {"cls"}
+    experiment.run(config)
+    assert capsys.readouterr().out.splitlines()[-1].endswith("force=true runs it again)")
+    server.publish(moved := SMALL.changed({"README.md": b"renewed"}))
+    fetched()
+    assert experiment.run(config) == document
+    told = f"force=true runs it again: it started from commit {SMALL.commit}, main is {moved.commit} now)"
+    assert capsys.readouterr().out.splitlines()[-1].endswith(told)
