@@ -193,7 +193,7 @@ class Sweep:
 
     def sign_in(self, number: int) -> int:
         """Have this process be seen as a live worker, until it ends or closes the descriptor that it gets."""
-        descriptor = os.open(self.folder / f"worker-{number}", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        descriptor = os.open(self.folder / f"worker-{number}", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.write(descriptor, str(os.getpid()).encode())
         return descriptor
