@@ -32,6 +32,7 @@ class Parser(argparse.ArgumentParser):
 def exit_code(work: Callable[[], int]) -> int:
     """What a command line ends with: what its work returns; 2 for wrong input, 130 for Ctrl-C, told in a line."""
     try:
+        check_current_folder()
         return work()
     except ConfigError as error:
         tell(error)
@@ -42,6 +43,18 @@ def exit_code(work: Callable[[], int]) -> int:
     except BrokenPipeError:  # of `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+
+
+def check_current_folder() -> None:
+    """Refuse to work in a folder that is gone: no relative path means anything there.
+
+    Raises:
+        ConfigError: it was removed, or may not be entered any more.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise ConfigError(f"the current folder is not to be had ({error.strerror}); change to one that is") from error
 
 
 def tell(error: Exception) -> None:

@@ -112,6 +112,18 @@ def test_every_command_says_it_in_one_line_and_leaves_nothing_behind(
     assert sorted(here.rglob("*")) == before
 
 
+@pytest.mark.parametrize("door", DOORS)
+def test_no_command_works_in_a_folder_that_is_gone(
+    tmp_path: Path, door: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert DOORS[door]("seed=0") == 2
+    told = "error: the current folder is not to be had (No such file or directory); change to one that is\n"
+    assert capsys.readouterr().err == told
+
+
 def test_a_disk_that_is_too_full_is_refused_before_training(
     compose: Compose, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
