@@ -53,6 +53,8 @@ class Place:
         """
         try:
             yield
+        except BrokenPipeError:  # of `… | head`, not of a file
+            raise
         except OSError as error:
             raise self.refusal(error) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -345,12 +346,45 @@ def test_a_cache_that_cannot_take_the_teachers_answers_is_refused_before_it_is_t
         if self.key == "paths.cache":
             raise self.error(f"{below or self.folder} cannot be written")
 
+    with monkeypatch.context() as patch:
+        patch.setattr(surroundings.Place, "require_writable", refused)
+        with pytest.raises(
+            ConfigError, match=r"^paths.cache=(\S+): \1 cannot be written; give paths.cache=DIR or COMPR"
+        ):
+            experiment.run(student)
+    assert not identity.run_folder(teacher_experiment(student)).exists()
+    experiment.run(teacher_experiment(student))
     monkeypatch.setattr(surroundings.Place, "require_writable", refused)
     with pytest.raises(
-        ConfigError, match=r"^paths.cache=.* cannot be written; give paths.cache=DIR or COMPRESS_CACHE="
+        ConfigError, match=r"^paths.cache=.*/logits cannot be written; give paths.cache=DIR or COMPRESS_"
     ):
         experiment.run(student)
-    assert not identity.run_folder(teacher_experiment(student)).exists()
+    assert not identity.run_folder(student).exists()
+
+
+def test_a_teacher_without_its_artifact_is_one_line(compose: Compose) -> None:
+    student = compose(*WORDS, "distill=kd", "distill.teacher=mini", "train.max_steps=5")
+    folder = identity.run_folder(teacher_experiment(student))
+    experiment.run(teacher_experiment(student))
+    shutil.rmtree(folder / "artifact")
+    told = rf"^distill.teacher=mini: {folder} has its result but no artifact any more; remove that folder, and it is"
+    with pytest.raises(ConfigError, match=told):
+        experiment.run(student)
+
+
+def test_what_the_file_system_says_is_told_with_its_fix_but_not_a_closed_pipe() -> None:
+    place = surroundings.runs("runs")
+    for number, fix in (
+        (errno.ENOSPC, "free some, or give paths.runs=DIR on another disk"),
+        (errno.EDQUOT, "free some, or give paths.runs=DIR on another disk"),
+        (errno.EROFS, "give paths.runs=DIR that this user can write"),
+        (errno.ENOLCK, "give paths.runs=DIR on one that has"),
+        (errno.EIO, "give paths.runs=DIR"),
+    ):
+        with pytest.raises(ConfigError, match=rf"^paths.runs=runs: a/b: .*; {fix}$"), place.told():
+            raise OSError(number, os.strerror(number), "a/b")
+    with pytest.raises(BrokenPipeError), place.told():
+        raise BrokenPipeError
 
 
 # --- while it runs ----------------------------------------------------------------------------------------------------
