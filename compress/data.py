@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict, replace
 from dataclasses import dataclass as plain_dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -129,18 +130,18 @@ def source(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> Sour
     if data.path is not None:
         return _in_folder(data.path, task)
     assert data.hub is not None, "check() refuses it"
-    about: dict[str, Any] = {}
     found: dict[str, list[str]] = {}
+    named: list[str] = []
 
     def choose(repository: Repository) -> list[str]:
-        about.update(tables.card(repository))
         found.update(tables.files_of_repository(repository, task))
+        named[:] = tables.names_in_card(tables.card(repository), task) or []
         readme = ["README.md"] if "README.md" in repository.names else []
         return readme + [name for files in found.values() for name in files]
 
     whole = snapshot("data.hub", data.hub, data.revision, choose, kind="dataset", seconds=seconds)
     files = {split: [whole.folder / name for name in names] for split, names in found.items()}
-    return Source(files, f"data.hub={data.hub}", whole.commit, tables.names_in_card(about, task), whole.note)
+    return Source(files, f"data.hub={data.hub}", whole.commit, named or None, whole.note)
 
 
 def _in_folder(path: str, task: TaskConfig) -> Source:
@@ -160,13 +161,13 @@ def _in_folder(path: str, task: TaskConfig) -> Source:
     try:
         files = tables.split_files(names, task)
     except Lacking as error:
-        raise ConfigError(f"{what}: there is no {task.name}/{error}{_other_formats(names)}") from error
+        raise ConfigError(f"{what}: {task.name} lacks {error}; {_other_formats(names)}") from error
     return Source({split: [folder / name for name in parts] for split, parts in files.items()}, what)
 
 
 def _other_formats(names: Collection[str]) -> str:
     others = [name for name in names if name.endswith((".csv", ".tsv", ".json", ".jsonl", ".arrow"))]
-    return f"; {others[0]} must be written as Parquet (pandas: DataFrame.to_parquet)" if others else ""
+    return f"{others[0]} must be written as Parquet (pandas: DataFrame.to_parquet)" if others else "fetch it, or add it"
 
 
 def identity(data: DataConfig, task: TaskConfig) -> dict[str, Any]:
@@ -192,8 +193,14 @@ def contents(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> di
         return known
     where = source(data, task, seconds)
     if where.note:
-        print(where.note, flush=True)
+        _tell(where.note)
     return known | {"commit": where.commit}
+
+
+@cache
+def _tell(note: str) -> None:
+    """Say it once: contents are asked for before and after texts are read, and for a student's teacher too."""
+    print(note, flush=True)
 
 
 # --- texts ------------------------------------------------------------------------------------------------------------
@@ -213,7 +220,8 @@ def load_texts(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> 
         found = {split: tables.Table(generated[split]) for split in ("train", *task.validation) if split in generated}
     else:
         where = source(data, task, seconds)
-        found = {split: _named(tables.read(files, where.what), where) for split, files in where.files.items()}
+        wanted = (*task.text, "label")
+        found = {split: _named(tables.read(files, where.what, wanted), where) for split, files in where.files.items()}
     return {split: Texts(*checked) for split, checked in tables.check(found, task).items()}
 
 

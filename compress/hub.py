@@ -140,7 +140,23 @@ def snapshot(
             raise ConfigError(
                 f"{key}={reference}: cannot be read ({error}); give a folder that this user may"
             ) from error
+    if not is_hub_name(reference):
+        raise ConfigError(
+            f"{key}={reference}: no folder here and no name on the hub; give a folder, or a name like owner/name"
+        )
     return _of_hub(key, reference, revision or "main", choose, kind, seconds)
+
+
+def is_hub_name(reference: str) -> bool:
+    """Whether a repository on the hub may be called so."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined] # not in its __all__
+
+    try:
+        validate_repo_id(reference)
+    except HFValidationError:
+        return False
+    return True
 
 
 def in_folder(folder: Path) -> Repository:
@@ -170,7 +186,9 @@ def _of_hub(key: str, name: str, revision: str, choose: Choose, kind: Kind, seco
     except ConfigError:
         raise
     except Lacking as error:
-        raise ConfigError(f"{key}={name}: the repository on the hub lacks {error}") from error
+        raise ConfigError(
+            f"{key}={name}: the repository on the hub lacks {error}; give another, or a local folder"
+        ) from error
     except _client_errors() as error:
         why, fix, passing = diagnosis(error, revision, seconds)
         if not passing:
@@ -286,8 +304,6 @@ def diagnosis(error: Exception, revision: str, seconds: float) -> tuple[str, str
         return f"no such repository on the hub, or none that you may see ({status})", (
             "check the name; for a private one log in (hf auth login, HF_TOKEN)"
         ), False  # fmt: skip
-    if isinstance(error, errors.HFValidationError):
-        return "no folder here and no name on the hub", "give a folder, or a name like owner/name", False
     if status == 429:
         return "the hub limits your requests (429)", (
             "wait some minutes, log in for more of them (HF_TOKEN), or fill the cache once: python -m launch prepare …"

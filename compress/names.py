@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import PurePath
-
 from compress.errors import ConfigError
 
-LONGEST = 100  # characters; file systems take 255 bytes
-FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f]")
+LONGEST, BYTES = 100, 255  # characters; and what file systems take
 
 
 def check_name(key: str, name: str, fix: str) -> None:
@@ -19,11 +15,12 @@ def check_name(key: str, name: str, fix: str) -> None:
         fix: what to give instead.
 
     Raises:
-        ConfigError: it is empty, hidden, too long, has a slash or a control character, or blanks around it.
+        ConfigError: it is empty, hidden, too long, has a slash or what cannot be printed, or blanks around it.
     """
-    wrong = not name.strip() or name != name.strip() or name.startswith(".") or len(name) > LONGEST
-    if wrong or FORBIDDEN.search(name) or PurePath(name).name != name:
+    long = len(name) > LONGEST or len(name.encode(errors="replace")) > BYTES
+    path = not name or name.startswith(".") or {"/", "\\"} & set(name)
+    if long or path or name != name.strip() or not name.isprintable():
         raise ConfigError(
-            f"{key}={name[: 2 * LONGEST]!r}: results are filed under it, so it must be the name of one folder: "
-            f"1 to {LONGEST} characters without / and control characters, not beginning with a dot; give {fix}"
+            f"{key}={name[: 2 * LONGEST]!r}: results are filed under it, so it must be the name of one folder: 1 to "
+            f"{LONGEST} printable characters ({BYTES} bytes) without / and \\, not beginning with a dot; give {fix}"
         )

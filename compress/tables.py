@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ class Table:
     """One split as it is stored.
 
     Attributes:
-        columns: name -> a value for each row.
+        columns: name -> a value for each row; none for columns that nobody wanted.
         names: of the classes, by the numbers in `label`; None where the file does not say.
     """
 
@@ -47,13 +48,13 @@ def aliases(task: TaskConfig) -> dict[str, list[str]]:
 def split_files(names: Collection[str], task: TaskConfig, below: str = "") -> dict[str, list[str]]:
     """The Parquet files of a task's splits; a second validation split may be absent, the first may not.
 
-    `train.parquet`, all of `train-00000-of-00002.parquet` …, or all Parquet files in `train/`.
+    `train.parquet`, all of `train-00000-of-00002.parquet` …, or all Parquet files in `train/` or `train.parquet/`.
 
     Args:
         below: what their names begin with, `sst2/`.
 
     Raises:
-        Lacking: of train or the first validation split nothing, or not every part, is there.
+        Lacking: of train or the first validation split nothing, or not every part, is there, or more than one set.
     """
     found = {}
     for number, (split, called) in enumerate(aliases(task).items()):
@@ -66,23 +67,29 @@ def split_files(names: Collection[str], task: TaskConfig, below: str = "") -> di
 
 
 def _files(names: Collection[str], split: str) -> list[str]:
-    if f"{split}.parquet" in names:
-        return [f"{split}.parquet"]
-    shards = [name for name in sorted(names) if (found := SHARD.fullmatch(name)) and found[1] == split]
-    return whole(shards) or sorted(name for name in names if re.fullmatch(rf"{re.escape(split)}/[^/]+\.parquet", name))
+    one = [name for name in names if name == f"{split}.parquet"]
+    parts = [name for name in sorted(names) if (found := SHARD.fullmatch(name)) and found[1] == split]
+    inside = [name for name in sorted(names) if re.fullmatch(rf"{re.escape(split)}(\.parquet)?/[^/]+\.parquet", name)]
+    sets = [files for files in (one, parts, inside) if files]
+    if len(sets) > 1:
+        raise Lacking(f"one set of files of {split}: {' or '.join(files[0] for files in sets)} must go")
+    return whole(sets[0]) if sets else []
 
 
 def whole(files: list[str]) -> list[str]:
-    """The files, if those that are parts of something are all of its parts.
+    """The files, if those that are parts of something are all of its parts, each once.
 
     Raises:
-        Lacking: a part.
+        Lacking: a part, or one set of parts where there are several.
     """
     parts = [found for name in files if (found := SHARD.fullmatch(name))]
-    for stem, count in sorted({(part[1], part[3]) for part in parts}):
-        there = {int(part[2]) for part in parts if (part[1], part[3]) == (stem, count)}
-        if missing := sorted(set(range(int(count))) - there):
-            raise Lacking(f"{stem}-{missing[0]:05}-of-{count}.parquet, a part of {stem}")
+    for stem in sorted({part[1] for part in parts}):
+        mine = [part for part in parts if part[1] == stem]
+        numbers, counts = [int(part[2]) for part in mine], {part[3] for part in mine}
+        if len(set(numbers)) < len(numbers) or len(counts) > 1:
+            raise Lacking(f"one set of parts of {stem}: of {', '.join(part[0] for part in mine)} some must go")
+        if missing := sorted(set(range(int(mine[0][3]))) - set(numbers)):
+            raise Lacking(f"{stem}-{missing[0]:05}-of-{mine[0][3]}.parquet, a part of {stem}")
     return files
 
 
@@ -98,7 +105,7 @@ def files_of_repository(repository: Repository, task: TaskConfig) -> dict[str, l
     found = {}
     for number, (split, called) in enumerate(aliases(task).items()):
         patterns = next((listed[name] for name in called if name in listed), [])
-        files = sorted(name for name in repository.names if any(fnmatchcase(name, pattern) for pattern in patterns))
+        files = sorted(name for name in repository.names if any(_matches(name, pattern) for pattern in patterns))
         if others := [name for name in files if not name.endswith(".parquet")]:
             raise Lacking(f"Parquet files of {split} (it has {others[0]}; try data.revision=refs/convert/parquet)")
         if files:
@@ -106,6 +113,19 @@ def files_of_repository(repository: Repository, task: TaskConfig) -> dict[str, l
         elif number < 2:
             raise Lacking(f"files of {split} in its {task.name}" + (f" ({', '.join(patterns)})" if patterns else ""))
     return found
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a path is one that a pattern means: `*` is within a folder, `**` is any number of folders."""
+
+    def match(parts: list[str], patterns: list[str]) -> bool:
+        if not patterns:
+            return not parts
+        if patterns[0] == "**":
+            return match(parts, patterns[1:]) or (bool(parts) and match(parts[1:], patterns))
+        return bool(parts) and fnmatchcase(parts[0], patterns[0]) and match(parts[1:], patterns[1:])
+
+    return match(name.split("/"), pattern.removeprefix("./").split("/"))
 
 
 def card(repository: Repository) -> dict[str, Any]:
@@ -129,10 +149,14 @@ def card(repository: Repository) -> dict[str, Any]:
 
 def _configured(about: Mapping[str, Any], task: TaskConfig) -> dict[str, list[str]]:
     """Split -> patterns of its files, of the README's configuration that is called like the task."""
-    configs = [config for config in about.get("configs") or () if isinstance(config, dict)]
+    configs = _dictionaries(about.get("configs"))
     files = next((config.get("data_files") for config in configs if config.get("config_name") == task.name), None)
-    entries = [entry for entry in files or () if isinstance(entry, dict)] if isinstance(files, list) else []
-    return {str(entry.get("split")): _listed(entry.get("path")) for entry in entries}
+    return {str(entry.get("split")): _listed(entry.get("path")) for entry in _dictionaries(files)}
+
+
+def _dictionaries(found: Any) -> list[dict[str, Any]]:
+    """Those in a list; a single one counts as a list."""
+    return [entry for entry in (found if isinstance(found, list) else [found]) if isinstance(entry, dict)]
 
 
 def _listed(paths: Any) -> list[str]:
@@ -140,45 +164,55 @@ def _listed(paths: Any) -> list[str]:
 
 
 def names_in_card(about: Mapping[str, Any], task: TaskConfig) -> list[str] | None:
-    """The class names that a README gives for the task's labels, in the order of their numbers."""
-    infos = about.get("dataset_info") or []
-    for info in [infos] if isinstance(infos, dict) else infos:
-        if info.get("config_name") == task.name:
-            for feature in info.get("features") or ():
-                kind = feature.get("dtype")
-                if feature.get("name") == "label" and isinstance(kind, dict) and "class_label" in kind:
-                    names = kind["class_label"].get("names") or {}
-                    ordered = sorted(names.items(), key=lambda entry: int(entry[0])) if isinstance(names, dict) else []
-                    return [str(name) for _, name in ordered] or [str(name) for name in names]
-    return None
+    """The class names that a README gives for the task's labels, in the order of their numbers.
+
+    Raises:
+        Lacking: it gives names, but not by number.
+    """
+    infos = [info for info in _dictionaries(about.get("dataset_info")) if info.get("config_name") == task.name]
+    features = [feature for info in infos for feature in _dictionaries(info.get("features"))]
+    kinds = [kind for feature in features if feature.get("name") == "label" for kind in _dictionaries(feature["dtype"])]
+    names = next((label.get("names") for kind in kinds for label in _dictionaries(kind.get("class_label"))), None)
+    if isinstance(names, dict):
+        numbered = {str(number): name for number, name in names.items()}
+        names = [numbered.get(str(number)) for number in range(len(names))]
+    if not names:
+        return None
+    if not isinstance(names, list) or None in names:
+        raise Lacking(f"the names of {task.name}'s classes by their numbers in its README.md")
+    return [str(name) for name in names]
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read(files: Sequence[Path], what: str) -> Table:
+def read(files: Sequence[Path], what: str, wanted: Collection[str]) -> Table:
     """The rows of some Parquet files, one after the other.
 
     Args:
         what: the key and value that messages begin with.
+        wanted: columns that are read, if they are there; others may hold anything.
 
     Raises:
         ConfigError: a file cannot be read, is none, changes meanwhile, or has two columns of one name.
     """
-    tables = [_read_file(file, what) for file in files]
-    columns = list(tables[0].column_names)
+    tables = [_read_file(file, what, wanted) for file in files]
     for file, table in zip(files, tables, strict=True):
-        if table.column_names != columns:
-            raise ConfigError(f"{what}: {file.name} has the columns {table.column_names}, {files[0].name} {columns}")
-    values = {name: [value for table in tables for value in table.column(name).to_pylist()] for name in columns}
-    labels = {tuple(names) if (names := _names(table)) else None for table in tables}
-    if len(labels) > 1:
-        raise ConfigError(f"{what}: {', '.join(file.name for file in files)} name their classes differently")
-    classes = labels.pop()
-    return Table(values, None if classes is None else list(classes))
+        if table.columns.keys() != tables[0].columns.keys():
+            raise ConfigError(
+                f"{what}: {file.name} has the columns {', '.join(table.columns)}, {files[0].name} "
+                f"{', '.join(tables[0].columns)}; write all parts of a split alike"
+            )
+    if any(table.names != tables[0].names for table in tables):
+        raise ConfigError(
+            f"{what}: {', '.join(file.name for file in files)} name their classes differently; "
+            "write all parts of a split alike"
+        )
+    columns = {name: [value for table in tables for value in table.columns[name]] for name in tables[0].columns}
+    return Table(columns, tables[0].names)
 
 
-def _read_file(file: Path, what: str) -> pyarrow.Table:
+def _read_file(file: Path, what: str, wanted: Collection[str]) -> Table:
     import pyarrow
     from pyarrow import parquet
 
@@ -188,28 +222,35 @@ def _read_file(file: Path, what: str) -> pyarrow.Table:
             raise ConfigError(f"{what}: {file.name} is a Git LFS pointer, not the file itself; run git lfs pull there")
         if hashlib.sha256(data).hexdigest() != expected:
             raise ConfigError(f"{what}: {file.name} changed while it was read; run again")
-        table = parquet.ParquetFile(pyarrow.BufferReader(data)).read()
+        stored = parquet.ParquetFile(pyarrow.BufferReader(data))
+        names = stored.schema_arrow.names
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigError(f"{what}: {file} has the column {twice[0]} twice; leave one of them out")
+        table = stored.read(columns=[name for name in names if name in wanted])
         table.validate(full=True)
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
-        cause = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise ConfigError(f"{what}: {file} is no whole Parquet file ({cause}); fetch or write it again") from error
-    names = table.column_names
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"{what}: {file} has the column {twice[0]} twice; leave one of them out")
-    return table
+        columns = {name: table.column(name).to_pylist() if name in wanted else [] for name in names}
+    except (OSError, ValueError, OverflowError, pyarrow.ArrowException) as error:
+        raise ConfigError(
+            f"{what}: {file} is no whole Parquet file ({_cause(error)}); fetch or write it again"
+        ) from error
+    return Table(columns, _names(stored.schema_arrow, file, what))
 
 
-def _names(table: pyarrow.Table) -> list[str] | None:
-    """The class names that the file's schema gives for its labels (metadata of the package datasets)."""
-    if b"huggingface" not in (table.schema.metadata or {}):
+def _names(schema: pyarrow.Schema, file: Path, what: str) -> list[str] | None:
+    """The class names that a file's schema gives for its labels (metadata of the package datasets)."""
+    if b"huggingface" not in (schema.metadata or {}):
         return None
     from datasets import Features
 
     try:
-        found = getattr(Features.from_arrow_schema(table.schema).get("label"), "names", None)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"data: the metadata of a Parquet file make no sense ({error}); write it again") from error
-    return found if found is None else [str(name) for name in found]
+        found = getattr(Features.from_arrow_schema(schema).get("label"), "names", None)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(f"{what}: the metadata of {file} make no sense ({_cause(error)}); write it again") from error
+    return [str(name) for name in found] if found else None
+
+
+def _cause(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 # --- checking ---------------------------------------------------------------------------------------------------------
@@ -257,7 +298,7 @@ def _checked(
                 + (" to label" if column == "label" else ", or give its name in task.text")
             )
     if not table.columns["label"]:
-        raise ConfigError(f"data: {task.name}/{split} has no rows")
+        raise ConfigError(f"data: {task.name}/{split} has no rows; give some")
     for column in task.text:
         _check_texts(split, column, table.columns[column], task)
     labels = list(_labels(split, table.columns["label"], order, task))
@@ -284,17 +325,18 @@ def _labels(split: str, values: Sequence[Any], order: list[int] | None, task: Ta
             if task.labels is not None:
                 allowed = f"0 to {len(task.labels) - 1}, or of {', '.join(task.labels)}"
             hint = " (-1 marks rows without a label, as in test splits)" if value == -1 else ""
+            hint = "; write the column as numbers" if isinstance(value, str) and value.strip().isdecimal() else hint
             raise ConfigError(f"data: label {shown} in row {row} of {task.name}/{split}; must be {allowed}{hint}")
         yield found
 
 
 def _score(value: Any) -> float | None:
     """A regression's label; None if it is no finite number. A text that reads as one is one."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         return None
     try:
         found = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return found if math.isfinite(found) else None
 
@@ -306,7 +348,7 @@ def _class_of(labels: Sequence[str], order: list[int] | None) -> Any:
     def class_of(value: Any) -> int | None:
         if isinstance(value, str):
             return labels.index(value) if value in labels else None
-        if not isinstance(value, int | float) or value not in range(len(numbers)):
+        if not isinstance(value, int | float | Decimal) or value not in range(len(numbers)):
             return None
         return numbers[int(value)]
 

@@ -1,0 +1,771 @@
+"""Data sets with one oddity each, and what is right for each: the rows of the good one, or one line.
+
+The good one has SST-2's eight training and four validation rows, and as many of STS-B, in GLUE's local layout.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tests.odd_inputs import Case, Kind, Make, Refused, Taken
+
+Columns = dict[str, list[Any]]
+
+SENTENCES = ["good", "bad", "fine", "dull", "great", "poor", "nice", "awful"]
+PLAIN: dict[str, Columns] = {
+    "train": {"sentence": [f"the film is {word}" for word in SENTENCES], "label": [1, 0] * 4},
+    "validation": {"sentence": [f"a {word} story" for word in SENTENCES[:4]], "label": [1, 0] * 2},
+}
+PAIRS: dict[str, Columns] = {
+    split: {
+        "sentence1": table["sentence"],
+        "sentence2": table["sentence"][::-1],
+        "label": [row * 0.5 for row in range(len(table["label"]))],
+    }
+    for split, table in PLAIN.items()
+}
+CLASSES = ["negative", "positive"]
+SPLITS = ("train", "validation")
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 123456\n".encode()
+HUB = {"data.path": None, "data.hub": "{folder}"}  # a folder that is laid out as a data set on the hub
+
+
+def good(folder: Path) -> Path:
+    """Write the good one."""
+    for task, tables in (("sst2", PLAIN), ("stsb", PAIRS)):
+        (folder / task).mkdir(parents=True)
+        for split, table in tables.items():
+            pq.write_table(pa.table(table), folder / task / f"{split}.parquet")
+    return folder
+
+
+# --- changes of the good one ------------------------------------------------------------------------------------------
+
+
+def both(*makes: Make) -> Make:
+    """One change after the other."""
+
+    def make(folder: Path) -> None:
+        for change in makes:
+            change(folder)
+
+    return make
+
+
+def written(change: Callable[[Columns], Any], *splits: str, task: str = "sst2") -> Make:
+    """With what `change` makes of a split's columns, a table, in some splits, by default in all."""
+
+    def make(folder: Path) -> None:
+        for split in splits or SPLITS:
+            table = change(_columns(task, split))
+            pq.write_table(table if isinstance(table, pa.Table) else pa.table(table), _file(folder, split, task))
+
+    return make
+
+
+def _columns(task: str, split: str) -> Columns:
+    tables = PLAIN if task == "sst2" else PAIRS
+    return {name: list(values) for name, values in tables[split].items()}
+
+
+def _file(folder: Path, split: str, task: str = "sst2") -> Path:
+    return folder / task / f"{split}.parquet"
+
+
+def labelled(change: Callable[[Any], Any], *splits: str, kind: pa.DataType | None = None, task: str = "sst2") -> Make:
+    """With other labels, each made of the good one; of an Arrow type."""
+    return written(
+        lambda table: table | {"label": pa.array([change(label) for label in table["label"]], kind)},
+        *splits, task=task,
+    )  # fmt: skip
+
+
+def one_label(value: Any, split: str = "train", row: int = 5, task: str = "sst2") -> Make:
+    """With one other label."""
+
+    def change(table: Columns) -> Columns:
+        labels: list[Any] = [float(label) for label in table["label"]] if isinstance(value, float) else table["label"]
+        return table | {"label": [*labels[:row], value, *labels[row + 1 :]]}
+
+    return written(change, split, task=task)
+
+
+def texts_as(change: Callable[[list[str]], Any]) -> Make:
+    """With the texts in another form."""
+    return written(lambda table: table | {"sentence": change(table["sentence"])})
+
+
+def one_text(value: Any, row: int = 3) -> Callable[[list[str]], list[Any]]:
+    """The texts with one other."""
+    return lambda texts: [*texts[:row], value, *texts[row + 1 :]]
+
+
+def renamed_columns(**names: str) -> Make:
+    """With other names of columns."""
+    return written(lambda table: {names.get(name, name): values for name, values in table.items()})
+
+
+def classes(names: Sequence[str], *splits: str, moved: bool = False, **info: Any) -> Make:
+    """With class names in the file, as the package datasets writes them; `moved`: the numbers are those of that order."""
+
+    def change(table: Columns) -> pa.Table:
+        features = {"sentence": {"dtype": "string", "_type": "Value"}, "label": {"names": names, "_type": "ClassLabel"}}
+        labels = [1 - label for label in table["label"]] if moved else table["label"]
+        return pa.table(table | {"label": labels}).replace_schema_metadata(
+            {"huggingface": json.dumps({"info": {"features": features | info}})}
+        )
+
+    return written(change, *splits)
+
+
+def metadata(text: bytes) -> Make:
+    """With other metadata of the package datasets in the file."""
+    return written(lambda table: pa.table(table).replace_schema_metadata({"huggingface": text}))
+
+
+def invalid(texts: list[str]) -> pa.Array:
+    """Texts, one of which is not UTF-8."""
+    data = pa.array([b"f\xeelm" if row == 3 else text.encode() for row, text in enumerate(texts)])
+    return pc.cast(data, options=pc.CastOptions(pa.string(), allow_invalid_utf8=True))
+
+
+def in_parts(*names: str, split: str = "train", columns: Mapping[str, str] | None = None) -> Make:
+    """With a split's rows in several files, in order; `columns` renames those of the last."""
+
+    def make(folder: Path) -> None:
+        table = pq.read_table(_file(folder, split))
+        _file(folder, split).unlink()
+        size = -(-len(table) // len(names))
+        for number, name in enumerate(names):
+            part = table.slice(number * size, size)
+            if columns and number == len(names) - 1:
+                part = part.rename_columns([columns.get(column, column) for column in part.column_names])
+            (folder / "sst2" / name).parent.mkdir(exist_ok=True)
+            pq.write_table(part, folder / "sst2" / name)
+
+    return make
+
+
+def holding(file: str, content: bytes | Callable[[bytes], bytes]) -> Make:
+    """With a file of this content, or of what is made of the one that it has."""
+
+    def make(folder: Path) -> None:
+        path = folder / file
+        made = content(path.read_bytes()) if callable(content) else content
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(made)
+
+    return make
+
+
+def holding_rows(name: str, rows: int) -> Make:
+    """With another file of training rows, the last ones."""
+
+    def make(folder: Path) -> None:
+        table = pa.table(PLAIN["train"])
+        (folder / "sst2" / name).parent.mkdir(exist_ok=True)
+        pq.write_table(table.slice(len(table) - rows), folder / "sst2" / name)
+
+    return make
+
+
+def without(*files: str) -> Make:
+    """Without some files."""
+
+    def make(folder: Path) -> None:
+        for file in files:
+            (folder / file).unlink()
+
+    return make
+
+
+def moved(**files: str) -> Make:
+    """With a split's file in another place."""
+
+    def make(folder: Path) -> None:
+        for split, name in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            _file(folder, split).rename(folder / name)
+
+    return make
+
+
+def as_csv(folder: Path) -> None:
+    """CSV in place of Parquet."""
+    for split in SPLITS:
+        pd.DataFrame(PLAIN[split]).to_csv(folder / "sst2" / f"{split}.csv", index=False)
+        _file(folder, split).unlink()
+
+
+def feather(folder: Path) -> None:
+    """Another format under Parquet's name."""
+    with pa.OSFile(str(_file(folder, "train")), "wb") as sink, pa.ipc.new_file(sink, pa.schema([])) as writer:
+        writer.write_table(pa.table({}))
+
+
+def readme(*files: tuple[str, Any], **more: Any) -> Make:
+    """With a README whose head says where the splits of SST-2 are."""
+    import yaml
+
+    entries = [{"split": split, "path": path} for split, path in files]
+    head: dict[str, Any] = {"configs": [{"config_name": "sst2", "data_files": entries}]} if files else {}
+    return holding("README.md", f"---\n{yaml.safe_dump(head | more)}---\n# A data set\n".encode())
+
+
+def info(names: Any) -> dict[str, Any]:
+    """What a README says of class names."""
+    label = {"name": "label", "dtype": {"class_label": {"names": names}}}
+    return {"dataset_info": [{"config_name": "sst2", "features": [{"name": "sentence", "dtype": "string"}, label]}]}
+
+
+def pandas(change: Callable[[pd.DataFrame], pd.DataFrame], *splits: str) -> Make:
+    """As pandas writes a table."""
+
+    def make(folder: Path) -> None:
+        for split in splits or SPLITS:
+            change(pd.DataFrame(PLAIN[split])).to_parquet(_file(folder, split))
+
+    return make
+
+
+def swapped_labels(folder: Path) -> None:
+    """With the labels in the order of other names."""
+    labelled(lambda label: 1 - label)(folder)
+
+
+# --- texts ------------------------------------------------------------------------------------------------------------
+
+ODD_TEXTS = ["😀🎉 film", "فيلم جميل", "電影很好", "café \u0301", "a\r\nb\r\n", "\x00null", "\u200b\u200e", "\ud7ff\ufffd"]
+LONG_TEXTS = [text + " very long" * 3000 for text in PLAIN["train"]["sentence"]]
+EMPTY_TEXTS = [" " * (row % 3) for row in range(8)]
+
+
+def content(texts: list[str]) -> Case:
+    """Other texts to train on, which arrive as they are."""
+    train = PLAIN["train"] | {"sentence": texts}
+    return Case(written(lambda table: train, "train"), Taken(splits={"train": train}))
+
+
+TEXT_KINDS = [
+    Kind(
+        "Data",
+        "texts in other Arrow types: large strings, views, dictionaries, pandas' categories",
+        "read",
+        {
+            f"texts: {kind}": Case(texts_as(lambda texts, kind=kind: pa.array(texts, kind)), Taken())
+            for kind in (pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string()))
+        }
+        | {"texts: categories": Case(pandas(lambda frame: frame.astype({"sentence": "category"})), Taken())},
+    ),
+    Kind(
+        "Data",
+        "texts that are empty, very long, or have any characters of Unicode",
+        "read as they are; long ones are cut at `data.max_length` tokens",
+        {"texts: empty": content(EMPTY_TEXTS), "texts: odd": content(ODD_TEXTS), "texts: long": content(LONG_TEXTS)},
+    ),
+    Kind(
+        "Data",
+        "a text that is null, or a number, a list, bytes",
+        "refused, naming column, row and split",
+        {
+            "text: null": Case(texts_as(one_text(None)), Refused(r"^data: sentence in row 3 of sst2/train is null; must")),
+            "text: null in a dictionary": Case(
+                texts_as(lambda texts: pa.array(one_text(None)(texts)).dictionary_encode()),
+                Refused(r"^data: sentence in row 3 of sst2/train is null; must be a text: "),
+            ),
+            "text: numbers": Case(
+                texts_as(lambda texts: list(range(len(texts)))), Refused(r"sentence in row 0 of sst2/train is 0; must be")
+            ),
+            "text: lists": Case(
+                texts_as(lambda texts: [text.split() for text in texts]), Refused(r"sentence in row 0 .* is \['the', ")
+            ),
+            "text: bytes": Case(
+                texts_as(lambda texts: [text.encode() for text in texts]), Refused(r"sentence in row 0 .* is b'the film")
+            ),
+        },
+    ),
+    Kind(
+        "Data",
+        "a text that is not UTF-8",
+        "refused, naming the file",
+        {
+            "text: not UTF-8": Case(texts_as(invalid), Refused(r"train\.parquet .*(?i:utf-?8).*; ")),
+            "text: not UTF-8, in a dictionary": Case(
+                texts_as(lambda texts: pa.DictionaryArray.from_arrays(pa.array(range(len(texts))), invalid(texts))),
+                Refused(r"train\.parquet .*(?i:utf-?8).*; "),
+            ),
+        },
+    ),
+]
+
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+MUST_BE = r"must be 0 to 1, or of negative, positive"
+
+LABEL_KINDS = [
+    Kind(
+        "Data",
+        "class numbers in any type that holds them exactly: small or unsigned integers, floats, decimals, booleans",
+        "read",
+        {
+            f"labels: {kind}": Case(labelled(change, kind=kind), Taken())
+            for kind, change in (
+                (pa.int8(), int),
+                (pa.uint64(), int),
+                (pa.float32(), float),
+                (pa.bool_(), bool),
+                (pa.decimal128(3, 1), Decimal),
+                (pa.dictionary(pa.int8(), pa.int64()), int),
+            )
+        }
+        | {"labels: floats in validation": Case(labelled(float, "validation"), Taken())},
+    ),
+    Kind(
+        "Data",
+        "class names for numbers",
+        "mapped by name",
+        {
+            "labels: names": Case(labelled(CLASSES.__getitem__), Taken()),
+            "labels: names as categories": Case(
+                pandas(lambda frame: frame.assign(label=frame.label.map(CLASSES.__getitem__).astype("category"))), Taken()
+            ),
+            "labels: names in validation": Case(labelled(CLASSES.__getitem__, "validation"), Taken()),
+        },
+    ),
+    Kind(
+        "Data",
+        "a label that is no class: −1, null, NaN, 0.3, a third number, a number as text, another name, a time, a list",
+        "refused, naming value, row and split",
+        {
+            "label: -1": Case(one_label(-1), Refused(rf"^data: label -1 in row 5 of sst2/train; {MUST_BE} \(-1 marks rows")),
+            "label: -1 in all of validation": Case(
+                labelled(lambda label: -1, "validation"), Refused(r"label -1 in row 0 of sst2/validation; .*\(-1 marks")
+            ),
+            "label: null": Case(one_label(None), Refused(rf"label null in row 5 of sst2/train; {MUST_BE}")),
+            "label: NaN": Case(one_label(float("nan")), Refused(rf"label nan in row 5 of sst2/train; {MUST_BE}")),
+            "label: 0.3": Case(labelled(lambda label: label + 0.3), Refused(rf"label 1\.3 in row 0 of sst2/train; {MUST_BE}")),
+            "label: from 1": Case(labelled(lambda label: label + 1), Refused(rf"label 2 in row 0 of sst2/train; {MUST_BE}")),
+            "label: large": Case(
+                labelled(lambda label: 2**64 - 1, kind=pa.uint64()), Refused(rf"label 18446744073709551615 .*; {MUST_BE}")
+            ),
+            "label: digits": Case(labelled(str), Refused(rf"label '1' in row 0 of sst2/train; {MUST_BE}.*numbers")),
+            "label: another name": Case(
+                labelled(["Negative", "Positive"].__getitem__), Refused(rf"label 'Positive' in row 0 .*; {MUST_BE}")
+            ),
+            "label: times": Case(
+                labelled(lambda label: datetime(2020, 1, 1) + timedelta(label)), Refused(rf"label .*2020.*; {MUST_BE}")
+            ),
+            "label: lists": Case(labelled(lambda label: [label]), Refused(rf"label \[1\] in row 0 .*; {MUST_BE}")),
+            "label: bytes": Case(labelled(lambda label: b"%d" % label), Refused(rf"label b'1' in row 0 .*; {MUST_BE}")),
+        },
+    ),
+    Kind(
+        "Data",
+        "of a regression: integers, decimals, texts that read as numbers",
+        "read as numbers",
+        {
+            f"scores: {what}": Case(
+                labelled(lambda label: change(round(label)), task="stsb"),
+                Taken(
+                    splits={
+                        split: table | {"label": [float(round(label)) for label in table["label"]]}
+                        for split, table in PAIRS.items()
+                    }
+                ),
+                {"task": "stsb"},
+            )
+            for what, change in (("integers", int), ("texts", str), ("decimals", Decimal))
+        },
+    ),
+    Kind(
+        "Data",
+        "of a regression: NaN, infinity, null, booleans, other texts",
+        "refused, naming value, row and split",
+        {
+            "score: NaN": Case(
+                one_label(float("nan"), task="stsb"),
+                Refused(r"^data: label nan in row 5 of stsb/train; must be a finite number"),
+                {"task": "stsb"},
+            ),
+            "score: infinite": Case(
+                one_label(float("inf"), task="stsb"), Refused(r"label inf in row 5 of stsb/train; must"), {"task": "stsb"}
+            ),
+            "score: null": Case(
+                one_label(None, task="stsb"), Refused(r"label null in row 5 of stsb/train; must"), {"task": "stsb"}
+            ),
+            "score: booleans": Case(
+                labelled(bool, task="stsb"), Refused(r"label False in row 0 of stsb/train; must"), {"task": "stsb"}
+            ),
+            "score: texts": Case(
+                labelled(lambda label: "alike", task="stsb"),
+                Refused(r"label 'alike' in row 0 of stsb/train; must"),
+                {"task": "stsb"},
+            ),
+        },
+    ),
+    Kind(
+        "Data",
+        "one class only, one score only, or one row",
+        "read; what has no defined score is `null` in the result, and `notes` says so",
+        {
+            "one class": Case(
+                labelled(lambda label: 1),
+                Taken(splits={split: table | {"label": [1] * len(table["label"])} for split, table in PLAIN.items()}),
+            ),
+            "one score": Case(
+                labelled(lambda label: 1.0, task="stsb"),
+                Taken(splits={split: table | {"label": [1.0] * len(table["label"])} for split, table in PAIRS.items()}),
+                {"task": "stsb"},
+            ),
+            "one row": Case(
+                written(lambda table: {name: values[:1] for name, values in table.items()}),
+                Taken(splits={split: {name: v[:1] for name, v in table.items()} for split, table in PLAIN.items()}),
+            ),
+        },
+    ),
+    Kind(
+        "Data",
+        "files that name their classes (metadata of the package datasets), in any order, each split in its own",
+        "mapped by name",
+        {
+            "names: in order": Case(classes(CLASSES), Taken()),
+            "names: reversed": Case(classes(CLASSES[::-1], moved=True), Taken()),
+            "names: reversed in validation": Case(
+                both(classes(CLASSES, "train"), classes(CLASSES[::-1], "validation", moved=True)), Taken()
+            ),
+            "names: in validation alone": Case(classes(CLASSES, "validation"), Taken()),
+            "names: in train alone": Case(classes(CLASSES, "train"), Taken()),
+        },
+    ),
+    Kind(
+        "Data",
+        "class names in another order in one split, and none in the other",
+        "refused: nobody knows in which order the other's numbers are",
+        {
+            f"names: reversed in {split} alone": Case(
+                classes(CLASSES[::-1], split, moved=True),
+                Refused(rf"^task\.labels=.*: {split} of the data names its classes .* another order, and .* does not say"),
+            )
+            for split in SPLITS
+        },
+    ),
+    Kind(
+        "Data",
+        "class names that are not the task's, or metadata that make no sense",
+        "refused, naming both",
+        {
+            "names: others": Case(
+                classes(["bad", "good"]), Refused(r"^task\.labels=.*: train of the data has the classes \['bad', 'good'\]; ")
+            ),
+            "names: three": Case(
+                classes([*CLASSES, "neutral"]), Refused(r"^task\.labels=.*: train of the data has the classes .*neutral.*; ")
+            ),
+            "metadata: no JSON": Case(metadata(b"{"), Refused(r"metadata of .*train\.parquet make no sense .*; ")),
+            "metadata: not UTF-8": Case(metadata(b"\xff"), Refused(r"metadata of .*train\.parquet make no sense .*; ")),
+            "metadata: another kind": Case(
+                metadata(b'{"info": {"features": {"label": {"_type": "Hologram"}}}}'),
+                Refused(r"metadata of .*train\.parquet make no sense .*; "),
+            ),
+        },
+    ),
+]
+
+# --- columns and files ------------------------------------------------------------------------------------------------
+
+FAR = pa.array([10**15] * 8, pa.timestamp("ms"))  # a time that Python's clocks do not know
+
+TABLE_KINDS = [
+    Kind(
+        "Data",
+        "more columns than are needed, in one split alone, of any type, in another order; pandas' index",
+        "left out",
+        {
+            "columns: one more": Case(written(lambda table: table | {"id": list(range(8))}, "train"), Taken()),
+            "columns: of a type that Python has not": Case(written(lambda table: table | {"at": FAR}, "train"), Taken()),
+            "columns: not UTF-8": Case(
+                written(lambda table: table | {"note": invalid(table["sentence"])}, "train"), Taken()
+            ),
+            "columns: another order": Case(written(lambda table: dict(reversed(table.items()))), Taken()),
+            "columns: an index": Case(pandas(lambda frame: frame.set_index(frame.index * 7 % 8), "train"), Taken()),
+        },
+    ),
+    Kind(
+        "Data",
+        "a column that is not there or is called otherwise, or is there twice",
+        "refused, naming it and what it may be",
+        {
+            "columns: labels": Case(
+                renamed_columns(label="labels"),
+                Refused(r"^data: train has the columns sentence, labels, no label \(did you mean labels\?\); rename"),
+            ),
+            "columns: text": Case(
+                renamed_columns(sentence="text"),
+                Refused(r"^task\.text=.*: train has the columns text, label, no sentence; rename .*task\.text"),
+            ),
+            "columns: none": Case(written(lambda table: {}), Refused(r"^task\.text=.*: train has .*no sentence; ")),
+            "columns: twice": Case(
+                written(
+                    lambda table: pa.table(
+                        [table["label"], table["label"], table["sentence"]], names=["label", "label", "sentence"]
+                    )
+                ),
+                Refused(r"train\.parquet has the column label twice; "),
+            ),
+        },
+    ),
+    Kind(
+        "Data",
+        "no rows",
+        "refused, naming the split",
+        {
+            f"no rows: {split}": Case(
+                written(lambda table: {name: pa.array(values)[:0] for name, values in table.items()}, split),
+                Refused(rf"^data: sst2/{split} has no rows; "),
+            )
+            for split in SPLITS
+        },
+    ),
+    Kind(
+        "Data",
+        "a split in parts: `train-00000-of-00002.parquet` …, with hashes, or any files in `train/` or `train.parquet/`",
+        "read one after the other",
+        {
+            "parts": Case(in_parts("train-00000-of-00002.parquet", "train-00001-of-00002.parquet"), Taken()),
+            "parts: with hashes": Case(
+                in_parts("train-00000-of-00002-1a2b.parquet", "train-00001-of-00002-3c4d.parquet"), Taken()
+            ),
+            "parts: a folder": Case(in_parts("train/0000.parquet", "train/0001.parquet"), Taken()),
+            "parts: a folder with a file's name": Case(
+                in_parts("train.parquet/part-0000.parquet", "train.parquet/part-0001.parquet"), Taken()
+            ),
+            "parts: one without rows": Case(
+                both(in_parts("train-00000-of-00002.parquet"), holding_rows("train-00001-of-00002.parquet", 0)), Taken()
+            ),
+        },
+    ),
+    Kind(
+        "Data",
+        "a part is missing, has other columns, or parts of several sets lie together",
+        "refused, naming a file",
+        {
+            "parts: one missing": Case(
+                in_parts("train-00000-of-00003.parquet", "train-00002-of-00003.parquet"),
+                Refused(r"^data\.path=.*train-00001-of-00003\.parquet, a part of .*train.*; "),
+            ),
+            "parts: other columns": Case(
+                in_parts(
+                    "train-00000-of-00002.parquet", "train-00001-of-00002.parquet", columns={"sentence": "text"}
+                ),
+                Refused(r"train-00001-of-00002\.parquet has the columns .*text.*, train-00000-of-00002\.parquet .*; "),
+            ),
+            "parts: two sets": Case(
+                both(
+                    in_parts("train-00000-of-00002.parquet", "train-00001-of-00002.parquet"),
+                    holding_rows("train-00000-of-00001.parquet", 8),
+                ),
+                Refused(r"train-00000-of-00001\.parquet.*train-00000-of-00002\.parquet.*; "),
+            ),
+            "parts: one twice, with hashes": Case(
+                both(
+                    in_parts("train-00000-of-00002-1a2b.parquet", "train-00001-of-00002-3c4d.parquet"),
+                    holding_rows("train-00001-of-00002-5e6f.parquet", 4),
+                ),
+                Refused(r"train-00001-of-00002-3c4d\.parquet.*train-00001-of-00002-5e6f\.parquet.*; "),
+            ),
+            "parts: beside a whole": Case(
+                holding_rows("train-00000-of-00001.parquet", 8), Refused(r"one set of files of train: train\.parquet or train-00000-of-00001\.parquet must go; ")
+            ),
+            "parts: other class names": Case(
+                both(
+                    classes(CLASSES, "train"),
+                    in_parts("train-00000-of-00002.parquet", "train-00001-of-00002.parquet"),
+                    holding_rows("train-00001-of-00002.parquet", 4),
+                ),
+                Refused(r"train-00000-of-00002\.parquet, .* name their classes differently; "),
+            ),
+        },
+    ),
+    Kind(
+        "Data",
+        "no such folder, no folder of the task, no file of a split, or files in another format (CSV, JSON, Arrow)",
+        "refused, naming what is there",
+        {
+            "no folder": Case(
+                lambda folder: None, Refused(r"^data\.path=/no/where: .* there is no such folder; "), {"data.path": "/no/where"}
+            ),
+            "no task": Case(
+                lambda folder: (folder / "sst2").rename(folder / "sst"), Refused(r"needs sst2/train\.parquet .* has sst, stsb; ")
+            ),
+            "no train": Case(without("sst2/train.parquet"), Refused(r"^data\.path=.*: sst2 lacks train\.parquet; ")),
+            "no validation": Case(without("sst2/validation.parquet"), Refused(r"^data\.path=.*: sst2 lacks validation\.parquet; ")),
+            "CSV": Case(as_csv, Refused(r"sst2 lacks train\.parquet; train\.csv must be written as Parquet")),
+        },
+    ),
+    Kind(
+        "Data",
+        "a file that is a Git LFS pointer, cut short, empty, or no Parquet",
+        "refused, naming it",
+        {
+            "pointer": Case(holding("sst2/train.parquet", POINTER), Refused(r"train\.parquet is a Git LFS pointer.*; run git")),
+            "file: cut": Case(
+                holding("sst2/train.parquet", lambda data: data[:-200]), Refused(r"train\.parquet is no whole Parquet file")
+            ),
+            "file: empty": Case(holding("sst2/train.parquet", b""), Refused(r"train\.parquet is no whole Parquet file .*; ")),
+            "file: another format": Case(feather, Refused(r"train\.parquet is no whole Parquet file .*; ")),
+        },
+    ),
+]
+
+# --- the hub's layout -------------------------------------------------------------------------------------------------
+
+IN_DATA = moved(train="data/a/train-x.parquet", validation="data/a/dev-x.parquet")
+PLACES = (("train", "data/a/train-*"), ("validation", ["data/a/dev-x.parquet"]))
+
+HUB_KINDS = [
+    Kind(
+        "Data",
+        "`data.hub=DIR`, laid out like a data set on the hub: files where its README says, by name, list or pattern",
+        "read",
+        {
+            "hub: pattern and list": Case(both(IN_DATA, readme(*PLACES)), Taken(), HUB),
+            "hub: two stars": Case(
+                both(IN_DATA, readme(("train", "**/train-*.parquet"), ("validation", "data/**/dev*"))), Taken(), HUB
+            ),
+            "hub: a star is one folder": Case(
+                both(
+                    moved(train="sst2/train-x.parquet", validation="sst2/dev.parquet"),
+                    holding_rows("train-old/x.parquet", 8),
+                    readme(("train", "sst2/train-*"), ("validation", "sst2/dev.parquet")),
+                ),
+                Taken(),
+                HUB,
+            ),
+        },
+    ),
+    Kind(
+        "Data",
+        "such a folder without README, or one that says nothing of the task",
+        "`<task>/<split>.parquet`, its parts, or `<task>/<split>/0000.parquet` are read",
+        {
+            "hub: no README": Case(lambda folder: None, Taken(), HUB),
+            "hub: converted": Case(
+                both(moved(train="sst2/train/0000.parquet", validation="sst2/validation/0000.parquet")), Taken(), HUB
+            ),
+            "hub: README of others": Case(
+                holding("README.md", b"---\nconfigs:\n- config_name: other\n  data_files: x/*\n---\n"), Taken(), HUB
+            ),
+            "hub: README without head": Case(holding("README.md", b"# Data\n\xff"), Taken(), HUB),
+            "hub: README of odd types": Case(
+                readme(dataset_info="sst2", configs=["sst2", 7, {"config_name": "sst2", "data_files": None}]), Taken(), HUB
+            ),
+        },
+    ),
+    Kind(
+        "Data",
+        "a README with class names, in any order, for files that have none",
+        "mapped by name",
+        {
+            "README: names": Case(readme(**info(CLASSES)), Taken(), HUB),
+            "README: names by number": Case(readme(**info({"0": "negative", "1": "positive"})), Taken(), HUB),
+            "README: names reversed": Case(both(swapped_labels, readme(**info(CLASSES[::-1]))), Taken(), HUB),
+            "README: no names": Case(readme(**info(None)), Taken(), HUB),
+        },
+    ),
+    Kind(
+        "Data",
+        "a README that names other classes, no such file, files in another format, or whose head is no YAML",
+        "refused, naming it",
+        {
+            "README: other names": Case(
+                readme(**info(["bad", "good"])), Refused(r"^task\.labels=.* has the classes \['bad', 'good'\]; "), HUB
+            ),
+            "README: names by no number": Case(
+                readme(**info({"a": "negative", "b": "positive"})), Refused(r"lacks the names of sst2's classes by their numbers in its README\.md; "), HUB
+            ),
+            "README: no train": Case(
+                readme(("validation", "sst2/validation.parquet")), Refused(r"lacks files of train in its sst2; "), HUB
+            ),
+            "README: no such file": Case(
+                readme(("train", "sst2/train-*"), ("validation", "sst2/validation.parquet")),
+                Refused(r"lacks files of train in its sst2 \(sst2/train-\*\); "),
+                HUB,
+            ),
+            "README: CSV": Case(
+                both(as_csv, readme(("train", "sst2/train.csv"), ("validation", "sst2/validation.csv"))),
+                Refused(r"lacks Parquet files of train \(it has sst2/train\.csv; "),
+                HUB,
+            ),
+            "README: no YAML": Case(
+                holding("README.md", b"---\nconfigs: [\n---\n"), Refused(r"lacks a README\.md with YAML at its head"), HUB
+            ),
+            "hub: a part missing": Case(
+                both(
+                    moved(train="sst2/train-00000-of-00002.parquet"),
+                    readme(("train", "sst2/train-*"), ("validation", "sst2/validation.parquet")),
+                ),
+                Refused(r"lacks sst2/train-00001-of-00002\.parquet, a part of .*; "),
+                HUB,
+            ),
+        },
+    ),
+]
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+NO_NAMES = {
+    "blank": " ", "with a blank": "a ", "a path": "a/b", "up": "..", "hidden": ".a", "a line": "a\nb",
+    "long": "a" * 101, "long in UTF-8": "電😀" * 49, "backslash": "a\\b", "no character": "a\x85b", "not UTF-8": "a\udcff",
+}  # fmt: skip
+
+NAME_KINDS = [
+    Kind(
+        "Names",
+        "`model.name` or `task.name` that is no name of one folder: empty, hidden, too long, with `/` or control characters",
+        "refused: results are filed under it",
+        {
+            f"{key}: {what}": Case(lambda folder: None, Refused(rf"^{key}=.*: .*; give {key}=NAME"), {key: name})
+            for key in ("model.name", "task.name")
+            for what, name in NO_NAMES.items()
+            if (key, what) != ("task.name", "not UTF-8")  # which is refused before
+        },
+    ),
+    Kind(
+        "Names",
+        "`model.name` with blanks, capitals or letters of any script; or empty",
+        "used; an empty one is the checkpoint's own name",
+        {
+            f"model.name: {name}": Case(lambda folder: None, Taken(), {"model.name": name})
+            for name in ("", "näme ✓ x", "電影", "A.b-c_d=e", "a" * 100)
+        },
+    ),
+    Kind(
+        "Names",
+        "`data.hub` that is a path to nothing, a file, an address, or empty",
+        "refused",
+        {
+            f"data.hub: {what}": Case(
+                lambda folder: None, Refused(rf"^data\.hub=.*: .*{told}.*; "), {"data.path": None, "data.hub": value}
+            )
+            for what, value, told in (
+                ("a path", "./nowhere", "no such folder"),
+                ("an address", "https://example.org/data/glue", "no such folder"),
+                ("a file", "{folder}/sst2/train.parquet", "no such folder"),
+                ("empty", "", "no folder here and no name on the hub"),
+                ("no name", "a b", "no folder here and no name on the hub"),
+                ("a name that is not there", "nobody/nothing", "not in the hub's cache"),
+            )
+        },
+    ),
+]
+
+KINDS = [*TEXT_KINDS, *LABEL_KINDS, *TABLE_KINDS, *HUB_KINDS, *NAME_KINDS]

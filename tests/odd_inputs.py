@@ -1,0 +1,139 @@
+"""Odd inputs that people really have, and what becomes of each; the tests and tests/odd_inputs.md are made of it.
+
+python -m tests.odd_inputs      # writes tests/odd_inputs.md anew
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compress.config import Config, from_mapping
+from compress.errors import ConfigError, one_line
+
+DOCUMENT = Path(__file__).with_name("odd_inputs.md")
+Make = Callable[[Path], object]  # changes a folder that holds the good input
+
+
+@dataclass(frozen=True)
+class Taken:
+    """It is loaded; what is said here is all in which it differs from the good input.
+
+    Attributes:
+        start: fields of a result's `start`.
+        tokens: of a text, where they are other ones.
+        splits: columns of a split, where they are other ones.
+    """
+
+    start: Mapping[str, Any] = field(default_factory=dict)
+    tokens: Mapping[str, list[str]] = field(default_factory=dict)
+    splits: Mapping[str, Mapping[str, list[Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """It ends in one line.
+
+    Attributes:
+        told: what the line must have, a regular expression: what is wrong, where, and the fix.
+    """
+
+    told: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """One odd input.
+
+    Attributes:
+        settings: configuration besides the folder, by key.
+    """
+
+    make: Make
+    expected: Taken | Refused
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Odd inputs of one kind, as the document has them in a row.
+
+    Attributes:
+        group: its heading.
+        what: the input, in words.
+        outcome: what becomes of it, in words.
+        cases: by name.
+    """
+
+    group: str
+    what: str
+    outcome: str
+    cases: Mapping[str, Case]
+
+
+def cases(kinds: Iterable[Kind], expected: type[Taken | Refused]) -> dict[str, Case]:
+    """All cases with such an outcome, by a name that is theirs alone."""
+    named = [(name, case) for kind in kinds for name, case in kind.cases.items()]
+    assert len(named) == len(dict(named)), "two cases have one name"
+    return {name: case for name, case in named if isinstance(case.expected, expected)}
+
+
+Settings = Mapping[str, Any]  # key -> value
+
+
+def changed(values: Mapping[str, Any], settings: Settings) -> Config:
+    """The checked configuration of nested values, with some of them changed.
+
+    Raises:
+        ConfigError: as the command line does.
+    """
+    nested = dict(values)
+    for key, value in settings.items():
+        group, _, name = key.partition(".")
+        nested[group] = {**nested[group], name: value}
+    return from_mapping(nested)
+
+
+def assert_one_line(error: ConfigError, expected: Refused) -> None:
+    """A refusal is one line, begins with the key, says what is meant, and ends with what to do."""
+    told = str(error)
+    assert one_line(told) == told
+    assert re.match(r"(model\.\w+|data(\.\w+)?|task\.\w+)(=|: )", told), told
+    assert re.search(expected.told, told), told
+    assert re.search(r"; \w", told), told
+
+
+def document(kinds: Iterable[Kind]) -> str:
+    """The kinds as Markdown, a table for each group."""
+    groups: dict[str, list[Kind]] = {}
+    for kind in kinds:
+        groups.setdefault(kind.group, []).append(kind)
+    parts = [HEAD]
+    for group, members in groups.items():
+        rows = "\n".join(f"| {kind.what} | {kind.outcome} |" for kind in members)
+        parts.append(f"## {group}\n\n| what is given | what becomes of it |\n| --- | --- |\n{rows}\n")
+    return "\n".join(parts)
+
+
+HEAD = """\
+# Odd inputs
+
+What becomes of checkpoints and data sets that are not quite as they should be. Either the numbers are those of a good
+input, or nothing is trained: one line on stderr names the key, the file, what is wrong with it and what to do, and the
+exit code is 2. `start` and `notes` are fields of `result.json`. Every row is tested, with the examples in
+`tests/odd_checkpoints.py` and `tests/odd_data.py`; `python -m tests.odd_inputs` writes this file anew from them.
+"""
+
+
+def main() -> None:
+    """Write the document."""
+    from tests import odd_checkpoints, odd_data
+
+    DOCUMENT.write_text(document([*odd_checkpoints.KINDS, *odd_data.KINDS]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
