@@ -151,8 +151,10 @@ def _what(model: ModelConfig) -> str:
 
 def _check_reference(key: str, reference: str | None, choose: Choose) -> None:
     """Refuse a path that leads nowhere, and a folder without what it needs."""
-    if not reference:
+    if reference is None:
         return
+    if not reference:
+        raise ConfigError(f"{key}=: no folder here and no name on the hub; give one of them, or null")
     if local_folder(reference):
         snapshot(key, reference, None, choose)
     elif looks_like_path(reference):

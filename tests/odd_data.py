@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tests.odd_inputs import Case, Kind, Make, Refused, Taken
+from tests.odd_inputs import Case, Kind, Make, refused, taken
 
 Columns = dict[str, list[Any]]
 
@@ -86,8 +87,19 @@ def labelled(change: Callable[[Any], Any], *splits: str, kind: pa.DataType | Non
     """With other labels, each made of the good one; of an Arrow type."""
     return written(
         lambda table: table | {"label": pa.array([change(label) for label in table["label"]], kind)},
-        *splits, task=task,
-    )  # fmt: skip
+        *splits,
+        task=task,
+    )
+
+
+def relabelled(table: Columns, change: Callable[[Any], Any]) -> Columns:
+    """Columns with other labels, each made of its own."""
+    return table | {"label": [change(label) for label in table["label"]]}
+
+
+def rounded_as(kind: Callable[[int], Any]) -> Callable[[float], Any]:
+    """A whole score, as another type has it."""
+    return lambda score: kind(round(score))
 
 
 def one_label(value: Any, split: str = "train", row: int = 5, task: str = "sst2") -> Make:
@@ -116,7 +128,11 @@ def renamed_columns(**names: str) -> Make:
 
 
 def classes(names: Sequence[str], *splits: str, moved: bool = False, **info: Any) -> Make:
-    """With class names in the file, as the package datasets writes them; `moved`: the numbers are those of that order."""
+    """With class names in the file, as the package datasets writes them.
+
+    Args:
+        moved: the numbers are those of this order.
+    """
 
     def change(table: Columns) -> pa.Table:
         features = {"sentence": {"dtype": "string", "_type": "Value"}, "label": {"names": names, "_type": "ClassLabel"}}
@@ -245,7 +261,16 @@ def swapped_labels(folder: Path) -> None:
 
 # --- texts ------------------------------------------------------------------------------------------------------------
 
-ODD_TEXTS = ["😀🎉 film", "فيلم جميل", "電影很好", "café \u0301", "a\r\nb\r\n", "\x00null", "\u200b\u200e", "\ud7ff\ufffd"]
+ODD_TEXTS = [
+    "😀🎉 film",
+    "فيلم جميل",
+    "電影很好",
+    "café \u0301",
+    "a\r\nb\r\n",
+    "\x00null",
+    "\u200b\u200e",
+    "\ud7ff\ufffd",
+]
 LONG_TEXTS = [text + " very long" * 3000 for text in PLAIN["train"]["sentence"]]
 EMPTY_TEXTS = [" " * (row % 3) for row in range(8)]
 
@@ -253,7 +278,7 @@ EMPTY_TEXTS = [" " * (row % 3) for row in range(8)]
 def content(texts: list[str]) -> Case:
     """Other texts to train on, which arrive as they are."""
     train = PLAIN["train"] | {"sentence": texts}
-    return Case(written(lambda table: train, "train"), Taken(splits={"train": train}))
+    return taken(written(lambda table: train, "train"), splits={"train": train})
 
 
 TEXT_KINDS = [
@@ -262,10 +287,10 @@ TEXT_KINDS = [
         "texts in other Arrow types: large strings, views, dictionaries, pandas' categories",
         "read",
         {
-            f"texts: {kind}": Case(texts_as(lambda texts, kind=kind: pa.array(texts, kind)), Taken())
+            f"texts: {kind}": taken(texts_as(partial(pa.array, type=kind)))
             for kind in (pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string()))
         }
-        | {"texts: categories": Case(pandas(lambda frame: frame.astype({"sentence": "category"})), Taken())},
+        | {"texts: categories": taken(pandas(lambda frame: frame.astype({"sentence": "category"})))},
     ),
     Kind(
         "Data",
@@ -275,34 +300,27 @@ TEXT_KINDS = [
     ),
     Kind(
         "Data",
-        "a text that is null, or a number, a list, bytes",
-        "refused, naming column, row and split",
+        "a text that is null, or a number, a list, bytes, or not UTF-8",
+        "refused, naming column, row and split, or the file",
         {
-            "text: null": Case(texts_as(one_text(None)), Refused(r"^data: sentence in row 3 of sst2/train is null; must")),
-            "text: null in a dictionary": Case(
+            "text: null": refused(texts_as(one_text(None)), r"^data: sentence in row 3 of sst2/train is null; must"),
+            "text: null in a dictionary": refused(
                 texts_as(lambda texts: pa.array(one_text(None)(texts)).dictionary_encode()),
-                Refused(r"^data: sentence in row 3 of sst2/train is null; must be a text: "),
+                r"^data: sentence in row 3 of sst2/train is null; must be a text: ",
             ),
-            "text: numbers": Case(
-                texts_as(lambda texts: list(range(len(texts)))), Refused(r"sentence in row 0 of sst2/train is 0; must be")
+            "text: numbers": refused(
+                texts_as(lambda texts: list(range(len(texts)))), r"sentence in row 0 of sst2/train is 0; must be"
             ),
-            "text: lists": Case(
-                texts_as(lambda texts: [text.split() for text in texts]), Refused(r"sentence in row 0 .* is \['the', ")
+            "text: lists": refused(
+                texts_as(lambda texts: [text.split() for text in texts]), r"sentence in row 0 .* is \['the', "
             ),
-            "text: bytes": Case(
-                texts_as(lambda texts: [text.encode() for text in texts]), Refused(r"sentence in row 0 .* is b'the film")
+            "text: bytes": refused(
+                texts_as(lambda texts: [text.encode() for text in texts]), r"sentence in row 0 .* is b'the film"
             ),
-        },
-    ),
-    Kind(
-        "Data",
-        "a text that is not UTF-8",
-        "refused, naming the file",
-        {
-            "text: not UTF-8": Case(texts_as(invalid), Refused(r"train\.parquet .*(?i:utf-?8).*; ")),
-            "text: not UTF-8, in a dictionary": Case(
+            "text: not UTF-8": refused(texts_as(invalid), r"train\.parquet .*(?i:utf-?8).*; "),
+            "text: not UTF-8, in a dictionary": refused(
                 texts_as(lambda texts: pa.DictionaryArray.from_arrays(pa.array(range(len(texts))), invalid(texts))),
-                Refused(r"train\.parquet .*(?i:utf-?8).*; "),
+                r"train\.parquet .*(?i:utf-?8).*; ",
             ),
         },
     ),
@@ -318,7 +336,7 @@ LABEL_KINDS = [
         "class numbers in any type that holds them exactly: small or unsigned integers, floats, decimals, booleans",
         "read",
         {
-            f"labels: {kind}": Case(labelled(change, kind=kind), Taken())
+            f"labels: {kind}": taken(labelled(change, kind=kind))
             for kind, change in (
                 (pa.int8(), int),
                 (pa.uint64(), int),
@@ -328,18 +346,18 @@ LABEL_KINDS = [
                 (pa.dictionary(pa.int8(), pa.int64()), int),
             )
         }
-        | {"labels: floats in validation": Case(labelled(float, "validation"), Taken())},
+        | {"labels: floats in validation": taken(labelled(float, "validation"))},
     ),
     Kind(
         "Data",
         "class names for numbers",
         "mapped by name",
         {
-            "labels: names": Case(labelled(CLASSES.__getitem__), Taken()),
-            "labels: names as categories": Case(
-                pandas(lambda frame: frame.assign(label=frame.label.map(CLASSES.__getitem__).astype("category"))), Taken()
+            "labels: names": taken(labelled(CLASSES.__getitem__)),
+            "labels: names as categories": taken(
+                pandas(lambda frame: frame.assign(label=frame.label.map(CLASSES.__getitem__).astype("category")))
             ),
-            "labels: names in validation": Case(labelled(CLASSES.__getitem__, "validation"), Taken()),
+            "labels: names in validation": taken(labelled(CLASSES.__getitem__, "validation")),
         },
     ),
     Kind(
@@ -347,26 +365,28 @@ LABEL_KINDS = [
         "a label that is no class: −1, null, NaN, 0.3, a third number, a number as text, another name, a time, a list",
         "refused, naming value, row and split",
         {
-            "label: -1": Case(one_label(-1), Refused(rf"^data: label -1 in row 5 of sst2/train; {MUST_BE} \(-1 marks rows")),
-            "label: -1 in all of validation": Case(
-                labelled(lambda label: -1, "validation"), Refused(r"label -1 in row 0 of sst2/validation; .*\(-1 marks")
+            "label: -1": refused(one_label(-1), rf"^data: label -1 in row 5 of sst2/train; {MUST_BE} \(-1 marks rows"),
+            "label: -1 in all of validation": refused(
+                labelled(lambda label: -1, "validation"), r"label -1 in row 0 of sst2/validation; .*\(-1 marks"
             ),
-            "label: null": Case(one_label(None), Refused(rf"label null in row 5 of sst2/train; {MUST_BE}")),
-            "label: NaN": Case(one_label(float("nan")), Refused(rf"label nan in row 5 of sst2/train; {MUST_BE}")),
-            "label: 0.3": Case(labelled(lambda label: label + 0.3), Refused(rf"label 1\.3 in row 0 of sst2/train; {MUST_BE}")),
-            "label: from 1": Case(labelled(lambda label: label + 1), Refused(rf"label 2 in row 0 of sst2/train; {MUST_BE}")),
-            "label: large": Case(
-                labelled(lambda label: 2**64 - 1, kind=pa.uint64()), Refused(rf"label 18446744073709551615 .*; {MUST_BE}")
+            "label: null": refused(one_label(None), rf"label null in row 5 of sst2/train; {MUST_BE}"),
+            "label: NaN": refused(one_label(float("nan")), rf"label nan in row 5 of sst2/train; {MUST_BE}"),
+            "label: 0.3": refused(
+                labelled(lambda label: label + 0.3), rf"label 1\.3 in row 0 of sst2/train; {MUST_BE}"
             ),
-            "label: digits": Case(labelled(str), Refused(rf"label '1' in row 0 of sst2/train; {MUST_BE}.*numbers")),
-            "label: another name": Case(
-                labelled(["Negative", "Positive"].__getitem__), Refused(rf"label 'Positive' in row 0 .*; {MUST_BE}")
+            "label: from 1": refused(labelled(lambda label: label + 1), rf"label 2 in row 0 of sst2/train; {MUST_BE}"),
+            "label: large": refused(
+                labelled(lambda label: 2**64 - 1, kind=pa.uint64()), rf"label 18446744073709551615 .*; {MUST_BE}"
             ),
-            "label: times": Case(
-                labelled(lambda label: datetime(2020, 1, 1) + timedelta(label)), Refused(rf"label .*2020.*; {MUST_BE}")
+            "label: digits": refused(labelled(str), rf"label '1' in row 0 of sst2/train; {MUST_BE}.*numbers"),
+            "label: another name": refused(
+                labelled(["Negative", "Positive"].__getitem__), rf"label 'Positive' in row 0 .*; {MUST_BE}"
             ),
-            "label: lists": Case(labelled(lambda label: [label]), Refused(rf"label \[1\] in row 0 .*; {MUST_BE}")),
-            "label: bytes": Case(labelled(lambda label: b"%d" % label), Refused(rf"label b'1' in row 0 .*; {MUST_BE}")),
+            "label: times": refused(
+                labelled(lambda label: datetime(2020, 1, 1) + timedelta(label)), rf"label .*2020.*; {MUST_BE}"
+            ),
+            "label: lists": refused(labelled(lambda label: [label]), rf"label \[1\] in row 0 .*; {MUST_BE}"),
+            "label: bytes": refused(labelled(lambda label: b"%d" % label), rf"label b'1' in row 0 .*; {MUST_BE}"),
         },
     ),
     Kind(
@@ -374,15 +394,10 @@ LABEL_KINDS = [
         "of a regression: integers, decimals, texts that read as numbers",
         "read as numbers",
         {
-            f"scores: {what}": Case(
-                labelled(lambda label: change(round(label)), task="stsb"),
-                Taken(
-                    splits={
-                        split: table | {"label": [float(round(label)) for label in table["label"]]}
-                        for split, table in PAIRS.items()
-                    }
-                ),
-                {"task": "stsb"},
+            f"scores: {what}": taken(
+                labelled(rounded_as(change), task="stsb"),
+                splits={split: relabelled(table, rounded_as(float)) for split, table in PAIRS.items()},
+                settings={"task": "stsb"},
             )
             for what, change in (("integers", int), ("texts", str), ("decimals", Decimal))
         },
@@ -392,24 +407,26 @@ LABEL_KINDS = [
         "of a regression: NaN, infinity, null, booleans, other texts",
         "refused, naming value, row and split",
         {
-            "score: NaN": Case(
+            "score: NaN": refused(
                 one_label(float("nan"), task="stsb"),
-                Refused(r"^data: label nan in row 5 of stsb/train; must be a finite number"),
-                {"task": "stsb"},
+                r"^data: label nan in row 5 of stsb/train; must be a finite number",
+                settings={"task": "stsb"},
             ),
-            "score: infinite": Case(
-                one_label(float("inf"), task="stsb"), Refused(r"label inf in row 5 of stsb/train; must"), {"task": "stsb"}
+            "score: infinite": refused(
+                one_label(float("inf"), task="stsb"),
+                r"label inf in row 5 of stsb/train; must",
+                settings={"task": "stsb"},
             ),
-            "score: null": Case(
-                one_label(None, task="stsb"), Refused(r"label null in row 5 of stsb/train; must"), {"task": "stsb"}
+            "score: null": refused(
+                one_label(None, task="stsb"), r"label null in row 5 of stsb/train; must", settings={"task": "stsb"}
             ),
-            "score: booleans": Case(
-                labelled(bool, task="stsb"), Refused(r"label False in row 0 of stsb/train; must"), {"task": "stsb"}
+            "score: booleans": refused(
+                labelled(bool, task="stsb"), r"label False in row 0 of stsb/train; must", settings={"task": "stsb"}
             ),
-            "score: texts": Case(
+            "score: texts": refused(
                 labelled(lambda label: "alike", task="stsb"),
-                Refused(r"label 'alike' in row 0 of stsb/train; must"),
-                {"task": "stsb"},
+                r"label 'alike' in row 0 of stsb/train; must",
+                settings={"task": "stsb"},
             ),
         },
     ),
@@ -418,18 +435,18 @@ LABEL_KINDS = [
         "one class only, one score only, or one row",
         "read; what has no defined score is `null` in the result, and `notes` says so",
         {
-            "one class": Case(
+            "one class": taken(
                 labelled(lambda label: 1),
-                Taken(splits={split: table | {"label": [1] * len(table["label"])} for split, table in PLAIN.items()}),
+                splits={split: relabelled(table, lambda label: 1) for split, table in PLAIN.items()},
             ),
-            "one score": Case(
+            "one score": taken(
                 labelled(lambda label: 1.0, task="stsb"),
-                Taken(splits={split: table | {"label": [1.0] * len(table["label"])} for split, table in PAIRS.items()}),
-                {"task": "stsb"},
+                splits={split: relabelled(table, lambda label: 1.0) for split, table in PAIRS.items()},
+                settings={"task": "stsb"},
             ),
-            "one row": Case(
+            "one row": taken(
                 written(lambda table: {name: values[:1] for name, values in table.items()}),
-                Taken(splits={split: {name: v[:1] for name, v in table.items()} for split, table in PLAIN.items()}),
+                splits={split: {name: v[:1] for name, v in table.items()} for split, table in PLAIN.items()},
             ),
         },
     ),
@@ -438,13 +455,13 @@ LABEL_KINDS = [
         "files that name their classes (metadata of the package datasets), in any order, each split in its own",
         "mapped by name",
         {
-            "names: in order": Case(classes(CLASSES), Taken()),
-            "names: reversed": Case(classes(CLASSES[::-1], moved=True), Taken()),
-            "names: reversed in validation": Case(
-                both(classes(CLASSES, "train"), classes(CLASSES[::-1], "validation", moved=True)), Taken()
+            "names: in order": taken(classes(CLASSES)),
+            "names: reversed": taken(classes(CLASSES[::-1], moved=True)),
+            "names: reversed in validation": taken(
+                both(classes(CLASSES, "train"), classes(CLASSES[::-1], "validation", moved=True))
             ),
-            "names: in validation alone": Case(classes(CLASSES, "validation"), Taken()),
-            "names: in train alone": Case(classes(CLASSES, "train"), Taken()),
+            "names: in validation alone": taken(classes(CLASSES, "validation")),
+            "names: in train alone": taken(classes(CLASSES, "train")),
         },
     ),
     Kind(
@@ -452,9 +469,9 @@ LABEL_KINDS = [
         "class names in another order in one split, and none in the other",
         "refused: nobody knows in which order the other's numbers are",
         {
-            f"names: reversed in {split} alone": Case(
+            f"names: reversed in {split} alone": refused(
                 classes(CLASSES[::-1], split, moved=True),
-                Refused(rf"^task\.labels=.*: {split} of the data names its classes .* another order, and .* does not say"),
+                rf"^task\.labels=.*: {split} of the data names its classes .* another order, and .* does not say",
             )
             for split in SPLITS
         },
@@ -464,17 +481,17 @@ LABEL_KINDS = [
         "class names that are not the task's, or metadata that make no sense",
         "refused, naming both",
         {
-            "names: others": Case(
-                classes(["bad", "good"]), Refused(r"^task\.labels=.*: train of the data has the classes \['bad', 'good'\]; ")
+            "names: others": refused(
+                classes(["bad", "good"]), r"^task\.labels=.*: train of the data has the classes \['bad', 'good'\]; "
             ),
-            "names: three": Case(
-                classes([*CLASSES, "neutral"]), Refused(r"^task\.labels=.*: train of the data has the classes .*neutral.*; ")
+            "names: three": refused(
+                classes([*CLASSES, "neutral"]), r"^task\.labels=.*: train of the data has the classes .*neutral.*; "
             ),
-            "metadata: no JSON": Case(metadata(b"{"), Refused(r"metadata of .*train\.parquet make no sense .*; ")),
-            "metadata: not UTF-8": Case(metadata(b"\xff"), Refused(r"metadata of .*train\.parquet make no sense .*; ")),
-            "metadata: another kind": Case(
+            "metadata: no JSON": refused(metadata(b"{"), r"metadata of .*train\.parquet make no sense .*; "),
+            "metadata: not UTF-8": refused(metadata(b"\xff"), r"metadata of .*train\.parquet make no sense .*; "),
+            "metadata: another kind": refused(
                 metadata(b'{"info": {"features": {"label": {"_type": "Hologram"}}}}'),
-                Refused(r"metadata of .*train\.parquet make no sense .*; "),
+                r"metadata of .*train\.parquet make no sense .*; ",
             ),
         },
     ),
@@ -490,47 +507,40 @@ TABLE_KINDS = [
         "more columns than are needed, in one split alone, of any type, in another order; pandas' index",
         "left out",
         {
-            "columns: one more": Case(written(lambda table: table | {"id": list(range(8))}, "train"), Taken()),
-            "columns: of a type that Python has not": Case(written(lambda table: table | {"at": FAR}, "train"), Taken()),
-            "columns: not UTF-8": Case(
-                written(lambda table: table | {"note": invalid(table["sentence"])}, "train"), Taken()
-            ),
-            "columns: another order": Case(written(lambda table: dict(reversed(table.items()))), Taken()),
-            "columns: an index": Case(pandas(lambda frame: frame.set_index(frame.index * 7 % 8), "train"), Taken()),
+            "columns: one more": taken(written(lambda table: table | {"id": list(range(8))}, "train")),
+            "columns: of a type that Python has not": taken(written(lambda table: table | {"at": FAR}, "train")),
+            "columns: not UTF-8": taken(written(lambda table: table | {"note": invalid(table["sentence"])}, "train")),
+            "columns: another order": taken(written(lambda table: dict(reversed(table.items())))),
+            "columns: an index": taken(pandas(lambda frame: frame.set_index(frame.index * 7 % 8), "train")),
         },
     ),
     Kind(
         "Data",
-        "a column that is not there or is called otherwise, or is there twice",
-        "refused, naming it and what it may be",
+        "a column that is not there or is called otherwise, or is there twice; no rows",
+        "refused, naming it",
         {
-            "columns: labels": Case(
+            "columns: labels": refused(
                 renamed_columns(label="labels"),
-                Refused(r"^data: train has the columns sentence, labels, no label \(did you mean labels\?\); rename"),
+                r"^data: train has the columns sentence, labels, no label \(did you mean labels\?\); rename",
             ),
-            "columns: text": Case(
+            "columns: text": refused(
                 renamed_columns(sentence="text"),
-                Refused(r"^task\.text=.*: train has the columns text, label, no sentence; rename .*task\.text"),
+                r"^task\.text=.*: train has the columns text, label, no sentence; rename .*task\.text",
             ),
-            "columns: none": Case(written(lambda table: {}), Refused(r"^task\.text=.*: train has .*no sentence; ")),
-            "columns: twice": Case(
+            "columns: none": refused(written(lambda table: {}), r"^task\.text=.*: train has .*no sentence; "),
+            "columns: twice": refused(
                 written(
                     lambda table: pa.table(
                         [table["label"], table["label"], table["sentence"]], names=["label", "label", "sentence"]
                     )
                 ),
-                Refused(r"train\.parquet has the column label twice; "),
+                r"train\.parquet has the column label twice; ",
             ),
-        },
-    ),
-    Kind(
-        "Data",
-        "no rows",
-        "refused, naming the split",
-        {
-            f"no rows: {split}": Case(
+        }
+        | {
+            f"no rows: {split}": refused(
                 written(lambda table: {name: pa.array(values)[:0] for name, values in table.items()}, split),
-                Refused(rf"^data: sst2/{split} has no rows; "),
+                rf"^data: sst2/{split} has no rows; ",
             )
             for split in SPLITS
         },
@@ -540,16 +550,16 @@ TABLE_KINDS = [
         "a split in parts: `train-00000-of-00002.parquet` …, with hashes, or any files in `train/` or `train.parquet/`",
         "read one after the other",
         {
-            "parts": Case(in_parts("train-00000-of-00002.parquet", "train-00001-of-00002.parquet"), Taken()),
-            "parts: with hashes": Case(
-                in_parts("train-00000-of-00002-1a2b.parquet", "train-00001-of-00002-3c4d.parquet"), Taken()
+            "parts": taken(in_parts("train-00000-of-00002.parquet", "train-00001-of-00002.parquet")),
+            "parts: with hashes": taken(
+                in_parts("train-00000-of-00002-1a2b.parquet", "train-00001-of-00002-3c4d.parquet")
             ),
-            "parts: a folder": Case(in_parts("train/0000.parquet", "train/0001.parquet"), Taken()),
-            "parts: a folder with a file's name": Case(
-                in_parts("train.parquet/part-0000.parquet", "train.parquet/part-0001.parquet"), Taken()
+            "parts: a folder": taken(in_parts("train/0000.parquet", "train/0001.parquet")),
+            "parts: a folder with a file's name": taken(
+                in_parts("train.parquet/part-0000.parquet", "train.parquet/part-0001.parquet")
             ),
-            "parts: one without rows": Case(
-                both(in_parts("train-00000-of-00002.parquet"), holding_rows("train-00001-of-00002.parquet", 0)), Taken()
+            "parts: one without rows": taken(
+                both(in_parts("train-00000-of-00002.parquet"), holding_rows("train-00001-of-00002.parquet", 0))
             ),
         },
     ),
@@ -558,40 +568,39 @@ TABLE_KINDS = [
         "a part is missing, has other columns, or parts of several sets lie together",
         "refused, naming a file",
         {
-            "parts: one missing": Case(
+            "parts: one missing": refused(
                 in_parts("train-00000-of-00003.parquet", "train-00002-of-00003.parquet"),
-                Refused(r"^data\.path=.*train-00001-of-00003\.parquet, a part of .*train.*; "),
+                r"^data\.path=.*train-00001-of-00003\.parquet, a part of .*train.*; ",
             ),
-            "parts: other columns": Case(
-                in_parts(
-                    "train-00000-of-00002.parquet", "train-00001-of-00002.parquet", columns={"sentence": "text"}
-                ),
-                Refused(r"train-00001-of-00002\.parquet has the columns .*text.*, train-00000-of-00002\.parquet .*; "),
+            "parts: other columns": refused(
+                in_parts("train-00000-of-00002.parquet", "train-00001-of-00002.parquet", columns={"sentence": "text"}),
+                r"train-00001-of-00002\.parquet has the columns .*text.*, train-00000-of-00002\.parquet .*; ",
             ),
-            "parts: two sets": Case(
+            "parts: two sets": refused(
                 both(
                     in_parts("train-00000-of-00002.parquet", "train-00001-of-00002.parquet"),
                     holding_rows("train-00000-of-00001.parquet", 8),
                 ),
-                Refused(r"train-00000-of-00001\.parquet.*train-00000-of-00002\.parquet.*; "),
+                r"train-00000-of-00001\.parquet.*train-00000-of-00002\.parquet.*; ",
             ),
-            "parts: one twice, with hashes": Case(
+            "parts: one twice, with hashes": refused(
                 both(
                     in_parts("train-00000-of-00002-1a2b.parquet", "train-00001-of-00002-3c4d.parquet"),
                     holding_rows("train-00001-of-00002-5e6f.parquet", 4),
                 ),
-                Refused(r"train-00001-of-00002-3c4d\.parquet.*train-00001-of-00002-5e6f\.parquet.*; "),
+                r"train-00001-of-00002-3c4d\.parquet.*train-00001-of-00002-5e6f\.parquet.*; ",
             ),
-            "parts: beside a whole": Case(
-                holding_rows("train-00000-of-00001.parquet", 8), Refused(r"one set of files of train: train\.parquet or train-00000-of-00001\.parquet must go; ")
+            "parts: beside a whole": refused(
+                holding_rows("train-00000-of-00001.parquet", 8),
+                r"one set of files of train: train\.parquet or train-00000-of-00001\.parquet must go; ",
             ),
-            "parts: other class names": Case(
+            "parts: other class names": refused(
                 both(
                     classes(CLASSES, "train"),
                     in_parts("train-00000-of-00002.parquet", "train-00001-of-00002.parquet"),
                     holding_rows("train-00001-of-00002.parquet", 4),
                 ),
-                Refused(r"train-00000-of-00002\.parquet, .* name their classes differently; "),
+                r"train-00000-of-00002\.parquet, .* name their classes differently; ",
             ),
         },
     ),
@@ -600,28 +609,40 @@ TABLE_KINDS = [
         "no such folder, no folder of the task, no file of a split, or files in another format (CSV, JSON, Arrow)",
         "refused, naming what is there",
         {
-            "no folder": Case(
-                lambda folder: None, Refused(r"^data\.path=/no/where: .* there is no such folder; "), {"data.path": "/no/where"}
+            "no folder": refused(
+                lambda folder: None,
+                r"^data\.path=/no/where: .* there is no such folder; ",
+                settings={"data.path": "/no/where"},
             ),
-            "no task": Case(
-                lambda folder: (folder / "sst2").rename(folder / "sst"), Refused(r"needs sst2/train\.parquet .* has sst, stsb; ")
+            "no task": refused(
+                lambda folder: (folder / "sst2").rename(folder / "sst"), r"needs sst2/train\.parquet .* has sst, stsb; "
             ),
-            "no train": Case(without("sst2/train.parquet"), Refused(r"^data\.path=.*: sst2 lacks train\.parquet; ")),
-            "no validation": Case(without("sst2/validation.parquet"), Refused(r"^data\.path=.*: sst2 lacks validation\.parquet; ")),
-            "CSV": Case(as_csv, Refused(r"sst2 lacks train\.parquet; train\.csv must be written as Parquet")),
+            "no train": refused(without("sst2/train.parquet"), r"^data\.path=.*: sst2 lacks train\.parquet; "),
+            "no validation": refused(
+                without("sst2/validation.parquet"), r"^data\.path=.*: sst2 lacks validation\.parquet; "
+            ),
+            "CSV": refused(as_csv, r"sst2 lacks train\.parquet; train\.csv must be written as Parquet"),
         },
+    ),
+    Kind(
+        "Data",
+        "a file that is replaced under the same time stamp and size, or a link that leads elsewhere now",
+        "another experiment: what is read is known by its digest",
+        test="test_a_file_that_is_replaced_under_the_same_time_and_size_is_another",
     ),
     Kind(
         "Data",
         "a file that is a Git LFS pointer, cut short, empty, or no Parquet",
         "refused, naming it",
         {
-            "pointer": Case(holding("sst2/train.parquet", POINTER), Refused(r"train\.parquet is a Git LFS pointer.*; run git")),
-            "file: cut": Case(
-                holding("sst2/train.parquet", lambda data: data[:-200]), Refused(r"train\.parquet is no whole Parquet file")
+            "pointer": refused(
+                holding("sst2/train.parquet", POINTER), r"train\.parquet is a Git LFS pointer.*; run git"
             ),
-            "file: empty": Case(holding("sst2/train.parquet", b""), Refused(r"train\.parquet is no whole Parquet file .*; ")),
-            "file: another format": Case(feather, Refused(r"train\.parquet is no whole Parquet file .*; ")),
+            "file: cut": refused(
+                holding("sst2/train.parquet", lambda data: data[:-200]), r"train\.parquet is no whole Parquet file"
+            ),
+            "file: empty": refused(holding("sst2/train.parquet", b""), r"train\.parquet is no whole Parquet file .*; "),
+            "file: another format": refused(feather, r"train\.parquet is no whole Parquet file .*; "),
         },
     ),
 ]
@@ -637,18 +658,17 @@ HUB_KINDS = [
         "`data.hub=DIR`, laid out like a data set on the hub: files where its README says, by name, list or pattern",
         "read",
         {
-            "hub: pattern and list": Case(both(IN_DATA, readme(*PLACES)), Taken(), HUB),
-            "hub: two stars": Case(
-                both(IN_DATA, readme(("train", "**/train-*.parquet"), ("validation", "data/**/dev*"))), Taken(), HUB
+            "hub: pattern and list": taken(both(IN_DATA, readme(*PLACES)), settings=HUB),
+            "hub: two stars": taken(
+                both(IN_DATA, readme(("train", "**/train-*.parquet"), ("validation", "data/**/dev*"))), settings=HUB
             ),
-            "hub: a star is one folder": Case(
+            "hub: a star is one folder": taken(
                 both(
                     moved(train="sst2/train-x.parquet", validation="sst2/dev.parquet"),
                     holding_rows("train-old/x.parquet", 8),
                     readme(("train", "sst2/train-*"), ("validation", "sst2/dev.parquet")),
                 ),
-                Taken(),
-                HUB,
+                settings=HUB,
             ),
         },
     ),
@@ -657,16 +677,17 @@ HUB_KINDS = [
         "such a folder without README, or one that says nothing of the task",
         "`<task>/<split>.parquet`, its parts, or `<task>/<split>/0000.parquet` are read",
         {
-            "hub: no README": Case(lambda folder: None, Taken(), HUB),
-            "hub: converted": Case(
-                both(moved(train="sst2/train/0000.parquet", validation="sst2/validation/0000.parquet")), Taken(), HUB
+            "hub: no README": taken(lambda folder: None, settings=HUB),
+            "hub: converted": taken(
+                both(moved(train="sst2/train/0000.parquet", validation="sst2/validation/0000.parquet")), settings=HUB
             ),
-            "hub: README of others": Case(
-                holding("README.md", b"---\nconfigs:\n- config_name: other\n  data_files: x/*\n---\n"), Taken(), HUB
+            "hub: README of others": taken(
+                holding("README.md", b"---\nconfigs:\n- config_name: other\n  data_files: x/*\n---\n"), settings=HUB
             ),
-            "hub: README without head": Case(holding("README.md", b"# Data\n\xff"), Taken(), HUB),
-            "hub: README of odd types": Case(
-                readme(dataset_info="sst2", configs=["sst2", 7, {"config_name": "sst2", "data_files": None}]), Taken(), HUB
+            "hub: README without head": taken(holding("README.md", b"# Data\n\xff"), settings=HUB),
+            "hub: README of odd types": taken(
+                readme(dataset_info="sst2", configs=["sst2", 7, {"config_name": "sst2", "data_files": None}]),
+                settings=HUB,
             ),
         },
     ),
@@ -675,10 +696,10 @@ HUB_KINDS = [
         "a README with class names, in any order, for files that have none",
         "mapped by name",
         {
-            "README: names": Case(readme(**info(CLASSES)), Taken(), HUB),
-            "README: names by number": Case(readme(**info({"0": "negative", "1": "positive"})), Taken(), HUB),
-            "README: names reversed": Case(both(swapped_labels, readme(**info(CLASSES[::-1]))), Taken(), HUB),
-            "README: no names": Case(readme(**info(None)), Taken(), HUB),
+            "README: names": taken(readme(**info(CLASSES)), settings=HUB),
+            "README: names by number": taken(readme(**info({"0": "negative", "1": "positive"})), settings=HUB),
+            "README: names reversed": taken(both(swapped_labels, readme(**info(CLASSES[::-1]))), settings=HUB),
+            "README: no names": taken(readme(**info(None)), settings=HUB),
         },
     ),
     Kind(
@@ -686,35 +707,39 @@ HUB_KINDS = [
         "a README that names other classes, no such file, files in another format, or whose head is no YAML",
         "refused, naming it",
         {
-            "README: other names": Case(
-                readme(**info(["bad", "good"])), Refused(r"^task\.labels=.* has the classes \['bad', 'good'\]; "), HUB
+            "README: other names": refused(
+                readme(**info(["bad", "good"])), r"^task\.labels=.* has the classes \['bad', 'good'\]; ", settings=HUB
             ),
-            "README: names by no number": Case(
-                readme(**info({"a": "negative", "b": "positive"})), Refused(r"lacks the names of sst2's classes by their numbers in its README\.md; "), HUB
+            "README: names by no number": refused(
+                readme(**info({"a": "negative", "b": "positive"})),
+                r"lacks the names of sst2's classes by their numbers in its README\.md; ",
+                settings=HUB,
             ),
-            "README: no train": Case(
-                readme(("validation", "sst2/validation.parquet")), Refused(r"lacks files of train in its sst2; "), HUB
+            "README: no train": refused(
+                readme(("validation", "sst2/validation.parquet")), r"lacks files of train in its sst2; ", settings=HUB
             ),
-            "README: no such file": Case(
+            "README: no such file": refused(
                 readme(("train", "sst2/train-*"), ("validation", "sst2/validation.parquet")),
-                Refused(r"lacks files of train in its sst2 \(sst2/train-\*\); "),
-                HUB,
+                r"lacks files of train in its sst2 \(sst2/train-\*\); ",
+                settings=HUB,
             ),
-            "README: CSV": Case(
+            "README: CSV": refused(
                 both(as_csv, readme(("train", "sst2/train.csv"), ("validation", "sst2/validation.csv"))),
-                Refused(r"lacks Parquet files of train \(it has sst2/train\.csv; "),
-                HUB,
+                r"lacks Parquet files of train \(it has sst2/train\.csv; ",
+                settings=HUB,
             ),
-            "README: no YAML": Case(
-                holding("README.md", b"---\nconfigs: [\n---\n"), Refused(r"lacks a README\.md with YAML at its head"), HUB
+            "README: no YAML": refused(
+                holding("README.md", b"---\nconfigs: [\n---\n"),
+                r"lacks a README\.md with YAML at its head",
+                settings=HUB,
             ),
-            "hub: a part missing": Case(
+            "hub: a part missing": refused(
                 both(
                     moved(train="sst2/train-00000-of-00002.parquet"),
                     readme(("train", "sst2/train-*"), ("validation", "sst2/validation.parquet")),
                 ),
-                Refused(r"lacks sst2/train-00001-of-00002\.parquet, a part of .*; "),
-                HUB,
+                r"lacks sst2/train-00001-of-00002\.parquet, a part of .*; ",
+                settings=HUB,
             ),
         },
     ),
@@ -723,17 +748,35 @@ HUB_KINDS = [
 # --- names ------------------------------------------------------------------------------------------------------------
 
 NO_NAMES = {
-    "blank": " ", "with a blank": "a ", "a path": "a/b", "up": "..", "hidden": ".a", "a line": "a\nb",
-    "long": "a" * 101, "long in UTF-8": "電😀" * 49, "backslash": "a\\b", "no character": "a\x85b", "not UTF-8": "a\udcff",
-}  # fmt: skip
+    "blank": " ",
+    "with a blank": "a ",
+    "a path": "a/b",
+    "up": "..",
+    "hidden": ".a",
+    "a line": "a\nb",
+    "long": "a" * 101,
+    "long in UTF-8": "電😀" * 49,
+    "backslash": "a\\b",
+    "no character": "a\x85b",
+    "not UTF-8": "a\udcff",
+}
+
+NOWHERE = {
+    "a path": ("./nowhere", "no such folder"),
+    "an address": ("https://example.org/data/glue", "no such folder"),
+    "a file": ("{folder}/sst2/train.parquet", "no such folder"),
+    "empty": ("", "no folder here and no name on the hub"),
+    "no name": ("a b", "no folder here and no name on the hub"),
+    "a name that is not there": ("nobody/nothing", "not in the hub's cache"),
+}
 
 NAME_KINDS = [
     Kind(
         "Names",
-        "`model.name` or `task.name` that is no name of one folder: empty, hidden, too long, with `/` or control characters",
+        "`model.name` or `task.name` that names no single folder: hidden, too long, with `/` or what cannot be printed",
         "refused: results are filed under it",
         {
-            f"{key}: {what}": Case(lambda folder: None, Refused(rf"^{key}=.*: .*; give {key}=NAME"), {key: name})
+            f"{key}: {what}": refused(lambda folder: None, rf"^{key}=.*: .*; give {key}=NAME", settings={key: name})
             for key in ("model.name", "task.name")
             for what, name in NO_NAMES.items()
             if (key, what) != ("task.name", "not UTF-8")  # which is refused before
@@ -744,26 +787,20 @@ NAME_KINDS = [
         "`model.name` with blanks, capitals or letters of any script; or empty",
         "used; an empty one is the checkpoint's own name",
         {
-            f"model.name: {name}": Case(lambda folder: None, Taken(), {"model.name": name})
+            f"model.name: {name}": taken(lambda folder: None, settings={"model.name": name})
             for name in ("", "näme ✓ x", "電影", "A.b-c_d=e", "a" * 100)
         },
     ),
     Kind(
         "Names",
-        "`data.hub` that is a path to nothing, a file, an address, or empty",
+        "`data.hub` or `model.pretrained` that is a path to nothing, a file, an address, or no name of the hub's",
         "refused",
         {
-            f"data.hub: {what}": Case(
-                lambda folder: None, Refused(rf"^data\.hub=.*: .*{told}.*; "), {"data.path": None, "data.hub": value}
+            f"{key}: {what}": refused(
+                lambda folder: None, rf"^{key}=.*: .*{told}.*; ", settings={"data.path": path, key: value}
             )
-            for what, value, told in (
-                ("a path", "./nowhere", "no such folder"),
-                ("an address", "https://example.org/data/glue", "no such folder"),
-                ("a file", "{folder}/sst2/train.parquet", "no such folder"),
-                ("empty", "", "no folder here and no name on the hub"),
-                ("no name", "a b", "no folder here and no name on the hub"),
-                ("a name that is not there", "nobody/nothing", "not in the hub's cache"),
-            )
+            for key, path in (("data.hub", None), ("model.pretrained", "{folder}"))
+            for what, (value, told) in NOWHERE.items()
         },
     ),
 ]

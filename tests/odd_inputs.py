@@ -16,6 +16,8 @@ from compress.errors import ConfigError, one_line
 
 DOCUMENT = Path(__file__).with_name("odd_inputs.md")
 Make = Callable[[Path], object]  # changes a folder that holds the good input
+Settings = Mapping[str, Any]  # by name
+NOTHING: Settings = {}
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,16 @@ class Case:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+def taken(make: Make, start: Settings = NOTHING, *, settings: Settings = NOTHING, **differences: Any) -> Case:
+    """A case that is loaded; of what differs see `Taken`."""
+    return Case(make, Taken(start, **differences), settings)
+
+
+def refused(make: Make, told: str, *, settings: Settings = NOTHING) -> Case:
+    """A case that is refused in a line that has this."""
+    return Case(make, Refused(told), settings)
+
+
 @dataclass(frozen=True)
 class Kind:
     """Odd inputs of one kind, as the document has them in a row.
@@ -66,12 +78,14 @@ class Kind:
         what: the input, in words.
         outcome: what becomes of it, in words.
         cases: by name.
+        test: that of a kind without cases.
     """
 
     group: str
     what: str
     outcome: str
-    cases: Mapping[str, Case]
+    cases: Mapping[str, Case] = field(default_factory=dict)
+    test: str = ""
 
 
 def cases(kinds: Iterable[Kind], expected: type[Taken | Refused]) -> dict[str, Case]:
@@ -79,9 +93,6 @@ def cases(kinds: Iterable[Kind], expected: type[Taken | Refused]) -> dict[str, C
     named = [(name, case) for kind in kinds for name, case in kind.cases.items()]
     assert len(named) == len(dict(named)), "two cases have one name"
     return {name: case for name, case in named if isinstance(case.expected, expected)}
-
-
-Settings = Mapping[str, Any]  # key -> value
 
 
 def changed(values: Mapping[str, Any], settings: Settings) -> Config:
@@ -106,6 +117,14 @@ def assert_one_line(error: ConfigError, expected: Refused) -> None:
     assert re.search(r"; \w", told), told
 
 
+def filled(settings: Settings, folder: Path) -> dict[str, Any]:
+    """Settings with the folder of the odd input in place of `{folder}`."""
+    return {
+        key: value.replace("{folder}", str(folder)) if isinstance(value, str) else value
+        for key, value in settings.items()
+    }
+
+
 def document(kinds: Iterable[Kind]) -> str:
     """The kinds as Markdown, a table for each group."""
     groups: dict[str, list[Kind]] = {}
@@ -124,16 +143,16 @@ HEAD = """\
 What becomes of checkpoints and data sets that are not quite as they should be. Either the numbers are those of a good
 input, or nothing is trained: one line on stderr names the key, the file, what is wrong with it and what to do, and the
 exit code is 2. `start` and `notes` are fields of `result.json`. Every row is tested, with the examples in
-`tests/odd_checkpoints.py` and `tests/odd_data.py`; `python -m tests.odd_inputs` writes this file anew from them.
+`tests/odd_weights.py`, `odd_tokenizers.py` and `odd_data.py`; `python -m tests.odd_inputs` writes this file from them.
 """
 
 
-def main() -> None:
-    """Write the document."""
-    from tests import odd_checkpoints, odd_data
+def kinds() -> list[Kind]:
+    """All of them, in the order of the document."""
+    from tests import odd_data, odd_tokenizers, odd_weights
 
-    DOCUMENT.write_text(document([*odd_checkpoints.KINDS, *odd_data.KINDS]), encoding="utf-8")
+    return [*odd_weights.KINDS, *odd_tokenizers.KINDS, *odd_data.KINDS]
 
 
 if __name__ == "__main__":
-    main()
+    DOCUMENT.write_text(document(kinds()), encoding="utf-8")

@@ -23,12 +23,15 @@ from compress import experiment, identity, tokenization
 from compress.config import Config, conf_folder
 from compress.data import Texts
 from compress.errors import ConfigError
-from compress.model import Start
+from compress.model import Start, label
 from compress.overrides import compositions
 from tests import odd_checkpoints as odd
-from tests.odd_inputs import Case, Refused, Taken, assert_one_line, cases, changed
+from tests import odd_tokenizers, odd_weights
+from tests.conftest import Compose
+from tests.odd_inputs import Case, Refused, Taken, assert_one_line, cases, changed, filled, taken
 
-TAKEN, REFUSED = cases(odd.KINDS, Taken), cases(odd.KINDS, Refused)
+KINDS = [*odd_weights.KINDS, *odd_tokenizers.KINDS]
+TAKEN, REFUSED = cases(KINDS, Taken), cases(KINDS, Refused)
 START = {"new": ["head"], "prefix": "", "unused": [], "notes": []}
 FIRST = ["the film is good", "Café, naïve: the MOVIE's plot!", "très étrange 電影 (zyx) 42", "film " * 40, ""]
 SECOND = ["the movie is bad", "b", "but not very", "movie " * 40, "a tale"]
@@ -75,8 +78,9 @@ def asked(good: Path, values: Callable[[str], Values], tmp_path: Path) -> Make:
         shutil.copytree(good, folder)
         case.make(folder)
         settings = {"model.pretrained": str(folder), "paths.runs": str(tmp_path / "runs")}
-        settings |= {key: value for key, value in case.settings.items() if key != "task"}
-        return lambda: changed(values(case.settings.get("task", "sst2")), settings)
+        settings |= filled(case.settings, folder)
+        task = settings.pop("task", "sst2")
+        return lambda: changed(values(task), settings)
 
     return make
 
@@ -156,21 +160,34 @@ def test_a_head_that_is_kept_computes_what_the_checkpoint_does(asked: Make, tmp_
 def test_a_result_says_what_its_training_started_from(asked: Make) -> None:
     """A prefix and a missing pooler; then a head that is kept."""
     bare = odd.weighing(lambda state: odd.prefixed("module.")(odd.dropping("pooler")(state)))
-    result = experiment.run(asked(Case(bare, Taken()))())
+    result = experiment.run(asked(taken(bare))())
     assert result["start"]["prefix"] == "module."
     assert result["start"]["new"] == ["head", "pooler"]
-    assert odd.NEW_POOLER in result["notes"]
+    assert odd_weights.NEW_POOLER in result["notes"]
     assert re.fullmatch("[0-9a-f]{64}", result["start"]["sha256"])
 
 
 def test_a_result_says_that_the_checkpoints_head_was_kept(asked: Make) -> None:
     result = experiment.run(asked(TAKEN["head: the task's classes"])())
     assert (result["start"]["new"], result["start"]["unused"]) == ([], [])
-    assert odd.KEPT_HEAD in result["notes"]
+    assert odd_weights.KEPT_HEAD in result["notes"]
+
+
+def test_texts_that_are_unknown_in_no_small_part_are_noted(asked: Make) -> None:
+    texts = odd.with_texts("the film is good 電", "the film is bad and dull")
+    result = experiment.run(asked(taken(texts, settings={"data.path": "{folder}/texts"}))())
+    assert "7% of the tokens in train are unknown ([UNK])" in result["notes"]
+
+
+def test_a_folder_may_be_called_anything(compose: Compose, good: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(good, tmp_path / "ünïcode näme ✓ x")
+    config = compose("model=pretrained", f"model.pretrained='{folder}'", "data=demo", "data.max_length=64")
+    assert_weights_are_the_good_ones(loaded(config)[1], new=["head"])
+    assert label(config.model) == "ünïcode näme ✓ x"
 
 
 def test_weights_that_are_replaced_under_the_same_time_and_size_are_others(asked: Make, tmp_path: Path) -> None:
-    ask, file = asked(Case(lambda folder: None, Taken())), tmp_path / "checkpoint" / odd.WEIGHTS
+    ask, file = asked(taken(lambda folder: None)), tmp_path / "checkpoint" / odd.WEIGHTS
     before, status = identity.run_id(ask()), file.stat()
     odd.weighing(lambda state: odd.weights(seed=1))(file.parent)
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -178,32 +195,6 @@ def test_weights_that_are_replaced_under_the_same_time_and_size_are_others(asked
     assert identity.run_id(ask()) != before
     _, model, _ = loaded(ask())
     assert torch.equal(model.bert.embeddings.word_embeddings.weight, odd.weights(seed=1)[odd.EMBEDDINGS])
-
-
-# --- texts that the vocabulary does not know --------------------------------------------------------------------------
-
-
-def with_texts(folder: Path, texts: list[str]) -> Path:
-    """SST-2's files with these texts."""
-    (folder / "sst2").mkdir(parents=True)
-    for split in ("train", "validation"):
-        table = pa.table({"sentence": texts, "label": [row % 2 for row in range(len(texts))]})
-        pq.write_table(table, folder / "sst2" / f"{split}.parquet")
-    return folder
-
-
-def test_texts_that_are_mostly_unknown_are_refused(asked: Make, tmp_path: Path) -> None:
-    texts = with_texts(tmp_path / "texts", ["電影很好", "電影不好"])
-    with pytest.raises(ConfigError) as caught:
-        experiment.run(asked(Case(lambda folder: None, Taken(), {"data.path": str(texts)}))())
-    assert_one_line(caught.value, Refused(r"^data: 67% of the tokens in train are unknown \(\[UNK\]\): .*; check"))
-    assert not (tmp_path / "runs").exists()
-
-
-def test_texts_that_are_unknown_in_no_small_part_are_noted(asked: Make, tmp_path: Path) -> None:
-    texts = with_texts(tmp_path / "texts", ["the film is good 電", "the film is bad and dull"] * 4)
-    result = experiment.run(asked(Case(lambda folder: None, Taken(), {"data.path": str(texts)}))())
-    assert "7% of the tokens in train are unknown ([UNK])" in result["notes"]
 
 
 # --- damage of any kind -----------------------------------------------------------------------------------------------
@@ -222,7 +213,7 @@ CUT = {
 @pytest.mark.parametrize("name", CUT)
 def test_a_file_that_is_cut_anywhere_is_refused(asked: Make, tmp_path: Path, name: str) -> None:
     """But for `vocab.txt` inside its last line, and its last line end: nobody knows what stood there."""
-    ask = asked(Case(odd.both(*CUT[name]), Taken()))
+    ask = asked(taken(odd.both(*CUT[name])))
     file = tmp_path / "checkpoint" / (odd.PICKLE if name == "of old torch" else name)
     whole = file.read_bytes()
     end = whole.rstrip(b"\n").rindex(b"\n") if name == "vocab.txt" else len(whole)
@@ -236,7 +227,7 @@ def test_a_file_that_is_cut_anywhere_is_refused(asked: Make, tmp_path: Path, nam
 @pytest.mark.parametrize("name", [odd.WEIGHTS, odd.PICKLE, "of old torch"])
 def test_weights_with_any_bytes_are_refused_or_whole(asked: Make, tmp_path: Path, name: str) -> None:
     """Bytes put in anywhere make it other weights; no class of error comes through."""
-    ask = asked(Case(odd.both(*CUT[name]), Taken()))
+    ask = asked(taken(odd.both(*CUT[name])))
     file = tmp_path / "checkpoint" / (odd.WEIGHTS if name == odd.WEIGHTS else odd.PICKLE)
     whole, generator = file.read_bytes(), random.Random(name)
     for _ in range(12):
@@ -246,7 +237,7 @@ def test_weights_with_any_bytes_are_refused_or_whole(asked: Make, tmp_path: Path
             loaded(ask())
 
 
-ODD_VALUES = (None, 7, -1, 1.5, "x", [], ["a"], {}, {"a": 1}, True)
+ODD_VALUES: tuple[Any, ...] = (None, 7, -1, 1.5, "x", [], ["a"], {}, {"a": 1}, True)
 FULL = odd.both(
     odd.as_transformers_saves(lambda tokenizer: None),
     odd.setting("config.json", **odd.NAMED, hidden_act="gelu", hidden_dropout_prob=0.1, layer_norm_eps=1e-12),
@@ -257,7 +248,7 @@ FULL = odd.both(
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json"])
 def test_any_value_of_a_json_file_may_be_of_any_type(asked: Make, tmp_path: Path, name: str) -> None:
     """It is refused in a line, or makes no difference that anybody would have to be told of as an error."""
-    ask, file = asked(Case(FULL, Taken())), tmp_path / "checkpoint" / name
+    ask, file = asked(taken(FULL)), tmp_path / "checkpoint" / name
     whole = json.loads(file.read_text())
     refused = 0
     for key in whole:

@@ -24,7 +24,7 @@ from compress.evaluate import scored
 from compress.overrides import compositions
 from tests import odd_checkpoints, odd_inputs
 from tests import odd_data as odd
-from tests.odd_inputs import Case, Refused, Taken, assert_one_line, cases, changed
+from tests.odd_inputs import Case, Refused, Taken, assert_one_line, cases, changed, filled, taken
 
 TAKEN, REFUSED = cases(odd.KINDS, Taken), cases(odd.KINDS, Refused)
 
@@ -46,8 +46,9 @@ def values(cache: Path, good: Path) -> Callable[[str], Values]:
 
     @lru_cache
     def composed(task: str) -> Values:
-        words = ["model=pretrained", f"model.pretrained={good.parent / 'checkpoint'}", f"task={task}", "train=demo",
-                 f"data.path={good}", "data.max_length=64", "train.max_steps=2", "tracking=none", "device=cpu"]  # fmt: skip
+        words = ["model=pretrained", f"model.pretrained={good.parent / 'checkpoint'}", f"task={task}",
+                 f"data.path={good}", "data.max_length=64", "train=demo", "train.max_steps=2", "tracking=none",
+                 "device=cpu"]  # fmt: skip
         return asdict(next(compositions(words, conf_folder(), multirun=False)))
 
     return composed
@@ -61,9 +62,7 @@ def asked(good: Path, values: Callable[[str], Values], tmp_path: Path) -> Make:
         folder = tmp_path / "data"
         shutil.copytree(good, folder)
         case.make(folder)
-        settings = {"data.path": str(folder), "paths.runs": str(tmp_path / "runs")}
-        for key, value in case.settings.items():
-            settings[key] = value.replace("{folder}", str(folder)) if isinstance(value, str) else value
+        settings = {"data.path": str(folder), "paths.runs": str(tmp_path / "runs")} | filled(case.settings, folder)
         task = settings.pop("task", "sst2")
         return lambda: changed(values(task), settings)
 
@@ -98,7 +97,13 @@ def test_refused_in_one_line_and_nothing_is_written(asked: Make, tmp_path: Path,
     assert [entry.name for entry in tmp_path.iterdir()] == ["data"]
 
 
-ORDERS = ["names: in order", "names: reversed", "names: reversed in validation", "README: names reversed", "labels: names"]
+ORDERS = [
+    "names: in order",
+    "names: reversed",
+    "names: reversed in validation",
+    "README: names reversed",
+    "labels: names",
+]
 
 
 @pytest.mark.parametrize("name", ORDERS)
@@ -161,7 +166,7 @@ def test_a_file_that_is_replaced_under_the_same_time_and_size_is_another(
     asked: Make, tmp_path: Path, replace: Callable[[Path], None]
 ) -> None:
     """The experiment is another one, and so are the rows and the tokens' labels, in one process."""
-    ask = asked(Case(lambda folder: None, Taken()))
+    ask = asked(taken(lambda folder: None))
     found = []
     for change in (lambda file: None, replace):
         change(tmp_path / "data" / "sst2" / "validation.parquet")
@@ -178,6 +183,10 @@ def test_a_file_that_is_replaced_under_the_same_time_and_size_is_another(
 
 
 def test_the_document_is_what_the_cases_give() -> None:
-    """If it is not: python -m tests.odd_inputs writes it anew."""
-    made = odd_inputs.document([*odd_checkpoints.KINDS, *odd.KINDS])
+    made = odd_inputs.document(odd_inputs.kinds())
     assert odd_inputs.DOCUMENT.read_text(encoding="utf-8") == made, "python -m tests.odd_inputs writes it anew"
+
+
+def test_every_kind_is_tested() -> None:
+    """By cases, or by a test here."""
+    assert all(kind.cases or kind.test in globals() for kind in odd_inputs.kinds())
