@@ -26,9 +26,12 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
 from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
@@ -36,6 +39,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from compress import option_files
 from compress.errors import ConfigError, nearest, one_line
+from compress.option_folders import Folders
 
 if TYPE_CHECKING:
     from compress.arguments import Arguments
@@ -63,11 +67,10 @@ def opened(arguments: Arguments, conf: Path) -> Iterator[Composer]:
     path = create_config_search_path(str(main))
     if further is not None:
         path.prepend("command-line", f"file://{further}", anchor=SearchPathQuery(provider="schema"))
-    files: list[Path] = []
+    folders = Folders(main, *([further] if further else []))
     try:
-        with _checking_sources(files):
-            hydra = Hydra.create_main_hydra2("compress", path)
-            yield Composer(hydra, arguments, [main, *([further] if further else [])], files)
+        with _checking_sources(folders.read):
+            yield Composer(Hydra.create_main_hydra2("compress", path), arguments.config_name, folders)
     finally:
         Singleton._instances.pop(GlobalHydra, None)
         if before is not None:
@@ -124,7 +127,14 @@ def _named(place: str, data: bytes) -> Iterator[None]:
     except yaml.YAMLError as error:
         raise ConfigError(option_files.malformed(place, data, error)) from error
     except (OmegaConfBaseException, ValueError) as error:  # an interpolation, the line `# @package …`
-        raise ConfigError(f"{place}: {_first_line(error)}") from error
+        raise ConfigError(f"{place}{_line_of_error(data, error)}: {_first_line(error)}") from error
+
+
+def _line_of_error(data: bytes, error: Exception) -> str:
+    """Where what an error quotes stands in a file."""
+    quoted = re.search(r"'(.+)'", _first_line(error))
+    lines = data.decode("utf-8").splitlines()
+    return next((f", line {number}" for number, line in enumerate(lines, 1) if quoted and quoted[1] in line), "")
 
 
 class Groups:
@@ -163,12 +173,11 @@ class Composer:
 
     Attributes:
         name: of the primary configuration.
-        folders: of configuration, as far as they are known: those of a primary configuration from the first `compose`.
-        files: those of configuration that were read so far.
+        folders: as far as they are known: those that the primary configuration adds are not among them.
     """
 
-    def __init__(self, hydra: Hydra, arguments: Arguments, folders: Sequence[Path], files: list[Path]) -> None:
-        self.hydra, self.name, self.folders, self.files = hydra, arguments.config_name, list(folders), files
+    def __init__(self, hydra: Hydra, name: str, folders: Folders) -> None:
+        self.hydra, self.name, self.folders = hydra, name, folders
         self._searchpath: list[str] = []
         self._warned: set[str] = set()
 
@@ -181,36 +190,16 @@ class Composer:
         if not isinstance(places, list) or not all(isinstance(place, str) for place in places):
             raise ConfigError(f"{word}: must be a list of places, hydra.searchpath=[file://DIR]")
         for place in places:
-            self._check_place(place)
+            _check_place(place)
         self._searchpath = [word]
-        self.folders += [Path(place.removeprefix("file://")).absolute() for place in places if "pkg://" not in place]
-
-    def _check_place(self, place: str) -> None:
-        scheme, found, name = place.rpartition("://")
-        if found and scheme not in ("file", "pkg"):
-            raise ConfigError(f"hydra.searchpath: {place}: must be file://DIR or pkg://PACKAGE")
-        if scheme == "pkg" and not _is_package(name.replace("/", ".")):
-            raise ConfigError(f"hydra.searchpath: {place}: no such package")
-        if scheme != "pkg" and not Path(name).is_dir():
-            raise ConfigError(f"hydra.searchpath: {place}: no such folder")
+        self.folders.paths += [_path(place) for place in places if "pkg://" not in place]
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
-    def check_name(self) -> None:
-        """Refuse a primary configuration that is in none of the folders.
-
-        Raises:
-            ConfigError: naming those that are.
-        """
-        name = self.name.removesuffix(".yaml")
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            folder, _, file = name.rpartition("/")
-            raise ConfigError(f"--config-name {self.name}: is a path; write --config-dir {folder} --config-name {file}")
-        if not any((folder / f"{name}.yaml").is_file() for folder in self.folders):
-            names = sorted({file.stem for folder in self.folders for file in folder.glob("*.yaml")})
-            where = ", ".join(map(option_files.shown, self.folders))
-            there = f"{where} has {', '.join(names) or 'none'}, --config-dir DIR adds a folder"
-            raise ConfigError(f"--config-name {self.name}: no such file{nearest(name, names)}; {there}")
+    @property
+    def basing(self) -> str:
+        """How a primary configuration has all groups."""
+        return f"begin {self.name.removesuffix('.yaml')}.yaml with defaults: [config, _self_]"
 
     @cached_property
     def groups(self) -> Groups:
@@ -229,31 +218,40 @@ class Composer:
         Raises:
             ConfigError: something is wrong with them.
         """
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            with self._told(overrides):
-                composed = self.hydra.compose_config(self.name, list(overrides), mode, from_shell=False)
-        for text in {str(warning.message) for warning in caught} - self._warned:
-            self._warned.add(text)
-            print(f"warning: {one_line(text)}", file=sys.stderr)
-        return composed
+        with self._told(overrides):
+            return self.hydra.compose_config(self.name, list(overrides), mode, from_shell=False)
 
     @contextmanager
     def _told(self, overrides: Sequence[str] = ()) -> Iterator[None]:
-        """Have what Hydra raises for wrong input be a ConfigError."""
+        """Have what Hydra raises for wrong input be a ConfigError, and what it warns of a line."""
         try:
-            yield
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                yield
+            for warning in caught:
+                self._warn(str(warning.message))
         except RecursionError as error:
-            raise ConfigError(self._circle()) from error
+            raise ConfigError(self.folders.circle()) from error
         except WRONG_INPUT as error:
             key = re.match(r"Could not override '([\w.]+)\.(\w+)'\.", str(error))
             told = self._no_such_key(key[1], key[2], overrides) if key else None
-            raise ConfigError(told or self._located(error)) from error
+            if isinstance(error, KeyError) and any("hydra.job.env_copy" in word for word in overrides):
+                told = f"hydra.job.env_copy: {error} is not in the environment"
+            raise ConfigError(told or self._explained(error)) from error
+
+    def _warn(self, text: str) -> None:
+        if missing := re.match(r"provider=hydra.searchpath.*path=(.*) is not available", text):
+            raise ConfigError(f"hydra.searchpath: {missing[1]}: no such folder")
+        if text not in self._warned:
+            self._warned.add(text)
+            print(f"warning: {one_line(text)}", file=sys.stderr)
 
     def _no_such_key(self, whole: str, name: str, overrides: Sequence[str]) -> str | None:
         """What there is instead of a key that cannot be overridden; None if it is there, or nothing is."""
         groups = [word for word in overrides if "." not in word.partition("=")[0]]
         inside = OmegaConf.select(self.hydra.compose_config(self.name, groups, RunMode.RUN, from_shell=False), whole)
+        if inside is not None and not isinstance(inside, DictConfig):
+            return f"{whole}={inside}: must be keys with values ({self.folders.written(whole) or 'as it is'})"
         names = [str(key) for key in inside] if isinstance(inside, DictConfig) else []
         if name in names or not names:
             return None
@@ -261,50 +259,31 @@ class Composer:
         added = "" if whole.startswith("hydra.") else f"; +{written} adds one"
         return f"{written}: no such key{nearest(name, names)}; {whole} has {', '.join(names)}{added}"
 
-    def _circle(self) -> str:
-        """Why composing did not come to an end."""
-        paths = [os.path.splitext(os.path.relpath(file, folder))[0] for file in reversed(self.files)
-                 for folder in self.folders if file.is_relative_to(folder.resolve())]  # fmt: skip
-        circles = (option_files.cycle(path, self._based_on) for path in paths)
-        circle = next((circle for circle in circles if circle), None)
-        if circle is None:
-            return "the configuration is nested too deeply"
-        file = cast(Path, self._file(circle[0]))
-        return f"{option_files.shown(file)}: is based on itself: {' → '.join(circle)}"
-
-    def _based_on(self, path: str) -> list[str]:
-        file = self._file(path)
-        return list(option_files.bases(file, path)) if file else []
-
-    def _file(self, path: str) -> Path | None:
-        """The file that Hydra takes for `group/option`."""
-        files = (folder / f"{path}.yaml" for folder in self.folders)
-        return next((file for file in files if file.is_file()), None)
-
-    def _located(self, error: Exception) -> str:
+    def _explained(self, error: Exception) -> str:
         """An error of Hydra's, with the file and the line that it is about where that can be told."""
-        told = " ".join(f"{error} {_first_line(error.__cause__) if error.__cause__ else ''}".split())
-        told = told.split(" Config search path:")[0].split(" full_key:")[0]
+        raw = f"{error} {_first_line(error.__cause__) if error.__cause__ else ''}"
+        told = " ".join(raw.split()).split(" Config search path:")[0].split(" full_key:")[0]
         if not isinstance(error, HydraException | OmegaConfBaseException):
             told = f"Hydra cannot compose this: {type(error).__name__}: {told}"
-        inside = re.match(r"In '?([\w./-]+)'?: (.*)", told)
-        if inside is None or (file := self._file(inside[1])) is None:
-            return told
-        missing = error.missing_cfg_file if isinstance(error, MissingConfigException) else None
-        name = str(missing or inside[2].partition("'")[2].partition("'")[0]).rpartition("/")[2]
-        line = option_files.line_with(file, name) if name else None
-        place = option_files.shown(file) + (f", line {line}" if line else "")
-        return f"{place}: {inside[2]}"
+        if twice := re.match(r"(\S+) appears more than once in the final defaults list", told):
+            told += f"; a file writes override /{twice[1]}: OPTION, a command line {twice[1]}=OPTION without +"
+        if "No match in the defaults list" in told and self.name != "config":
+            told += f" (or {self.basing})"
+        key = re.search(r"full_key: ([\w.]+)", raw)
+        return self.folders.located(told, key[1] if key else None)
 
-    def written(self, key: str) -> str | None:
-        """Where a file outside of the first folder, which is the project's own, gives a key its value."""
-        top, _, inner = key.partition(".")
-        for file in dict.fromkeys(reversed(self.files)):
-            if not file.is_relative_to(self.folders[0].resolve()):
-                inside = inner.split(".") if inner and f"/{top}/" in str(file) else key.split(".")
-                if line := option_files.line_of(file, key.split(".")) or option_files.line_of(file, inside):
-                    return f"{option_files.shown(file)}, line {line}"
-        return None
+    def check_plugins(self, composed: DictConfig) -> None:
+        """Refuse a launcher or sweeper that is none.
+
+        Raises:
+            ConfigError: with those that are.
+        """
+        for name, kind in (("launcher", Launcher), ("sweeper", Sweeper)):
+            known = [f"{found.__module__}.{found.__name__}" for found in Plugins.instance().discover(kind)]
+            target = OmegaConf.select(composed, f"hydra.{name}._target_")
+            if target not in known:
+                names = ", ".join(self.groups.options(f"hydra/{name}"))
+                raise ConfigError(f"hydra.{name}._target_={target}: is no {name}; must be hydra/{name} of {names}")
 
     # --- showing ------------------------------------------------------------------------------------------------------
 
@@ -357,13 +336,27 @@ class Composer:
         try:
             run(config_name=self.name, task_function=job, overrides=list(overrides))
         except HydraException as error:
-            raise ConfigError(self._located(error)) from error
+            raise ConfigError(self._explained(error)) from error
 
 
 def tree(composed: DictConfig) -> dict[str, Any]:
     """What Hydra composed, as plain values, interpolations unresolved, without its own settings."""
     values = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=False))
     return {key: value for key, value in values.items() if key != "hydra"}
+
+
+def _path(place: str) -> Path:
+    return Path(place.removeprefix("file://")).absolute()
+
+
+def _check_place(place: str) -> None:
+    scheme, found, name = place.rpartition("://")
+    if found and scheme not in ("file", "pkg"):
+        raise ConfigError(f"hydra.searchpath: {place}: must be file://DIR or pkg://PACKAGE")
+    if scheme == "pkg" and not _is_package(name.replace("/", ".")):
+        raise ConfigError(f"hydra.searchpath: {place}: no such package")
+    if scheme != "pkg" and not _path(place).is_dir():
+        raise ConfigError(f"hydra.searchpath: {place}: no such folder")
 
 
 def _is_package(name: str) -> bool:

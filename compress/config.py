@@ -79,7 +79,7 @@ class Config:
     teacher: ModelConfig | None = Field(default=None, description="what distill.teacher names, looked up")
 
 
-LARGEST = 2**63 - 1  # integer; random numbers have seeds of 64 bits
+LARGEST = 2**64 - 1  # integer, the largest seed that torch takes
 DERIVED = ("teacher",)  # fields of Config that are no keys of the command line
 
 

@@ -167,6 +167,13 @@ def line_of(file: Path, names: Sequence[str]) -> int | None:
     return line
 
 
+def nodes(node: yaml.Node | None, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str, int]]:
+    """The nested names in a file, of what kind their values are, and on which lines."""
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        yield (*names, str(key.value)), KINDS[type(value)], key.start_mark.line + 1
+        yield from nodes(value, (*names, str(key.value)))
+
+
 def line_with(file: Path, text: str) -> int | None:
     """The first line of a file in which a text stands."""
     lines = read(file).decode("utf-8", errors="replace").splitlines()
@@ -189,6 +196,16 @@ def bases(file: Path, path: str) -> Iterator[str]:
             *words, name = group.value.split(" ")
             if "override" not in words and isinstance(option, yaml.ScalarNode):
                 yield posixpath.join(_joined(path, name.partition("@")[0]), option.value)
+
+
+def overridden(file: Path) -> Iterator[tuple[str, str, int]]:
+    """The groups, from the root, whose options a file's defaults list overrides, the options, and the lines."""
+    root = parse(str(file), read(file))
+    listed = next((value for key, value in root.value if key.value == "defaults"), None) if root else None
+    for entry in listed.value if isinstance(listed, yaml.SequenceNode) else ():
+        if isinstance(entry, yaml.MappingNode) and entry.value[0][0].value.startswith("override /"):
+            group, option = entry.value[0]
+            yield group.value.removeprefix("override /"), str(option.value), group.start_mark.line + 1
 
 
 def _joined(path: str, name: str) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
 import math
 import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,16 +19,16 @@ from hydra.core.override_parser.types import Glob, Override, ValueType
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from compress import arguments as flags
 from compress import quoting
 from compress.arguments import Arguments
 from compress.composing import Composer, Groups, opened, tree
-from compress.config import GROUPS, Config, Once, check_paths, conf_folder, from_hydra, from_mapping, keys
+from compress.config import GROUPS, Config, conf_folder, keys
 from compress.errors import ConfigError, nearest
+from compress.option_files import shown
+from compress.sections import configurations as configurations
 
-Composed = Callable[[Sequence[str]], dict[str, Any]]  # overrides -> what Hydra composes, interpolations unresolved
 Options = Callable[[str], Sequence[str]]  # a group -> its options; none: no group
 
 MOST = 100_000  # experiments in one sweep
@@ -73,7 +71,10 @@ def read_one(words: Sequence[str], conf: Path) -> Config:
     Raises:
         ConfigError: as `check_words`.
     """
-    arguments = flags.read(["--run", *words])
+    arguments = flags.read(words)
+    if asked := [name for name in ("multirun", "cfg", "info", "hydra_help", "version") if getattr(arguments, name)]:
+        raise ConfigError(f"--{asked[0].replace('_', '-')}: has no use here; leave it out")
+    arguments = replace(arguments, run=True)
     with opened(arguments, conf) as composer:
         (config,) = request(composer, arguments).configs()
     return config
@@ -113,6 +114,12 @@ class Request:
         return self.master.hydra.sweeper._target_ in GRIDS
 
     @property
+    def folders(self) -> list[Path]:
+        """The folders of configuration, all of them."""
+        sources = self.master.hydra.runtime.config_sources
+        return [Path(source.path) for source in sources if source.schema == "file"]
+
+    @property
     def words(self) -> list[str]:
         """The overrides for Hydra to run, in its mode and by our sweeper where that does the same."""
         mode = [f"hydra.mode={'MULTIRUN' if self.multirun else 'RUN'}"]
@@ -126,7 +133,7 @@ class Request:
             ConfigError: at the first that is wrong.
         """
         try:
-            yield from configurations(self.jobs, self._composed, self.composer.folders)
+            yield from configurations(self.jobs, self._composed, self.folders)
         except ConfigError as error:
             raise ConfigError(f"{error}{self._hint(str(error))}") from error
         except OSError as error:
@@ -139,9 +146,11 @@ class Request:
     def _hint(self, told: str) -> str:
         """How to write a value that was read as no text, or where the file stands that has a wrong one."""
         key = re.split("[=:]", told)[0]
+        if f"{key}: no such key" in told and (file := self.composer.folders.read_of(key)):
+            return f" ({shown(file)} sets it: begin that with # @package _global_ for keys of all groups)"
         given = next((found for found in reversed(self.overrides) if found.key_or_group == key), None)
         if given is None:
-            place = self.composer.written(key)
+            place = self.composer.folders.written(key)
             return f" ({place})" if place else ""
         if "must be a valid string" not in told or given.value_type != ValueType.ELEMENT or given.value() is None:
             return ""
@@ -166,14 +175,20 @@ def request(composer: Composer, arguments: Arguments, *, names: bool = True) -> 
     """
     overrides = parse(arguments.overrides)
     _look_further(overrides, composer)
-    composer.check_name()
+    composer.folders.check_primary(composer.name)
     for override in overrides if names else ():
         check_name(override, composer)
     _refuse_two_files(overrides, composer.groups.options)
     sweeping = arguments.multirun or any(override.is_sweep_override() for override in overrides)
     master = composer.compose(arguments.overrides, RunMode.MULTIRUN if sweeping else RunMode.RUN)
+    _check_primary(master, composer)
+    for group, option in master.hydra.runtime.choices.items() if names else ():
+        composer.folders.check_hidden(f"{group}/{option}")
     multirun = not arguments.run and (arguments.multirun or master.hydra.mode == RunMode.MULTIRUN)
     check_settings(master, multirun)
+    composer.folders.check_choices(master.hydra.runtime.choices, composer.name)
+    if multirun:
+        composer.check_plugins(master)
     if multirun:
         described = _described(master.hydra.sweeper.get("params"))
         for override in described if names else ():
@@ -203,6 +218,8 @@ def _parsed(word: str) -> Override:
         raise ConfigError(f"{word}: nested too deeply") from error
     except (HydraException, ValueError) as error:  # of integers with thousands of digits
         raise ConfigError(_not_understood(word, str(error))) from error
+    if not override.key_or_group:
+        raise ConfigError(_not_understood(word, ""))
     text = override._value
     if isinstance(text, str) and override.value_type == ValueType.ELEMENT and text != override.get_value_string():
         _check_blanks(override)
@@ -221,14 +238,21 @@ def _check_blanks(override: Override) -> None:
 def _not_understood(word: str, error: str) -> str:
     """Why a word is no override, and how to write what may be meant."""
     key, equals, text = word.partition("=")
-    told = f"{word}: not understood as key=value"
-    if not equals or not re.fullmatch(r"[+~]{0,2}[A-Za-z_$][\w$./@:-]*", key, re.ASCII):
-        return f"{told}; write for example train.epochs=4"
-    if not text.isprintable():
+    told = f"{word if word.strip() else repr(word)}: not understood as key=value"
+    if equals and not text.isprintable():
         return f"{told}; its value has line breaks or other control characters, which are not possible"
     why = re.search(r"while evaluating '.*': (.*)", error)
     because = f" ({why[1]})" if why else ""
+    if not equals or not _takes_text(key.lstrip("+~")):
+        return f"{told}{because}; write for example train.epochs=4"
     return f"{told}{because}; if the value is just this text, write {quoting.word(key, text)}"
+
+
+def _takes_text(key: str) -> bool:
+    """Whether a key of the configuration may have a text for its value."""
+    group, _, name = key.rpartition(".")
+    hint = typing.get_type_hints(GROUPS.get(group, Config)).get(name)
+    return str in (hint, *typing.get_args(hint)) or key.startswith("hydra.")
 
 
 def _look_further(overrides: Sequence[Override], composer: Composer) -> None:
@@ -255,10 +279,15 @@ def check_name(override: Override, composer: Composer) -> None:
     key = override.key_or_group
     if override.is_sweep_override() and key.split(".")[0].split("/")[0] == "hydra":
         raise ConfigError(f"{override.input_line}: Hydra's settings are those of the whole sweep; give one value")
-    if options := composer.groups.options(key):
+    if override.is_sweep_override() and override.is_delete():
+        raise ConfigError(f"{override.input_line}: what is taken away cannot be swept; leave the values out")
+    if (folder := key.partition("/"))[0] in GROUPS and folder[1]:
+        raise ConfigError(f"{override.input_line}: no such key; options in folders are {folder[0]}={folder[2]}/OPTION")
+    if key != "hydra" and (options := composer.groups.options(key)):
         for value in () if override.is_delete() else values(override, composer.groups.options):
             _check_option(key, value, options)
-    elif not (_is_hydras(key) if key.startswith("hydra.") else _is_key(key, override)):
+            composer.folders.check_hidden(f"{key}/{value}")
+    elif not (key.split(".")[1] in HYDRAS if key.startswith("hydra.") else _is_key(key, override)):
         raise ConfigError(_no_such_key(override, composer))
 
 
@@ -291,8 +320,10 @@ def _is_key(key: str, override: Override) -> bool:
     return key in keys() or is_mapping or (bool(inner) and "dict[" in hint)
 
 
-def _is_hydras(key: str) -> bool:
-    return key.split(".")[1] in HYDRAS
+def _check_primary(master: DictConfig, composer: Composer) -> None:
+    missing = [group for group in GROUPS if group not in master]
+    if len(missing) > 1:
+        raise ConfigError(f"--config-name {composer.name}: has no {', '.join(missing)}; {composer.basing}")
 
 
 def check_settings(master: DictConfig, multirun: bool) -> None:
@@ -399,7 +430,7 @@ def _refuse_sweep(override: Override, options: Options) -> None:
     """Without -m a sweep is a mistake."""
     if override.is_sweep_override():
         key, count = override.key_or_group, len(_swept(override, options))
-        simple = override.value_type == ValueType.SIMPLE_CHOICE_SWEEP and not options(key)
+        simple = override.value_type == ValueType.SIMPLE_CHOICE_SWEEP and _takes_text(key)
         text = f"; if it is one text, write {quoting.word(key, override.get_value_string())}" if simple else ""
         raise ConfigError(f"{key}: {count} values are a sweep; add -m to run each of them{text}")
 
@@ -424,288 +455,3 @@ def _described(params: Any) -> list[Override]:
         if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
             raise ConfigError(f"hydra.sweeper.params.{key}={value}: must be a text, such as 0,1; keys are dotted")
     return parse(f"{key}={'null' if value is None else value}" for key, value in (params or {}).items())
-
-
-# --- many jobs from few compositions ----------------------------------------------------------------------------------
-
-Part = str | None  # a top-level key that some swept overrides have to themselves; None: all the other keys
-Choice = tuple[Part, tuple[str, ...]]  # a part and the overrides that decide it
-APART = "_apart_"  # where options are composed each for itself
-
-
-@dataclass(frozen=True, eq=False)
-class Section:
-    """What is composed under one top-level key; jobs that make the same choice share it, and what is made of it.
-
-    Attributes:
-        values: interpolations unresolved.
-        final: whether there is nothing to resolve and nothing missing.
-        reads: top-level keys that the interpolations read; None: perhaps any.
-    """
-
-    name: str
-    values: Any
-    final: bool
-    reads: frozenset[str] | None
-
-
-def configurations(jobs: Sequence[Sequence[str]], composed: Composed, folders: Sequence[Path] = ()) -> Iterator[Config]:
-    """The checked configuration of every job, in order; each the very one that `from_hydra` makes of its composition.
-
-    What jobs have in common is composed, resolved, built and checked once, so hundreds take hardly longer than a few.
-
-    Args:
-        jobs: the overrides of each, as Hydra's sweepers give them to launchers.
-        composed: takes most of the time, and is called as seldom as the configuration's files allow.
-        folders: all folders of configuration files; by default the project's own. Teachers are looked up there.
-
-    Raises:
-        ConfigError: at the first that is wrong.
-    """
-    once, places = Once(), tuple(folders) or (conf_folder(),)
-    for sections in compose_all(jobs, composed, places):
-        yield _configuration(sections, places, once)
-
-
-def compose_all(
-    jobs: Sequence[Sequence[str]], composed: Composed, folders: Sequence[Path]
-) -> Iterator[dict[str, Section]]:
-    """What `composed` gives for every job, from few compositions.
-
-    An override changes one group as a rule: `model=…` the group model, `prune.sparsity=…` the group prune. Where that
-    can be shown, each choice within a group needs to be composed only once, and one composition shows a choice in every
-    group. Whatever may change more than its group is composed with everything that it may change.
-    """
-    parts = scopes(jobs, folders)
-    choices = [[(part, _words(job, places)) for part, places in parts.items()] for job in jobs]
-    known = _apart(jobs, parts, composed, folders)
-    chosen = cover([{choice for choice in made if choice not in known} for made in choices])
-    trusted = len(chosen) < len(jobs)
-    for job in chosen if trusted else ():
-        tree = composed(jobs[job])
-        for choice in choices[job]:
-            content = _content(tree, choice[0], parts)
-            trusted &= known.setdefault(choice, content) == content  # else some way to change a group was overlooked
-    if not trusted:
-        yield from ({name: section(name, value) for name, value in composed(job).items()} for job in jobs)
-        return
-    shared = {
-        choice: {name: None if value is ... else section(name, value) for name, value in content.items()}
-        for choice, content in known.items()
-    }
-    for made in choices:
-        together = {name: found for choice in made for name, found in shared[choice].items()}
-        yield {name: found for name, found in together.items() if found is not None}
-
-
-def _words(job: Sequence[str], places: Iterable[int]) -> tuple[str, ...]:
-    return tuple(job[place] for place in places if place < len(job))
-
-
-def _content(tree: Mapping[str, Any], part: Part, parts: Iterable[Part]) -> dict[str, Any]:
-    """A part of a composition; the one of all other keys has `...` where the named parts belong."""
-    if part is not None:
-        return {name: value for name, value in tree.items() if name == part}
-    return {name: ... if name in parts else value for name, value in tree.items()}
-
-
-def cover(choices: Sequence[AbstractSet[Choice]]) -> list[int]:
-    """Numbers of a few jobs that between them make every choice: always the one with the most choices not yet made."""
-    missing = set().union(*choices)
-    chosen = []
-    while missing:
-        best = max(range(len(choices)), key=lambda job: len(choices[job] & missing))
-        chosen.append(best)
-        missing -= choices[best]
-    return chosen
-
-
-def scopes(jobs: Sequence[Sequence[str]], folders: Sequence[Path]) -> dict[Part, list[int]]:
-    """Places in a job of the overrides that differ between jobs, by the part that they decide.
-
-    An override that may change more than one top-level key counts for all parts.
-    """
-    names = {tuple(word.partition("=")[0] for word in job) for job in jobs}
-    if len(names) > 1:
-        return {None: list(range(max(map(len, names))))}
-    columns = {place: dict.fromkeys(words) for place, words in enumerate(zip(*jobs, strict=True))}
-    swept = {place: list(words) for place, words in columns.items() if len(words) > 1}
-    decisive = choices_read(folders) if swept else frozenset()
-    own: dict[Part, list[int]] = {}
-    far = []
-    for place, words in swept.items():
-        key = words[0].partition("=")[0].lstrip("+")
-        part = None if decisive is None or key in decisive else _own_part(key, words, folders)
-        if part is None:
-            far.append(place)
-        else:
-            own.setdefault(part, []).append(place)
-    return {None: far} | {part: [*places, *far] for part, places in own.items()}
-
-
-def _own_part(key: str, words: Iterable[str], folders: Sequence[Path]) -> Part:
-    """The top-level key that is all that these overrides of a key change; None if that cannot be shown."""
-    if any((folder / key).is_dir() for folder in folders):
-        apart = "/" not in key and all(keeps_to_itself(key, word.partition("=")[2], folders) for word in words)
-        return key if apart else None
-    return key.partition(".")[0] if key in keys() else None
-
-
-def keeps_to_itself(group: str, option: str, folders: Sequence[Path], based_on: tuple[str, ...] = ()) -> bool:
-    """Whether an option's file, and those that its defaults list names, write into their group and nowhere else."""
-    files = [folder / group / f"{option}.yaml" for folder in folders]
-    texts = [file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()]
-    for text in texts:
-        listed = _defaults(text)
-        if listed is None or "@package" in text:
-            return False
-        for entry in listed:
-            if not isinstance(entry, str) or not re.fullmatch(r"[\w-]+", entry) or entry in based_on:
-                return False
-            if entry != "_self_" and not keeps_to_itself(group, entry, folders, (*based_on, option)):
-                return False
-    return bool(texts)
-
-
-def choices_read(folders: Iterable[Path]) -> frozenset[str] | None:
-    """Groups whose choice is read in some defaults list (`- ${task}_${model}`), and so decides on other files as well.
-
-    None: perhaps any.
-    """
-    found: set[str] = set()
-    for folder in folders:
-        if not folder.is_dir():
-            return None
-        for file in glob.iglob(f"{glob.escape(str(folder))}/**/*.yaml", recursive=True):
-            text = Path(file).read_text(encoding="utf-8", errors="replace") if Path(file).is_file() else ""
-            listed = _defaults(text) if "${" in text else []
-            found |= set(_CHOICE.findall(str(listed)))
-            if listed is None or "${" in _CHOICE.sub("", str(listed)):
-                return None
-    return frozenset(found)
-
-
-_CHOICE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
-
-
-def _defaults(text: str) -> list[Any] | None:
-    """The defaults list of a configuration file; None where it cannot be read."""
-    try:
-        values = yaml.load(text, yaml.BaseLoader) if "defaults" in text else None
-    except yaml.YAMLError:
-        return None
-    listed = values.get("defaults", []) if isinstance(values, dict) else []
-    return listed if isinstance(listed, list) else None
-
-
-def _apart(
-    jobs: Sequence[Sequence[str]], parts: Mapping[Part, Sequence[int]], composed: Composed, folders: Sequence[Path]
-) -> dict[Choice, dict[str, Any]]:
-    """What the choices of those groups come to that have the most of them, all from one composition.
-
-    It has these groups taken out of the defaults list, and each choice of an option and values at a place of its own. A
-    group that it has all the same gets values from elsewhere too: then the choice alone does not tell what it comes to.
-    """
-    if parts[None] or len(parts) == 1:
-        return {}
-    made: dict[Part, dict[tuple[str, ...], Sequence[str]]] = {part: {} for part in parts}
-    for job in jobs:
-        for part, places in parts.items():
-            made[part].setdefault(_words(job, places), job)
-    movable = [part for part in parts if part and _is_movable(part, jobs[0], folders)]
-    others = max([2, *(len(choices) for part, choices in made.items() if part not in movable)])
-    groups = [part for part in movable if len(made[part]) > others]
-    if not groups:
-        return {}
-    words = [word for word in jobs[0] if _top(word) not in groups] + [f"~{group}" for group in groups]
-    for group in groups:
-        for n, job in enumerate(made[group].values()):
-            words += [_moved(word, group, f"{APART}.{group}._{n}") for word in job if _top(word) == group]
-    try:
-        tree = composed(words)
-    except (HydraException, OmegaConfBaseException, ConfigError):
-        return {}  # what is wrong with a choice will be told when a job is composed
-    found: dict[Choice, dict[str, Any]] = {}
-    for group in groups if APART in tree else ():
-        content = tree[APART].get(group, {})
-        for n, choice in enumerate(made[group] if group not in tree else ()):
-            found[group, choice] = {group: content[f"_{n}"]} if f"_{n}" in content else {}
-    return found
-
-
-def _top(word: str) -> str:
-    return re.split(r"[.@/=]", word.lstrip("+~"))[0]
-
-
-def _is_movable(group: str, job: Iterable[str], folders: Sequence[Path]) -> bool:
-    """Whether a job gives an option of a group that keeps to itself and, besides, at most values."""
-    words = [word for word in job if _top(word) == group]
-    chosen = [word.partition("=")[2] for word in words if word.startswith(f"{group}=")]
-    values = [word for word in words if re.match(rf"\+{{0,2}}{group}\.[\w.]+=", word)]
-    return len(chosen) == 1 and len(chosen) + len(values) == len(words) and keeps_to_itself(group, chosen[0], folders)
-
-
-def _moved(word: str, group: str, place: str) -> str:
-    """The override of a group for its copy in another place."""
-    if word.startswith(f"{group}="):
-        return f"+{group}@{place}={word.partition('=')[2]}"
-    return word.replace(f"{group}.", f"{place}.", 1)
-
-
-# --- interpolations ---------------------------------------------------------------------------------------------------
-
-_PLAIN = re.compile(r"\$\{(?:oc\.env:[^${}]*|\.{0,2}([A-Za-z_]\w*)(?:[.\[][^${}:]*)?)\}")
-
-
-def section(name: str, values: Any) -> Section:
-    """What is composed under a top-level key, with what its interpolations read.
-
-    Those like `${group.key}`, `${..group.key}` and `${oc.env:…}` are understood, nested ones and other resolvers not.
-    """
-    texts = [text for text in _texts(values) if "${" in text or text == "???"]
-    reads = {key for text in texts for key in _PLAIN.findall(text)}
-    understood = not any("${" in _PLAIN.sub("", text) for text in texts)
-    return Section(name, values, final=not texts, reads=frozenset(reads) if understood else None)
-
-
-def _texts(values: Any) -> Iterator[str]:
-    if isinstance(values, str):
-        yield values
-    elif isinstance(values, Mapping | list | tuple):
-        for value in values.values() if isinstance(values, Mapping) else values:
-            yield from _texts(value)
-
-
-def _read_by(name: str, sections: Mapping[str, Section]) -> Iterator[Section]:
-    """The section of that name and all that its interpolations read, directly or not, in the order of the sections."""
-    found: set[str] = set()
-    left = [name]
-    while left:
-        key = left.pop()
-        if key in sections and key not in found:
-            found.add(key)
-            reads = sections[key].reads
-            left += sections if reads is None else reads
-    return (section for key, section in sections.items() if key in found)
-
-
-def _resolved(*sections: Section) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
-    tree = OmegaConf.create({section.name: section.values for section in sections})
-    return cast(dict[str, Any], OmegaConf.to_container(tree, resolve=True, throw_on_missing=True))
-
-
-def _configuration(sections: Mapping[str, Section], folders: Sequence[Path], once: Once) -> Config:
-    from omegaconf import OmegaConf
-
-    try:
-        values = {
-            name: section.values if section.final else once(_resolved, *_read_by(name, sections))[name]
-            for name, section in sections.items()
-        }
-    except OmegaConfBaseException:  # to be told as it is for a single experiment
-        return from_hydra(OmegaConf.create({name: section.values for name, section in sections.items()}), folders)
-    config = from_mapping(values, folders, once)
-    once(check_paths, config.paths)
-    return config

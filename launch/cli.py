@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from compress.config import conf_folder
-from compress.errors import ConfigError, Parser, exit_code
+from compress.errors import ConfigError, Parser, exit_code, nearest
 
 DESCRIPTION = """\
 Before and after a sweep (python -m compress -m …):
@@ -42,10 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(words: Sequence[str]) -> argparse.Namespace:
     """The verb with what it takes; what describes a sweep, as it does for `python -m compress -m`, as `words`."""
-    if not words or words[0] not in OF_SWEEPS:
+    verb = words[0] if words else ""
+    if verb not in VERBS and not verb.startswith("-"):
+        raise ConfigError(f"{verb or 'no verb'}: must be of {', '.join(VERBS)}{nearest(verb, VERBS)}")
+    if verb not in OF_SWEEPS:
         return _parser().parse_args(words)
     ours = [word for word in words[1:] if word in ("-h", "--help", "--json")]
-    options = _parser().parse_args([words[0], *ours])
+    options = _parser().parse_args([verb, *ours])
     options.words = [word for word in words[1:] if word not in ours]
     return options
 

@@ -20,18 +20,8 @@ from omegaconf import OmegaConf
 from compress import identity, wordnet
 from compress.config import Config, Once, conf_folder, from_hydra, teacher_experiment
 from compress.errors import ConfigError
-from compress.overrides import (
-    Composed,
-    choices_read,
-    compositions,
-    configurations,
-    cover,
-    jobs,
-    keeps_to_itself,
-    parse,
-    scopes,
-    section,
-)
+from compress.overrides import compositions, jobs, parse
+from compress.sections import Composed, choices_read, configurations, cover, keeps_to_itself, scopes, section
 
 SIZES = ("tiny", "mini", "small", "medium", "base", "large")
 TASKS = "cola,sst2,mrpc,stsb,qqp,mnli,qnli,rte"
