@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from compress.errors import ConfigError
 from compress.hub import quiet
-from compress.pretrained import read_json
+from compress.pretrained import TOKENIZER_FILES, TOKENIZER_SETTINGS, read_json
 
 if TYPE_CHECKING:
     import tokenizers
@@ -61,8 +61,9 @@ def build(folder: Path, what: str) -> PreTrainedTokenizerBase:
             raise
         cause = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         kind = settings.get("tokenizer_class")
+        there = [name for name in (*TOKENIZER_FILES, *TOKENIZER_SETTINGS) if (folder / name).is_file()]
         raise ConfigError(
-            f"{what}: no tokenizer can be made of its files ({cause}); fetch them again"
+            f"{what}: no tokenizer can be made of its {', '.join(there)} ({cause}); fetch them again"
             + (f", or give a tokenizer of BERT's kind, not tokenizer_class {kind!r:.60}" if kind else "")
         ) from error
     return tokenizer

@@ -232,9 +232,13 @@ TOKENIZER_KINDS = [
     ),
     Kind(
         "Tokenizer",
-        "special tokens under other names, which `tokenizer_config.json` gives",
+        "special tokens under other names, which `tokenizer_config.json` gives; added tokens that have a place",
         "used",
         {
+            "an added token of the vocabulary": taken(
+                as_transformers_saves(lambda tokenizer: tokenizer.add_tokens(["film"])),
+                tokens={"filmx": ["film", "x"], "moviex": ["movie", "##x"]},
+            ),
             "renamed special tokens": taken(
                 both(
                     vocabulary(["<pad>", "<unk>", "<s>", "</s>", "<mask>", *WORDS[5:]]),
@@ -310,16 +314,22 @@ TOKENIZER_KINDS = [
         "refused",
         {
             "no tokenizer": refused(without("vocab.txt"), r"the folder lacks a tokenizer: tokenizer\.json or vocab"),
-            "BPE": refused(bpe, r"tokenizer.*; "),
-            "no post-processor": refused(only_whole_tokenizer(post_processor=None), r"tokenizer.*; "),
+            "BPE": refused(bpe, r"its tokenizer\.json has another normalizer than BERT's, .*; set"),
+            "no post-processor": refused(
+                only_whole_tokenizer(post_processor=None),
+                r"does not make of '?\"?The Café.* what tokenizer\.json does; give",
+            ),
             "tokenizer.json: cut": refused(
                 both(whole_tokenizer(), holding("tokenizer.json", lambda data: data[:-300])),
                 r"tokenizer\.json cannot be read as JSON",
             ),
             "tokenizer.json: one brace": refused(holding("tokenizer.json", b"{"), r"tokenizer\.json cannot be read"),
-            "tokenizer.json: an object": refused(holding("tokenizer.json", b"{}"), r"tokenizer.*; "),
+            "tokenizer.json: an object": refused(
+                holding("tokenizer.json", b"{}"), r"no tokenizer can be made of its tokenizer\.json, .* \(.*\); fetch"
+            ),
             "tokenizer.json: other types": refused(
-                holding("tokenizer.json", b'{"model": "x", "normalizer": [1]}'), r"tokenizer.*; "
+                holding("tokenizer.json", b'{"model": "x", "normalizer": [1]}'),
+                r"no tokenizer can be made of its tokenizer\.json, .*; ",
             ),
             "tokenizer_config.json: cut": refused(
                 holding("tokenizer_config.json", b'{"do_lower'), r"tokenizer_config\.json cannot be read as JSON"

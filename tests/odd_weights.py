@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -572,7 +573,10 @@ CONFIGURATION_KINDS = [
         "refused, naming the key",
         {
             **{
-                f"config: {key}={json.dumps(value)}": refused(setting(**{key: value}), rf"{key}.*; ")
+                f"config: {key}={json.dumps(value)}": refused(
+                    setting(**{key: value}),
+                    rf"{key} in its config\.json is .*{re.escape(json.dumps(value))}.*; must be ",
+                )
                 for key, value in NO_VALUES.items()
             },
             "config: another activation": refused(
