@@ -4,7 +4,9 @@ BIN := .venv/bin
 
 .PHONY: demo glue test slurm-test lint bench clean
 
-.venv/installed: pyproject.toml constraints.txt
+# an editable installation holds copies of the plugins: Hydra finds them by their package, not by a path
+PLUGINS := $(wildcard launch/plugin/hydra_plugins/*/*.py)
+.venv/installed: pyproject.toml constraints.txt $(PLUGINS)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --upgrade --target .venv/torchao torchao

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import artifact, hub, result
+from compress import artifact, atomic, hub, result
 from compress.config import Config, from_mapping
 from compress.errors import ConfigError
 
@@ -59,8 +56,7 @@ def export(folder: Path, *, checked: bool = True) -> dict[str, Any]:
     document = open_run(folder)
     from compress import qdq
 
-    scratch = Path(tempfile.mkdtemp(prefix=".onnx-", dir=folder))
-    try:
+    with atomic.new_folder(folder / "onnx") as scratch:
         model = artifact.load(folder / "artifact")
         qdq.to_onnx(model, scratch / "model.onnx")
         about = {"format": "onnx", "onnx_bytes": (scratch / "model.onnx").stat().st_size, "checked": checked}
@@ -68,11 +64,6 @@ def export(folder: Path, *, checked: bool = True) -> dict[str, Any]:
             about |= check(from_mapping(document["config"]), folder, model, qdq.session(scratch / "model.onnx"))
         about["environment"] = result.environment()
         result.write_json(scratch / "export.json", about)
-        scratch.chmod(0o755)
-        shutil.rmtree(folder / "onnx", ignore_errors=True)
-        os.replace(scratch, folder / "onnx")
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return about
 
 

@@ -74,7 +74,8 @@ def _answers(
     artifact.check(folder, document)
     teacher, tokenizer = artifact.load(folder).to(device), AutoTokenizer.from_pretrained(folder)
     cache = Path(config.paths.cache).expanduser()
-    dataset = tokenization.prepare(config.data, config.task, tokenizer, cache, augment.of(config))
+    augmentation, seconds = augment.of(config), config.hub_seconds
+    dataset = tokenization.prepare(config.data, config.task, tokenizer, cache, augmentation, seconds=seconds)
     check_labels(teacher.config.id2label, config.task, folder)
     scores = evaluate(teacher, dataset, config.task, tokenizer.pad_token_id)
     check_scores(scores, document["metrics"], folder)
