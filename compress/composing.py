@@ -233,8 +233,9 @@ class Composer:
         except RecursionError as error:
             raise ConfigError(self.folders.circle()) from error
         except WRONG_INPUT as error:
-            key = re.match(r"Could not override '([\w.]+)\.(\w+)'\.", str(error))
-            told = self._no_such_key(key[1], key[2], overrides) if key else None
+            key = re.match(r"Could not override '([\w.]+)'\.\n", str(error))
+            inner = re.search(r"Key '(\w+)' is not in struct", str(error.__cause__))
+            told = self._no_such_key(key[1], inner[1] if inner else "", overrides) if key else None
             if isinstance(error, KeyError) and any("hydra.job.env_copy" in word for word in overrides):
                 told = f"hydra.job.env_copy: {error} is not in the environment"
             raise ConfigError(told or self._explained(error)) from error
@@ -246,17 +247,24 @@ class Composer:
             self._warned.add(text)
             print(f"warning: {one_line(text)}", file=sys.stderr)
 
-    def _no_such_key(self, whole: str, name: str, overrides: Sequence[str]) -> str | None:
-        """What there is instead of a key that cannot be overridden; None if it is there, or nothing is."""
-        groups = [word for word in overrides if "." not in word.partition("=")[0]]
+    def _no_such_key(self, key: str, inner: str, overrides: Sequence[str]) -> str | None:
+        """What there is instead of a key that cannot be overridden; None if it is there, or nothing is.
+
+        Args:
+            inner: the name that is not there, of the key itself or of what it is given.
+        """
+        whole, _, name = key.rpartition(".") if not inner or key.endswith(f".{inner}") else (key, "", inner)
+        groups = [word for word in overrides if "." not in word.partition("=")[0] and "{" not in word]
         inside = OmegaConf.select(self.hydra.compose_config(self.name, groups, RunMode.RUN, from_shell=False), whole)
+        written = next((word for word in overrides if word.lstrip("+").startswith(key)), key)
         if inside is not None and not isinstance(inside, DictConfig):
-            return f"{whole}={inside}: must be keys with values ({self.folders.written(whole) or 'as it is'})"
+            place = self.folders.written(whole)
+            is_set = f"{whole}={inside}: must be keys with values ({place})"
+            return is_set if place else f"{written}: no such key; {whole} is {inside}, not keys with values"
         names = [str(key) for key in inside] if isinstance(inside, DictConfig) else []
         if name in names or not names:
             return None
-        written = next((word for word in overrides if word.startswith(f"{whole}.{name}")), f"{whole}.{name}")
-        added = "" if whole.startswith("hydra.") else f"; +{written} adds one"
+        added = f"; +{written} adds one" if whole.partition(".")[0] == "resources" else ""
         return f"{written}: no such key{nearest(name, names)}; {whole} has {', '.join(names)}{added}"
 
     def _explained(self, error: Exception) -> str:

@@ -327,6 +327,7 @@ def _first_mistake(kind: type[Any], values: Mapping[str, Any], prefix: str, erro
         return f"{prefix}{key}: has no value; give {prefix}{key}=…"
     allowed = first["msg"].replace("Value error, ", "").replace("a valid boolean", "a valid boolean, true or false")
     allowed = re.sub(r"^(Input|List|String|Dictionary) should", "must", allowed)
+    allowed = re.sub(r"a dictionary or an instance of \w+|an instance of \w+", "keys with values", allowed)
     if first["type"] == "string_pattern_mismatch":
         allowed = f"must be {kind.__dataclass_fields__[key].default.description}"
     value = first["input"]

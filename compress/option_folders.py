@@ -112,11 +112,21 @@ class Folders:
             return told
         if "Cannot merge" in told and (found := self._misfit(file)):
             return found
+        quoted = [name.replace(" : ", ": ") for name in re.findall(r"'([^']*)'", inside[2])]
+        place = next((place for name in quoted if (place := self._overridden(name))), None)
         line = _key_line(file, key) if key else None
-        for name in re.findall(r"'([^']*)'", inside[2]):
+        for name in quoted:
             line = line or option_files.line_with(file, name.rpartition("/")[2])
-        place = shown(file) + (f", line {line}" if line else "")
+        place = place or shown(file) + (f", line {line}" if line else "")
         return f"{place}: {f'{key}: ' if key else ''}{inside[2]}"
+
+    def _overridden(self, path: str) -> str | None:
+        """Where a file that was read overrides a group by this option, `group/option`."""
+        for file in dict.fromkeys(self.read):
+            for group, option, line in option_files.overridden(file):
+                if f"{group}/{option}" == path:
+                    return f"{shown(file)}, line {line}"
+        return None
 
     def _misfit(self, file: Path) -> str | None:
         """The first key to which a file gives a list, keys or a single value, where others that were read differ."""

@@ -293,8 +293,9 @@ def check_name(override: Override, composer: Composer) -> None:
 
 def _check_option(group: str, value: Any, options: Sequence[str]) -> None:
     if value not in options and not isinstance(value, dict):  # a mapping gives values
-        shown = "null" if value is None else value
-        raise ConfigError(f"{group}={shown}: no such option{nearest(shown, options)}; must be of {', '.join(options)}")
+        given = "null" if value is None else str(value)
+        alike = nearest(given.removesuffix(".yaml"), options)
+        raise ConfigError(f"{group}={given}: no such option{alike}; must be of {', '.join(options)}")
 
 
 def _no_such_key(override: Override, composer: Composer) -> str:
