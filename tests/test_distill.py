@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from compress import artifact, augment, experiment, identity, teacher
+from compress import artifact, augment, experiment, identity, result, teacher
 from compress.config import conf_folder, from_mapping, teacher_experiment
 from compress.errors import ConfigError
 from compress.evaluate import Scores, predict
@@ -258,7 +258,8 @@ def test_another_teacher_of_the_same_name_is_asked_anew(compose: Compose) -> Non
     ours, theirs = (identity.run_folder(replace(teacher_experiment(config), seed=seed)) for seed in (0, 9))
     shutil.rmtree(ours / "artifact")
     shutil.copytree(theirs / "artifact", ours / "artifact")
-    found = teacher.logits(config, document | {"metrics": other["metrics"]}, torch.device("cpu"))
+    renewed = {key: other[key] for key in ("metrics", "artifact_sha256")}
+    found = teacher.logits(config, document | renewed, torch.device("cpu"))
     assert not np.array_equal(before, found)
 
 
@@ -335,9 +336,13 @@ def test_a_collapsed_teacher_is_refused_also_when_its_answers_are_in_the_cache(c
 
 def test_a_refused_teacher_fails_its_student_with_the_cause(compose: Compose) -> None:
     config = compose(*KD, "data.seed=16")
-    experiment.run(teacher_experiment(config))
-    file = identity.run_folder(teacher_experiment(config)) / "artifact" / "config.json"
+    document, folder = experiment.run(teacher_experiment(config)), identity.run_folder(teacher_experiment(config))
+    file = folder / "artifact" / "config.json"
     file.write_text(file.read_text().replace('"not_entailment"', '"?"').replace('"entailment"', '"not_entailment"'))
+    with pytest.raises(experiment.ExperimentError, match="ArtifactError: .*changed or damaged since it was scored"):
+        experiment.run(config)
+    assert "ArtifactError" in (identity.run_folder(config) / "error.json").read_text()
+    result.write_json(folder / "result.json", document | {"artifact_sha256": artifact.digest(folder / "artifact")})
     with pytest.raises(experiment.ExperimentError, match="TeacherError: the teacher in"):
         experiment.run(config)
     assert "TeacherError" in (identity.run_folder(config) / "error.json").read_text()

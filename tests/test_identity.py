@@ -53,6 +53,8 @@ INFRASTRUCTURE = [
     "resources.timeout_min=9",
     "paths.runs=elsewhere",
     "paths.cache=elsewhere",
+    "hub_seconds=9",
+    "distill.weak_teacher=true",
 ]
 
 
