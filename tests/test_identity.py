@@ -84,7 +84,7 @@ def test_no_scientific_key_is_forgotten_above() -> None:
     without_effect_here = {
         "model.pretrained", "model.revision", "model.tokenizer",  # tested below
         "data.source", "data.hub", "data.revision", "data.path",
-        "distill.wordnet",  # in test_distill.py
+        "distill.wordnet", "distill.weak_teacher",  # in test_distill.py
         "train.checkpoint_seconds",
         "task.name", "quantize.name", "distill.name", "prune.name",
     }  # fmt: skip
