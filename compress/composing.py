@@ -204,7 +204,7 @@ class Composer:
     @cached_property
     def groups(self) -> Groups:
         """The groups of all folders, of those that the primary configuration adds too."""
-        with self._told():
+        with self.told():
             return Groups(self.hydra.config_loader, self.name, self._searchpath)
 
     # --- composing ----------------------------------------------------------------------------------------------------
@@ -218,11 +218,11 @@ class Composer:
         Raises:
             ConfigError: something is wrong with them.
         """
-        with self._told(overrides):
+        with self.told(overrides):
             return self.hydra.compose_config(self.name, list(overrides), mode, from_shell=False)
 
     @contextmanager
-    def _told(self, overrides: Sequence[str] = ()) -> Iterator[None]:
+    def told(self, overrides: Sequence[str] = ()) -> Iterator[None]:
         """Have what Hydra raises for wrong input be a ConfigError, and what it warns of a line."""
         try:
             with warnings.catch_warnings(record=True) as caught:
@@ -311,7 +311,7 @@ class Composer:
         composed = self.compose(overrides)
         HydraConfig.instance().set_config(composed)
         OmegaConf.set_readonly(composed.hydra, None)
-        with self._told():
+        with self.told():
             if resolve:
                 OmegaConf.resolve(composed)
             chosen: Any = self.hydra.get_sanitized_cfg(composed, what)
@@ -324,12 +324,12 @@ class Composer:
 
     def inform(self, what: str, overrides: Sequence[str]) -> None:
         """Print what Hydra's `--info` does: its folders, plugins and defaults list."""
-        with self._told():
+        with self.told():
             self.hydra.show_info(what, config_name=self.name, overrides=list(overrides))
 
     def explain(self) -> None:
         """Print what Hydra's `--hydra-help` does."""
-        with self._told():
+        with self.told():
             self.hydra.hydra_help(None, get_args_parser(), Namespace(overrides=[]))
 
     # --- running ------------------------------------------------------------------------------------------------------
@@ -343,7 +343,7 @@ class Composer:
         run = self.hydra.multirun if multirun else self.hydra.run
         try:
             run(config_name=self.name, task_function=job, overrides=list(overrides))
-        except HydraException as error:
+        except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(self._explained(error)) from error
 
 

@@ -58,10 +58,9 @@ def read_sweep(words: Sequence[str], conf: Path) -> tuple[list[Config], dict[str
     with opened(arguments, conf) as composer:
         asked = request(composer, arguments)
         if not asked.is_grid:
-            raise ConfigError(
-                f"hydra.sweeper._target_={asked.master.hydra.sweeper._target_}: only a grid can be planned"
-            )
-        launcher = OmegaConf.to_container(asked.master.hydra.launcher, resolve=True)
+            raise ConfigError(f"hydra.sweeper._target_={asked.sweeper}: only a grid can be planned")
+        with composer.told():
+            launcher = OmegaConf.to_container(asked.master.hydra.launcher, resolve=True)
         return list(asked.configs()), cast(dict[str, Any], launcher)
 
 
@@ -98,6 +97,7 @@ class Request:
     Attributes:
         overrides: in order, those of a sweep that a file describes (`hydra.sweeper.params`) first.
         master: what Hydra composes of all that is not swept.
+        sweeper: the class of Hydra's sweeper.
         jobs: the overrides of each experiment.
     """
 
@@ -105,13 +105,14 @@ class Request:
     composer: Composer
     overrides: list[Override]
     master: DictConfig
+    sweeper: str
     jobs: list[tuple[str, ...]]
     multirun: bool
 
     @property
     def is_grid(self) -> bool:
         """Whether the sweeper, if it is a sweep, runs just these jobs."""
-        return self.master.hydra.sweeper._target_ in GRIDS
+        return self.sweeper in GRIDS
 
     @property
     def folders(self) -> list[Path]:
@@ -123,7 +124,7 @@ class Request:
     def words(self) -> list[str]:
         """The overrides for Hydra to run, in its mode and by our sweeper where that does the same."""
         mode = [f"hydra.mode={'MULTIRUN' if self.multirun else 'RUN'}"]
-        grid = ["hydra/sweeper=grid"] if self.master.hydra.sweeper._target_ == BASIC else []
+        grid = ["hydra/sweeper=grid"] if self.sweeper == BASIC else []
         return [*self.arguments.overrides, *mode, *grid]
 
     def configs(self) -> Iterator[Config]:
@@ -176,27 +177,38 @@ def request(composer: Composer, arguments: Arguments, *, names: bool = True) -> 
     overrides = parse(arguments.overrides)
     _look_further(overrides, composer)
     composer.folders.check_primary(composer.name)
+    options = composer.groups.options
     for override in overrides if names else ():
         check_name(override, composer)
-    _refuse_two_files(overrides, composer.groups.options)
+    _refuse_two_files(overrides, options)
     sweeping = arguments.multirun or any(override.is_sweep_override() for override in overrides)
     master = composer.compose(arguments.overrides, RunMode.MULTIRUN if sweeping else RunMode.RUN)
-    _check_primary(master, composer)
-    for group, option in master.hydra.runtime.choices.items() if names else ():
-        composer.folders.check_hidden(f"{group}/{option}")
-    multirun = not arguments.run and (arguments.multirun or master.hydra.mode == RunMode.MULTIRUN)
-    check_settings(master, multirun)
-    composer.folders.check_choices(master.hydra.runtime.choices, composer.name)
+    _check_files(master, composer, names)
+    with composer.told():  # of interpolations
+        multirun = not arguments.run and (arguments.multirun or master.hydra.mode == RunMode.MULTIRUN)
+        check_settings(master, multirun)
+        if multirun:
+            composer.check_plugins(master)
+        sweeper = cast(dict[str, Any], OmegaConf.to_container(master.hydra.sweeper, resolve=True))
     if multirun:
-        composer.check_plugins(master)
-    if multirun:
-        described = _described(master.hydra.sweeper.get("params"))
+        described = _described(sweeper.get("params"))
         for override in described if names else ():
             check_name(override, composer)
         overrides = described + overrides
     for override in overrides if not multirun else ():
-        _refuse_sweep(override, composer.groups.options)
-    return Request(arguments, composer, overrides, master, jobs(overrides, composer.groups.options), multirun)
+        _refuse_sweep(override, options)
+    return Request(arguments, composer, overrides, master, str(sweeper["_target_"]), jobs(overrides, options), multirun)
+
+
+def _check_files(master: DictConfig, composer: Composer, names: bool) -> None:
+    """Refuse a primary configuration without groups, and files that Hydra does not heed."""
+    missing = [group for group in GROUPS if group not in master]
+    if len(missing) > 1:
+        raise ConfigError(f"--config-name {composer.name}: has no {', '.join(missing)}; {composer.basing}")
+    choices = master.hydra.runtime.choices
+    for group, option in choices.items() if names else ():
+        composer.folders.check_hidden(f"{group}/{option}")
+    composer.folders.check_choices(choices, composer.name)
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -319,12 +331,6 @@ def _is_key(key: str, override: Override) -> bool:
     hint = str(typing.get_type_hints(GROUPS[group]).get(name)) if group in GROUPS else ""
     is_mapping = key in GROUPS and override.value_type == ValueType.ELEMENT and isinstance(override.value(), dict)
     return key in keys() or is_mapping or (bool(inner) and "dict[" in hint)
-
-
-def _check_primary(master: DictConfig, composer: Composer) -> None:
-    missing = [group for group in GROUPS if group not in master]
-    if len(missing) > 1:
-        raise ConfigError(f"--config-name {composer.name}: has no {', '.join(missing)}; {composer.basing}")
 
 
 def check_settings(master: DictConfig, multirun: bool) -> None:
