@@ -98,6 +98,12 @@ def test_every_cell_of_the_grid_is_what_hydra_composes(synonyms: str) -> None:
         ("model=tiny,mini,small", "train.learning_rate=${model.dropout},${.warmup}", "train.clip=${data.max_length}"),
         ("model=tiny,mini,small", "model.dropout=0.1", "data.revision=${task.name}-${..seed}", "seed=0,1"),
         ("seed=range(0,3)", "task=sst2"),
+        ("seed=0,1,2", "prune=none,magnitude", "prune.sparsity=0.4,0.5,0.6"),
+        ("train.epochs=1,2,3", "++train={epochs:7}", "seed=0,1,2"),
+        ("train.learning_rate=1e-3,2e-3,3e-3,${model.learning_rate}", "seed=7,8,9,7"),
+        ("train.max_steps=null,5,6", "data.revision=a,'1','b c','null'", "train.clip=1,2.5,1e2"),
+        ("model.layers=1,2,3", "train.epochs=${model.layers}", "device=cpu,auto,cuda"),
+        ("train=paper,quick", "train.warmup=0,0.1,0.2", "train.max_steps=4,5,6"),
         ("task=sst2",),
     ],
 )  # fmt: skip
@@ -286,6 +292,8 @@ def test_one_wrong_value_among_many_is_told() -> None:
         ((*DEMO, f"task={TASKS}", *SUBSETS, "seed=0,1,2"), 4),
         ((*DEMO, "model.dropout=0.1,0.2", "seed=0,1"), 3),
         ((f"task={TASKS}", "train.epochs=1,2,3"), 4),
+        ((*DEMO, "seed=range(1000)"), 3),
+        ((*DEMO, "seed=range(40)", "train.epochs=range(1,40)"), 5),
     ],
 )
 def test_few_compositions_are_made(words: tuple[str, ...], most: int) -> None:
@@ -293,6 +301,13 @@ def test_few_compositions_are_made(words: tuple[str, ...], most: int) -> None:
         for _ in configurations(jobs_of(words), composed):
             pass
     assert len(made) <= most
+
+
+def test_a_later_override_of_the_same_key_is_noticed_though_not_every_value_is_composed() -> None:
+    words = ["data=demo", "model=demo/tiny", "train.epochs=1,2,3", "seed=0,1,2", "++train={epochs:9}"]
+    with hydra() as (composed, _):
+        found = [(config.train.epochs, config.seed) for config in configurations(jobs_of(words), composed)]
+    assert found == [(9, seed) for _ in range(3) for seed in range(3)]
 
 
 def test_hundreds_of_jobs_are_planned_in_the_time_of_a_few_compositions(synonyms: str) -> None:
