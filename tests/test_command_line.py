@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from compress.config import Config, conf_folder, keys, options
 from compress.errors import ConfigError, one_line
 from compress.overrides import Request, check_words, read_one, read_sweep, request, sweep_jobs
 from launch import local
+from launch.start import changed
 from launch.sweep import Sweep
 from tests.conftest import Command
 
@@ -619,6 +621,21 @@ def test_printed_commands_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFi
         devices="cpu", per_device=None, threads=None, timeout_min=None, wait=False))  # fmt: skip
     line = capsys.readouterr().out.partition("; ")[2].partition("   ")[0]
     assert shlex.split(line) == ["python", "-m", "launch", "status", str(runs)]
+
+
+def test_settings_for_a_retry_are_read_as_those_of_a_sweep() -> None:
+    before = {"name": "local", "devices": "cpu", "per_device": 2, "threads": None, "timeout_min": None, "wait": True}
+    found = changed(before, ["hydra.launcher.timeout_min=1e1", "devices=[0,'1']", "hydra.launcher.wait=false"])
+    assert found == local.LocalSettings(devices=[0, "1"], per_device=2, threads=None, timeout_min=10.0, wait=False)
+    for word, message in {
+        "x": "x: not understood; must be hydra.launcher.KEY=VALUE with KEY of devices, per_device, ",
+        "hydra.launcher.nope=1": "hydra.launcher.nope=1: not understood; must be hydra.launcher.KEY=VALUE with KEY of",
+        "hydra.launcher.per_device=1,2": "hydra.launcher.per_device=1,2: not understood; must be hydra.launcher.KEY=",
+        "hydra.launcher.devices=[0": "hydra.launcher.devices=[0: not understood as key=value; if the value is just",
+        "hydra.launcher.per_device=0": "hydra.launcher.per_device=0: must be greater than or equal to 1",
+    }.items():
+        with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+            changed(before, [word])
 
 
 # --- anything ---------------------------------------------------------------------------------------------------------
