@@ -98,7 +98,8 @@ class Request:
         overrides: in order, those of a sweep that a file describes (`hydra.sweeper.params`) first.
         master: what Hydra composes of all that is not swept.
         sweeper: the class of Hydra's sweeper.
-        jobs: the overrides of each experiment.
+        jobs: the overrides of each experiment; none if only the sweeper knows.
+        multirun: whether it is a sweep.
     """
 
     arguments: Arguments
@@ -183,29 +184,35 @@ def request(composer: Composer, arguments: Arguments, *, names: bool = True) -> 
     _refuse_two_files(overrides, options)
     sweeping = arguments.multirun or any(override.is_sweep_override() for override in overrides)
     master = composer.compose(arguments.overrides, RunMode.MULTIRUN if sweeping else RunMode.RUN)
-    _check_files(master, composer, names)
+    deleted = [override.key_or_group for override in overrides if override.is_delete()]
+    _check_groups([group for group in GROUPS if group not in master and group not in deleted], composer)
+    _check_files(master.hydra.runtime.choices, composer, names)
     with composer.told():  # of interpolations
         multirun = not arguments.run and (arguments.multirun or master.hydra.mode == RunMode.MULTIRUN)
         check_settings(master, multirun)
         if multirun:
             composer.check_plugins(master)
-        sweeper = cast(dict[str, Any], OmegaConf.to_container(master.hydra.sweeper, resolve=True))
-    if multirun:
-        described = _described(sweeper.get("params"))
-        for override in described if names else ():
-            check_name(override, composer)
-        overrides = described + overrides
+        sweeper = str(OmegaConf.select(master, "hydra.sweeper._target_"))
+        params = OmegaConf.select(master, "hydra.sweeper.params")
+    if multirun and sweeper not in GRIDS:  # it knows what its sweeps are
+        return Request(arguments, composer, overrides, master, sweeper, [], multirun)
+    described = _described(params) if multirun else []
+    for override in described if names else ():
+        check_name(override, composer)
     for override in overrides if not multirun else ():
         _refuse_sweep(override, options)
-    return Request(arguments, composer, overrides, master, str(sweeper["_target_"]), jobs(overrides, options), multirun)
+    overrides = described + overrides
+    return Request(arguments, composer, overrides, master, sweeper, jobs(overrides, options), multirun)
 
 
-def _check_files(master: DictConfig, composer: Composer, names: bool) -> None:
-    """Refuse a primary configuration without groups, and files that Hydra does not heed."""
-    missing = [group for group in GROUPS if group not in master]
-    if len(missing) > 1:
+def _check_groups(missing: Sequence[str], composer: Composer) -> None:
+    """Refuse a primary configuration that lacks groups."""
+    if missing:
         raise ConfigError(f"--config-name {composer.name}: has no {', '.join(missing)}; {composer.basing}")
-    choices = master.hydra.runtime.choices
+
+
+def _check_files(choices: Mapping[str, Any], composer: Composer, names: bool) -> None:
+    """Refuse files that Hydra does not heed."""
     for group, option in choices.items() if names else ():
         composer.folders.check_hidden(f"{group}/{option}")
     composer.folders.check_choices(choices, composer.name)
@@ -344,7 +351,7 @@ def check_settings(master: DictConfig, multirun: bool) -> None:
         raise ConfigError(
             "hydra.job.chdir=true: relative paths are meant from where the command is typed; leave it out"
         )
-    if given["sweeper"].get("max_batch_size") is not None:
+    if OmegaConf.select(master, "hydra.sweeper.max_batch_size") is not None:
         raise ConfigError(
             "hydra.sweeper.max_batch_size: a sweep is launched as a whole; hydra.launcher.per_device says "
             "how many experiments run at once"

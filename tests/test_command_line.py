@@ -20,7 +20,7 @@ import launch.cli
 import launch.prepare
 from compress import cli, quoting
 from compress.arguments import Arguments, read
-from compress.composing import opened
+from compress.composing import Composer, opened
 from compress.config import Config, conf_folder, keys, options
 from compress.errors import ConfigError, one_line
 from compress.overrides import Request, check_words, read_one, read_sweep, request, sweep_jobs
@@ -270,6 +270,15 @@ def test_a_mistaken_sweep_is_told(word: str, message: str) -> None:
     assert told("-m", *DEMO, word).startswith(message)
 
 
+def test_another_sweeper_gets_what_only_it_understands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Composer, "check_plugins", lambda composer, composed: None)
+    words = [*DEMO, "hydra.sweeper._target_=hydra_plugins.other.Sweeper", "seed=interval(0,1)"]
+    assert asked(["-m", *words], lambda found: (found.jobs, list(found.configs()))) == ([], [])
+    message = told(*words, check=read_sweep)
+    assert message == "hydra.sweeper._target_=hydra_plugins.other.Sweeper: only a grid can be planned"
+    assert told("-m", *words, "task=sst").startswith("task=sst: no such option (did you mean sst2?)")
+
+
 def test_more_experiments_than_any_grid_has_are_refused_before_they_are_made() -> None:
     words = [f"{key}=range(1,1000)" for key in ("seed", "train.epochs", "train.batch_size", "data.max_train")]
     assert told("-m", *DEMO, *words) == f"{999**4} experiments in one sweep; at most 100000 are possible"
@@ -509,6 +518,7 @@ def test_settings_of_hydra_that_have_no_place_here_are_told(word: str, message: 
         ("+seed=1", "Could not append to config. An item is already at 'seed'. Either remove + prefix: 'seed=1'"),
         ("~seed", "seed: has no value; give seed=…"),
         ("~model", "model: has no value; give model=…"),
+        ("~model ~task", "model: has no value; give model=…"),
         ("~train.epochs", "train.epochs: has no value; give train.epochs=…"),
         ("~nope", "nope: no such key; there are data, "),
         ("~seed=1", "Could not delete from config. The value of 'seed' is 0 and not 1."),
@@ -546,7 +556,7 @@ def test_settings_of_hydra_that_have_no_place_here_are_told(word: str, message: 
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_told(word: str, message: str) -> None:
-    words = word.split(" ") if word.startswith("+experiment") else [word]
+    words = word.split(" ") if word.startswith(("+experiment", "~model")) else [word]
     base = [given for given in DEMO if not word.startswith("data.path") or "data" not in given]
     assert told(*base, *words).startswith(message)
 
