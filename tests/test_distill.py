@@ -339,7 +339,7 @@ def test_a_refused_teacher_fails_its_student_with_the_cause(compose: Compose) ->
     document, folder = experiment.run(teacher_experiment(config)), identity.run_folder(teacher_experiment(config))
     file = folder / "artifact" / "config.json"
     file.write_text(file.read_text().replace('"not_entailment"', '"?"').replace('"entailment"', '"not_entailment"'))
-    with pytest.raises(experiment.ExperimentError, match="ArtifactError: .*changed or damaged since it was scored"):
+    with pytest.raises(experiment.ExperimentError, match=r"ArtifactError: .*changed or damaged since it was scored"):
         experiment.run(config)
     assert "ArtifactError" in (identity.run_folder(config) / "error.json").read_text()
     result.write_json(folder / "result.json", document | {"artifact_sha256": artifact.digest(folder / "artifact")})

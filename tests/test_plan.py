@@ -94,7 +94,14 @@ def test_missing_teachers_are_added_once_and_come_first(compose: Compose) -> Non
 
 
 def test_what_is_finished_is_not_run_again_nor_are_its_teachers_missed(compose: Compose, tmp_path: Path) -> None:
-    words = (*BASE, "distill=none,kd", "distill.teacher=mini", "distill.weak_teacher=true", "train.max_steps=2", f"paths.runs={tmp_path / 'runs'}")
+    words = (
+        *BASE,
+        "distill=none,kd",
+        "distill.teacher=mini",
+        "distill.weak_teacher=true",
+        "train.max_steps=2",
+        f"paths.runs={tmp_path / 'runs'}",
+    )
     configs = cells(*words)
     assert len(plan.make(configs, lambda runs: []).to_run) == 3
     experiment.run(configs[0])
