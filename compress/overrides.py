@@ -15,7 +15,7 @@ import yaml
 from hydra.conf import HydraConf
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, ValueType
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString, ValueType
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -262,16 +262,17 @@ def _not_understood(word: str, error: str) -> str:
         return f"{told}; its value has line breaks or other control characters, which are not possible"
     why = re.search(r"while evaluating '.*': (.*)", error)
     because = f" ({why[1]})" if why else ""
-    if not equals or not _takes_text(key.lstrip("+~")):
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w./]*", key := key.lstrip("+~"), re.ASCII) or not _takes_text(key):
         return f"{told}{because}; write for example train.epochs=4"
     return f"{told}{because}; if the value is just this text, write {quoting.word(key, text)}"
 
 
 def _takes_text(key: str) -> bool:
-    """Whether a key of the configuration may have a text for its value."""
+    """Whether a key may have a text for its value, or is a group, and has the name of a file."""
     group, _, name = key.rpartition(".")
     hint = typing.get_type_hints(GROUPS.get(group, Config)).get(name)
-    return str in (hint, *typing.get_args(hint)) or key.startswith("hydra.")
+    is_group = not group and (hint is None or key in GROUPS)
+    return str in (hint, *typing.get_args(hint)) or is_group or key.startswith("hydra.")
 
 
 def _look_further(overrides: Sequence[Override], composer: Composer) -> None:
@@ -430,21 +431,21 @@ def _swept(override: Override, options: Options) -> list[Any]:
     return found
 
 
-def _matching(override: Override, pattern: Glob, options: Options) -> list[str]:
+def _matching(override: Override, pattern: Glob, options: Options) -> list[str | QuotedString]:
     key, word = override.key_or_group, override.input_line
     there = list(options(key))
     if not there:
         raise ConfigError(f"{word}: glob is for options of a group; {key} is none")
     if not (found := pattern.filter(there)):
         raise ConfigError(f"{word}: matches no option; there are {', '.join(there)}")
-    return found
+    return [name if re.fullmatch(r"[\w./-]+", name, re.ASCII) else QuotedString(name, Quote.double) for name in found]
 
 
 def _refuse_sweep(override: Override, options: Options) -> None:
     """Without -m a sweep is a mistake."""
     if override.is_sweep_override():
         key, count = override.key_or_group, len(_swept(override, options))
-        simple = override.value_type == ValueType.SIMPLE_CHOICE_SWEEP and _takes_text(key)
+        simple = override.value_type == ValueType.SIMPLE_CHOICE_SWEEP and _takes_text(key) and not options(key)
         text = f"; if it is one text, write {quoting.word(key, override.get_value_string())}" if simple else ""
         raise ConfigError(f"{key}: {count} values are a sweep; add -m to run each of them{text}")
 

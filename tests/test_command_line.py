@@ -616,6 +616,14 @@ def test_a_text_that_hydra_reads_otherwise_is_told_with_the_word_to_write(text: 
     assert read_back(line) == text
 
 
+def test_options_may_have_any_name_that_a_file_may(own: Path) -> None:
+    write(own, {"model/mün chen (2).yaml": "defaults: [/model/demo/tiny@_here_, _self_]\nname: x\n"})
+    word = told("--config-dir", str(own), *DEMO, "model=mün chen (2)").partition(" write ")[2]
+    for words in ([*shlex.split(word), "seed=1"], ["-m", "model=glob(m*2*)", "seed=0,1,2"]):
+        found = asked(["--config-dir", str(own), "data=demo", "task=rte", *words], lambda found: list(found.configs()))
+        assert "x" in {config.model.name for config in found}
+
+
 def test_texts_that_hydra_reads_as_they_are_need_no_quotes(own: Path) -> None:
     for text in ("a b", "a:b", "a$b", "100%", "a|b", "*", "a+b@c", "a\\b", "..", "- x"):
         assert read_one([*DEMO, f"paths.runs={text}"], conf_folder()).paths.runs == text
