@@ -16,6 +16,7 @@ from compress.config import from_mapping
 from compress.evaluate import evaluate
 from compress.experiment import ExperimentError
 from tests.conftest import ROOT, Compose
+from tests.odd_checkpoints import good, whole_tokenizer
 
 QUICK = ("model=demo/tiny", "data=demo", "task=rte", "train.max_steps=20", "device=cpu")
 RECORD = ROOT / "tests" / "records" / "result.json"
@@ -158,3 +159,26 @@ def test_select_best_reports_every_epochs_dev_score(compose: Compose) -> None:
     document = experiment.run(compose(*QUICK, "train.select=best", "train.max_steps=null", "train.epochs=2"))
     assert len(document["epoch_scores"]) == 2
     assert document["score_glue"] == pytest.approx(max(document["epoch_scores"]), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["demo", "vocab.txt", "tokenizer.json"])
+def test_an_artifact_is_the_same_bytes_with_a_cold_and_a_warm_cache(
+    compose: Compose, tmp_path: Path, kind: str
+) -> None:
+    """The tokenizer too, which remembers how it was called last; also where it comes with a length stored."""
+    words = [*QUICK, "train.max_steps=2", "tracking=none", f"paths.cache={tmp_path / 'cold'}", "force=true"]
+    if kind != "demo":
+        folder = good(tmp_path / "checkpoint")
+        if kind == "tokenizer.json":
+            whole_tokenizer(
+                truncation={"direction": "Right", "max_length": 5, "strategy": "LongestFirst", "stride": 0}
+            )(folder)
+        words += ["model=pretrained", f"model.pretrained={folder}", "data.max_length=16"]
+    folder = identity.run_folder(compose(*words)) / "artifact"
+    found = []
+    for _ in range(2):
+        experiment.run(compose(*words))
+        found.append({file.name: file.read_bytes() for file in folder.iterdir()})
+    assert set(found[0]) == {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"}
+    assert found[0] == found[1]
+    assert json.loads(found[0]["tokenizer.json"])["truncation"] is None
