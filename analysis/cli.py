@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from analysis import printing
 from analysis.options import BYTES, SCORES, Options
-from compress.errors import ConfigError, exit_code
+from compress.errors import ConfigError, Parser, exit_code
 
 if TYPE_CHECKING:
     from analysis.results import Results
@@ -38,12 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 if all that was asked for is done, 1 if nothing fits what was asked for, 2 if the input was wrong.
     """
+    return exit_code(lambda: _do(arguments))
+
+
+def _do(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
-    return exit_code(lambda: VERBS[options.verb](options))
+    return VERBS[options.verb](options)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))

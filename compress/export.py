@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from compress import artifact, atomic, hub, result
 from compress.config import Config, from_mapping
-from compress.errors import ConfigError
+from compress.errors import ConfigError, Parser, exit_code
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,7 +125,11 @@ def same(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any], task: TaskCon
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if done, 1 if the export is another model, 2 if the input was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m compress.export", description=__doc__.split(": ", 1)[1])
+    return exit_code(lambda: _do(arguments))
+
+
+def _do(arguments: Sequence[str] | None) -> int:
+    parser = Parser(prog="python -m compress.export", description=(__doc__ or "").split(": ", 1)[1])
     parser.add_argument("run", type=Path, nargs="+", help="folder of a finished experiment: runs/…/<run_id>")
     parser.add_argument("--format", choices=["onnx"], default="onnx", help="what to write: RUN/onnx/model.onnx")
     parser.add_argument("--no-check", action="store_true", help="do not compare with the artifact on the dev set")
@@ -136,8 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             about = export(folder, checked=not options.no_check)
         except ModuleNotFoundError as error:
-            print(f"error: {EXTRA} ({error})", file=sys.stderr)
-            return 2
+            raise ConfigError(f"{EXTRA} ({error})") from error
         except (ConfigError, ExportError) as error:
             print(f"error: {error}", file=sys.stderr)
             worst = max(worst, 2 if isinstance(error, ConfigError) else 1)

@@ -6,10 +6,8 @@ in one process, so that what else the machine does falls on all alike.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -20,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from compress import result
-from compress.errors import ConfigError
+from compress.errors import ConfigError, Parser, exit_code
 from compress.export import EXTRA, open_run
 
 SCHEMA = 1
@@ -150,22 +148,22 @@ def table(folders: Sequence[Path], documents: Sequence[dict[str, Any]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if done, 2 if the input was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m compress.latency", description=(__doc__ or "").split(": ", 1)[1])
+    return exit_code(lambda: _do(arguments))
+
+
+def _do(arguments: Sequence[str] | None) -> int:
+    parser = Parser(prog="python -m compress.latency", description=(__doc__ or "").split(": ", 1)[1])
     parser.add_argument("run", type=Path, nargs="+", help="folder of a finished experiment: runs/…/<run_id>")
     parser.add_argument("--threads", type=int, default=1, help="for each model (default 1)")
     parser.add_argument("--rounds", type=int, default=100, help="turns of each model at each shape (default 100)")
     parser.add_argument("--seconds", type=float, default=20, help="begin no round of a shape later (default 20)")
     options = parser.parse_args(arguments)
+    if options.threads < 1 or options.rounds < 3:
+        raise ConfigError(f"--threads {options.threads} --rounds {options.rounds}: must be at least 1 and 3")
     try:
-        if options.threads < 1 or options.rounds < 3:
-            raise ConfigError(f"--threads {options.threads} --rounds {options.rounds}: must be at least 1 and 3")
         documents = measure(options.run, threads=options.threads, rounds=options.rounds, seconds=options.seconds)
     except ModuleNotFoundError as error:
-        print(f"error: {EXTRA} ({error})", file=sys.stderr)
-        return 2
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        raise ConfigError(f"{EXTRA} ({error})") from error
     print(table(options.run, documents))
     flags = documents[0]["environment"]["cpu_flags"]
     print(f"{options.threads} thread(s) of {documents[0]['environment']['cpu']} ({', '.join(flags)})")

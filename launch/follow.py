@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -67,7 +68,7 @@ def conclude(sweep: Sweep, ended: Mapping[str, Outcome], seconds: float) -> int:
     if failed:
         named = [(sweep.experiments[outcome.run_id], outcome) for outcome in failed]
         print(failures([(planned.name, outcome.cause, outcome.log) for planned, outcome in named]))
-        print(f"python -m launch retry {sweep.runs}   runs those again")
+        print(f"python -m launch retry {shlex.quote(str(sweep.runs))}   runs those again")
     for line in reminder(sweep.runs, (sweep.run_folder(run_id) for run_id in ended)):
         print(line)
     sys.stdout.flush()

@@ -343,7 +343,8 @@ def run(sweep: Sweep, settings: SlurmSettings) -> int:
     told = f"{len(sweep.to_run) - elsewhere} experiments submitted in {len(jobs)} jobs"
     print(told + (f"; {elsewhere} are in the queue already" if elsewhere else ""), flush=True)
     if not settings.wait:
-        print(f"python -m launch status {sweep.runs}   shows how they go on; cancel, retry likewise")
+        runs = shlex.quote(str(sweep.runs))
+        print(f"python -m launch status {runs}   shows how they go on; cancel, retry likewise")
         return 0
     try:
         return conclude(sweep, follow(sweep, Watch(sweep), POLL_SECONDS), time.monotonic() - started)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -46,8 +47,8 @@ def survey(runs: Path) -> Found:
 
 def reminder(runs: Path, folders: Iterable[Path]) -> list[str]:
     """A line for people if some of the run folders, of ended experiments, are not on the server."""
-    behind = sum(map(tracking.is_behind, folders))
-    return [f"{behind} are not in W&B yet: python -m launch sync {runs}   uploads them"] if behind else []
+    behind, where = sum(map(tracking.is_behind, folders)), shlex.quote(str(runs))
+    return [f"{behind} are not in W&B yet: python -m launch sync {where}   uploads them"] if behind else []
 
 
 def sync(runs: Path, project: str | None = None, entity: str | None = None) -> int:
