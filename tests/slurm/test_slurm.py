@@ -106,7 +106,7 @@ def test_a_grid_with_teachers_runs_as_arrays_and_ends_as_it_does_here(command: C
     teachers = {planned.teacher for planned in sweep.experiments.values() if planned.teacher}
     assert len({jobs[teacher] for teacher in teachers}) == 2, "teachers have jobs of their own"
     assert len(set(jobs.values())) == 2 + 2 + 2, "8 without teacher in 2 jobs, 4 students of each in 1"
-    assert weights(tmp_path / "runs") == undisturbed(command, tmp_path, *words[:5])
+    assert weights(tmp_path / "runs") == undisturbed(command, tmp_path, *words[:6])
     again = launched(command, *words)
     assert again.returncode == 0
     assert "0 to run, 16 finished" in again.stdout
