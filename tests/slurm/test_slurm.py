@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from compress.hub import digest
 from launch import slurm
 from launch.sweep import Sweep, all_sweeps
 from tests.conftest import Command
@@ -69,15 +70,16 @@ def results(tmp_path: Path) -> list[dict[str, Any]]:
     return [json.loads(file.read_text()) for file in sorted((tmp_path / "runs").glob("*/*/*/*/result.json"))]
 
 
-def undisturbed(command: Command, tmp_path: Path, *words: str) -> dict[str, bytes]:
+def undisturbed(command: Command, tmp_path: Path, *words: str) -> dict[str, str]:
     """The weights of the same experiments, run here and left alone, by run_id."""
     done = command("-m", *DEMO, *words, f"paths.runs={tmp_path / 'undisturbed'}", "device=cpu")
     assert done.returncode == 0, done.stdout + done.stderr
     return weights(tmp_path / "undisturbed")
 
 
-def weights(runs: Path) -> dict[str, bytes]:
-    return {file.parts[-3]: file.read_bytes() for file in runs.glob("*/*/*/*/artifact/model.safetensors")}
+def weights(runs: Path) -> dict[str, str]:
+    """Run id -> digest of the weight file."""
+    return {file.parts[-3]: digest(file) for file in runs.glob("*/*/*/*/artifact/model.safetensors")}
 
 
 def running_on_node(sweep: Sweep, run_id: str) -> None:
