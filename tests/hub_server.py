@@ -18,15 +18,13 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -34,6 +32,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from tests.hub_repositories import File, Kind, Repository, glue, sized
+from tests.listener import Listener
 
 TOKEN = "hf_" + "StandIn" * 5
 TINY = "google/bert_uncased_L-2_H-128_A-2"
@@ -327,40 +326,6 @@ def corrupted(body: bytes) -> bytes:
     """The body with one bit of its middle byte turned over."""
     middle = len(body) // 2
     return body[:middle] + bytes(byte ^ 1 for byte in body[middle : middle + 1]) + body[middle + 1 :]
-
-
-class Listener(ThreadingHTTPServer):
-    """The listening socket, which knows its connections so that it can close them all."""
-
-    daemon_threads = True
-    block_on_close = False
-    allow_reuse_address = True
-    request_queue_size = 64
-
-    def __init__(self, port: int, handler: type[Handler]) -> None:
-        self.connections: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", port), handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self.connections.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self.connections.discard(request)
-        super().shutdown_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that breaks is no news here."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
-
-    def close(self) -> None:
-        """Stop listening and close every connection."""
-        self.shutdown()
-        self.server_close()
-        for connection in list(self.connections):
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
 
 
 class HubServer(Catalogue):

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tests.odd_checkpoints import without
 from tests.odd_inputs import Case, Kind, Make, refused, taken
 
 Columns = dict[str, list[Any]]
@@ -191,16 +192,6 @@ def holding_rows(name: str, rows: int) -> Make:
         table = pa.table(PLAIN["train"])
         (folder / "sst2" / name).parent.mkdir(exist_ok=True)
         pq.write_table(table.slice(len(table) - rows), folder / "sst2" / name)
-
-    return make
-
-
-def without(*files: str) -> Make:
-    """Without some files."""
-
-    def make(folder: Path) -> None:
-        for file in files:
-            (folder / file).unlink()
 
     return make
 

@@ -25,19 +25,18 @@ import gzip
 import json
 import os
 import re
-import socket
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from tests.listener import Listener
 from tests.wandb_stand_in import artifacts, runs  # noqa: F401  (they register their operations)
 from tests.wandb_stand_in.graphql import OPERATIONS, GraphQLError
 from tests.wandb_stand_in.runs import now
@@ -220,40 +219,6 @@ class Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         content = self.wandb.store.stored.get(path)
         return (content, 200) if content is not None else ({"error": f"{path} not found"}, 404)
-
-
-class Listener(ThreadingHTTPServer):
-    """The listening socket, which knows its connections so that it can close them all."""
-
-    daemon_threads = True
-    block_on_close = False
-    allow_reuse_address = True
-    request_queue_size = 64
-
-    def __init__(self, port: int, handler: type[Handler]) -> None:
-        self.connections: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", port), handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self.connections.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self.connections.discard(request)
-        super().shutdown_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that breaks is no news here."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
-
-    def close(self) -> None:
-        """Stop listening and close every connection."""
-        self.shutdown()
-        self.server_close()
-        for connection_ in list(self.connections):
-            with suppress(OSError):
-                connection_.shutdown(socket.SHUT_RDWR)
 
 
 class WandbServer:
