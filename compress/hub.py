@@ -231,9 +231,9 @@ def _fetch(key: str, name: str, revision: str, choose: Choose, kind: Kind) -> Sn
         )
 
     files = choose(Repository(names, get))
-    folder = next(iter([get(file) for file in files])).parents[files[0].count("/")]
+    paths = [get(file) for file in files]
     _remember(name, revision, commit, kind)
-    return Snapshot(folder, tuple(files), commit)
+    return Snapshot(paths[0].parents[files[0].count("/")], tuple(files), commit)
 
 
 def _remember(name: str, revision: str, commit: str, kind: Kind) -> None:

@@ -6,6 +6,7 @@ python -m tests.odd_inputs      # writes tests/odd_inputs.md anew
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from compress.errors import ConfigError, one_line
 
 DOCUMENT = Path(__file__).with_name("odd_inputs.md")
 Make = Callable[[Path], object]  # changes a folder that holds the good input
+Values = Mapping[str, Any]  # of a configuration
+FOLDERS = {"model.pretrained": "checkpoint", "data.path": "data"}
 Settings = Mapping[str, Any]  # by name
 NOTHING: Settings = {}
 
@@ -106,6 +109,22 @@ def changed(values: Mapping[str, Any], settings: Settings) -> Config:
         group, _, name = key.partition(".")
         nested[group] = {**nested[group], name: value}
     return from_mapping(nested)
+
+
+def asking(case: Case, values: Callable[[str], Values], key: str, good: Path, place: Path) -> Callable[[], Config]:
+    """Make a case's folder; a function that asks for an experiment with it.
+
+    Args:
+        values: of a task: a configuration with the good input.
+        key: names the folder in it.
+        good: the folder with the good input.
+        place: where the case's folder and the runs are made.
+    """
+    folder = shutil.copytree(good, place / FOLDERS[key])
+    case.make(folder)
+    settings = {key: str(folder), "paths.runs": str(place / "runs")} | filled(case.settings, folder)
+    task = settings.pop("task", "sst2")
+    return lambda: changed(values(task), settings)
 
 
 def assert_one_line(error: ConfigError, expected: Refused) -> None:

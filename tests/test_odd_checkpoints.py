@@ -7,7 +7,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +28,7 @@ from compress.overrides import compositions
 from tests import odd_checkpoints as odd
 from tests import odd_tokenizers, odd_weights
 from tests.conftest import Compose
-from tests.odd_inputs import Case, Refused, Taken, assert_one_line, cases, changed, filled, taken
+from tests.odd_inputs import Case, Refused, Taken, Values, asking, assert_one_line, cases, changed, taken
 
 KINDS = [*odd_weights.KINDS, *odd_tokenizers.KINDS]
 TAKEN, REFUSED = cases(KINDS, Taken), cases(KINDS, Refused)
@@ -36,8 +36,6 @@ START = {"new": ["head"], "prefix": "", "unused": [], "notes": []}
 FIRST = ["the film is good", "Café, naïve: the MOVIE's plot!", "très étrange 電影 (zyx) 42", "film " * 40, ""]
 SECOND = ["the movie is bad", "b", "but not very", "movie " * 40, "a tale"]
 LENGTH = 24  # tokens; the fourth texts are longer
-
-Values = Mapping[str, Any]
 
 
 @pytest.fixture(scope="session")
@@ -73,16 +71,7 @@ Make = Callable[[Case], Callable[[], Config]]
 def asked(good: Path, values: Callable[[str], Values], tmp_path: Path) -> Make:
     """A function that makes a case's folder, and gives one that asks for an experiment with it."""
 
-    def make(case: Case) -> Callable[[], Config]:
-        folder = tmp_path / "checkpoint"
-        shutil.copytree(good, folder)
-        case.make(folder)
-        settings = {"model.pretrained": str(folder), "paths.runs": str(tmp_path / "runs")}
-        settings |= filled(case.settings, folder)
-        task = settings.pop("task", "sst2")
-        return lambda: changed(values(task), settings)
-
-    return make
+    return lambda case: asking(case, values, "model.pretrained", good, tmp_path)
 
 
 def loaded(config: Config) -> tuple[PreTrainedTokenizerBase, BertForSequenceClassification, Start]:

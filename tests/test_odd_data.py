@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,11 +23,10 @@ from compress.evaluate import scored
 from compress.overrides import compositions
 from tests import odd_checkpoints, odd_inputs
 from tests import odd_data as odd
-from tests.odd_inputs import Case, Refused, Taken, assert_one_line, cases, changed, filled, taken
+from tests.odd_inputs import Case, Refused, Taken, Values, asking, assert_one_line, cases, taken
 
 TAKEN, REFUSED = cases(odd.KINDS, Taken), cases(odd.KINDS, Refused)
 
-Values = Mapping[str, Any]
 Make = Callable[[Case], Callable[[], Config]]
 
 
@@ -58,15 +56,7 @@ def values(cache: Path, good: Path) -> Callable[[str], Values]:
 def asked(good: Path, values: Callable[[str], Values], tmp_path: Path) -> Make:
     """A function that makes a case's folder, and gives one that asks for an experiment with it."""
 
-    def make(case: Case) -> Callable[[], Config]:
-        folder = tmp_path / "data"
-        shutil.copytree(good, folder)
-        case.make(folder)
-        settings = {"data.path": str(folder), "paths.runs": str(tmp_path / "runs")} | filled(case.settings, folder)
-        task = settings.pop("task", "sst2")
-        return lambda: changed(values(task), settings)
-
-    return make
+    return lambda case: asking(case, values, "data.path", good, tmp_path)
 
 
 def texts_of(config: Config) -> dict[str, Texts]:
