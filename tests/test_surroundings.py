@@ -340,7 +340,7 @@ def test_a_result_that_this_user_may_not_read_is_not_taken_for_none(common: Path
 def test_a_cache_that_cannot_take_the_teachers_answers_is_refused_before_it_is_trained(
     compose: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    student = compose(*WORDS, "distill=kd", "distill.teacher=mini", "train.max_steps=5")
+    student = compose(*WORDS, "distill=kd", "distill.teacher=mini", "distill.weak_teacher=true", "train.max_steps=5")
 
     def refused(self: surroundings.Place, below: Path | None = None) -> None:
         if self.key == "paths.cache":
@@ -363,7 +363,7 @@ def test_a_cache_that_cannot_take_the_teachers_answers_is_refused_before_it_is_t
 
 
 def test_a_teacher_without_its_artifact_is_one_line(compose: Compose) -> None:
-    student = compose(*WORDS, "distill=kd", "distill.teacher=mini", "train.max_steps=5")
+    student = compose(*WORDS, "distill=kd", "distill.teacher=mini", "distill.weak_teacher=true", "train.max_steps=5")
     folder = identity.run_folder(teacher_experiment(student))
     experiment.run(teacher_experiment(student))
     shutil.rmtree(folder / "artifact")
