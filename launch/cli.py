@@ -87,7 +87,7 @@ def _do(options: argparse.Namespace) -> int:
 
 def _plan(options: argparse.Namespace) -> int:
     from compress.overrides import read_sweep
-    from launch import local, plan, slurm
+    from launch import local, plan, slurm, submission
     from launch.start import name_of_target, plan_for, settings_of
 
     configs, launcher = read_sweep(options.words, conf_folder())
@@ -96,7 +96,7 @@ def _plan(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(plan.as_document(planned)))
         return 0
-    where = slurm.describe(planned, settings) if isinstance(settings, slurm.SlurmSettings) else local.describe(
+    where = slurm.describe(planned, settings) if isinstance(settings, submission.SlurmSettings) else local.describe(
         planned, settings)  # fmt: skip
     print(plan.describe(planned, where))
     return 0
@@ -159,14 +159,14 @@ def _enter(directory: Path) -> None:
 
 
 def _cancel(options: argparse.Namespace) -> int:
-    from launch import slurm
+    from launch import scheduler
     from launch.sweep import all_sweeps
 
     sweeps = all_sweeps(options.runs)
     workers = [pid for sweep in sweeps for pid in sweep.live_workers().values()]
     for pid in workers:
         os.kill(pid, signal.SIGTERM)
-    jobs = slurm.cancel(sweeps) if any(sweep.jobs() for sweep in sweeps) else 0
+    jobs = scheduler.cancel(sweeps) if any(sweep.jobs() for sweep in sweeps) else 0
     while any(sweep.live_workers() for sweep in sweeps):
         time.sleep(0.1)
     again = f"python -m launch retry {shlex.quote(str(options.runs))}"

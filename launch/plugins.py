@@ -65,7 +65,7 @@ class SlurmLauncher(SweepLauncher):
     name = "slurm"
 
     def __init__(self, **settings: Any) -> None:
-        from launch.slurm import require
+        from launch.scheduler import require
         from launch.start import refusing
 
         super().__init__(**settings)

@@ -13,16 +13,16 @@ from compress import result, surroundings
 from compress.config import Config, build
 from compress.errors import ConfigError, tell
 from compress.model import label
-from launch import cost, local, plan, slurm
+from launch import cost, local, plan, scheduler, slurm, submission
 from launch.sweep import SWEEPS, Sweep
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext
     from omegaconf import DictConfig
 
-Settings = local.LocalSettings | slurm.SlurmSettings
+Settings = local.LocalSettings | submission.SlurmSettings
 
-SETTINGS: dict[str, type[Any]] = {"local": local.LocalSettings, "slurm": slurm.SlurmSettings}
+SETTINGS: dict[str, type[Any]] = {"local": local.LocalSettings, "slurm": submission.SlurmSettings}
 
 
 def settings_of(name: str, values: Mapping[str, Any]) -> Settings:
@@ -86,7 +86,7 @@ def plan_for(configs: Iterable[Config], settings: Settings) -> plan.Plan:
         ConfigError: there is something to run, and the folder of runs cannot be written.
     """
     cells = list(configs)
-    if isinstance(settings, slurm.SlurmSettings):
+    if isinstance(settings, submission.SlurmSettings):
         gpu = any(config.resources.for_model(label(config.model))["gpus"] for config in cells)
     else:
         gpu = bool(local.shares(settings, cpu_only=all(config.device == "cpu" for config in cells))[0].device)
@@ -106,8 +106,8 @@ def launch(configs: Iterable[Config], settings: Settings, name: str | None = Non
     Returns:
         The exit code.
     """
-    if isinstance(settings, slurm.SlurmSettings):
-        slurm.require()
+    if isinstance(settings, submission.SlurmSettings):
+        scheduler.require()
     planned = plan_for(configs, settings)
     stamp = name if name and not (planned.runs / SWEEPS / name / "plan.json").exists() else None
     folder = planned.runs / SWEEPS / (stamp or f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{uuid.uuid4().hex[:6]}")
@@ -118,7 +118,7 @@ def launch(configs: Iterable[Config], settings: Settings, name: str | None = Non
     if asked is not None:
         result.write_text(folder / "multirun.yaml", asked)
     print("\n".join(plan.headline(planned)), flush=True)
-    return slurm.run(sweep, settings) if isinstance(settings, slurm.SlurmSettings) else local.run(sweep, settings)
+    return slurm.run(sweep, settings) if isinstance(settings, submission.SlurmSettings) else local.run(sweep, settings)
 
 
 def name_of(settings: Settings) -> str:

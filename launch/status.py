@@ -14,7 +14,7 @@ from compress import result
 from compress.checkpoint import FILE
 from compress.claim import Claim
 from compress.reporting import PROGRESS
-from launch import slurm
+from launch import scheduler
 from launch.sweep import Sweep, all_sweeps
 
 STATES = ("finished", "running", "waiting", "pending", "stopped", "failed", "missing")
@@ -59,10 +59,10 @@ def survey(runs: Path) -> list[Status]:
     sweeps = all_sweeps(runs)
     jobs = {run_id: job for sweep in sweeps for run_id, job in sweep.jobs().items()}
     waiting = {run_id: job for sweep in sweeps for run_id, job in sweep.open_jobs().items()}
-    there = (slurm.queue() or {}) if jobs else {}
+    there = (scheduler.queue() or {}) if jobs else {}
     latest: dict[str, Sweep] = {run_id: sweep for sweep in sweeps for run_id in sweep.experiments}
     alive = {sweep.folder for sweep in sweeps if sweep.live_workers()}
-    gone = {sweep.folder: slurm.lost(sweep, there) for sweep in sweeps if sweep.jobs()}
+    gone = {sweep.folder: scheduler.lost(sweep, there) for sweep in sweeps if sweep.jobs()}
     finished: dict[str, bool] = {}
     found = []
     for run_id, sweep in latest.items():
@@ -92,7 +92,7 @@ def _in_line(for_teacher: bool, otherwise: str) -> dict[str, Any]:
     return {"state": "pending", "detail": otherwise}
 
 
-def _job(there: Mapping[str, slurm.Job], jobs: Mapping[str, str], run_id: str) -> str | None:
+def _job(there: Mapping[str, scheduler.Job], jobs: Mapping[str, str], run_id: str) -> str | None:
     job = there.get(jobs.get(run_id, ""))
     return job.state if job else None
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from launch import slurm, status
-from launch.slurm import Job
+from launch import scheduler, status
+from launch.scheduler import Job
 from launch.sweep import Outcome, Planned, Sweep
 
 
@@ -29,7 +29,7 @@ def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     sweep = sweep_of(tmp_path, "first", "a" * 12, "b" * 12)
     sweep.add_jobs(dict.fromkeys(sweep.to_run, "7_0"))
     sweep.record(Outcome("a" * 12, "failed", 1.0, "ValueError: no", "log.txt"))
-    monkeypatch.setattr(slurm, "queue", lambda: {"7_0": Job("RUNNING", "", "n1")})
+    monkeypatch.setattr(scheduler, "queue", lambda: {"7_0": Job("RUNNING", "", "n1")})
     return sweep
 
 
@@ -40,7 +40,7 @@ def test_a_failed_experiment_is_told_while_its_job_goes_on_with_others(packed: S
 
 def test_a_failed_experiment_is_submitted_again_while_its_job_goes_on_with_others(packed: Sweep) -> None:
     again = sweep_of(packed.runs, "again", *packed.to_run)
-    assert slurm.queued_elsewhere(again) == {"b" * 12: "7_0"}
+    assert scheduler.queued_elsewhere(again) == {"b" * 12: "7_0"}
 
 
 @pytest.mark.parametrize(

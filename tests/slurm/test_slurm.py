@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from compress.hub import digest
-from launch import slurm
+from launch import scheduler
 from launch.sweep import Sweep, all_sweeps
 from tests.conftest import Command
 from tests.slurm.conftest import squeue, wait_for
@@ -263,7 +263,7 @@ def test_a_lost_node_costs_no_experiment(command: Command, tmp_path: Path) -> No
     (run_id,) = sweep.to_run
     folder, job = sweep.run_folder(run_id), sweep.jobs()[run_id]
     wait_for(lambda: (folder / "checkpoint" / "state.pt").exists(), "a checkpoint")
-    queue = slurm.queue()
+    queue = scheduler.queue()
     assert queue is not None
     node = queue[job].node
     with power_off(node, job):
@@ -363,7 +363,7 @@ def test_status_agrees_with_the_queue_after_the_launching_process_died_and_cance
 
 
 def _depends(line: str) -> bool:
-    queue = slurm.queue()
+    queue = scheduler.queue()
     assert queue is not None
     return queue[line.split()[0]].reason == "Dependency"
 
