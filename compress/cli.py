@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,10 @@ from compress.errors import ConfigError, exit_code, tell
 if TYPE_CHECKING:
     from compress.arguments import Arguments
     from compress.composing import Composer
+    from compress.config import Config
     from compress.overrides import Request
+
+STOPPED = 128  # exit codes above it are those of signals
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,20 +81,36 @@ def _run(asked: Request) -> int:
 
     def job(composed: DictConfig) -> None:
         nonlocal worst
-        from compress import checkpoint, experiment  # after the check: it brings torch
-
         sources = HydraConfig.get().runtime.config_sources
-        try:
-            config = from_hydra(composed, [Path(source.path) for source in sources if source.schema == "file"])
-            experiment.run(config)
-        except checkpoint.Stopped as stopped:
-            raise SystemExit(128 + stopped.signum) from stopped
-        except (ConfigError, experiment.ExperimentError) as error:
-            tell(error)
-            worst = max(worst, 2 if isinstance(error, ConfigError) else 1)
-        except OSError as error:  # a full disk, say
-            tell(error)
-            worst = max(worst, 1)
+        folders = [Path(source.path) for source in sources if source.schema == "file"]
+        code = conduct(lambda: from_hydra(composed, folders))
+        if code > STOPPED:
+            raise SystemExit(code)
+        worst = max(worst, code)
 
     asked.composer.run(asked.words, job, multirun=asked.multirun)
     return worst
+
+
+def conduct(configuration: Callable[[], Config]) -> int:
+    """Run one experiment, and tell in a line what it failed of.
+
+    Args:
+        configuration: makes it; what is wrong with it is told too.
+
+    Returns:
+        0 if it is finished, 1 if it failed, 2 if its input was wrong, 128 and the signal's number if it was stopped.
+    """
+    from compress import checkpoint, experiment  # after the check: it brings torch
+
+    try:
+        experiment.run(configuration())
+    except checkpoint.Stopped as stopped:
+        return STOPPED + stopped.signum
+    except (ConfigError, experiment.ExperimentError) as error:
+        tell(error)
+        return 2 if isinstance(error, ConfigError) else 1
+    except OSError as error:  # a full disk, say
+        tell(error)
+        return 1
+    return 0
