@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _DIGITS = 8  # of the random ending of a scratch's name
+_SCRATCH = re.compile(rf"\..+-[0-9a-f]{{{_DIGITS}}}")
 
 
 @contextmanager
@@ -49,6 +51,19 @@ def _put(scratch: Path, path: Path) -> None:
         os.rename(path, old)
     os.replace(scratch, path)
     _remove(old)
+
+
+def is_scratch(name: str) -> bool:
+    """Whether a file or folder of this name is what an unfinished writer fills."""
+    return bool(_SCRATCH.fullmatch(name))
+
+
+def clear_all(folder: Path) -> None:
+    """Remove what killed writers left in a folder; for nobody but who holds the lock on all that is in it."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if is_scratch(entry.name):
+                _remove(Path(entry.path))
 
 
 def clear(path: Path) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import hub, identity, result, surroundings, tracking
+from compress import atomic, hub, identity, result, surroundings, tracking
 from compress.checkpoint import Checkpoint, Stopped
 from compress.claim import Claim
 from compress.config import teacher_experiment
 from compress.errors import ConfigError
 from compress.model import label
-from compress.reporting import Reporter
+from compress.reporting import PROGRESS, Reporter
 from compress.tokenizer import check_texts
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from compress.evaluate import Scores
     from compress.model import Start
     from compress.train import Training
+
+
+CHECKPOINT, ERROR = "checkpoint", "error.json"  # in a run folder, of one that is not finished
 
 
 class ExperimentError(Exception):
@@ -85,12 +89,14 @@ def run(config: Config, *, claimed: bool = False, teaches: bool = False) -> dict
     """
     run_id, folder = identity.run_id(config), identity.run_folder(config)
     if (finished := _finished(config, run_id, folder)) is not None:
+        tidy(folder) if claimed else tidy_alone(config.paths.runs, folder)
         return finished
     surroundings.runs(config.paths.runs).require_writable(folder)
     if claimed:
         return _run(config, run_id, folder, teaches)
     with _alone(config, run_id):
         if (finished := _finished(config, run_id, folder)) is not None:  # by whoever was at it
+            tidy(folder)
             return finished
         return _run(config, run_id, folder, teaches)
 
@@ -107,6 +113,40 @@ def _moved(config: Config, document: dict[str, Any]) -> str:
     used = (document.get("start") or {}).get("commit")
     known = hub.known_commit(config.model.pretrained, config.model.revision) if used else None
     return "" if known in (None, used) else f": it started from commit {used}, {config.model.revision} is {known} now"
+
+
+def tidy(folder: Path) -> None:
+    """Remove what killed processes left in a finished experiment's folder; for nobody but who holds its claim."""
+    shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+    for name in (PROGRESS, ERROR):
+        with suppress(OSError):
+            (folder / name).unlink(missing_ok=True)
+    clear_scratch(folder)
+
+
+def clear_scratch(folder: Path) -> None:
+    """Remove what killed writers left in a run folder; for nobody but who holds the experiment's claim."""
+    for place in (folder, folder / tracking.FOLDER):
+        atomic.clear_all(place)
+
+
+def tidy_alone(runs: str | Path, folder: Path) -> None:
+    """Tidy a finished experiment's folder if there is need to, unless somebody is at it."""
+    if not _is_tidy(folder):
+        claim = Claim(Path(runs).expanduser(), folder.name)
+        with suppress(ConfigError, OSError):  # of another user, say: it stays as it is
+            if claim.take():
+                tidy(folder)
+        claim.release()
+        claim.clean()
+
+
+def _is_tidy(folder: Path) -> bool:
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if name in (CHECKPOINT, PROGRESS, ERROR) or atomic.is_scratch(name):
+                return False
+    return True
 
 
 def claim_of(config: Config) -> Claim:
@@ -148,8 +188,9 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool) -> dict[str, 
     runs, head = surroundings.runs(config.paths.runs), describe(config, run_id) | {"start": asdict(start)}
     runs.require_space(4 * sum(parameter.numel() for parameter in model.parameters()))  # bytes, if nothing shrinks it
     with runs.told():
-        (folder / "result.json").unlink(missing_ok=True)
-        (folder / "error.json").unlink(missing_ok=True)
+        (folder / result.FILE).unlink(missing_ok=True)
+        (folder / ERROR).unlink(missing_ok=True)
+        clear_scratch(folder)
         result.write_text(folder / "config.yaml", to_yaml(config))
     with runs.told(), Reporter(folder, f"{config.task.name} {label(config.model)}") as reporter:
         reporter.say(f"run {run_id} on {device}: {folder}")
@@ -159,20 +200,21 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool) -> dict[str, 
             try:
                 document = _train_and_store(config, head, folder, model, dataset, tokenizer, teacher, reporter)
                 document["timing"]["wall_seconds"] = time.perf_counter() - started - tracker.waited
-                reporter.flush()
-                result.write_json(folder / "result.json", document)
-                checkpoint_of(config, run_id, folder, reporter).clear()
+                with result.written_last(folder, document):
+                    reporter.finish()
+                    tracker.finish(document)
+                tidy(folder)
             except Stopped as stopped:
                 reporter.say(str(stopped))
                 tracker.stopped()
                 raise
             except Exception as error:
                 reporter.say(traceback.format_exc(), to_terminal=False)
-                write_error(folder, run_id, error)
-                tracker.failed(result.failure(folder) or type(error).__name__)
-                raise ExperimentError(f"{type(error).__name__}: {error}  ({folder}/log.txt)") from error
+                cause = runs.explained(error)
+                write_error(folder, run_id, cause)
+                tracker.failed(result.failure(folder) or type(cause).__name__)
+                raise ExperimentError(f"{told(cause)}  ({folder}/log.txt)") from cause
             reporter.say(f"finished: {summary(document)}  ({folder})")
-            tracker.finish(document)
     return document
 
 
@@ -249,16 +291,27 @@ def _train_and_store(
 
 def checkpoint_of(config: Config, run_id: str, folder: Path, reporter: Reporter) -> Checkpoint:
     """Where the training's state is kept until the experiment is finished."""
-    return Checkpoint(folder / "checkpoint", config.train.checkpoint_seconds, run_id, reporter.rows, reporter.say)
+    return Checkpoint(folder / CHECKPOINT, config.train.checkpoint_seconds, run_id, reporter.rows, reporter.say)
 
 
-def write_error(folder: Path, run_id: str, error: Exception) -> None:
+def told(error: BaseException) -> str:
+    """What an experiment failed of, in one line: a mistake of the input speaks for itself."""
+    message = (str(error).splitlines() or [""])[0]
+    return message if isinstance(error, ConfigError) else f"{type(error).__name__}: {message}"
+
+
+def write_error(folder: Path, run_id: str, error: BaseException) -> None:
     """Leave error.json behind, if there is room for it; called while the error is handled."""
-    failure = {"run_id": run_id, "type": type(error).__name__, "message": str(error)}
+    write_failure(folder, run_id, type(error).__name__, str(error), traceback.format_exc())
+
+
+def write_failure(folder: Path, run_id: str, kind: str, message: str, trace: str = "") -> None:
+    """Leave error.json behind, if there is room for it."""
+    failure = {"run_id": run_id, "type": kind, "message": message, "traceback": trace}
     try:
-        result.write_json(folder / "error.json", failure | {"traceback": traceback.format_exc()})
+        result.write_json(folder / ERROR, failure)
     except OSError as lost:
-        print(f"{folder}: error.json cannot be written ({lost})", file=sys.stderr)
+        print(f"{folder}: {ERROR} cannot be written ({lost})", file=sys.stderr)
 
 
 def find_teacher(config: Config, run_id: str, folder: Path) -> dict[str, Any]:

@@ -22,7 +22,6 @@ LINE_SECONDS = 10.0  # between plain progress lines, where there is no terminal
 FLUSH_SECONDS = 2.0  # between rewrites of metrics.jsonl, and of progress.json
 PROGRESS = "progress.json"  # how far it is, for who looks on; there only while it runs
 METRICS = "metrics.jsonl"
-WRITTEN = ("config.yaml", METRICS, PROGRESS, "error.json", "result.json")  # in a run folder, by who is at it
 
 
 class Reporter:
@@ -41,9 +40,9 @@ class Reporter:
         self.first: tuple[int, float] | None = None  # the step that `progress` first heard of, and when
         self.bar: tqdm[Any] | None = None
         self.lost = False  # whether something could not be written
+        self.complete = False  # whether all that belongs beside a result is in place
         folder.mkdir(parents=True, exist_ok=True)
-        for name in WRITTEN:
-            atomic.clear(folder / name)
+        atomic.clear_all(folder)
         self.stream = (folder / "log.txt").open("a", encoding="utf-8", buffering=1)
 
     def __enter__(self) -> Reporter:
@@ -52,9 +51,20 @@ class Reporter:
     def __exit__(self, *error: object) -> None:
         if self.bar is not None:
             self.bar.close()
-        self._survive(self.flush)
-        self._survive(lambda: (self.folder / PROGRESS).unlink(missing_ok=True))
+        if not self.complete:
+            self._survive(self.flush)
+            self._survive(lambda: (self.folder / PROGRESS).unlink(missing_ok=True))
         self._survive(self.stream.close)
+
+    def finish(self) -> None:
+        """Leave beside a result what belongs there: metrics.jsonl whole, progress.json gone.
+
+        Raises:
+            OSError: metrics.jsonl cannot be written.
+        """
+        self.flush()
+        (self.folder / PROGRESS).unlink(missing_ok=True)
+        self.complete = True
 
     def say(self, message: str, *, to_terminal: bool = True) -> None:
         """A line to log.txt and, above the progress bar, to standard output."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,24 @@ from compress import atomic
 from compress.errors import ConfigError
 
 SCHEMA = 1  # of result.json and of the identity in it
+FILE = "result.json"
+RUN_ID = re.compile("[0-9a-f]{12}")
+SCORE = (int, float, type(None))  # null: undefined
+WHOLE: Mapping[str, type | tuple[type, ...]] = {  # what a result without these is none
+    "schema": int,
+    "run_id": str,
+    "model": str,
+    "task": str,
+    "methods": list,
+    "seed": int,
+    "metrics": dict,
+    "score_glue": SCORE,
+    "score_accuracy": SCORE,
+    "size": dict,
+    "timing": dict,
+    "config": dict,
+    "identity": dict,
+}
 CPU_FLAGS = (
     "avx2",
     "avx512f",
@@ -40,24 +61,54 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """`write_text` of an indented document; NaN is refused: what is undefined is null."""
-    write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    write_text(path, _as_text(document))
+
+
+def _as_text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+@contextmanager
+def written_last(folder: Path, document: Mapping[str, Any]) -> Iterator[None]:
+    """A context for what comes before a result, which is on disk already and put in place when the context ends well.
+
+    Raises:
+        OSError: it cannot be written; nothing else was done.
+    """
+    with atomic.new_file(folder / FILE) as stream:
+        stream.write(_as_text(document).encode())
+        stream.flush()
+        os.fsync(stream.fileno())
+        yield
 
 
 def read(folder: Path, run_id: str) -> dict[str, Any] | None:
-    """The result in a run folder if the experiment is finished: it is there, parses, and holds the id.
+    """The result in a run folder if the experiment is finished: it is there, parses, is whole, and holds the id.
 
     Raises:
         ConfigError: there is one that this user may not read, so that nobody knows.
     """
-    file = folder / "result.json"
+    file = folder / FILE
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}); have it made readable, or remove it") from error
-    finished = isinstance(document, dict) and document.get("run_id") == run_id and document.get("schema") == SCHEMA
-    return document if finished else None
+    return document if _is_whole(document) and (document["run_id"], document["schema"]) == (run_id, SCHEMA) else None
+
+
+def _is_whole(document: Any) -> bool:
+    return isinstance(document, dict) and all(
+        name in document and isinstance(document[name], kind) for name, kind in WHOLE.items()
+    )
+
+
+def run_folders(runs: Path) -> Iterator[Path]:
+    """Every run folder `<task>/<model>/<methods>/<run_id>`, in order; not those of another folder of runs below it."""
+    for folder in sorted(runs.glob("[!.]*/[!.]*/[!.]*/*/")):
+        if RUN_ID.fullmatch(folder.name):
+            yield folder
 
 
 def failure(folder: Path) -> str | None:

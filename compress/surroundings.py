@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -57,6 +58,16 @@ class Place:
             raise
         except OSError as error:
             raise self.refusal(error) from error
+
+    def explained(self, error: Exception) -> Exception:
+        """What the file system refused below this folder as one line with its fix; any other error as it is."""
+        number = error.errno if isinstance(error, OSError) else _number_in(str(error))
+        if number not in (*FULL, *NO_LOCKS, *FORBIDDEN, errno.EIO):
+            return error
+        name = getattr(error, "filename", None)
+        if name is not None and not Path(os.fsdecode(name)).absolute().is_relative_to(self.folder.absolute()):
+            return error
+        return self.refusal(error if isinstance(error, OSError) else OSError(number, os.strerror(number)))
 
     def refusal(self, error: OSError, before: str = "") -> ConfigError:
         """One line of what the file system said, after other words if there are any, and how to go on."""
@@ -166,6 +177,12 @@ def has_home() -> bool:
     except ConfigError:
         return False
     return True
+
+
+def _number_in(message: str) -> int | None:
+    """The errno that a library quotes in an error of its own."""
+    quoted = re.search(r"\(os error (\d+)\)", message)
+    return int(quoted[1]) if quoted else None
 
 
 def _is_clean(text: str) -> bool:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from compress import result
+from tests import grids
 
-DOCUMENT = {"schema": 1, "run_id": "0123456789ab", "score_glue": None}
+DOCUMENT = grids.document("rte", "tiny", "none", None) | {"run_id": "0123456789ab"}
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -23,11 +24,32 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", '{"run_id": "0123456789ab"', json.dumps(DOCUMENT | {"run_id": "ba9876543210"}),
-     json.dumps(DOCUMENT | {"schema": 99})],
+     json.dumps(DOCUMENT | {"schema": 99}), json.dumps({"schema": 1, "run_id": "0123456789ab"}),
+     *(json.dumps({name: value for name, value in DOCUMENT.items() if name != missing}) for missing in result.WHOLE),
+     *(json.dumps(DOCUMENT | {name: "no"}) for name in ("methods", "seed", "metrics", "score_glue", "size", "timing"))],
 )  # fmt: skip
-def test_what_does_not_parse_or_is_anothers_is_not_finished(tmp_path: Path, text: str) -> None:
+def test_what_does_not_parse_is_not_whole_or_anothers_is_not_finished(tmp_path: Path, text: str) -> None:
     (tmp_path / "result.json").write_text(text)
     assert result.read(tmp_path, "0123456789ab") is None
+
+
+def test_what_comes_before_a_result_is_done_before_it_is_there_and_it_is_not_if_that_fails(tmp_path: Path) -> None:
+    with result.written_last(tmp_path, DOCUMENT):
+        assert result.read(tmp_path, "0123456789ab") is None
+        (scratch,) = tmp_path.iterdir()
+        assert json.loads(scratch.read_text()) == DOCUMENT, "it is on disk: a full one is known by now"
+    assert result.read(tmp_path, "0123456789ab") == DOCUMENT
+    with pytest.raises(OSError, match="full"), result.written_last(tmp_path, DOCUMENT | {"seed": 7}):
+        raise OSError("full")
+    assert result.read(tmp_path, "0123456789ab") == DOCUMENT
+    assert [path.name for path in tmp_path.iterdir()] == [result.FILE]
+
+
+def test_run_folders_of_another_collection_below_are_not_this_ones(tmp_path: Path) -> None:
+    own = tmp_path / "rte/tiny/none/0123456789ab"
+    for folder in (own, tmp_path / "demo/rte/tiny/none/0123456789ab", tmp_path / ".sweeps/a/b/0123456789ab"):
+        folder.mkdir(parents=True)
+    assert list(result.run_folders(tmp_path)) == [own]
 
 
 def test_no_file_is_not_finished(tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from compress import artifact, cli, experiment, identity, reporting, result, surroundings, tracking, wordnet
+from compress import artifact, atomic, cli, experiment, identity, reporting, result, surroundings, tracking, wordnet
 from compress.claim import Claim, Lock
 from compress.config import teacher_experiment
 from compress.errors import ConfigError
 from compress.reporting import Reporter
 from launch import cli as launch_cli
+from tests import grids
 from tests.conftest import ROOT, Compose
 from tests.users import FIRST, SECOND, as_user, common_folder
 
@@ -325,13 +326,14 @@ def test_a_refused_experiment_removes_a_folder_of_runs_only_if_it_made_it(tmp_pa
 
 
 def test_a_result_that_this_user_may_not_read_is_not_taken_for_none(common: Path) -> None:
-    result.write_json(common / "result.json", {"schema": result.SCHEMA, "run_id": "x"})
-    assert as_user(FIRST, lambda: result.read(common, "x")) == {"schema": result.SCHEMA, "run_id": "x"}
+    document = grids.document("rte", "tiny", "none", 50.0)
+    result.write_json(common / "result.json", document)
+    assert as_user(FIRST, lambda: result.read(common, document["run_id"])) == document
     (common / "result.json").chmod(0o600)
     with pytest.raises(
         ConfigError, match=r"result.json: cannot be read \(Permission denied\); have it made readable, or"
     ):
-        as_user(FIRST, lambda: result.read(common, "x"))
+        as_user(FIRST, lambda: result.read(common, document["run_id"]))
 
 
 # --- a student's cache ------------------------------------------------------------------------------------------------
@@ -413,31 +415,75 @@ def test_what_cannot_be_written_while_it_runs_is_said_once_and_it_goes_on(
     assert (tmp_path / "metrics.jsonl").read_text().count("\n") == 4
 
 
-def test_metrics_are_on_disk_before_the_result_is(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, rows, real = compose(*WORDS, "train.max_steps=5"), list[int](), result.write_json
+def test_all_else_is_on_disk_before_the_result_is(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, seen, real = compose(*WORDS, "train.max_steps=5"), list[set[str]](), os.replace
 
-    def write_json(path: Path, document: dict[str, Any]) -> None:
-        if path.name == "result.json":
-            rows.append((path.parent / "metrics.jsonl").read_text().count("\n"))
-        real(path, document)
+    def replace(source: Path, target: Path) -> None:
+        if target.name == "result.json":
+            seen.append(set(os.listdir(target.parent)) - {source.name})
+            assert (target.parent / "metrics.jsonl").read_text().count("\n") == 5
+        real(source, target)
 
-    monkeypatch.setattr(result, "write_json", write_json)
+    monkeypatch.setattr(os, "replace", replace)
     experiment.run(config)
-    assert rows == [5]
+    assert seen == [{"config.yaml", "metrics.jsonl", "log.txt", "artifact"}]
 
 
-def test_a_failure_on_a_full_disk_is_still_one_line(
+def test_a_failure_on_a_full_disk_is_still_one_line_with_its_fix(
     compose: Compose, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(path: Path, document: dict[str, Any]) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    config = compose(*WORDS, "train.max_steps=5")
+    real = atomic.new_file
 
-    monkeypatch.setattr(result, "write_json", full)
-    with pytest.raises(
-        experiment.ExperimentError, match=r"^OSError: \[Errno 28\] No space left on device: .*result.json"
-    ):
-        experiment.run(compose(*WORDS, "train.max_steps=5"))
+    def full(path: Path) -> Any:
+        if path.suffix == ".json" and path.name != "progress.json":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return real(path)
+
+    monkeypatch.setattr(atomic, "new_file", full)
+    line = (
+        r"^paths.runs=\S+: \S+/result.json: No space left on device; free some, or give paths.runs=DIR on another disk"
+    )
+    with pytest.raises(experiment.ExperimentError, match=line):
+        experiment.run(config)
     assert "error.json cannot be written ([Errno 28] No space left on device" in capsys.readouterr().err
+    assert not [path for path in identity.run_folder(config).iterdir() if atomic.is_scratch(path.name)]
+
+
+def test_what_a_library_says_of_a_full_disk_is_told_as_what_it_is(tmp_path: Path) -> None:
+    place, library = surroundings.runs(tmp_path), RuntimeError("I/O error: No space left on device (os error 28)")
+    assert str(place.explained(library)).endswith(
+        "No space left on device; free some, or give paths.runs=DIR on another disk"
+    )
+    for other in (RuntimeError("the loss is nan"), OSError(errno.ENOSPC, "full", "/elsewhere/x"), OSError("closed")):
+        assert place.explained(other) is other
+
+
+def test_what_was_left_behind_is_removed_when_an_experiment_is_found_finished(compose: Compose) -> None:
+    config = compose(*WORDS, "train.max_steps=5")
+    experiment.run(config)
+    folder = identity.run_folder(config)
+    whole = set(folder.iterdir())
+
+    def litter() -> None:
+        for name in ("checkpoint", ".artifact-0123abcd"):
+            (folder / name).mkdir()
+            (folder / name / "state.pt").touch()
+        for name in ("progress.json", "error.json", ".metrics.jsonl-89abcdef"):
+            (folder / name).touch()
+
+    litter()
+    claim = experiment.claim_of(config)
+    assert claim.take()
+    experiment.run(config)
+    assert set(folder.iterdir()) != whole, "somebody is at it"
+    experiment.run(config, claimed=True)
+    claim.release()
+    assert set(folder.iterdir()) == whole
+    litter()
+    experiment.run(config)
+    assert set(folder.iterdir()) == whole
+    assert not list((folder.parents[3] / ".locks").glob("*"))
 
 
 def test_surroundings_are_checked_without_anything_heavy() -> None:
