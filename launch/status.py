@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from compress import result
 from compress.checkpoint import FILE
 from compress.claim import Claim
 from compress.reporting import PROGRESS
-from launch import scheduler
-from launch.sweep import Sweep, all_sweeps
+from launch import scheduler, submitted
+from launch.sweep import Outcome, Planned, Sweep, all_sweeps
 
-STATES = ("finished", "running", "waiting", "pending", "stopped", "failed", "missing")
+STATES = ("finished", "running", "waiting", "pending", "stopped", "failed", "missing", "unknown")
+GOING_ON = {"running", "waiting", "pending", "unknown"}  # states that change by themselves
+AGAIN = {"failed", "stopped", "missing"}
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,10 @@ class Status:
 
     Attributes:
         state: `finished`; `running`; `waiting` for its teacher; `pending`: some worker or job will run it; `stopped`:
-            nobody is at it, its checkpoint is there; `failed`; `missing`: nobody is at it and nothing is there.
+            nobody is at it, its checkpoint is there; `failed`; `missing`: nobody is at it and nothing is there;
+            `unknown`: it was submitted, and the scheduler does not answer.
         detail: of a running one how far it is, of a failed one the cause, of a pending one what it waits for.
-        log: where to read more.
+        log: a file where to read more; or nothing.
         job: the scheduler's.
         seconds_left: of a running one, if it is known.
     """
@@ -54,47 +57,157 @@ class Status:
         return runs / self.task / self.model / self.methods / self.run_id
 
 
-def survey(runs: Path) -> list[Status]:
-    """Every experiment that a sweep planned or that has a run folder."""
-    sweeps = all_sweeps(runs)
-    jobs = {run_id: job for sweep in sweeps for run_id, job in sweep.jobs().items()}
-    waiting = {run_id: job for sweep in sweeps for run_id, job in sweep.open_jobs().items()}
-    there = (scheduler.queue() or {}) if jobs else {}
-    latest: dict[str, Sweep] = {run_id: sweep for sweep in sweeps for run_id in sweep.experiments}
-    alive = {sweep.folder for sweep in sweeps if sweep.live_workers()}
-    gone = {sweep.folder: scheduler.lost(sweep, there) for sweep in sweeps if sweep.jobs()}
-    finished: dict[str, bool] = {}
-    found = []
-    for run_id, sweep in latest.items():
-        planned, folder = sweep.experiments[run_id], sweep.run_folder(run_id)
-        finished[run_id] = sweep.finished(run_id)
-        if planned.added and not finished[run_id] and run_id not in sweep.to_run:
-            continue  # a teacher that nobody needs any more
-        if finished[run_id]:
-            state: dict[str, Any] = {"state": "finished"}
-        elif Claim(runs, run_id).taken() or _job(there, waiting, run_id) == "RUNNING":
-            state = {"state": "running", **_progress(folder)}
-        elif (job := waiting.get(run_id)) in there:
-            state = _in_line(there[job].reason == "Dependency", there[job].why_pending(job))
-        elif sweep.folder in alive and run_id in sweep.to_run and run_id not in sweep.outcomes():
-            state = _in_line(planned.teacher is not None and not sweep.finished(planned.teacher), "a free device")
-        else:
-            state = _ended(sweep, run_id, folder, gone.get(sweep.folder, {}))
-        what = {key: getattr(planned, key) for key in ("task", "model", "methods", "seed")}
-        found.append(Status(run_id=run_id, **what, job=jobs.get(run_id), **state))
-    return found + [_alone(folder, runs) for folder in sorted(runs.glob("*/*/*/*/")) if folder.name not in latest]
+@dataclass(frozen=True)
+class Survey:
+    """Every experiment that a sweep planned or that has a run folder; why SLURM, if it was asked, does not answer."""
+
+    experiments: list[Status]
+    unanswered: str | None = None
 
 
-def _in_line(for_teacher: bool, otherwise: str) -> dict[str, Any]:
-    """Of an experiment that will run: whether it waits for its teacher, or for what else."""
-    if for_teacher:
-        return {"state": "waiting", "detail": "its teacher"}
-    return {"state": "pending", "detail": otherwise}
+def survey(runs: Path) -> Survey:
+    """Where all experiments of a folder of runs are."""
+    look = _Look(runs, all_sweeps(runs))
+    found = [
+        Status(run_id=run_id, task=planned.task, model=planned.model, methods=planned.methods, seed=planned.seed,
+               job=look.jobs.get(run_id), **look.state(run_id))
+        for run_id, planned in look.planned()
+    ]  # fmt: skip
+    alone = [_alone(folder, runs) for folder in sorted(runs.glob("*/*/*/*/")) if folder.name not in look.latest]
+    return Survey(found + alone, look.unanswered)
 
 
-def _job(there: Mapping[str, scheduler.Job], jobs: Mapping[str, str], run_id: str) -> str | None:
-    job = there.get(jobs.get(run_id, ""))
-    return job.state if job else None
+def to_run_again(runs: Path) -> set[str]:
+    """The experiments that nobody is at and that are not finished.
+
+    Raises:
+        Unanswered: of some it is not known, since SLURM does not answer.
+    """
+    found = survey(runs)
+    unknown = sum(status.state == "unknown" for status in found.experiments)
+    if unknown:
+        raise scheduler.Unanswered(
+            f"{found.unanswered}: {unknown} experiments may be in its queue; nothing was submitted"
+        )
+    return {status.run_id for status in found.experiments if status.state in AGAIN}
+
+
+class _Look:
+    """One look at all sweeps of a folder of runs, and at the queue.
+
+    Attributes:
+        latest: the last sweep of each experiment.
+        jobs: the last job of each.
+        open: the same of those that have not ended.
+        members: the experiments of each job that have not ended, in the order in which it runs them.
+        slots: how many of them a job runs at once.
+        there: the queue; None if SLURM does not answer.
+    """
+
+    def __init__(self, runs: Path, sweeps: Sequence[Sweep]) -> None:
+        self.runs = runs
+        self.latest = {run_id: sweep for sweep in sweeps for run_id in sweep.experiments}
+        before = _open_jobs(sweeps)  # what is submitted from here on is not in the queue that is looked at
+        self.there, self.unanswered = _queue(sweeps)
+        self.open = before | {run_id: job for run_id, job in _open_jobs(sweeps).items() if job in (self.there or {})}
+        self.jobs = {run_id: job for sweep in sweeps for run_id, job in sweep.jobs().items()}
+        self.unclear = {run_id for sweep in sweeps for array in submitted.unconfirmed(sweep.folder)
+                        for element in array.elements for run_id in element}  # fmt: skip
+        self.alive = {sweep.folder for sweep in sweeps if sweep.live_workers()}
+        self.members: dict[str, list[str]] = defaultdict(list)
+        self.slots: dict[str, int] = {}
+        for sweep in sweeps:
+            for run_id, job in submitted.own(sweep.folder).items():
+                self.slots[job] = int(sweep.launcher.get("per_device") or 1)
+                if run_id not in sweep.outcomes():
+                    self.members[job].append(run_id)
+        self._finished: dict[str, bool] = {}
+        self._claimed: dict[str, bool] = {}
+        self._lost: dict[Path, Mapping[str, Outcome]] = {}
+
+    def planned(self) -> Iterator[tuple[str, Planned]]:
+        """All that was planned, but for teachers that nobody needs any more."""
+        for run_id, sweep in self.latest.items():
+            experiment = sweep.experiments[run_id]
+            if not experiment.added or run_id in sweep.to_run or self.finished(run_id):
+                yield run_id, experiment
+
+    def finished(self, run_id: str) -> bool:
+        if run_id not in self._finished:
+            self._finished[run_id] = self.latest[run_id].finished(run_id)
+        return self._finished[run_id]
+
+    def claimed(self, run_id: str) -> bool:
+        if run_id not in self._claimed:
+            self._claimed[run_id] = Claim(self.runs, run_id).taken()
+        return self._claimed[run_id]
+
+    def state(self, run_id: str) -> dict[str, Any]:
+        """State and details of an experiment that a sweep planned."""
+        sweep, job = self.latest[run_id], self.open.get(run_id)
+        ended, waits = run_id in sweep.outcomes(), self._waits_for_teacher(run_id)
+        if self.finished(run_id):
+            return {"state": "finished"}
+        if self.claimed(run_id):
+            return {"state": "running", **_progress(sweep.run_folder(run_id))}
+        if self.there is None and not ended and (job is not None or run_id in self.unclear):
+            return {"state": "unknown", "detail": "SLURM does not answer"}
+        if job is not None and self.there and job in self.there:
+            return self._in_job(run_id, job, self.there[job], waits=waits)
+        if sweep.folder in self.alive and run_id in sweep.to_run and not ended:
+            where = "room in SLURM's queue" if sweep.launcher["name"] == "slurm" else "a free device"
+            return _in_line("its teacher" if waits else where, waits=waits)
+        return self._ended(run_id, sweep)
+
+    def _waits_for_teacher(self, run_id: str) -> bool:
+        sweep = self.latest[run_id]
+        teacher = sweep.experiments[run_id].teacher
+        return teacher is not None and not self.finished(teacher)
+
+    def _in_job(self, run_id: str, name: str, job: scheduler.Job, *, waits: bool) -> dict[str, Any]:
+        """Of an experiment whose job is in the queue and that holds no claim that can be seen here."""
+        if job.state == "RUNNING":
+            if run_id in self._running(name):
+                return {"state": "running", **_progress(self.latest[run_id].run_folder(run_id))}
+            return _in_line(f"behind others in job {name}")
+        if job.reason == "Dependency":
+            return _in_line("its teacher" if waits else "jobs before it", waits=waits)
+        return _in_line(job.why_pending(name))
+
+    def _running(self, job: str) -> Sequence[str]:
+        """What a job runs; where the locks of its node are not seen here, or it is about to start: the first ones."""
+        members = [run_id for run_id in self.members[job] if not self.finished(run_id)]
+        return [run_id for run_id in members if self.claimed(run_id)] or members[: self.slots[job]]
+
+    def _ended(self, run_id: str, sweep: Sweep) -> dict[str, Any]:
+        """Of an experiment that nobody is at and that is not finished: what is known."""
+        outcome = sweep.outcomes().get(run_id)
+        if outcome is None and run_id in self.open:
+            outcome = self._lost_of(sweep).get(run_id)
+        if outcome is not None and outcome.state == "failed":
+            return {"state": "failed", "detail": outcome.cause, "log": _existing(outcome.log)}
+        return _left_behind(sweep.run_folder(run_id))
+
+    def _lost_of(self, sweep: Sweep) -> Mapping[str, Outcome]:
+        if sweep.folder not in self._lost:
+            self._lost[sweep.folder] = {} if self.there is None else scheduler.lost(sweep, self.there)
+        return self._lost[sweep.folder]
+
+
+def _open_jobs(sweeps: Iterable[Sweep]) -> dict[str, str]:
+    return {run_id: job for sweep in sweeps for run_id, job in sweep.open_jobs().items()}
+
+
+def _queue(sweeps: Sequence[Sweep]) -> tuple[dict[str, scheduler.Job] | None, str | None]:
+    try:
+        return scheduler.queue(sweeps), None
+    except scheduler.Unanswered as error:
+        return None, str(error)
+
+
+def _in_line(what_for: str, *, waits: bool = False) -> dict[str, Any]:
+    """Of an experiment that will run: whether it waits for its teacher, and for what else."""
+    return {"state": "waiting" if waits else "pending", "detail": what_for}
 
 
 def _progress(folder: Path) -> dict[str, Any]:
@@ -109,17 +222,13 @@ def _progress(folder: Path) -> dict[str, Any]:
     return {"detail": detail if at["unit"] == "step" else f"{at['what']}: {detail}", "seconds_left": left}
 
 
-def _ended(sweep: Sweep, run_id: str, folder: Path, gone: Mapping[str, Any]) -> dict[str, Any]:
-    """Of an experiment that nobody is at and that is not finished: what is known."""
-    outcome = sweep.outcomes().get(run_id) or gone.get(run_id)
-    if outcome is not None and outcome.state == "failed":
-        return {"state": "failed", "detail": outcome.cause, "log": outcome.log}
-    return _left_behind(folder)
+def _existing(log: str | Path) -> str:
+    return str(log) if str(log) and Path(log).is_file() else ""
 
 
 def _left_behind(folder: Path) -> dict[str, Any]:
     if (cause := result.failure(folder)) is not None:
-        return {"state": "failed", "detail": cause, "log": str(folder / "log.txt")}
+        return {"state": "failed", "detail": cause, "log": _existing(folder / "log.txt")}
     stopped = (folder / "checkpoint" / FILE).is_file()
     return {"state": "stopped", "detail": "goes on from its checkpoint"} if stopped else {"state": "missing"}
 
@@ -139,9 +248,14 @@ def _alone(folder: Path, runs: Path) -> Status:
 # --- shown ------------------------------------------------------------------------------------------------------------
 
 
-def as_document(runs: Path, found: Sequence[Status]) -> dict[str, Any]:
+def as_document(runs: Path, found: Survey) -> dict[str, Any]:
     """For programs."""
-    return {"runs": str(runs), "counts": counts(found), "experiments": [asdict(status) for status in found]}
+    return {
+        "runs": str(runs),
+        "unanswered": found.unanswered,
+        "counts": counts(found.experiments),
+        "experiments": [asdict(status) for status in found.experiments],
+    }
 
 
 def counts(found: Sequence[Status]) -> dict[str, int]:
@@ -150,7 +264,7 @@ def counts(found: Sequence[Status]) -> dict[str, int]:
     return {state: counted[state] for state in STATES}
 
 
-def render(found: Sequence[Status], longest: int = 15) -> str:
+def render(looked: Survey, longest: int = 15) -> str:
     """A table by size and methods, what runs, and what failed.
 
     Args:
@@ -158,8 +272,9 @@ def render(found: Sequence[Status], longest: int = 15) -> str:
     """
     from launch.tables import failures, table
 
-    totals = counts(found)
-    lines = [f"{len(found)} experiments: " + ", ".join(f"{n} {state}" for state, n in totals.items() if n)]
+    found, totals = looked.experiments, counts(looked.experiments)
+    lines = [f"{looked.unanswered}: what hangs on it is told as unknown", ""] if looked.unanswered else []
+    lines += [f"{len(found)} experiments: " + ", ".join(f"{n} {state}" for state, n in totals.items() if n)]
     columns = sorted(
         dict.fromkeys(status.methods for status in found), key=lambda name: (name != "none", name.count("+"))
     )
@@ -190,6 +305,5 @@ def _left(seconds: float | None) -> str:
 def _cell(states: Counter[str]) -> str:
     if not states:
         return ""
-    letters = {"running": "r", "waiting": "w", "pending": "p", "stopped": "s", "failed": "f", "missing": "m"}
-    rest = " ".join(f"{states[state]}{letter}" for state, letter in letters.items() if states[state])
+    rest = " ".join(f"{states[state]}{state[0]}" for state in STATES if states[state] and state != "finished")
     return f"{states['finished']}/{states.total()}" + (f"  {rest}" if rest else "")

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+import sys
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +33,14 @@ class Array:
         number: of the call, within the sweep.
         name: of the job, `compress-<8 digits of the sweep>-<number>`; no two arrays have the same.
         elements: the run_ids of each element, by its index.
-        pickles: of each element, the file below `jobs/` that submitit is to find as `<job id>_submitted.pkl`.
+        written: when, in seconds of the epoch.
         job: SLURM's id, of the whole array; None: it is not known whether there is one.
     """
 
     number: int
     name: str
     elements: list[list[str]]
-    pickles: list[str]
+    written: float
     job: str | None = None
 
     def job_ids(self) -> list[str]:
@@ -52,51 +54,54 @@ class Array:
         return {run_id: job for job, element in zip(self.job_ids(), self.elements) for run_id in element}  # noqa: B905
 
 
-def intend(folder: Path, elements: Sequence[Sequence[str]], pickles: Sequence[str] = ()) -> Array:
+def intend(folder: Path, elements: Sequence[Sequence[str]]) -> Array:
     """Write down what is about to be submitted, before sbatch is called with `--job-name` of what is returned.
 
     Args:
         folder: the sweep's.
         elements: the run_ids of each element of the array.
-        pickles: names of files below `jobs/`, of each element; `confirm` renames them.
     """
     before = arrays(folder)
     number = before[-1].number + 1 if before else 0
     tag = before[-1].name.split("-")[1] if before else secrets.token_hex(4)
-    array = Array(number, f"{PREFIX}-{tag}-{number}", [list(element) for element in elements], list(pickles))
+    array = Array(number, f"{PREFIX}-{tag}-{number}", [list(element) for element in elements], time.time())
     _write(folder, array)
     return array
 
 
 def confirm(folder: Path, array: Array, job: str) -> Array:
-    """Write down SLURM's id of what was submitted, and put the pickles where the job looks for them.
+    """Write down SLURM's id of what was submitted.
 
     Raises:
         OSError: the sweep's folder cannot be written.
     """
     known = replace(array, job=job)
-    for element, pickle in zip(known.job_ids(), known.pickles):  # noqa: B905 - there may be none
-        with suppress(FileNotFoundError):  # it was renamed already
-            (folder / "jobs" / pickle).rename(folder / "jobs" / f"{element}_submitted.pkl")
     _write(folder, known)
     return known
 
 
-def withdraw(folder: Path, array: Array) -> None:
-    """Forget what was to be submitted: SLURM refused it, and has no job of that name."""
-    for pickle in array.pickles:
-        (folder / "jobs" / pickle).unlink(missing_ok=True)
-    _file(folder, array).unlink(missing_ok=True)
+def withdraw(folder: Path, array: Array, *, late: bool = False) -> None:
+    """Forget what was to be submitted: SLURM has no job of that name.
+
+    Args:
+        late: it may get one yet, from an sbatch that outlived who called it: the number stays taken, without elements,
+            so that such a job finds nothing to do.
+    """
+    if late:
+        _write(folder, replace(array, elements=[]))
+    else:
+        _file(folder, array).unlink(missing_ok=True)
 
 
 def arrays(folder: Path) -> list[Array]:
-    """All that was submitted or was to be, in that order."""
-    return sorted(_read(folder), key=lambda array: array.number)
+    """All that was submitted or was to be, in that order; a file that is damaged is told of and left out."""
+    found = (_loaded(file) for file in (folder / ARRAYS).glob("*.json"))
+    return sorted((Array(**values) for values in found if values), key=lambda array: array.number)
 
 
 def unconfirmed(folder: Path) -> list[Array]:
     """Those of which nobody has written down the id."""
-    return [array for array in arrays(folder) if array.job is None]
+    return [array for array in arrays(folder) if array.job is None and array.elements]
 
 
 def own(folder: Path) -> dict[str, str]:
@@ -111,11 +116,7 @@ def borrow(folder: Path, jobs: Mapping[str, str]) -> None:
 
 def borrowed(folder: Path) -> dict[str, str]:
     """Experiments that are left to jobs of other sweeps, and those jobs."""
-    try:
-        found: dict[str, str] = json.loads((folder / BORROWED).read_text())
-    except FileNotFoundError:
-        return {}
-    return found
+    return dict(_loaded(folder / BORROWED) or {})
 
 
 def return_borrowed(folder: Path) -> None:
@@ -123,10 +124,28 @@ def return_borrowed(folder: Path) -> None:
     (folder / BORROWED).unlink(missing_ok=True)
 
 
-def _read(folder: Path) -> Iterator[Array]:
-    for file in (folder / ARRAYS).glob("*.json"):
-        values: dict[str, Any] = json.loads(file.read_text())
-        yield Array(**values)
+def _loaded(file: Path) -> dict[str, Any] | None:
+    """What a file says; None if it is not there (any more), or is damaged."""
+    try:
+        state = file.stat()
+    except FileNotFoundError:
+        return None
+    return _parsed(file, state.st_ino, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=10_000)
+def _parsed(file: Path, inode: int, time_ns: int) -> dict[str, Any] | None:
+    """A file as it was written then: who watches a sweep reads each once, and is told once of one that is damaged."""
+    try:
+        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if file.name == BORROWED:
+            return {str(run_id): str(job) for run_id, job in values.items()}
+        return asdict(Array(**values))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        print(f"{file}: cannot be read ({error}); what it says was submitted is not known", file=sys.stderr)
+        return None
 
 
 def _write(folder: Path, array: Array) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from launch import scheduler, status
+from launch import scheduler, status, submitted
 from launch.scheduler import Job
 from launch.sweep import Outcome, Planned, Sweep
 
 
 def sweep_of(runs: Path, name: str, *run_ids: str) -> Sweep:
     planned = [
-        Planned(run_id, f"rte/tiny/none/{run_id}", "rte", "tiny", "none", 0, None, False, 1.0, {}, {})
+        Planned(run_id, f"rte/tiny/none/{run_id}", "rte", "tiny", "none", 0, None, False, 1.0, {}, {"force": False})
         for run_id in run_ids
     ]
     sweep = Sweep(runs / ".sweeps" / name, {"name": "slurm"}, planned, run_ids)
@@ -27,20 +27,20 @@ def sweep_of(runs: Path, name: str, *run_ids: str) -> Sweep:
 def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """Two experiments in a job that runs: one has failed, the other has not ended."""
     sweep = sweep_of(tmp_path, "first", "a" * 12, "b" * 12)
-    sweep.add_jobs(dict.fromkeys(sweep.to_run, "7_0"))
+    submitted.confirm(sweep.folder, submitted.intend(sweep.folder, [sweep.to_run]), "7")
     sweep.record(Outcome("a" * 12, "failed", 1.0, "ValueError: no", "log.txt"))
-    monkeypatch.setattr(scheduler, "queue", lambda: {"7_0": Job("RUNNING", "", "n1")})
+    monkeypatch.setattr(scheduler, "queue", lambda sweeps: {"7": Job("RUNNING", "", "n1")})
     return sweep
 
 
 def test_a_failed_experiment_is_told_while_its_job_goes_on_with_others(packed: Sweep) -> None:
-    found = {entry.run_id[0]: (entry.state, entry.detail) for entry in status.survey(packed.runs)}
+    found = {entry.run_id[0]: (entry.state, entry.detail) for entry in status.survey(packed.runs).experiments}
     assert found == {"a": ("failed", "ValueError: no"), "b": ("running", "starting")}
 
 
 def test_a_failed_experiment_is_submitted_again_while_its_job_goes_on_with_others(packed: Sweep) -> None:
     again = sweep_of(packed.runs, "again", *packed.to_run)
-    assert scheduler.queued_elsewhere(again) == {"b" * 12: "7_0"}
+    assert scheduler.queued_elsewhere(again) == {"b" * 12: "7"}
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_the_time_left_is_told_once_it_is_known(
     (folder / "progress.json").write_text(json.dumps(at))
     monkeypatch.setattr(time, "time", lambda: 1e9 + 5)
     lines = status.render(status.survey(packed.runs)).splitlines()
-    assert f"rte tiny none seed 0 step 1/9 {shown} 7_0".split() in [line.split() for line in lines]
+    assert f"rte tiny none seed 0 step 1/9 {shown} 7".split() in [line.split() for line in lines]
