@@ -74,7 +74,9 @@ class Entry:
         lock = Lock(self.folder.with_name(f"{self.folder.name}.lock"))
         with suppress(Damaged):  # somebody may be making it again
             if (arrays := self.read()) is not None:
-                return accept(arrays)
+                accepted = accept(arrays)
+                self._tidy(lock)
+                return accepted
         try:
             lock.take(wait=True)
         except OSError as error:
@@ -88,6 +90,15 @@ class Entry:
             lock.release()
             with suppress(OSError):
                 self.folder.parent.rmdir()  # if nothing could be made
+
+    def _tidy(self, lock: Lock) -> None:
+        """Remove what a process left that was killed just after it had put the entry in place."""
+        with suppress(OSError):
+            if lock.file.exists() and lock.take():
+                try:
+                    atomic.clear(self.folder)
+                finally:
+                    lock.release()
 
     def _get_alone(self, accept: Callable[[Arrays], T], make: Callable[[], Arrays]) -> T:
         try:

@@ -1,0 +1,119 @@
+"""What is run with faults: each subset of the methods by itself, with its teacher, and a grid on this machine."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from compress import cli, errors, experiment
+from compress.config import Config, conf_folder
+from compress.overrides import compositions
+from tests.faults.harness import Scenario
+from tests.faults.operations import Watch
+
+METHODS = {"quantize": "quantize=int8", "distill": "distill=kd", "prune": "prune=magnitude"}
+SUBSETS = [subset for size in range(4) for subset in itertools.combinations(METHODS, size)]
+DEMO = ("model=demo/tiny", "data=demo", "train=demo", "task=rte", "device=cpu", "distill.teacher=mini",
+        "distill.weak_teacher=true", "train.max_steps=3", "train.checkpoint_seconds=1e-9", "data.max_train=48",
+        "hydra.launcher.per_device=1", "hydra.launcher.threads=1")  # fmt: skip
+GRID = ("distill=none,kd",)
+HERE = ("paths.runs=ROOT/runs", "paths.cache=ROOT/cache")
+
+
+def single(subset: tuple[str, ...]) -> Scenario:
+    """One experiment, as `python -m compress` runs it."""
+    words = [word for word in DEMO if not word.startswith("hydra.")] + [METHODS[name] for name in subset]
+    (composed,) = compositions([*words, *HERE], conf_folder(), multirun=False)
+
+    def work(root: Path) -> int:
+        return errors.exit_code(lambda: cli.conduct(lambda: _below(composed, root)))
+
+    return Scenario("+".join(subset) or "none", work)
+
+
+def _below(config: Config, root: Path) -> Config:
+    from dataclasses import replace
+
+    paths = replace(config.paths, runs=str(root / "runs"), cache=str(root / "cache"))
+    return replace(config, paths=paths)
+
+
+def grid() -> Scenario:
+    """A sweep on this machine; the launcher forks its worker, which has imported everything already."""
+
+    def work(root: Path) -> int:
+        from submitit.local import local
+
+        setattr(local, "start_controller", _fork_the_controller)  # noqa: B010 - of this process only
+        return cli.main(["-m", *DEMO, *GRID, f"paths.runs={root / 'runs'}", f"paths.cache={root / 'cache'}"])
+
+    return Scenario("grid", work, "launcher", all_finished, sweep=True)
+
+
+class Forked:
+    """The part of a Popen that is used."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self.returncode = pid, None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if ended else None
+        return self.returncode
+
+    def send_signal(self, signum: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signum)
+
+
+def _fork_the_controller(folder: Path, command: str, **settings: Any) -> Forked:
+    """As submitit's, but a fork in place of a new process for it and another for the job."""
+    pid = os.fork()
+    if pid:
+        return Forked(pid)
+    code = 1
+    try:
+        if (watch := getattr(Watch, "current", None)) is not None:
+            watch.become("worker")
+        from submitit.core import submission, utils
+
+        os.environ |= {"SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": str(os.getpid()),
+                       "SUBMITIT_LOCAL_LOCALID": "0", "SUBMITIT_LOCAL_GLOBALID": "0", "SUBMITIT_LOCAL_NODEID": "0",
+                       "SUBMITIT_LOCAL_NTASKS": "1", "SUBMITIT_LOCAL_JOB_NUM_NODES": "1"}  # fmt: skip
+        paths = utils.JobPaths(folder, str(os.getpid()), 0)
+        for number, file in ((1, paths.stdout), (2, paths.stderr)):
+            os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), number)
+        submission.process_job(folder)
+        code = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)
+
+
+def all_finished(root: Path) -> list[str]:
+    """What `launch status` says that it should not."""
+    command = [sys.executable, "-m", "launch", "status", str(root / "runs"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        return [f"status ends with {done.returncode}: {done.stderr.strip()}"]
+    states = {entry["run_id"]: entry["state"] for entry in json.loads(done.stdout)["experiments"]}
+    return [] if set(states.values()) == {"finished"} else [f"status says {states}"]
+
+
+def warm_up() -> None:
+    """Do once what every experiment needs."""
+    (composed,) = compositions([word for word in DEMO if not word.startswith("hydra.")], conf_folder(), multirun=False)
+    experiment.warm_up(composed)
+    import submitit  # noqa: F401
+
+    from compress import result
+    from launch import local, start, worker  # noqa: F401
+
+    result.environment()
