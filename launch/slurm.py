@@ -5,16 +5,22 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tqdm import tqdm
+
+from compress.errors import ConfigError, tell
+from launch import submitted
+from launch.batches import Batch, SlurmSettings, batches
 from launch.follow import conclude, follow
-from launch.scheduler import Watch, cancel
-from launch.submission import Batch, SlurmSettings, batches, submit, unpacked
+from launch.scheduler import Unanswered, Watch, cancel
+from launch.submission import Submission, kept_up
 
 if TYPE_CHECKING:
     from launch.plan import Plan
-    from launch.sweep import Sweep
+    from launch.sweep import Outcome, Sweep
 
 POLL_SECONDS = 3.0
 
@@ -24,21 +30,92 @@ def run(sweep: Sweep, settings: SlurmSettings) -> int:
 
     Returns:
         The exit code.
+
+    Raises:
+        ConfigError: SLURM took nothing of it.
     """
-    started = time.monotonic()
-    elsewhere = submit(sweep, settings) if sweep.to_run else 0
-    jobs = set(sweep.jobs().values())
-    told = f"{len(sweep.to_run) - elsewhere} experiments submitted in {len(jobs)} jobs"
-    print(told + (f"; {elsewhere} are in the queue already" if elsewhere else ""), flush=True)
-    if not settings.wait:
-        runs = shlex.quote(str(sweep.runs))
-        print(f"python -m launch status {runs}   shows how they go on; cancel, retry likewise")
-        return 0
+    return wait([start(sweep, settings)])
+
+
+def start(sweep: Sweep, settings: SlurmSettings) -> Submission:
+    """Submit of a planned sweep what SLURM takes now, and tell what that is.
+
+    Raises:
+        ConfigError: SLURM took nothing of it.
+    """
+    submission = Submission(sweep, settings)
+    if sweep.to_run:
+        submission.go_on()
+    _refuse_if_nothing(submission)
+    print(_told(submission), flush=True)
+    if submission.left and settings.wait:
+        left = len(submission.unsubmitted)
+        print(
+            f"SLURM takes no more now ({submission.waits_for}); {left} experiments are submitted as jobs end",
+            flush=True,
+        )
+    return submission
+
+
+def _refuse_if_nothing(submission: Submission) -> None:
+    if submission.sweep.jobs() or not submission.sweep.to_run or submitted.unconfirmed(submission.sweep.folder):
+        return
+    if submission.left and not submission.settings.wait:
+        raise ConfigError(f"SLURM takes no job now ({submission.waits_for}); nothing was submitted; launch again when "
+                          "others have ended, or with hydra.launcher.wait=true")  # fmt: skip
+    if not submission.left:
+        raise ConfigError(f"{next(iter(submission.refused.values())).cause}; nothing was submitted")
+
+
+def _told(submission: Submission) -> str:
+    """What was submitted, and what not and why."""
+    missing = len(submission.unsubmitted) + len(submission.refused) + len(submission.elsewhere)
+    told = [f"{len(submission.sweep.to_run) - missing} experiments submitted in {len(submission.submitted)} jobs"]
+    if submission.elsewhere:
+        told.append(f"{len(submission.elsewhere)} are in the queue already")
+    causes = Counter(outcome.cause for outcome in submission.refused.values())
+    return "; ".join([*told, *(f"{count} {cause}" for cause, count in causes.items())])
+
+
+def wait(submissions: Sequence[Submission]) -> int:
+    """Wait for sweeps that were submitted, of those whose settings say so, and submit what SLURM did not take before.
+
+    Returns:
+        The exit code of all.
+    """
+    with kept_up([submission for submission in submissions if submission.settings.wait]):
+        return max(_wait(submission, submissions) for submission in submissions)
+
+
+def _wait(submission: Submission, every: Sequence[Submission]) -> int:
+    sweep, started = submission.sweep, time.monotonic()
+    if not submission.settings.wait:
+        return _leave(submission)
+    watch = Watch(sweep)
+
+    def look() -> Mapping[str, Outcome]:
+        for other in every:
+            if other.settings.wait and (more := other.keep_up()):
+                tqdm.write(f"{more} experiments more submitted, {len(other.unsubmitted)} left", file=sys.stdout)
+        return {**watch(), **submission.refused}
+
     try:
-        return conclude(sweep, follow(sweep, Watch(sweep), POLL_SECONDS), time.monotonic() - started)
+        return conclude(sweep, follow(sweep, look, POLL_SECONDS), time.monotonic() - started)
     except KeyboardInterrupt:
+        if left := len(submission.unsubmitted):
+            print(f"\n{left} experiments are not submitted; launch retry submits them", file=sys.stderr)
         _ask_to_cancel(sweep)
         raise
+
+
+def _leave(submission: Submission) -> int:
+    """Say how to go on with a sweep that nobody waits for; the exit code."""
+    runs = shlex.quote(str(submission.sweep.runs))
+    if submission.left:
+        print(f"SLURM takes no more now ({submission.waits_for}): {len(submission.unsubmitted)} experiments are not "
+              f"submitted; python -m launch retry {runs}   submits them")  # fmt: skip
+    print(f"python -m launch status {runs}   shows how they go on; cancel, retry likewise")
+    return 1 if submission.left or submission.refused else 0
 
 
 def _ask_to_cancel(sweep: Sweep) -> None:
@@ -51,22 +128,39 @@ def _ask_to_cancel(sweep: Sweep) -> None:
         except KeyboardInterrupt:
             answer = ""
         if answer.strip().lower() in ("y", "yes"):
-            print(f"{cancel([sweep])} jobs cancelled", file=sys.stderr)
+            _cancel(sweep)
+
+
+def _cancel(sweep: Sweep) -> None:
+    try:
+        cancelled = cancel([sweep])
+    except Unanswered as error:
+        return tell(ConfigError(f"{error}: no job was cancelled"))
+    print(cancelled.told(), file=sys.stderr)
+    for line in cancelled.refused():
+        tell(ConfigError(line))
 
 
 def describe(plan: Plan, settings: SlurmSettings) -> list[str]:
     """What `plan` says of how the cluster would be used."""
-    jobs = {planned.run_id: planned.run_id for planned in plan.teachers}
-    rest = [planned for planned in plan.to_run if planned.run_id not in jobs]
-    arrays = batches(plan.teachers, unpacked(settings), {}) + batches(rest, settings, jobs)
     by_class: dict[str, list[Batch]] = defaultdict(list)
-    for batch in arrays:
-        needs = batch.resources
-        memory = "" if needs["memory_gb"] is None else f", {needs['memory_gb']:g} GB"
-        by_class[f"{needs['gpus']} GPUs, {needs['cpus']} CPUs{memory}, {needs['timeout_min']:g} min"].append(batch)
-    seconds = sum(planned.seconds for planned in plan.to_run) / settings.per_device
+    for batch in batches(plan.to_run, settings, {planned.run_id for planned in plan.teachers}):
+        by_class[_asked_of(batch, settings)].append(batch)
     lines = [
         f"{sum(len(batch.elements) for batch in found)} jobs in {len(found)} arrays: {named}"
         for named, found in by_class.items()
     ]
+    if settings.throttle is not None:
+        lines.append(f"{settings.throttle} jobs at once at most")
+    seconds = sum(planned.seconds for planned in plan.to_run) / settings.per_device
     return [*lines, f"time: {seconds / 3600:.2f} device-hours"]
+
+
+def _asked_of(batch: Batch, settings: SlurmSettings) -> str:
+    """What a job of a batch asks SLURM for."""
+    needs, minutes = batch.resources, batch.minutes(settings)
+    memory = "" if needs["memory_gb"] is None else f", {needs['memory_gb']:g} GB"
+    each = settings.timeout_min or needs["timeout_min"]
+    longest = max(map(len, batch.elements))
+    packed = "" if longest == 1 else f" each ({longest} experiments of {each:g} min, {settings.per_device} at once)"
+    return f"{needs['gpus']} GPUs, {needs['cpus']} CPUs{memory}, {minutes} min{packed}"

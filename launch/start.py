@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +16,17 @@ from compress import result, surroundings
 from compress.config import Config, build
 from compress.errors import ConfigError, tell
 from compress.model import label
-from launch import cost, local, plan, scheduler, slurm, submission
+from launch import cost, local, plan, sbatch, scheduler, slurm, submitted
+from launch.batches import SlurmSettings, batches
 from launch.sweep import SWEEPS, Sweep
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext
     from omegaconf import DictConfig
 
-Settings = local.LocalSettings | submission.SlurmSettings
+Settings = local.LocalSettings | SlurmSettings
 
-SETTINGS: dict[str, type[Any]] = {"local": local.LocalSettings, "slurm": submission.SlurmSettings}
+SETTINGS: dict[str, type[Any]] = {"local": local.LocalSettings, "slurm": SlurmSettings}
 
 
 def settings_of(name: str, values: Mapping[str, Any]) -> Settings:
@@ -86,7 +90,7 @@ def plan_for(configs: Iterable[Config], settings: Settings) -> plan.Plan:
         ConfigError: there is something to run, and the folder of runs cannot be written.
     """
     cells = list(configs)
-    if isinstance(settings, submission.SlurmSettings):
+    if isinstance(settings, SlurmSettings):
         gpu = any(config.resources.for_model(label(config.model))["gpus"] for config in cells)
     else:
         gpu = bool(local.shares(settings, cpu_only=all(config.device == "cpu" for config in cells))[0].device)
@@ -94,6 +98,31 @@ def plan_for(configs: Iterable[Config], settings: Settings) -> plan.Plan:
     if planned.to_run:
         surroundings.runs(planned.runs).require_writable()
     return planned
+
+
+@dataclass(frozen=True)
+class Group:
+    """Experiments that are launched together, as one sweep.
+
+    Attributes:
+        directory: where from, if not from the current folder: relative paths in configurations are meant from there.
+    """
+
+    configs: list[Config]
+    settings: Settings
+    directory: Path | None = None
+
+    def enter(self) -> None:
+        """Be where its relative paths are meant from.
+
+        Raises:
+            ConfigError: it is gone.
+        """
+        try:
+            os.chdir(self.directory or ".")
+        except OSError as error:
+            raise ConfigError(f"{self.directory}: {error.strerror}; the sweep was started there, and its relative "
+                              "paths are meant from there") from error  # fmt: skip
 
 
 def launch(configs: Iterable[Config], settings: Settings, name: str | None = None, asked: str | None = None) -> int:
@@ -105,20 +134,85 @@ def launch(configs: Iterable[Config], settings: Settings, name: str | None = Non
 
     Returns:
         The exit code.
+
+    Raises:
+        ConfigError: it cannot be run; nothing is left of it.
     """
-    if isinstance(settings, submission.SlurmSettings):
+    return launch_all([Group(list(configs), settings)], name, asked)
+
+
+def launch_all(groups: Sequence[Group], name: str | None = None, asked: str | None = None) -> int:
+    """Plan several sweeps, and run them if none is refused: what goes to a cluster first, so that it runs meanwhile.
+
+    Returns:
+        The exit code of all.
+
+    Raises:
+        ConfigError: one cannot be planned, or none can be run; nothing is left of those.
+    """
+    planned = [_checked(group) for group in groups]
+    written = [_written(group, found, name, asked) for group, found in zip(groups, planned, strict=True)]
+    refused: list[ConfigError] = []
+    submissions, codes = [], []
+    for sweep, settings in written:
+        if isinstance(settings, SlurmSettings):
+            with _nothing_left_of(sweep, refused):
+                submissions.append(slurm.start(sweep, settings))
+    for sweep, settings in written:
+        if not isinstance(settings, SlurmSettings):
+            with _nothing_left_of(sweep, refused):
+                codes.append(local.run(sweep, settings))
+    if submissions:
+        codes.append(slurm.wait(submissions))
+    for error in refused if codes else ():
+        tell(error)
+    if refused and not codes:
+        raise refused[0]
+    return max(codes + [2 for _ in refused])
+
+
+def _checked(group: Group) -> plan.Plan:
+    """The plan of a sweep that its launcher can run, as far as can be known; nothing is written."""
+    group.enter()
+    settings = group.settings
+    if isinstance(settings, SlurmSettings):
         scheduler.require()
-    planned = plan_for(configs, settings)
+    found = plan_for(group.configs, settings)
+    if isinstance(settings, SlurmSettings) and found.to_run:
+        teachers = {planned.run_id for planned in found.teachers}
+        sbatch.require_startable(batches(found.to_run, settings, teachers), settings)
+    return found
+
+
+def _written(group: Group, planned: plan.Plan, name: str | None, asked: str | None) -> tuple[Sweep, Settings]:
+    """The sweep on disk."""
     stamp = name if name and not (planned.runs / SWEEPS / name / "plan.json").exists() else None
     folder = planned.runs / SWEEPS / (stamp or f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{uuid.uuid4().hex[:6]}")
-    launcher = {"name": name_of(settings), **vars(settings)}
-    sweep = Sweep(folder, launcher, planned.experiments, (experiment.run_id for experiment in planned.to_run))
+    launcher = {"name": name_of(group.settings), **vars(group.settings)}
+    to_run = (experiment.run_id for experiment in planned.to_run)
+    group.enter()
+    sweep = Sweep(folder, launcher, planned.experiments, to_run)
     with surroundings.runs(planned.runs).told():
         sweep.write()
     if asked is not None:
         result.write_text(folder / "multirun.yaml", asked)
     print("\n".join(plan.headline(planned)), flush=True)
-    return slurm.run(sweep, settings) if isinstance(settings, submission.SlurmSettings) else local.run(sweep, settings)
+    return sweep, group.settings
+
+
+@contextmanager
+def _nothing_left_of(sweep: Sweep, refused: list[ConfigError]) -> Iterator[None]:
+    """Remove a sweep that could not be run, and note why."""
+    try:
+        yield
+    except ConfigError as error:
+        refused.append(error)
+        if submitted.arrays(sweep.folder) or sweep.outcomes() or sweep.live_workers():
+            return
+        shutil.rmtree(sweep.folder, ignore_errors=True)
+        for folder in (sweep.folder.parent, sweep.runs / ".locks", sweep.runs):
+            with suppress(OSError):  # others have something there
+                folder.rmdir()
 
 
 def name_of(settings: Settings) -> str:
@@ -136,23 +230,3 @@ def name_of_target(target: str) -> str:
         if target == f"hydra_plugins.combining_compressions.{name.capitalize()}Launcher":
             return name
     raise ConfigError(f"hydra/launcher: {target} cannot be planned for; must be of {', '.join(SETTINGS)}")
-
-
-def changed(launcher: Mapping[str, Any], words: Iterable[str]) -> Settings:
-    """The settings of an earlier sweep with some of them changed: `hydra.launcher.timeout_min=600`.
-
-    Raises:
-        ConfigError: no such setting, or not such a value.
-    """
-    from compress.overrides import parse
-
-    name, values = str(launcher["name"]), {key: value for key, value in launcher.items() if key != "name"}
-    for word in words:
-        short = word.partition("=")[0].removeprefix("hydra.launcher.")
-        (override,) = parse([word]) if "=" in word and short in values else (None,)
-        if override is None or override.is_sweep_override():
-            raise ConfigError(
-                f"{word}: not understood; must be hydra.launcher.KEY=VALUE with KEY of {', '.join(values)}"
-            )
-        values[short] = override.value()
-    return settings_of(name, values)

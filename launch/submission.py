@@ -1,205 +1,214 @@
-"""What is submitted to SLURM: job arrays by submitit, students after their teachers, stopped jobs requeued."""
+"""Submit a sweep to SLURM: job arrays, students after their teachers, as much at a time as SLURM takes."""
 
 from __future__ import annotations
 
-import math
+import os
+import shlex
 import signal
-import subprocess
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass as plain_dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
-
+from compress import result
 from compress.claim import Claim
-from compress.errors import ConfigError
-from launch.scheduler import queued_elsewhere
-from launch.sweep import Planned, Sweep
+from launch import sbatch, scheduler, submitted
+from launch.batches import Batch, SlurmSettings, batches
+from launch.sweep import Outcome, Sweep
 
-if TYPE_CHECKING:
-    from submitit.core.utils import DelayedSubmission
-
-KILLED_WITHIN_SECONDS = 900.0  # after a SIGTERM that is followed by SIGKILL
-JOB_NAME = "compress"
+ROOM_SECONDS = 60.0  # between tries to submit more, if none of the sweep's jobs has ended meanwhile
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
-class SlurmSettings:
-    """`hydra/launcher=slurm`."""
-
-    partition: str | None = Field(description="sbatch --partition")
-    account: str | None = Field(description="sbatch --account")
-    qos: str | None = Field(description="sbatch --qos")
-    constraint: str | None = Field(description="sbatch --constraint")
-    additional: dict[str, str | int | float | bool] = Field(description="other options of sbatch")
-    setup: list[str] = Field(description="shell lines before each job")
-    throttle: int | None = Field(description="elements of a job array at once", ge=1)
-    pack: int = Field(description="experiments in one job", ge=1)
-    per_device: int = Field(description="of those, how many at once", ge=1)
-    threads: int | None = Field(description="of each experiment; null: resources.cpus shared out", ge=1)
-    timeout_min: float | None = Field(description="of an experiment; null: resources.timeout_min", gt=0)
-    signal_seconds: int = Field(description="before its time limit a job checkpoints and is requeued", ge=1)
-    max_requeues: int = Field(description="after so many time limits a job is given up", ge=0)
-    array_size: int = Field(description="elements of one job array at most", ge=1)
-    python: str | None = Field(description="command that starts Python on the nodes; null: this one")
-    wait: bool = Field(description="false: return once all is submitted")
-
-
-@plain_dataclass(frozen=True)
-class Batch:
-    """Elements of one job array: they ask for the same and wait for the same job.
+class Submission:
+    """What of a sweep is submitted, what SLURM does not take yet, and what it refuses.
 
     Attributes:
-        elements: the run_ids of each.
-        after: the job that must succeed first.
+        left: what is still to be submitted, in that order.
+        refused: experiments that will not be submitted, and why.
+        elsewhere: those that are in the queue already, by another sweep.
+        waits_for: why there is something left: the limit that is reached, or that SLURM does not answer.
+        stopped: whether nothing more is to be submitted.
     """
 
-    resources: dict[str, Any]
-    after: str | None
-    elements: list[list[str]]
+    def __init__(self, sweep: Sweep, settings: SlurmSettings) -> None:
+        self.sweep, self.settings = sweep, settings
+        self.left: list[Batch] | None = None
+        self.refused: dict[str, Outcome] = {}
+        self.elsewhere: set[str] = set()
+        self.waits_for = ""
+        self.lanes: dict[int, str] = {}  # the last job of each
+        self.most = self.size = min(settings.array_size, sbatch.largest_array())
+        self.tried, self.ended = 0.0, 0
+        self.signed_in: int | None = None
+        self.stopped = False
 
+    @property
+    def submitted(self) -> list[str]:
+        """The jobs of this sweep's own."""
+        return [job for array in submitted.arrays(self.sweep.folder) for job in array.job_ids()]
 
-def batches(to_run: Sequence[Planned], settings: SlurmSettings, jobs: Mapping[str, str]) -> list[Batch]:
-    """How experiments are put into job arrays; teachers alone, lest another's failure keep students from starting.
+    @property
+    def unsubmitted(self) -> list[str]:
+        """The experiments that are still to be submitted."""
+        return [run_id for batch in self.left or () for element in batch.elements for run_id in element]
 
-    Args:
-        to_run: what can be submitted now: students only of teachers that are in `jobs` or finished.
-        jobs: the job of each experiment that is submitted already.
-    """
-    groups: dict[tuple[Any, ...], list[Planned]] = defaultdict(list)
-    for planned in to_run:
-        groups[(*sorted(planned.resources.items()), jobs.get(planned.teacher or ""))].append(planned)
-    found = []
-    for (*_, after), members in groups.items():
-        elements = [[planned.run_id for planned in pack] for pack in _cut(members, settings.pack)]
-        for part in _cut(elements, settings.array_size):
-            found.append(Batch(members[0].resources, after, list(part)))
-    return found
+    def keep_up(self) -> int:
+        """Submit more if there may be room: a job has ended, or a minute is over. How many experiments were."""
+        if self.stopped and self.left:
+            self._refuse(self.unsubmitted, "not submitted: the sweep was cancelled before SLURM had room for it")
+            self.left = []
+        before = len(self.unsubmitted)
+        if self.left and (len(self.sweep.outcomes()) != self.ended or time.monotonic() - self.tried > ROOM_SECONDS):
+            try:
+                self.go_on()
+            except scheduler.Unanswered as error:
+                self.waits_for = str(error)
+        if not self.left:
+            self.sign_out()
+        return before - len(self.unsubmitted)
 
+    def sign_in(self) -> None:
+        """Be seen as a live worker of the sweep while something is left."""
+        if self.left:
+            self.signed_in = self.sweep.sign_in(0)
 
-def _cut(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+    def sign_out(self) -> None:
+        """Be it no more."""
+        if self.signed_in is not None:
+            os.close(self.signed_in)
+        self.signed_in = None
 
-
-def parameters(batch: Batch, settings: SlurmSettings) -> dict[str, Any]:
-    """What submitit's SlurmExecutor is told for a batch."""
-    resources = batch.resources
-    rounds = max(math.ceil(len(element) / settings.per_device) for element in batch.elements)
-    given: dict[str, Any] = {
-        "job_name": JOB_NAME,
-        "time": math.ceil((settings.timeout_min or resources["timeout_min"]) * rounds),
-        "cpus_per_task": resources["cpus"],
-        "ntasks_per_node": 1,
-        "signal_delay_s": settings.signal_seconds,
-        "stderr_to_stdout": True,
-        "array_parallelism": settings.throttle or settings.array_size,
-        "additional_parameters": {"requeue": True, **settings.additional},
-    }
-    if resources["gpus"]:
-        given["gpus_per_node"] = resources["gpus"]
-    if resources["memory_gb"] is not None:
-        given["mem"] = f"{math.ceil(resources['memory_gb'] * 1024)}MB"
-    if batch.after is not None:
-        given["dependency"] = f"afterok:{batch.after}"
-        given["additional_parameters"]["kill-on-invalid-dep"] = "yes"
-    if settings.setup:
-        given["setup"] = list(settings.setup)
-    return given | {key: value for key in ("partition", "account", "qos", "constraint")
-                    if (value := getattr(settings, key)) is not None}  # fmt: skip
-
-
-class Element:
-    """What one job does: its experiments, each in a process of its own; stopped, it is requeued and goes on."""
-
-    def __init__(self, folder: Path, run_ids: Sequence[str], slots: int, threads: int) -> None:
-        self.folder, self.run_ids, self.slots, self.threads = folder, list(run_ids), slots, threads
-
-    def __call__(self) -> None:
-        """Runs in the job.
+    def go_on(self) -> None:
+        """Submit what SLURM takes now.
 
         Raises:
-            RuntimeError: an experiment failed; so SLURM knows, and starts none of its students.
+            Unanswered: SLURM does not say what is in its queue; nothing was submitted by this call.
         """
-        from launch.worker import Worker
+        self.tried, self.ended = time.monotonic(), len(self.sweep.outcomes())
+        lock = Claim(self.sweep.runs, "submission")
+        lock.take(wait=True)  # two launches of one grid: the second sees what the first has submitted
+        try:
+            self._leave_to_others()
+            self.waits_for = ""
+            while self.left and not self.waits_for and not self.stopped:
+                self._submit_first()
+        finally:
+            lock.release()
 
-        requeue = signal.getsignal(signal.SIGUSR2)  # submitit's
-        sweep = Sweep.read(self.folder)
-        worker = Worker(sweep, only=self.run_ids, slots=self.slots, threads=self.threads, waits=False, timeout=False)
-        stopped = worker.run()
-        if stopped == signal.SIGUSR2:  # its time is over, or it is preempted
-            assert callable(requeue)
-            requeue(stopped, None)
-        elif stopped is not None:  # to end by itself now would look like a failure, and keep SLURM from requeueing it
-            time.sleep(KILLED_WITHIN_SECONDS)
-            raise SystemExit(128 + stopped)
-        outcomes = sweep.outcomes()
-        failed = [run_id for run_id in self.run_ids if run_id in outcomes and outcomes[run_id].state == "failed"]
-        if failed:
-            raise RuntimeError("; ".join(f"{sweep.experiments[run_id].name}: {outcomes[run_id].cause}"
-                                         for run_id in failed))  # fmt: skip
+    def _leave_to_others(self) -> None:
+        """Take out of what is left what is in the queue by now: of other sweeps, or after an unclear answer."""
+        for array in scheduler.find_again(self.sweep):
+            submitted.withdraw(self.sweep.folder, array)
+        there = scheduler.queued_elsewhere(self.sweep)
+        if self.left is None:
+            to_run = [self.sweep.experiments[run_id] for run_id in self.sweep.to_run]
+            teachers = {planned.teacher for planned in to_run if planned.teacher is not None}
+            awaited = {run_id for run_id in teachers if not self.sweep.finished(run_id)}
+            new = [planned for planned in to_run if planned.run_id not in there]
+            self.left = batches(new, replace(self.settings, array_size=self.most), awaited)
+            self.elsewhere = {planned.run_id for planned in to_run} & there.keys()
+        else:
+            self.elsewhere |= set(self.unsubmitted) & there.keys()
+            self._take_out(there.keys() | submitted.own(self.sweep.folder).keys())
+        submitted.borrow(self.sweep.folder, {run_id: there[run_id] for run_id in self.elsewhere & there.keys()})
 
-    def checkpoint(self) -> DelayedSubmission:
-        """What submitit runs after a requeue: the same; everything else is on disk."""
-        import submitit
+    def _take_out(self, gone: Collection[str]) -> None:
+        pruned = []
+        for batch in self.left or ():
+            elements = [[run_id for run_id in element if run_id not in gone] for element in batch.elements]
+            pruned.append(replace(batch, elements=[element for element in elements if element]))
+        self.left = [batch for batch in pruned if batch.elements]
 
-        return submitit.helpers.DelayedSubmission(self)
+    def _submit_first(self) -> None:
+        """Submit the first array that is left, or as much of it as SLURM takes; or say what it waits for."""
+        assert self.left
+        batch = self.left[0]
+        if cause := self._teacher_failed(batch):
+            self._refuse(_experiments(batch), cause)
+            del self.left[0]
+            return
+        part = replace(batch, elements=batch.elements[: self.size])
+        try:
+            self._submit(part)
+        except (sbatch.NoRoom, sbatch.TooLarge) as error:
+            if len(part.elements) == 1:
+                self.waits_for = str(error)
+            self.size = max(1, len(part.elements) // 2)
+        except scheduler.Unanswered as error:
+            self.waits_for = str(error)
+        except sbatch.Refused as error:
+            self._refuse(_experiments(batch), f"not submitted, sbatch refused it: {error}")
+            del self.left[0]
+        else:
+            self.size = min(self.most, 2 * self.size)
+            rest = batch.elements[len(part.elements) :]
+            self.left[:1] = [replace(batch, elements=rest)] if rest else []
+
+    def _submit(self, batch: Batch) -> None:
+        """Call sbatch, and write down before what it is called for and after what came of it.
+
+        Raises:
+            Refused: SLURM has no such job.
+            Unanswered: it may have.
+        """
+        folder = self.sweep.folder
+        after = list(self._dependencies(batch))
+        array = submitted.intend(folder, batch.elements)
+        command = f"-u -m launch.job {shlex.quote(str(folder))} {array.number}"
+        file = folder / "jobs" / f"{array.name}.sh"
+        result.write_text(file, sbatch.script(folder / "jobs", array.name, batch, self.settings, command, after))
+        try:
+            array = submitted.confirm(folder, array, sbatch.submit(file))
+        except sbatch.Refused as error:
+            unknown = isinstance(error, sbatch.Unclear)
+            if not unknown or array.number in {found.number for found in scheduler.find_again(self.sweep)}:
+                submitted.withdraw(folder, array)
+                file.unlink(missing_ok=True)
+                raise
+            (array,) = (found for found in submitted.arrays(folder) if found.number == array.number)
+        if batch.lane is not None:
+            assert array.job is not None
+            self.lanes[batch.lane] = array.job
+
+    def _dependencies(self, batch: Batch) -> Iterator[str]:
+        teacher = self.sweep.jobs().get(batch.after or "")
+        if teacher is not None and not self.sweep.finished(batch.after or ""):
+            yield f"afterok:{teacher}"
+        if batch.lane in self.lanes:
+            yield f"afterany:{self.lanes[batch.lane]}"
+
+    def _teacher_failed(self, batch: Batch) -> str:
+        """Why a batch is not submitted: what became of its teacher; nothing if that may still succeed."""
+        ended = self.refused.get(batch.after or "") or self.sweep.outcomes().get(batch.after or "")
+        if ended is None or ended.state != "failed":
+            return ""
+        return f"its teacher {self.sweep.experiments[ended.run_id].name} failed"
+
+    def _refuse(self, run_ids: Collection[str], cause: str) -> None:
+        self.refused |= {run_id: Outcome(run_id, "failed", 0.0, cause) for run_id in run_ids}
 
 
-def submit(sweep: Sweep, settings: SlurmSettings) -> int:
-    """Submit what is to run and is not in the queue already, teachers first.
+def _experiments(batch: Batch) -> list[str]:
+    return [run_id for element in batch.elements for run_id in element]
 
-    Returns:
-        How many experiments another sweep has in the queue; they are left to it.
 
-    Raises:
-        ConfigError: sbatch refused.
-    """
-    lock = Claim(sweep.runs, "submission")
-    lock.take(wait=True)  # two launches of one grid: the second sees what the first has submitted
+@contextmanager
+def kept_up(submissions: Collection[Submission]) -> Iterator[None]:
+    """While something is left, be seen as a worker of its sweep: `cancel` then keeps it from being submitted."""
+    for submission in submissions:
+        submission.sign_in()
+
+    def stop(signum: int, frame: object) -> None:
+        submitting = [submission for submission in submissions if submission.signed_in is not None]
+        for submission in submitting:
+            submission.stopped = True
+        if not submitting:
+            raise SystemExit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
-        there = queued_elsewhere(sweep)
-        sweep.add_jobs({run_id: job for run_id, job in there.items() if run_id in sweep.to_run})
-        left = [sweep.experiments[run_id] for run_id in sweep.to_run if run_id not in there]
-        needed = {planned.teacher for planned in left}
-        stages = [[planned for planned in left if planned.run_id in needed],
-                  [planned for planned in left if planned.run_id not in needed]]  # fmt: skip
-        for number, stage in enumerate(stages):
-            packed = settings if number else unpacked(settings)
-            for batch in batches(stage, packed, sweep.jobs()):
-                sweep.add_jobs(_submit(sweep, batch, settings))
-        return len(sweep.to_run) - len(left)
+        yield
     finally:
-        lock.release()
-
-
-def unpacked(settings: SlurmSettings) -> SlurmSettings:
-    from dataclasses import replace
-
-    return replace(settings, pack=1)
-
-
-def _submit(sweep: Sweep, batch: Batch, settings: SlurmSettings) -> dict[str, str]:
-    """Submit a batch; the job of each of its experiments."""
-    import submitit
-    from submitit.core.utils import FailedJobError
-
-    executor = submitit.SlurmExecutor(
-        sweep.folder / "jobs", max_num_timeout=settings.max_requeues, python=settings.python or None
-    )
-    executor.update_parameters(**parameters(batch, settings))
-    threads = settings.threads or max(1, batch.resources["cpus"] // settings.per_device)
-    try:
-        with executor.batch():
-            jobs = [
-                executor.submit(Element(sweep.folder, element, settings.per_device, threads))
-                for element in batch.elements
-            ]
-    except (FailedJobError, subprocess.CalledProcessError) as error:
-        told = " ".join(str(error).split())
-        raise ConfigError(f"sbatch refused the jobs: {told[-400:]}; nothing of this array was submitted") from error
-    return {run_id: job.job_id for job, element in zip(jobs, batch.elements, strict=True) for run_id in element}
+        signal.signal(signal.SIGTERM, before)
+        for submission in submissions:
+            submission.sign_out()

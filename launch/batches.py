@@ -1,0 +1,125 @@
+"""What a job of SLURM is asked to be: how experiments are put into jobs and job arrays, and how many run at once."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ConfigDict, Field, field_validator
+from pydantic.dataclasses import dataclass
+
+from launch.sweep import Planned
+
+OURS = ("array", "dependency", "error", "job-name", "kill-on-invalid-dep", "open-mode", "output", "parsable", "signal",
+        "test-only", "wait", "wrap")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+class SlurmSettings:
+    """`hydra/launcher=slurm`."""
+
+    partition: str | None = Field(description="sbatch --partition")
+    account: str | None = Field(description="sbatch --account")
+    qos: str | None = Field(description="sbatch --qos")
+    constraint: str | None = Field(description="sbatch --constraint")
+    additional: dict[str, str | int | float | bool] = Field(description="other options of sbatch")
+    setup: list[str] = Field(description="shell lines before each job; one that fails ends it")
+    throttle: int | None = Field(description="jobs of the sweep at once", ge=1)
+    pack: int = Field(description="experiments in one job", ge=1)
+    per_device: int = Field(description="of those, how many at once", ge=1)
+    threads: int | None = Field(description="of each experiment; null: resources.cpus shared out", ge=1)
+    timeout_min: float | None = Field(description="of an experiment; null: resources.timeout_min", gt=0)
+    signal_seconds: int = Field(description="before its time limit a job checkpoints and is requeued", ge=1)
+    max_requeues: int = Field(description="after so many time limits a job is given up", ge=0)
+    array_size: int = Field(description="elements of one job array at most", ge=1)
+    python: str | None = Field(description="command that starts Python on the nodes; null: this one")
+    wait: bool = Field(description="false: return once all is submitted")
+
+    @field_validator("additional")
+    @classmethod
+    def _leave_ours(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Refuse the options that jobs are followed by."""
+        if taken := [name for name in options if name.replace("_", "-") in OURS]:
+            raise ValueError(f"{taken[0]} is set by the launcher; leave it out")
+        return options
+
+
+@plain_dataclass(frozen=True)
+class Batch:
+    """Elements of one job array: they ask for the same and wait for the same.
+
+    Attributes:
+        elements: the run_ids of each.
+        after: the teacher that must have succeeded first.
+        lane: of a sweep with a throttle: the arrays of a lane run one after the other.
+        at_once: how many elements may run at once; None: all.
+    """
+
+    resources: dict[str, Any]
+    after: str | None
+    elements: list[list[str]]
+    lane: int | None = None
+    at_once: int | None = None
+
+    def minutes(self, settings: SlurmSettings) -> int:
+        """The time limit of a job: that of an experiment, as often as its experiments follow one another."""
+        rounds = max(math.ceil(len(element) / settings.per_device) for element in self.elements)
+        return math.ceil((settings.timeout_min or self.resources["timeout_min"]) * rounds)
+
+
+def batches(to_run: Sequence[Planned], settings: SlurmSettings, awaited: Collection[str]) -> list[Batch]:
+    """How experiments are put into job arrays, in the order in which they are submitted.
+
+    First teachers, then those that wait for nobody, then students. Teachers have jobs of their own, lest another's
+    failure keep students from starting.
+
+    Args:
+        awaited: the teachers that are not finished, and will be.
+    """
+    needed = {planned.teacher for planned in to_run}
+    groups: dict[tuple[Any, ...], list[Planned]] = defaultdict(list)
+    for planned in to_run:
+        after = planned.teacher if planned.teacher in awaited else None
+        stage = 0 if planned.run_id in needed else 1 if after is None else 2
+        groups[stage, *sorted(planned.resources.items()), after].append(planned)
+    found = []
+    for (stage, *_, after), members in sorted(groups.items(), key=lambda group: int(group[0][0])):
+        packs = _cut([planned.run_id for planned in members], settings.pack if stage else 1)
+        found.append(Batch(members[0].resources, after, [list(pack) for pack in packs]))
+    seconds = {planned.run_id: planned.seconds for planned in to_run}
+    return [replace(batch, elements=list(part)) for batch in _throttled(found, settings.throttle, seconds)
+            for part in _cut(batch.elements, settings.array_size)]  # fmt: skip
+
+
+def _throttled(found: list[Batch], throttle: int | None, seconds: dict[str, float]) -> Iterable[Batch]:
+    """The same with no more than `throttle` elements at once, of all arrays together."""
+    if throttle is None or sum(len(batch.elements) for batch in found) <= throttle:
+        return found
+    if len(found) == 1:
+        return [replace(found[0], lane=0, at_once=throttle)]
+    return _in_lanes(found, [0.0] * throttle, seconds)
+
+
+def _in_lanes(found: Iterable[Batch], ends: list[float], seconds: dict[str, float]) -> Iterator[Batch]:
+    """Each array shared out among the lanes, an element to the one that is expected to be free first.
+
+    SLURM limits the elements of one array, not those of several: so a lane is a chain of arrays, each of which runs one
+    element at a time and starts when the one before it has ended.
+    """
+    for batch in found:
+        shares: dict[int, list[list[str]]] = defaultdict(list)
+        for element in batch.elements:
+            lane = ends.index(min(ends))
+            ends[lane] += sum(seconds[run_id] for run_id in element)
+            shares[lane].append(element)
+        for lane, elements in sorted(shares.items()):
+            yield replace(batch, elements=elements, lane=lane, at_once=1)
+
+
+def _cut(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

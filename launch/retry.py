@@ -1,0 +1,132 @@
+"""`python -m launch retry`: run again what failed, was stopped or is missing.
+
+Each as it was launched before, but for what is typed this time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from compress.config import Config, build, conf_folder
+from compress.errors import ConfigError, nearest
+from compress.overrides import check_words, compositions, parse
+from compress.resources import ResourcesConfig
+from launch import status
+from launch.latest import accepted
+from launch.start import Group, Settings, launch_all, settings_of
+from launch.sweep import Sweep, all_sweeps
+
+LAUNCHER, RESOURCES = "hydra.launcher.", "resources"
+
+
+def retry(runs: Path, words: Sequence[str]) -> int:
+    """Run again what needs it in a folder of runs.
+
+    Args:
+        words: `hydra.launcher.KEY=VALUE` and `resources.KEY=VALUE`, in place of what each was launched with.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigError: no sweep is there, or a word is not understood.
+    """
+    sweeps = all_sweeps(runs)
+    if not sweeps:
+        raise ConfigError(f"{runs}: no sweep was started here; python -m compress -m … starts one")
+    changes = Changes(words)
+    again = status.to_run_again(runs)
+    chosen = {run_id: sweep for run_id, sweep in accepted(sweeps).items() if run_id in again}
+    groups = list(_groups(chosen, changes))
+    changes.require_use([sweeps[-1].launcher, *(sweep.launcher for sweep in chosen.values())])
+    if not chosen:
+        print("nothing to run again: no experiment failed, was stopped or is missing")
+        return 0
+    return launch_all(groups)
+
+
+def _groups(chosen: Mapping[str, Sweep], changes: Changes) -> list[Group]:
+    """Those that were launched alike together; teachers no later than their students."""
+    found: dict[str, Group] = {}
+    for run_id, sweep in sorted(chosen.items(), key=lambda item: item[1].experiments[item[0]].teacher is not None):
+        settings = changes.launcher(sweep.launcher)
+        config = changes.config(sweep, run_id, settings)
+        group = found.setdefault(repr((settings, sweep.directory)), Group([], settings, Path(sweep.directory)))
+        group.configs.append(config)
+    return list(found.values())
+
+
+class Changes:
+    """What is typed for a retry.
+
+    Raises:
+        ConfigError: a word that is not understood, or is no resource.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.launchers = [word for word in words if word.removeprefix("+").startswith(LAUNCHER)]
+        self.resources = [word for word in words if word not in self.launchers]
+        for word in words:
+            key = word.partition("=")[0].removeprefix("+")
+            if "=" not in word or not (key.startswith(LAUNCHER) or key.partition(".")[0] == RESOURCES):
+                raise ConfigError(f"{word}: not understood; must be {LAUNCHER}KEY=VALUE or {RESOURCES}.KEY=VALUE")
+        for override in parse(words):
+            if override.is_sweep_override():
+                raise ConfigError(f"{override.input_line}: several values have no use here; give one")
+        check_words(self.resources, conf_folder())
+
+    def require_use(self, launchers: Iterable[Mapping[str, Any]]) -> None:
+        """Refuse a setting that none of the launchers has."""
+        names = sorted({key for launcher in launchers for key in launcher if key != "name"})
+        for word in self.launchers:
+            key = _path(word)[0]
+            if key not in names:
+                raise ConfigError(f"{word}: no such key{nearest(key, names)}; {LAUNCHER[:-1]} has {', '.join(names)}")
+
+    def launcher(self, launched: Mapping[str, Any]) -> Settings:
+        """The settings of a launcher, with those of the changes that it has."""
+        values = {key: value for key, value in launched.items() if key != "name"}
+        for word in self.launchers:
+            if _path(word)[0] in values:
+                values = _changed(values, _path(word), _value(word))
+        return settings_of(str(launched["name"]), values)
+
+    def config(self, sweep: Sweep, run_id: str, settings: Settings) -> Config:
+        """An experiment's configuration with other resources, which are no part of its identity."""
+        config = replace(sweep.config(run_id), force=False)
+        values = asdict(config.resources)
+        for word in self.resources:
+            if word.startswith(f"{RESOURCES}="):
+                values = asdict(next(compositions([word], conf_folder(), multirun=False)).resources)
+                continue
+            if _path(word)[0] == "timeout_min" and settings.timeout_min is not None:
+                raise ConfigError(f"{word}: {LAUNCHER}timeout_min={settings.timeout_min:g} of the sweep stands before "
+                                  f"it; give {LAUNCHER}timeout_min=null too, or another number there")  # fmt: skip
+            values = _changed(values, _path(word), _value(word))
+        return replace(config, resources=build(ResourcesConfig, values, f"{RESOURCES}."))
+
+
+def _path(word: str) -> list[str]:
+    """The parts of a key below the group."""
+    key = word.partition("=")[0].removeprefix("+")
+    return key.removeprefix(LAUNCHER).removeprefix(f"{RESOURCES}.").split(".")
+
+
+def _value(word: str) -> Any:
+    from omegaconf import OmegaConf
+
+    (override,) = parse([word])
+    value = override.value()
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
+def _changed(values: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """Nested values with one more, or another."""
+    first, *rest = path
+    if not rest:
+        return {**values, first: value}
+    below = values.get(first)
+    return {**values, first: _changed(below if isinstance(below, Mapping) else {}, rest, value)}

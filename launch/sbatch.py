@@ -1,0 +1,239 @@
+"""Calls of sbatch: the script of a job, and what SLURM refuses."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from compress.errors import ConfigError
+from launch.batches import Batch, SlurmSettings
+
+SECONDS = 300  # SLURM that is busy has sbatch try for two minutes
+PROBE = "compress-probe"  # name of a job that does nothing
+LIMIT = re.compile(r"\w*Submit\w*Limit|temporarily una\w+")  # what passes when jobs end
+UNCLEAR = re.compile(r"timed out|[Uu]nable to contact|[Zz]ero [Bb]ytes|[Cc]onnect")  # it may have been submitted
+SAID = re.compile(r"^(sbatch: )?(error: )?(Batch job submission failed: |allocation failure: )?")
+OR_FAIL = 'or_fail() { [ "$1" -eq 0 ] || { echo "hydra.launcher.setup: exit code $1: $2" >&2; exit "$1"; }; }'
+LEAST: dict[str, Any] = {"gpus": 0, "cpus": 1, "memory_gb": None}
+
+
+class Refused(ConfigError):  # noqa: N818 - says what SLURM does
+    """SLURM does not take a job."""
+
+
+class Unclear(Refused):
+    """sbatch failed, and SLURM may have the job all the same."""
+
+
+class NoRoom(Refused):
+    """SLURM takes no more jobs until others have ended."""
+
+
+class TooLarge(Refused):
+    """SLURM takes no array of so many elements."""
+
+
+def parameters(batch: Batch, settings: SlurmSettings) -> dict[str, Any]:
+    """What submitit's SlurmExecutor is told for a batch."""
+    resources = batch.resources
+    given: dict[str, Any] = {
+        "time": batch.minutes(settings),
+        "cpus_per_task": resources["cpus"],
+        "ntasks_per_node": 1,
+        "signal_delay_s": settings.signal_seconds,
+        "stderr_to_stdout": True,
+        "array_parallelism": batch.at_once or len(batch.elements),
+        "additional_parameters": {"requeue": True, **settings.additional},
+    }
+    if resources["gpus"]:
+        given["gpus_per_node"] = resources["gpus"]
+    if resources["memory_gb"] is not None:
+        given["mem"] = f"{math.ceil(resources['memory_gb'] * 1024)}MB"
+    if settings.setup:
+        given["setup"] = list(checked_setup(settings.setup))
+    return given | {key: value for key in ("partition", "account", "qos", "constraint")
+                    if (value := getattr(settings, key)) is not None}  # fmt: skip
+
+
+def script(jobs: Path, name: str, batch: Batch, settings: SlurmSettings, command: str, after: Sequence[str]) -> str:
+    """The text that sbatch gets.
+
+    Args:
+        jobs: the folder of the job's log.
+        name: of the job.
+        command: what it runs, after the command that starts Python.
+        after: its dependencies, all of which must be met.
+    """
+    import submitit
+
+    executor = submitit.SlurmExecutor(jobs)
+    given = parameters(batch, settings) | {"job_name": name}
+    if after:
+        given["dependency"] = ",".join(after)
+    if any(condition.startswith("afterok:") for condition in after):
+        given["additional_parameters"]["kill-on-invalid-dep"] = "yes"
+    executor.update_parameters(**given)
+    if len(batch.elements) > 1:
+        executor.parameters["map_count"] = len(batch.elements)
+    python = settings.python or shlex.quote(sys.executable)
+    return executor._make_submission_file_text(f"{python} {command}", "")
+
+
+def checked_setup(lines: Sequence[str]) -> Iterator[str]:
+    """The setup's lines, after each complete command a check that names it if it failed.
+
+    Raises:
+        ConfigError: bash does not understand them.
+    """
+    yield OR_FAIL
+    command: list[str] = []
+    for line in lines:
+        yield line
+        command.append(line)
+        if not _mistake(command):
+            yield f"or_fail $? {shlex.quote(' '.join(command))}"
+            command = []
+    if command:
+        raise ConfigError(f"hydra.launcher.setup={' '.join(command)}: {_mistake(command)}; must be commands of bash")
+
+
+def _mistake(command: Sequence[str]) -> str:
+    """What bash says of lines that are no complete command; nothing of those that are."""
+    if command[-1].endswith("\\"):
+        return "a line must follow its backslash"
+    done = subprocess.run(["bash", "-n"], input="\n".join([*command, ""]), capture_output=True, text=True)
+    return done.stderr.strip().partition("\n")[0]
+
+
+def submit(script: Path) -> str:
+    """Submit a script; SLURM's id of the job or of the whole array.
+
+    Raises:
+        Refused: SLURM does not take it; NoRoom, TooLarge or Unclear where that is why.
+    """
+    return _called("--parsable", str(script)).strip().partition(";")[0]
+
+
+def _called(*words: str, text: str | None = None) -> str:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_ARRAY_")}
+    try:
+        done = subprocess.run(["sbatch", *words], input=text, capture_output=True, text=True, timeout=SECONDS,
+                              env=inherited)  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise Unclear(f"sbatch did not answer for {SECONDS} s") from error
+    except OSError as error:
+        raise Refused(f"sbatch: {error.strerror}") from error
+    if done.returncode:
+        raise _refusal(done.stderr)
+    return done.stdout
+
+
+def _refusal(told: str) -> Refused:
+    said = ": ".join(line for line in (SAID.sub("", line).strip() for line in told.splitlines()) if line)
+    said = said[-400:] or "nothing"
+    if found := LIMIT.search(said):
+        return NoRoom(found[0])
+    if "Invalid job array specification" in said:
+        return TooLarge(said)
+    return (Unclear if UNCLEAR.search(said) else Refused)(said)
+
+
+def largest_array() -> int:
+    """How many elements SLURM takes in one array (`MaxArraySize`); any number where it does not say."""
+    done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=SECONDS)
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
+    return max(1, int(found[1])) if found else sys.maxsize
+
+
+# --- before anything is submitted -------------------------------------------------------------------------------------
+
+
+def require_startable(asked: Iterable[Batch], settings: SlurmSettings) -> None:
+    """Refuse jobs that SLURM would never start, as far as it tells; nothing stays submitted.
+
+    Raises:
+        ConfigError: one line with the key, the value and what SLURM says.
+    """
+    classes = {(*batch.resources.items(), batch.minutes(settings)): batch for batch in asked}
+    for batch in classes.values():
+        _require_time(batch, settings)
+    for batch in classes.values():
+        if said := refusal(batch, settings):
+            raise ConfigError(f"{_blamed(said, batch, settings)}: sbatch refuses such a job: {said}; "
+                              "nothing was submitted")  # fmt: skip
+
+
+def refusal(batch: Batch, settings: SlurmSettings) -> str:
+    """What sbatch says of a job like those of a batch; nothing if it takes it, or would when others have ended.
+
+    Asked for a test, it refuses too what must wait only for a node that is down: that is told from the rest by a job
+    that does nothing and is cancelled.
+    """
+    alone = replace(batch, elements=batch.elements[:1])
+    text = script(Path("/dev"), PROBE, alone, replace(settings, setup=[], python="true"), "", ())
+    text = re.sub(r"^#SBATCH --output=.*|^srun .*", "", text, flags=re.MULTILINE)
+    quiet = "--output=/dev/null"
+    try:
+        _called("--test-only", quiet, text=text)
+    except Refused:
+        try:
+            job = _called("--parsable", quiet, text=text).strip().partition(";")[0]
+        except NoRoom:
+            return ""
+        except Refused as error:
+            return str(error)
+        subprocess.run(["scancel", job], capture_output=True, timeout=SECONDS, check=False)
+    return ""
+
+
+def _blamed(said: str, batch: Batch, settings: SlurmSettings) -> str:
+    """The key and the value that a refusal is about."""
+    for key, word in (("account", "account"), ("partition", "partition"), ("qos", "qos"), ("constraint", "feature")):
+        if word in said.lower():
+            return f"hydra.launcher.{key}={getattr(settings, key) or 'null'}"
+    for key, least in LEAST.items():
+        if batch.resources[key] != least and not refusal(_with(batch, key, least), settings):
+            return f"resources.{key}={batch.resources[key]}"
+    return ", ".join(f"resources.{key}={value}" for key, value in batch.resources.items() if value is not None)
+
+
+def _with(batch: Batch, key: str, value: object) -> Batch:
+    return replace(batch, resources=batch.resources | {key: value})
+
+
+def _require_time(batch: Batch, settings: SlurmSettings) -> None:
+    """Refuse a time limit that the partition does not allow; SLURM takes such a job and never starts it."""
+    if settings.qos is not None or not (limits := _limits(settings.partition)):
+        return  # a quality of service may lift a partition's limit
+    minutes, most = batch.minutes(settings), max(limits)
+    if minutes > most:
+        key = f"resources.timeout_min={batch.resources['timeout_min']:g}"
+        packed = f" ({minutes} min a job, with hydra.launcher.pack={settings.pack})" if settings.pack > 1 else ""
+        where = settings.partition or "the default partition"
+        raise ConfigError(f"{key}{packed}: {where} allows {most:g} min; ask for less, a job that its limit stops is "
+                          "requeued and goes on from its checkpoint; nothing was submitted")  # fmt: skip
+
+
+def _limits(partition: str | None) -> list[float]:
+    """The time limits of partitions in minutes; none of what SLURM does not tell."""
+    done = subprocess.run(["sinfo", "--noheader", "--format=%R|%l|%P"], capture_output=True, text=True, timeout=SECONDS)
+    rows = [line.split("|") for line in done.stdout.splitlines() if line.count("|") == 2]
+    wanted = partition.split(",") if partition else [name for name, _, shown in rows if shown.endswith("*")]
+    return [_minutes(limit) for name, limit, _ in rows if name in wanted]
+
+
+def _minutes(limit: str) -> float:
+    """`[days-][hours:]minutes:seconds` in minutes; `infinite`, and what is no time, as infinity."""
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit.strip())
+    if not found:
+        return math.inf
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return days * 1440 + hours * 60 + minutes + seconds / 60
