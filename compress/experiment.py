@@ -93,12 +93,12 @@ def run(config: Config, *, claimed: bool = False, teaches: bool = False) -> dict
         return finished
     surroundings.runs(config.paths.runs).require_writable(folder)
     if claimed:
-        return _run(config, run_id, folder, teaches)
+        return _run(config, run_id, folder, teaches, single=False)
     with _alone(config, run_id):
         if (finished := _finished(config, run_id, folder)) is not None:  # by whoever was at it
             tidy(folder)
             return finished
-        return _run(config, run_id, folder, teaches)
+        return _run(config, run_id, folder, teaches, single=True)
 
 
 def _finished(config: Config, run_id: str, folder: Path) -> dict[str, Any] | None:
@@ -168,7 +168,7 @@ def _alone(config: Config, run_id: str) -> Iterator[None]:
         claim.clean()  # a refused experiment leaves nothing behind
 
 
-def _run(config: Config, run_id: str, folder: Path, teaches: bool) -> dict[str, Any]:
+def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool) -> dict[str, Any]:
     hub.use_cache_without_network()
     import torch
 
@@ -196,7 +196,7 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool) -> dict[str, 
         reporter.say(f"run {run_id} on {device}: {folder}")
         for note in dataset.notes:
             reporter.say(note)
-        with tracker_of(config, head, folder, teaches, teacher, reporter) as tracker:
+        with tracker_of(config, head, folder, teaches, teacher, reporter, single) as tracker:
             try:
                 document = _train_and_store(config, head, folder, model, dataset, tokenizer, teacher, reporter)
                 document["timing"]["wall_seconds"] = time.perf_counter() - started - tracker.waited
@@ -225,10 +225,11 @@ def tracker_of(
     teaches: bool,
     teacher: dict[str, Any] | None,
     reporter: Reporter,
+    single: bool,
 ) -> tracking.Tracker:
     """What tells W&B of the experiment, from now on row by row."""
     tracker = tracking.of_experiment(
-        config, head, folder, reporter.rows, reporter.say, teaches=teaches, teacher=teacher
+        config, head, folder, reporter.rows, reporter.say, teaches=teaches, teacher=teacher, single=single
     )
     reporter.on_row = tracker.update
     return tracker
@@ -296,7 +297,7 @@ def checkpoint_of(config: Config, run_id: str, folder: Path, reporter: Reporter)
 
 def told(error: BaseException) -> str:
     """What an experiment failed of, in one line: a mistake of the input speaks for itself."""
-    message = (str(error).splitlines() or [""])[0]
+    message = (str(error).splitlines() or ["without a word"])[0]
     return message if isinstance(error, ConfigError) else f"{type(error).__name__}: {message}"
 
 

@@ -6,10 +6,12 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from tqdm import tqdm
 
 from compress import result
+from compress.errors import ConfigError
 from compress.experiment import summary
 from launch.sweep import Outcome, Sweep
 from launch.sync import reminder
@@ -49,7 +51,9 @@ def _tell(sweep: Sweep, outcome: Outcome, number: int, total: int, *, quiet: boo
     if outcome.state == "failed":
         tqdm.write(f"[{number}/{total}] failed: {planned.name}: {outcome.cause}", file=sys.stdout)
     elif not quiet:
-        document = result.read(sweep.run_folder(outcome.run_id), outcome.run_id)
+        document = None
+        with suppress(ConfigError):  # one that this user may not read is finished all the same
+            document = result.read(sweep.run_folder(outcome.run_id), outcome.run_id)
         tqdm.write(f"[{number}/{total}] finished: {summary(document) if document else planned.name}", file=sys.stdout)
     sys.stdout.flush()
 

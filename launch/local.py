@@ -7,9 +7,10 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from launch import devices
 from launch.follow import conclude, follow
+from launch.processes import Process, Unreachable
 from launch.sweep import Outcome, Sweep
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from launch.plan import Plan
 
+CANCEL_SECONDS = 300.0  # that workers may take to write checkpoints
 FOREVER_MIN = 60 * 24 * 365  # a worker ends by itself
 
 
@@ -131,7 +134,51 @@ def _orphans(sweep: Sweep, jobs: Sequence[Job[Any]]) -> Mapping[str, Outcome]:
     last = next((job.stderr() for job in jobs if job.stderr()), None) or ""
     cause = "the worker ended before it was run" + (f": {last.strip().splitlines()[-1]}" if last.strip() else "")
     log = str(jobs[0].paths.stderr) if jobs else ""
-    return {run_id: Outcome(run_id, "failed", 0.0, cause, log) for run_id in sweep.to_run}
+    lost = Outcome("", "failed", 0.0, cause, log)
+    return {
+        run_id: Outcome(run_id, "finished", 0.0) if sweep.finished(run_id) else replace(lost, run_id=run_id)
+        for run_id in sweep.to_run
+    }
+
+
+def cancel(sweeps: Iterable[Sweep]) -> tuple[int, list[str]]:
+    """Have the live workers of sweeps stop their experiments, and wait until they have.
+
+    Returns:
+        How many have stopped; of each that has not, why.
+    """
+    asked: list[tuple[Sweep, int]] = []
+    refused: list[str] = []
+    for sweep in sweeps:
+        for number, process in sweep.live_workers().items():
+            if (reason := _ask_to_stop(process)) is None:
+                asked.append((sweep, number))
+            else:
+                refused.append(f"worker {number} of {sweep.folder}: {reason}")
+    left = _wait_for(asked, CANCEL_SECONDS)
+    refused += [f"worker {number} of {sweep.folder}: it still writes checkpoints" for sweep, number in left]
+    return len(asked) - len(left), refused
+
+
+def _ask_to_stop(process: Process | None) -> str | None:
+    """Have a worker stop; why that cannot be."""
+    if process is None:
+        return "its file does not say which process it is"
+    try:
+        process.signal(signal.SIGTERM)  # if it has ended, its experiments are about to
+    except Unreachable as error:
+        return f"{error}; cancel it there, or as that user"
+    return None
+
+
+def _wait_for(workers: Sequence[tuple[Sweep, int]], seconds: float) -> list[tuple[Sweep, int]]:
+    """Wait until workers have ended; those that have not in time."""
+    deadline = time.monotonic() + seconds
+    while left := [(sweep, number) for sweep, number in workers if number in sweep.live_workers()]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    return left
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 plan.json       the launcher's settings and every experiment; written once, before anything starts
 outcomes/       <run_id>.json as each experiment ends, by whoever ran it
-jobs.json       run_id -> job id, where a scheduler has them
+arrays/         what a scheduler was given, and borrowed.json (`launch.submitted`)
 logs/           what each experiment said, <run_id>.txt; jobs/ has what the jobs and workers themselves said
-worker-<n>      locked by a worker of this machine while it lives
+worker-<n>      locked by a worker of a machine while it, or an experiment of its, lives; holds which process it is
 """
 
 from __future__ import annotations
@@ -12,18 +12,23 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from compress import result
+from compress import atomic, result, surroundings
 from compress.config import Config, from_mapping
-from compress.errors import ConfigError
+from compress.errors import ConfigError, one_line
+from launch import submitted
+from launch.processes import Process
 
 SWEEPS = ".sweeps"
+WORKER = "worker-"
 VERSION = 1
+MALFORMED = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)  # of a file that is damaged
 
 
 @dataclass(frozen=True)
@@ -117,19 +122,38 @@ class Sweep:
         """The sweep in a folder, as it was planned.
 
         Raises:
-            FileNotFoundError: there is none (yet).
+            ConfigError: there is none (yet), it is damaged, or of another version of this package.
         """
-        document = json.loads((folder / "plan.json").read_text())
-        experiments = [Planned(**values) for values in document["experiments"]]
-        return Sweep(folder, document["launcher"], experiments, document["to_run"], document["directory"])
+        file = folder / "plan.json"
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+            if document["version"] != VERSION:
+                raise ValueError(f"it is of version {document['version']}, and {VERSION} is what is read here")
+            experiments = [Planned(**values) for values in document["experiments"]]
+            sweep = Sweep(folder, dict(document["launcher"]), experiments, document["to_run"], document["directory"])
+            if unknown := set(sweep.to_run) - set(sweep.experiments):
+                raise ValueError(f"it has no experiment {min(unknown)}")
+        except MALFORMED as error:
+            raise ConfigError(
+                f"{file}: cannot be read ({_told(error)}); remove {folder}, or use the version that wrote it"
+            ) from error
+        return sweep
 
     def run_folder(self, run_id: str) -> Path:
         """Where an experiment's files are."""
         return self.runs / self.experiments[run_id].folder
 
     def finished(self, run_id: str) -> bool:
-        """Whether an experiment has its result."""
-        return result.read(self.run_folder(run_id), run_id) is not None
+        """Whether an experiment has its result; one that was to run by force, a result of since it was planned."""
+        if result.read(self.run_folder(run_id), run_id) is None:
+            return False
+        return not self.experiments[run_id].config["force"] or run_id not in self.to_run or self._is_new(run_id)
+
+    def _is_new(self, run_id: str) -> bool:
+        if (ended := self.outcomes().get(run_id)) is not None:
+            return ended.state == "finished"
+        there, planned = self.run_folder(run_id) / result.FILE, self.folder / "plan.json"
+        return there.stat().st_mtime_ns >= planned.stat().st_mtime_ns
 
     def config(self, run_id: str) -> Config:
         """An experiment's configuration, with its results in this sweep's folder of runs, wherever that is now."""
@@ -157,49 +181,82 @@ class Sweep:
             ) from None
         for entry in entries:
             run_id, _, ending = entry.name.partition(".")
-            if run_id and ending == "json" and run_id not in self._outcomes:
-                self._outcomes[run_id] = Outcome(**json.loads(Path(entry.path).read_text()))
+            if ending == "json" and run_id in self.experiments and run_id not in self._outcomes:
+                self._outcomes[run_id] = self._outcome(run_id, Path(entry.path))
         return self._outcomes
+
+    def _outcome(self, run_id: str, file: Path) -> Outcome:
+        try:
+            return Outcome(**json.loads(file.read_text(encoding="utf-8")))
+        except MALFORMED as error:  # what became of it is known from its result, if it has one
+            finished = result.read(self.run_folder(run_id), run_id) is not None
+            cause = f"{file}: cannot be read ({_told(error)})"
+            return Outcome(run_id, "finished", 0.0) if finished else Outcome(run_id, "failed", 0.0, cause, str(file))
 
     # --- who is at it -----------------------------------------------------------------------------------------------
 
     def jobs(self) -> dict[str, str]:
-        """The scheduler's job of each experiment that was submitted."""
-        try:
-            found: dict[str, str] = json.loads((self.folder / "jobs.json").read_text())
-        except FileNotFoundError:
-            return {}
-        return found
+        """The scheduler's job of each experiment that was submitted, or that is left to another sweep's."""
+        return {**submitted.borrowed(self.folder), **submitted.own(self.folder)}
 
     def open_jobs(self) -> dict[str, str]:
         """Those of experiments that have not ended: a job goes on while others that are packed into it do."""
         outcomes = self.outcomes()
         return {run_id: job for run_id, job in self.jobs().items() if run_id not in outcomes}
 
-    def add_jobs(self, jobs: Mapping[str, str]) -> None:
-        """Remember what was submitted."""
-        result.write_json(self.folder / "jobs.json", {**self.jobs(), **jobs})
+    def live_workers(self) -> dict[int, Process | None]:
+        """The workers that are alive, by number; None of one whose file does not say which process it is.
 
-    def live_workers(self) -> dict[int, int]:
-        """The process ids, by number, of the workers on this machine that are alive."""
-        alive = {}
-        for file in sorted(self.folder.glob("worker-*")):
-            with file.open() as stream:
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    alive[int(file.name.removeprefix("worker-"))] = int(stream.read() or 0)
+        Raises:
+            ConfigError: nobody knows, since the file system has no locks.
+        """
+        alive: dict[int, Process | None] = {}
+        with surroundings.runs(self.runs).told():
+            for file in sorted(self.folder.glob(f"{WORKER}*")):
+                number = file.name.removeprefix(WORKER)
+                if number.isdigit() and _is_locked(file):
+                    alive[int(number)] = _process_in(file)
         return alive
 
     def sign_in(self, number: int) -> int:
         """Have this process be seen as a live worker, until it ends or closes the descriptor that it gets."""
-        descriptor = os.open(self.folder / f"worker-{number}", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.write(descriptor, str(os.getpid()).encode())
-        return descriptor
+        with atomic.new_file(self.folder / f"{WORKER}{number}") as stream:  # there with its content, and locked
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            stream.write(json.dumps(asdict(Process.current())).encode())
+            return os.dup(stream.fileno())
+
+
+def _is_locked(file: Path) -> bool:
+    with file.open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _process_in(file: Path) -> Process | None:
+    try:
+        return Process(**json.loads(file.read_text(encoding="utf-8")))
+    except MALFORMED:
+        return None
+
+
+def _told(error: Exception) -> str:
+    """What is wrong with a file, in one line."""
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return one_line((error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__)
 
 
 def all_sweeps(runs: Path) -> list[Sweep]:
-    """Every sweep of a folder of runs, oldest first."""
-    folders = sorted((runs / SWEEPS).glob("*/plan.json"), key=lambda file: file.stat().st_mtime_ns)
-    return [Sweep.read(file.parent) for file in folders]
+    """Every sweep of a folder of runs, oldest first; one that cannot be read is told of and left out."""
+    found: list[tuple[int, Sweep]] = []
+    for file in sorted((runs / SWEEPS).glob("*/plan.json")):
+        try:
+            found.append((file.stat().st_mtime_ns, Sweep.read(file.parent)))
+        except FileNotFoundError:  # it was just removed
+            continue
+        except (ConfigError, OSError) as error:
+            print(f"a sweep is left out: {error}", file=sys.stderr)
+    return [sweep for _, sweep in sorted(found, key=lambda pair: pair[0])]

@@ -14,14 +14,14 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from compress import experiment, result
+from compress import experiment
 from compress.checkpoint import Stopped
 from compress.claim import Claim
 from compress.config import Config
@@ -31,6 +31,7 @@ from launch.sweep import Outcome, Planned, Sweep
 POLL_SECONDS = 0.02  # between looks at the children
 IDLE_SECONDS = 0.2  # between looks at what others finish
 GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL for a child that took too long
+LAST_SECONDS = 10.0  # in which a worker that is through tries to write what it could not write before
 KILLED_TOGETHER_SECONDS = 1.0  # within which a scheduler's SIGKILL reaches all processes of a job
 STOPPING = (signal.SIGTERM, signal.SIGUSR2)
 PR_SET_PDEATHSIG = 1  # from linux/prctl.h
@@ -72,6 +73,7 @@ class Worker:
         self.pending = [sweep.experiments[run_id] for run_id in (sweep.to_run if only is None else only)]
         self.children: dict[int, Child] = {}
         self.ready: set[str] = set()  # teachers that are finished
+        self.unwritten: dict[str, Outcome] = {}  # of experiments that have ended; on a full disk, say
         self.stopping: int | None = None  # the signal that asked to stop
 
     def run(self) -> int | None:
@@ -85,8 +87,7 @@ class Worker:
             signal.signal(signum, self._ask_to_stop)
         os.chdir(self.sweep.directory)
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # a library that looks for GPUs must not start CUDA: it forks
-        if self.pending:
-            experiment.warm_up(self.sweep.config(self.pending[0].run_id))
+        self._warm_up()
         told = False
         while self.children or (self.pending and self.stopping is None):
             self._reap()
@@ -98,7 +99,15 @@ class Worker:
             elif len(self.children) < self.slots and self._start_next():
                 continue
             time.sleep(POLL_SECONDS if self.children else IDLE_SECONDS)
+        self._write_the_last()
         return self.stopping
+
+    def _warm_up(self) -> None:
+        if self.pending:
+            try:
+                experiment.warm_up(self.sweep.config(self.pending[0].run_id))
+            except Exception:  # whatever is wrong with that experiment, it says so itself
+                traceback.print_exc()
 
     def _ask_to_stop(self, signum: int, frame: FrameType | None) -> None:
         self.stopping = signum
@@ -107,59 +116,83 @@ class Worker:
 
     def _start_next(self) -> bool:
         """Start the first experiment that can run; whether there was one, or one could be ruled out."""
-        outcomes = self.sweep.outcomes()
+        outcomes = self._outcomes()
         self.pending = [planned for planned in self.pending if planned.run_id not in outcomes]
         for planned in self.pending:
-            if self.waits and planned.teacher is not None and not self._teacher_is_ready(planned.teacher):
-                ended = outcomes.get(planned.teacher)
-                if ended is not None and ended.state == "failed":
-                    teacher = self.sweep.experiments[planned.teacher]
-                    cause = f"its teacher {teacher.name} failed"
-                    self.sweep.record(Outcome(planned.run_id, "failed", 0.0, cause, ended.log))
+            try:
+                if self._start_or_rule_out(planned, outcomes):
                     return True
-                continue
-            claim = Claim(self.sweep.runs, planned.run_id)
-            if not claim.take():
-                continue  # another worker, or another sweep, is at it
-            self._start(planned, claim)
-            return True
+            except Exception as error:  # whatever it is, it is this experiment's
+                self._fail(planned, type(error).__name__, experiment.told(error), traceback.format_exc())
+                return True
         return False
 
-    def _teacher_is_ready(self, teacher: str) -> bool:
+    def _start_or_rule_out(self, planned: Planned, outcomes: Mapping[str, Outcome]) -> bool:
+        """Start an experiment if it can run, or say why it never will; False if neither is known yet."""
+        if self.waits and planned.teacher is not None and not self._teacher_is_ready(planned.teacher, outcomes):
+            ended = outcomes.get(planned.teacher)
+            if ended is None or ended.state != "failed":
+                return False
+            teacher = self.sweep.experiments[planned.teacher]
+            self._record(Outcome(planned.run_id, "failed", 0.0, f"its teacher {teacher.name} failed", ended.log))
+            return True
+        claim = Claim(self.sweep.runs, planned.run_id)
+        if not claim.take():
+            return False  # another worker, or another sweep, is at it
+        try:
+            return self._start(planned, claim)
+        except BaseException:
+            claim.release()
+            raise
+
+    def _teacher_is_ready(self, teacher: str, outcomes: Mapping[str, Outcome]) -> bool:
         if teacher not in self.ready:
-            planned = teacher in self.sweep.to_run
-            ended = self.sweep.outcomes().get(teacher)
-            if ended.state == "finished" if ended else not planned or self._finished(teacher):
+            ended = outcomes.get(teacher)
+            if ended.state == "finished" if ended else teacher not in self.sweep.to_run or self._finished(teacher):
                 self.ready.add(teacher)
         return teacher in self.ready
 
     def _finished(self, run_id: str) -> bool:
         return not self.sweep.experiments[run_id].config["force"] and self.sweep.finished(run_id)
 
-    def _start(self, planned: Planned, claim: Claim) -> None:
-        self.pending.remove(planned)
-        if planned.run_id in self.sweep.outcomes():
+    def _start(self, planned: Planned, claim: Claim) -> bool:
+        """Start an experiment that nobody else is at; False if the machine has no room for its process now."""
+        if planned.run_id in self._outcomes():
             claim.release()
         elif self._finished(planned.run_id):  # by another sweep
-            self.sweep.record(Outcome(planned.run_id, "finished", 0.0))
+            experiment.tidy(self.sweep.run_folder(planned.run_id))
+            self._record(Outcome(planned.run_id, "finished", 0.0))
             claim.release()
         else:
+            pid = self._fork(planned)
+            if pid is None:
+                claim.release()
+                return False
             now = time.monotonic()
             limit = planned.resources["timeout_min"] * 60 if self.timeout else math.inf
-            self.children[self._fork(planned)] = Child(planned, claim, now, now + limit)
+            self.children[pid] = Child(planned, claim, now, now + limit)
+        self.pending.remove(planned)
+        return True
 
     # --- children -----------------------------------------------------------------------------------------------------
 
-    def _fork(self, planned: Planned) -> int:
+    def _fork(self, planned: Planned) -> int | None:
+        """A process of its own for an experiment; None if there can be no more beside those that there are."""
         sys.stdout.flush()
         sys.stderr.flush()
         config, log = self.sweep.config(planned.run_id), self.log(planned.run_id)
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # none is lost between the parent's handlers and the child's
-        pid = os.fork()
-        if pid == 0:
-            be_the_child(self.sweep, planned, config, log, self.threads)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-        return pid
+        try:
+            parent, pid = os.getpid(), os.fork()
+            if pid == 0:
+                be_the_child(self.sweep, planned, config, log, self.threads, parent)
+            return pid
+        except BlockingIOError:
+            if not self.children:
+                raise
+            return None
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
     def log(self, run_id: str) -> Path:
         """What an experiment's process says goes here."""
@@ -181,20 +214,63 @@ class Worker:
         run_id, seconds = child.planned.run_id, time.monotonic() - child.started
         if code < 0 and not child.timed_out and self.stopping is None:
             time.sleep(KILLED_TOGETHER_SECONDS)  # if all of a job is being killed, this process is next
-        if run_id in self.sweep.outcomes() or (self.stopping is not None and not child.timed_out):
+        if run_id in self._outcomes():
             return
-        kind, cause = "Died", f"its process ended with exit code {code}"
-        if child.timed_out:
-            kind = "TimedOut"
-            cause = f"took longer than {child.planned.resources['timeout_min']:g} minutes; raise resources.timeout_min"
-        elif _stopped(code):
-            kind, cause = "Stopped", "stopped from outside; run again, it goes on from its checkpoint"
-        elif code < 0:
-            kind, cause = "Killed", f"killed by {signal.Signals(-code).name}"
-            cause += " (out of memory?)" if code == -signal.SIGKILL else ""
-        log, folder = self.log(run_id), self.sweep.run_folder(run_id)
-        result.write_json(folder / "error.json", {"run_id": run_id, "type": kind, "message": cause, "traceback": ""})
-        self.sweep.record(Outcome(run_id, "failed", seconds, cause, str(log)))
+        if self._has_result(run_id):  # it was killed, or could not say it, after all was done
+            experiment.tidy(self.sweep.run_folder(run_id))
+            self._record(Outcome(run_id, "finished", seconds))
+        elif self.stopping is None or child.timed_out:
+            kind, cause = _died_of(child, code)
+            self._fail(child.planned, kind, cause, seconds=seconds)
+
+    def _has_result(self, run_id: str) -> bool:
+        try:
+            return self.sweep.finished(run_id)
+        except (ConfigError, OSError):
+            return False
+
+    # --- what became of them ------------------------------------------------------------------------------------------
+
+    def _fail(self, planned: Planned, kind: str, cause: str, trace: str = "", seconds: float = 0.0) -> None:
+        """Record that an experiment failed, and leave error.json behind, as far as that can be written."""
+        log = self.log(planned.run_id)
+        experiment.write_failure(self.sweep.run_folder(planned.run_id), planned.run_id, kind, cause, trace)
+        self._record(Outcome(planned.run_id, "failed", seconds, cause, str(log) if log.exists() else ""))
+
+    def _outcomes(self) -> Mapping[str, Outcome]:
+        return {**self.unwritten, **self.sweep.outcomes()}
+
+    def _record(self, outcome: Outcome) -> None:
+        self.unwritten[outcome.run_id] = outcome
+        self._write()
+
+    def _write(self) -> None:
+        """Write how experiments ended; what cannot be written now is tried again at the next."""
+        for run_id, outcome in list(self.unwritten.items()):
+            try:
+                self.sweep.record(outcome)
+                del self.unwritten[run_id]
+            except OSError as error:
+                print(f"{self.sweep.folder}: how {run_id} ended cannot be written ({error})", file=sys.stderr)
+
+    def _write_the_last(self) -> None:
+        deadline = time.monotonic() + LAST_SECONDS
+        while self.unwritten and time.monotonic() < deadline:
+            time.sleep(IDLE_SECONDS)
+            self._write()
+
+
+def _died_of(child: Child, code: int) -> tuple[str, str]:
+    """The kind and the cause of a failure that a child could not tell."""
+    if child.timed_out:
+        minutes = child.planned.resources["timeout_min"]
+        return "TimedOut", f"took longer than {minutes:g} minutes; raise resources.timeout_min"
+    if _stopped(code):
+        return "Stopped", "stopped from outside; run again, it goes on from its checkpoint"
+    if code < 0:
+        memory = " (out of memory?)" if code == -signal.SIGKILL else ""
+        return "Killed", f"killed by {signal.Signals(-code).name}{memory}"
+    return "Died", f"its process ended with exit code {code}"
 
 
 def _stopped(code: int) -> bool:
@@ -202,11 +278,13 @@ def _stopped(code: int) -> bool:
     return code in (*(128 + signum for signum in STOPPING), *(-signum for signum in STOPPING))
 
 
-def be_the_child(sweep: Sweep, planned: Planned, config: Config, log: Path, threads: int) -> NoReturn:
-    """In a forked process: run one experiment, say how it ended, and end."""
+def be_the_child(sweep: Sweep, planned: Planned, config: Config, log: Path, threads: int, parent: int) -> NoReturn:
+    """In a process forked from `parent`: run one experiment, say how it ended, and end."""
     code = 1
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # not to go on alone
+        if os.getppid() != parent:
+            raise SystemExit("the worker has just ended")
         for signum in (*STOPPING, signal.SIGCONT):
             signal.signal(signum, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
@@ -234,16 +312,15 @@ def run_and_record(sweep: Sweep, planned: Planned, config: Config, log: Path) ->
     except Stopped as stopped:
         return 128 + stopped.signum
     except Exception as error:  # whatever it is, it is this experiment's
-        own, where = sweep.run_folder(planned.run_id) / "log.txt", log
+        folder, where = sweep.run_folder(planned.run_id), log
         reason: BaseException = error
         if isinstance(error, experiment.ExperimentError) and error.__cause__ is not None:
-            reason, where = error.__cause__, own if own.exists() else log
+            reason, where = error.__cause__, folder / "log.txt"
         else:
             traceback.print_exc()
-            experiment.write_error(own.parent, planned.run_id, error)
-        told = (str(reason) or "without a word").splitlines()[0]
-        cause = told if isinstance(reason, ConfigError) else f"{type(reason).__name__}: {told}"
-        sweep.record(Outcome(planned.run_id, "failed", time.monotonic() - started, cause, str(where)))
+            experiment.write_error(folder, planned.run_id, error)
+        log_file = str(where if os.path.isfile(where) else log)
+        sweep.record(Outcome(planned.run_id, "failed", time.monotonic() - started, experiment.told(reason), log_file))
         return 1
     sweep.record(Outcome(planned.run_id, "finished", time.monotonic() - started))
     return 0

@@ -295,3 +295,106 @@ def test_a_crash_costs_little_and_the_next_one_starts_at_once(
     started = time.monotonic()
     Worker(made).run()
     assert time.monotonic() - started < 20 * 0.5
+
+
+def test_a_folder_that_cannot_be_written_is_one_failed_experiment(
+    sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = sweep(seeds=4)
+    folders = {planned.seed: made.run_folder(run_id) for run_id, planned in made.experiments.items()}
+
+    def in_the_way(seed: int, then: Callable[[], None]) -> Callable[[], None]:
+        def act() -> None:
+            folders[seed].parent.mkdir(parents=True, exist_ok=True)
+            folders[seed].write_text("a file where the run folder should be")
+            then()
+
+        return act
+
+    misbehaving(monkeypatch, {
+        0: in_the_way(0, lambda: os.kill(os.getpid(), signal.SIGKILL)),
+        1: in_the_way(1, raises(ValueError("of no use"))),
+    })  # fmt: skip
+    Worker(made).run()
+    ended = by_seed(made)
+    assert {seed: outcome.cause for seed, outcome in ended.items()} == {
+        0: "killed by SIGKILL (out of memory?)", 1: "ValueError: of no use", 2: "", 3: "",
+    }  # fmt: skip
+    assert f"{folders[0]}: error.json cannot be written" in capfd.readouterr().err
+    assert all(Path(outcome.log).is_file() for outcome in ended.values() if outcome.log)
+
+
+def test_an_experiment_that_cannot_be_started_is_one_failed_experiment(
+    sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = sweep(seeds=4)
+    real = Sweep.config
+
+    def config(self: Sweep, run_id: str) -> Config:
+        if self.experiments[run_id].seed < 2:
+            raise ConfigError("model.pretrained=x: gone")
+        return real(self, run_id)
+
+    monkeypatch.setattr(Sweep, "config", config)
+    misbehaving(monkeypatch, {})
+    Worker(made).run()
+    assert [outcome.cause for _, outcome in sorted(by_seed(made).items())] == ["model.pretrained=x: gone"] * 2 + [
+        ""
+    ] * 2
+    assert not list((made.runs / ".locks").iterdir())
+
+
+def test_what_cannot_be_written_for_a_while_is_written_later(
+    sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In the children, whose results stay unsaid, and in the worker."""
+    made, full = sweep(seeds=3), tmp_path / "full"
+    full.touch()
+    real = Sweep.record
+
+    def record(self: Sweep, outcome: Any) -> None:
+        if full.exists():
+            raise OSError(28, "No space left on device")
+        real(self, outcome)
+
+    monkeypatch.setattr(Sweep, "record", record)
+    misbehaving(monkeypatch, {2: full.unlink})
+    Worker(made).run()
+    assert {seed: outcome.cause for seed, outcome in by_seed(made).items()} == {
+        0: "its process ended with exit code 1", 1: "its process ended with exit code 1", 2: "",
+    }  # fmt: skip
+
+
+def test_an_experiment_that_is_killed_after_its_result_is_finished_and_its_students_start(
+    compose: Compose, sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = sweep(configs=[compose(*BASE, "distill=kd", "distill.teacher=mini", "distill.weak_teacher=true",
+                                   "train.max_steps=2")])  # fmt: skip
+    (teacher,) = made.teachers
+    real = experiment.run
+
+    def run(config: Config, *, claimed: bool, teaches: bool) -> None:
+        if teaches:
+            real(config, claimed=claimed, teaches=teaches)
+            (made.run_folder(teacher) / "checkpoint").mkdir()
+            (made.run_folder(teacher) / "error.json").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(experiment, "run", run)
+    Worker(made).run()
+    assert {outcome.state for outcome in made.outcomes().values()} == {"finished"}
+    assert len(made.outcomes()) == 2
+    assert not {"checkpoint", "error.json"} & set(os.listdir(made.run_folder(teacher)))
+
+
+def test_a_forced_experiment_that_is_killed_before_its_new_result_has_failed(
+    sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch, compose: Compose
+) -> None:
+    config = compose(*BASE, "train.max_steps=2")
+    experiment.run(config)
+    time.sleep(0.02)  # file systems round times
+    misbehaving(monkeypatch, {0: lambda: os.kill(os.getpid(), signal.SIGKILL)})
+    made = sweep(configs=[replace(config, force=True)])
+    assert not made.finished(made.to_run[0])
+    Worker(made).run()
+    assert by_seed(made)[0].state == "failed"
