@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo glue test slurm-test lint bench clean
+.PHONY: demo glue test slurm-test faults lint bench clean
 
 # an editable installation holds copies of the plugins: Hydra finds them by their package, not by a path
 PLUGINS := $(wildcard launch/plugin/hydra_plugins/*/*.py)
@@ -30,6 +30,10 @@ test: .venv/installed
 
 slurm-test: .venv/installed
 	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest tests/slurm $(ARGS)
+
+# Processes that end and disks that fail at any file operation, a few hundred places chosen by a seed: make faults SEED=1
+faults: .venv/installed
+	$(BIN)/python -m tests.faults $(SEED:%=--seed %) $(POINTS:%=--points %) $(ARGS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

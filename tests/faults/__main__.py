@@ -18,7 +18,9 @@ from tests.faults.operations import Fault
 
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGUSR2")
 ERRORS = ("ENOSPC", "ENOSPC*", "EIO", "EIO*")
+ROOM = (0, 40, 80, 120, 160, 200, 250, 300, 350, 400, 450, 500, 600, 700, 800, 1000)  # KiB free on a disk
 SHARES = {"grid": 3}  # it has three kinds of processes
+RARE = {"processes": 30, "tracked": 10}  # of so many points one: they take long
 Point = tuple[str, Fault, str]  # scenario, fault, and what is operated on there
 
 
@@ -29,12 +31,16 @@ def main() -> int:
     started = time.monotonic()
     harness.adopt_orphans()
     scenarios.warm_up()
-    known = {scenario.name: scenario for scenario in [*map(scenarios.single, scenarios.SUBSETS), scenarios.grid()]}
+    harness.mounts_of_its_own()
+    made = [*map(scenarios.single, scenarios.SUBSETS), scenarios.grid(), scenarios.tracked(), scenarios.processes()]
+    known = {scenario.name: scenario for scenario in made}
     with tempfile.TemporaryDirectory(prefix="faults-", dir=arguments.folder) as folder:
         if arguments.point:
             name, _, fault = arguments.point.partition(":")
-            return _tell_one(known[name], Fault.parse(fault), Path(folder))
-        references = {name: harness.quiet(scenario, Path(folder)) for name, scenario in known.items()}
+            like = known["grid" if name == "processes" else name]
+            return _tell_one(known[name], Fault.parse(fault), harness.quiet(like, Path(folder)), Path(folder))
+        references = {scenario.name: harness.quiet(scenario, Path(folder)) for scenario in made[:-1]}
+        references["processes"] = references["grid"]  # the same experiments
         every = [point for name, quiet in references.items() for point in points(name, quiet)]
         chosen = choose(every, arguments.points, arguments.seed)
         print(f"seed {arguments.seed}: {len(chosen)} of {len(every)} points; "
@@ -66,6 +72,8 @@ def points(name: str, quiet: Quiet) -> list[Point]:
     for number, told in enumerate(quiet.writes, 1):
         for act in ("SIGKILL", *ERRORS):
             found.append((name, Fault(act.strip("*"), number, role, "write", "*" in act), told))
+    for room in ROOM if name != "processes" else ():
+        found.append((name, Fault("ENOSPC", room, role, "disk"), "a full disk"))
     return found
 
 
@@ -79,8 +87,9 @@ def choose(every: list[Point], count: int, seed: int) -> list[Point]:
     chosen: list[Point] = []
     while len(chosen) < count and any(queues.values()):
         for name, queue in queues.items():
-            chosen += queue[: SHARES.get(name, 1)]
-            del queue[: SHARES.get(name, 1)]
+            if sum(point[0] == name for point in chosen) * RARE.get(name, 0) <= len(chosen):
+                chosen += queue[: SHARES.get(name, 1)]
+                del queue[: SHARES.get(name, 1)]
     return chosen[:count]
 
 
@@ -135,8 +144,8 @@ def _try_one(known: dict[str, Scenario], references: dict[str, Quiet], point: Po
     return bool(tried.wrong), tried.happened is None
 
 
-def _tell_one(scenario: Scenario, fault: Fault, folder: Path) -> int:
-    tried = harness.attempt(scenario, fault, harness.quiet(scenario, folder), folder)
+def _tell_one(scenario: Scenario, fault: Fault, expected: Quiet, folder: Path) -> int:
+    tried = harness.attempt(scenario, fault, expected, folder)
     print(f"at {tried.happened}\n{tried.said}\n" + "\n".join(tried.wrong or ["all is well"]))
     return 1 if tried.wrong else 0
 

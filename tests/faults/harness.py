@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,10 +27,16 @@ from tests.faults.writes import Supervisor, supervise_me
 
 SECONDS = 120.0  # that anything may take
 CHILD_SUBREAPER = 36  # from linux/prctl.h
+NEW_MOUNTS, PRIVATE = 0x00020000, 1 << 18 | 1 << 14  # from linux/sched.h; MS_PRIVATE | MS_REC of linux/mount.h
+DISK = 4096  # KiB of a disk that gets full
+TIMES_FULL = 3  # that something is run on a full disk
 CLOCK = ("seconds", "examples_per_second", "tokens_per_second")  # in a row of metrics.jsonl
 TRANSIENT = re.compile(  # what may be there as long as an experiment is not finished
     r"(.*/)?(\.[^/]+-[0-9a-f]{8}(/.*)?|checkpoint(/state\.pt)?|progress\.json|error\.json|\.locks(/.*)?|[^/]+\.lock)"
 )
+FULL = re.compile("No space left|MB are free")
+SCRATCH = re.compile(r"/\.[^/]+-[0-9a-f]{8}$")
+UNLIKE = re.compile(r"runs/(\.sweeps(/|$)|\.locks$|.*/wandb(/|$))|ballast$")  # what may differ
 SHOWN = 6  # differences that are told
 
 Work = Callable[[Path], int]  # is given the folder to work in, with `runs` and `cache`; its exit code
@@ -65,7 +72,7 @@ def in_child(work: Work, root: Path, fault: Fault | None = None, *, watched: boo
     side = root.with_name(f"{root.name}-said")
     shutil.rmtree(side, ignore_errors=True)
     side.mkdir()
-    by = fault.by if fault else "both" if watched else "none"
+    by = fault.by if fault else "both" if watched else "none"  # what is seen
     ours, theirs = socket.socketpair()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -164,7 +171,7 @@ def snapshot(root: Path) -> Snapshot:
     found: Snapshot = {}
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
-        if name.startswith("runs/.sweeps") or name == "runs/.locks":  # what is in that counts
+        if UNLIKE.match(name):
             continue
         found[name] = None if path.is_dir() else _content(path, root)
     return found
@@ -201,6 +208,32 @@ def differences(found: Snapshot, expected: Snapshot) -> list[str]:
     return told + [f"{name} differs" for name in found if name in expected and found[name] != expected[name]]
 
 
+@contextlib.contextmanager
+def disk(root: Path, fault: Fault) -> Iterator[Callable[[], None]]:
+    """A folder on a disk of its own with as many KiB free as the fault says; what frees the rest. Else nothing."""
+    if fault.by != "disk":
+        yield lambda: None
+        return
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}k", "faults", root], check=True)
+    try:
+        ballast = root / "ballast"
+        ballast.write_bytes(bytes(1024 * (DISK - fault.at)))
+        yield ballast.unlink
+    finally:
+        subprocess.run(["umount", "--lazy", root], check=True)
+
+
+def mounts_of_its_own() -> None:
+    """Have this process's mounts be nobody else's, and go with it.
+
+    Raises:
+        OSError: it may not mount.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(NEW_MOUNTS) or libc.mount(b"none", b"/", None, PRIVATE, None):
+        raise OSError(ctypes.get_errno(), f"no file system can be mounted: {os.strerror(ctypes.get_errno())}")
+
+
 def half_written(found: Snapshot, expected: Snapshot) -> list[str]:
     """What is neither as it will be, nor absent, nor known to be unfinished."""
     told = []
@@ -221,6 +254,11 @@ def half_written(found: Snapshot, expected: Snapshot) -> list[str]:
         if there and there != whole:
             told.append(f"{min(whole - there)} is missing beside others that are there")
     return told
+
+
+def _full(ended: Ended) -> str | None:
+    """What a full disk had to refuse, if it came to it."""
+    return next((line for line in (ended.err + ended.out).splitlines() if FULL.search(line)), None)
 
 
 def finished(root: Path) -> dict[str, tuple[int, bytes]]:
@@ -301,10 +339,15 @@ class Tried:
 
 def attempt(scenario: Scenario, fault: Fault, expected: Quiet, folder: Path) -> Tried:
     """Run it with the fault, run it again, and compare."""
-    with fresh(folder) as root:
+    wrong, happened, said = list[str](), None, ""
+    with fresh(folder) as root, disk(root, fault) as free:
         try:
-            first = in_child(scenario.work, root, fault, role=scenario.role)
-            wrong = after_fault(scenario, fault, first, root, expected)
+            for _ in range(TIMES_FULL if fault.by == "disk" else 1):  # nothing piles up
+                ended = in_child(scenario.work, root, fault, role=scenario.role)
+                happened = ended.happened = _full(ended) if fault.by == "disk" else ended.happened
+                said += f"{ended.out}{ended.err}\n--- again\n"
+                wrong += after_fault(scenario, fault, ended, root, expected)
+            free()
             second = in_child(scenario.work, root, watched=False)
         except TimeoutError as error:
             return Tried("?", [str(error)])
@@ -313,8 +356,7 @@ def attempt(scenario: Scenario, fault: Fault, expected: Quiet, folder: Path) -> 
         wrong += [f"a process is left: {told}" for told in wait_for_orphans()]
         wrong += [f"at the end {told}" for told in differences(snapshot(root), expected.left)]
         wrong += scenario.check(root)
-        said = f"{first.out}{first.err}\n--- again\n{second.out}{second.err}"
-        return Tried(first.happened, _once(wrong), said)
+        return Tried(happened, _once(wrong), f"{said}{second.out}{second.err}")
 
 
 def after_fault(scenario: Scenario, fault: Fault, ended: Ended, root: Path, expected: Quiet) -> list[str]:
@@ -328,6 +370,8 @@ def after_fault(scenario: Scenario, fault: Fault, ended: Ended, root: Path, expe
     if ended.code == 0 and fault.signum is None and not scenario.sweep:
         wrong += [f"it ends with 0 and {told}" for told in differences(snapshot(root), expected.left)
                   if not told.endswith("is left")]  # fmt: skip
+    if not fault.signum and not fault.lasting and not str(ended.happened).startswith(("remove", "rmdir", "flock")):
+        wrong += [f"{name} is left after an error" for name in snapshot(root) if SCRATCH.search(name)]
     changed = [name for name, was in before.items() if finished(root).get(name) != was]
     return wrong + [f"{name} was finished and is written again" for name in changed]
 

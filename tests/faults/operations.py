@@ -142,6 +142,20 @@ class Watch:
             os.path.join(_of(folder) if isinstance(folder, int) and folder >= 0 else os.getcwd(), path)
         )
 
+    def environment(self) -> dict[str, str]:
+        """What has Python processes that are started, and not forked, watch theirs: `watch_from_environment`."""
+        ledger = os.readlink(f"/proc/self/fd/{self.ledger}")
+        return {"FAULTS_ROOT": self.root, "FAULTS_LEDGER": ledger, "FAULTS_AT": str(self.fault or "")}
+
+
+def watch_from_environment() -> None:
+    """Watch this process if it is one of a sweep: its launcher, its worker, or what starts the worker."""
+    if "FAULTS_ROOT" in os.environ:
+        words = " ".join(sys.orig_argv)
+        role = "worker" if "submitit.core._submit" in words else "starter" if "submitit.local" in words else "launcher"
+        fault = Fault.parse(told) if (told := os.environ["FAULTS_AT"]) else None
+        Watch(Path(os.environ["FAULTS_ROOT"]), Path(os.environ["FAULTS_LEDGER"]), fault, role).install()
+
 
 def fail(number: int, path: str) -> NoReturn:
     """As the system does it."""

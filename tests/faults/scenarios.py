@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from compress import cli, errors, experiment
+from compress import cli, errors, experiment, tracking
 from compress.config import Config, conf_folder
 from compress.overrides import compositions
-from tests.faults.harness import Scenario
+from tests.faults.harness import Scenario, in_child
 from tests.faults.operations import Watch
 
 METHODS = {"quantize": "quantize=int8", "distill": "distill=kd", "prune": "prune=magnitude"}
@@ -22,18 +21,18 @@ DEMO = ("model=demo/tiny", "data=demo", "train=demo", "task=rte", "device=cpu", 
         "distill.weak_teacher=true", "train.max_steps=3", "train.checkpoint_seconds=1e-9", "data.max_train=48",
         "hydra.launcher.per_device=1", "hydra.launcher.threads=1")  # fmt: skip
 GRID = ("distill=none,kd",)
-HERE = ("paths.runs=ROOT/runs", "paths.cache=ROOT/cache")
+HERE = Path(__file__).resolve().parent
 
 
-def single(subset: tuple[str, ...]) -> Scenario:
+def single(subset: tuple[str, ...], *more: str, name: str | None = None) -> Scenario:
     """One experiment, as `python -m compress` runs it."""
     words = [word for word in DEMO if not word.startswith("hydra.")] + [METHODS[name] for name in subset]
-    (composed,) = compositions([*words, *HERE], conf_folder(), multirun=False)
+    (composed,) = compositions([*words, *more], conf_folder(), multirun=False)
 
     def work(root: Path) -> int:
         return errors.exit_code(lambda: cli.conduct(lambda: _below(composed, root)))
 
-    return Scenario("+".join(subset) or "none", work)
+    return Scenario(name or "+".join(subset) or "none", work)
 
 
 def _below(config: Config, root: Path) -> Config:
@@ -41,6 +40,11 @@ def _below(config: Config, root: Path) -> Config:
 
     paths = replace(config.paths, runs=str(root / "runs"), cache=str(root / "cache"))
     return replace(config, paths=paths)
+
+
+def tracked() -> Scenario:
+    """One experiment whose W&B client writes everything to its run folder."""
+    return single(("distill",), "tracking=wandb", "tracking.mode=offline", name="tracked")
 
 
 def grid() -> Scenario:
@@ -53,6 +57,19 @@ def grid() -> Scenario:
         return cli.main(["-m", *DEMO, *GRID, f"paths.runs={root / 'runs'}", f"paths.cache={root / 'cache'}"])
 
     return Scenario("grid", work, "launcher", all_finished, sweep=True)
+
+
+def processes() -> Scenario:
+    """The same sweep with real processes: launcher, worker and all."""
+
+    def work(root: Path) -> NoReturn:
+        watch: Watch | None = getattr(Watch, "current", None)
+        more = watch.environment() if watch else {}
+        more["PYTHONPATH"] = os.pathsep.join([str(HERE / "startup"), str(HERE.parents[1])])
+        words = ["-m", "compress", "-m", *DEMO, *GRID, f"paths.runs={root / 'runs'}", f"paths.cache={root / 'cache'}"]
+        os.execve(sys.executable, [sys.executable, *words], os.environ | more)
+
+    return Scenario("processes", work, "launcher", all_finished, sweep=True)
 
 
 class Forked:
@@ -99,11 +116,12 @@ def _fork_the_controller(folder: Path, command: str, **settings: Any) -> Forked:
 
 def all_finished(root: Path) -> list[str]:
     """What `launch status` says that it should not."""
-    command = [sys.executable, "-m", "launch", "status", str(root / "runs"), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    if done.returncode:
-        return [f"status ends with {done.returncode}: {done.stderr.strip()}"]
-    states = {entry["run_id"]: entry["state"] for entry in json.loads(done.stdout)["experiments"]}
+    from launch import cli as launch
+
+    done = in_child(lambda root: launch.main(["status", str(root / "runs"), "--json"]), root, watched=False)
+    if done.code:
+        return [f"status ends with {done.code}: {done.err.strip()}"]
+    states = {entry["run_id"]: entry["state"] for entry in json.loads(done.out)["experiments"]}
     return [] if set(states.values()) == {"finished"} else [f"status says {states}"]
 
 
@@ -111,6 +129,7 @@ def warm_up() -> None:
     """Do once what every experiment needs."""
     (composed,) = compositions([word for word in DEMO if not word.startswith("hydra.")], conf_folder(), multirun=False)
     experiment.warm_up(composed)
+    tracking.warm_up()
     import submitit  # noqa: F401
 
     from compress import result
