@@ -131,9 +131,9 @@ def clear_scratch(folder: Path) -> None:
 
 
 def tidy_alone(runs: str | Path, folder: Path) -> None:
-    """Tidy a finished experiment's folder if there is need to, unless somebody is at it."""
-    if not _is_tidy(folder):
-        claim = Claim(Path(runs).expanduser(), folder.name)
+    """Tidy a finished experiment's folder, and its claim, if there is need to, unless somebody is at it."""
+    claim = Claim(Path(runs).expanduser(), folder.name)
+    if claim.file.exists() or not _is_tidy(folder):
         with suppress(ConfigError, OSError):  # of another user, say: it stays as it is
             if claim.take():
                 tidy(folder)
@@ -324,6 +324,7 @@ def find_teacher(config: Config, run_id: str, folder: Path) -> dict[str, Any]:
     experiment = teacher_experiment(config)
     finished = result.read(identity.run_folder(experiment), identity.run_id(experiment))
     if finished is not None:
+        tidy_alone(experiment.paths.runs, identity.run_folder(experiment))
         return finished
     surroundings.cache(config.paths.cache).require_writable()  # its answers will have to be stored
     try:

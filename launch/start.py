@@ -6,13 +6,13 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import result, surroundings
+from compress import experiment, result, surroundings
 from compress.config import Config, build
 from compress.errors import ConfigError, tell
 from compress.model import label
@@ -189,15 +189,23 @@ def _written(group: Group, planned: plan.Plan, name: str | None, asked: str | No
     stamp = name if name and not (planned.runs / SWEEPS / name / "plan.json").exists() else None
     folder = planned.runs / SWEEPS / (stamp or f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{uuid.uuid4().hex[:6]}")
     launcher = {"name": name_of(group.settings), **vars(group.settings)}
-    to_run = (experiment.run_id for experiment in planned.to_run)
+    to_run = (found.run_id for found in planned.to_run)
     group.enter()
     sweep = Sweep(folder, launcher, planned.experiments, to_run)
     with surroundings.runs(planned.runs).told():
         sweep.write()
     if asked is not None:
         result.write_text(folder / "multirun.yaml", asked)
+    _tidy(planned, set(sweep.to_run))
     print("\n".join(plan.headline(planned)), flush=True)
     return sweep, group.settings
+
+
+def _tidy(planned: plan.Plan, to_run: Container[str]) -> None:
+    """Remove what killed processes left in the folders of experiments that are finished, and are not run again."""
+    for found in planned.experiments:
+        if found.run_id not in to_run:
+            experiment.tidy_alone(planned.runs, planned.runs / found.folder)
 
 
 @contextmanager
