@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.errors import ConfigError
-from compress.result import failure
+from compress.result import failure, run_folders
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,7 @@ def gather(folder: Path) -> Gathered:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; give the folder of runs, as in paths.runs")
     found, unfinished = Gathered([], [], []), Counter[str]()
-    for path in sorted(folder.glob("*/*/*/*/")):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
+    for path in run_folders(folder):
         document, problem = _read_result(path)
         if document is not None:
             found.documents.append(document | {"folder": path})

@@ -43,6 +43,9 @@ def exit_code(work: Callable[[], int]) -> int:
     except BrokenPipeError:  # of `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except OSError as error:  # a disk that is full or broken, a file that may not be read
+        tell(error)
+        return 1
 
 
 def check_current_folder() -> None:

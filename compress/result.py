@@ -34,6 +34,7 @@ WHOLE: Mapping[str, type | tuple[type, ...]] = {  # what a result without these 
     "timing": dict,
     "config": dict,
     "identity": dict,
+    "environment": dict,
 }
 CPU_FLAGS = (
     "avx2",

@@ -6,12 +6,15 @@ import json
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from compress import result
+from compress.errors import ConfigError
 from compress.hub import local_folder
 from compress.model import ARCHITECTURE
 
@@ -122,12 +125,15 @@ def _keys(task: str, model: str, methods: str) -> list[tuple[str, ...]]:
     return [(task, model, methods), (model, methods), (model,), ()]
 
 
-def results_below(runs: Path) -> Iterable[dict[str, Any]]:
-    """The results of all finished experiments of a folder."""
-    for file in runs.glob("*/*/*/*/result.json"):
-        try:
-            document = json.loads(file.read_text())
-        except ValueError:
-            continue
-        if isinstance(document, dict) and "timing" in document:
-            yield document
+def results_below(runs: Path) -> Iterator[dict[str, Any]]:
+    """The results of all finished experiments of a folder, as far as this user may read them."""
+    for folder in result.run_folders(runs):
+        with suppress(ConfigError):
+            document = result.read(folder, folder.name)
+            if document is not None and _tells_its_time(document):
+                yield document
+
+
+def _tells_its_time(document: Mapping[str, Any]) -> bool:
+    seconds, device = document["timing"].get("wall_seconds"), document["environment"].get("device")
+    return isinstance(seconds, int | float) and isinstance(device, str)
