@@ -19,8 +19,8 @@ from tests.faults.operations import Fault
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGUSR2")
 ERRORS = ("ENOSPC", "ENOSPC*", "EIO", "EIO*")
 ROOM = (0, 40, 80, 120, 160, 200, 250, 300, 350, 400, 450, 500, 600, 700, 800, 1000)  # KiB free on a disk
-SHARES = {"grid": 3}  # it has three kinds of processes
-RARE = {"processes": 30, "tracked": 10}  # of so many points one: they take long
+SHARES = {"grid": 2}  # it has three kinds of processes
+RARE = {"processes": 45, "tracked": 15}  # of so many points one: they take long
 Point = tuple[str, Fault, str]  # scenario, fault, and what is operated on there
 
 

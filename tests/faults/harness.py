@@ -278,8 +278,8 @@ class Scenario:
 
     Attributes:
         role: of the process that is started.
-        cached: whether the cache is filled before: nobody makes tokens then.
         sweep: whether it is one; a second launch may be at it while workers of the first still are.
+        again: how it is run again, if not by the same.
     """
 
     name: str
@@ -287,6 +287,7 @@ class Scenario:
     role: str = "run"
     check: Callable[[Path], list[str]] = lambda root: []
     sweep: bool = False
+    again: Work | None = None
 
 
 @dataclass
@@ -348,7 +349,7 @@ def attempt(scenario: Scenario, fault: Fault, expected: Quiet, folder: Path) -> 
                 said += f"{ended.out}{ended.err}\n--- again\n"
                 wrong += after_fault(scenario, fault, ended, root, expected)
             free()
-            second = in_child(scenario.work, root, watched=False)
+            second = in_child(scenario.again or scenario.work, root, watched=False)
         except TimeoutError as error:
             return Tried("?", [str(error)])
         wrong += [f"run again it ends with {second.code}"] if second.code else []

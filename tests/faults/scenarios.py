@@ -69,7 +69,7 @@ def processes() -> Scenario:
         words = ["-m", "compress", "-m", *DEMO, *GRID, f"paths.runs={root / 'runs'}", f"paths.cache={root / 'cache'}"]
         os.execve(sys.executable, [sys.executable, *words], os.environ | more)
 
-    return Scenario("processes", work, "launcher", all_finished, sweep=True)
+    return Scenario("processes", work, "launcher", all_finished, sweep=True, again=grid().work)
 
 
 class Forked:
