@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.config import Config, build, conf_folder
-from compress.errors import ConfigError, nearest
+from compress.errors import ConfigError, nearest, tell
 from compress.overrides import check_words, compositions, parse
 from compress.resources import ResourcesConfig
 from launch import status
@@ -34,7 +34,10 @@ def retry(runs: Path, words: Sequence[str]) -> int:
     Raises:
         ConfigError: no sweep is there, or a word is not understood.
     """
-    sweeps = all_sweeps(runs)
+    left_out: list[str] = []
+    sweeps = all_sweeps(runs, left_out)
+    for reason in left_out:
+        tell(ConfigError(reason))
     if not sweeps:
         raise ConfigError(f"{runs}: no sweep was started here; python -m compress -m … starts one")
     changes = Changes(words)
@@ -44,8 +47,8 @@ def retry(runs: Path, words: Sequence[str]) -> int:
     changes.require_use([sweeps[-1].launcher, *(sweep.launcher for sweep in chosen.values())])
     if not chosen:
         print("nothing to run again: no experiment failed, was stopped or is missing")
-        return 0
-    return launch_all(groups)
+        return 1 if left_out else 0
+    return max(launch_all(groups), 1 if left_out else 0)
 
 
 def _groups(chosen: Mapping[str, Sweep], changes: Changes) -> list[Group]:

@@ -249,8 +249,12 @@ def _told(error: Exception) -> str:
     return one_line((error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__)
 
 
-def all_sweeps(runs: Path) -> list[Sweep]:
-    """Every sweep of a folder of runs, oldest first; one that cannot be read is told of and left out."""
+def all_sweeps(runs: Path, left_out: list[str] | None = None) -> list[Sweep]:
+    """Every sweep of a folder of runs, oldest first; one that cannot be read is told of and left out.
+
+    Args:
+        left_out: gets why, a line for each; else that is printed.
+    """
     found: list[tuple[int, Sweep]] = []
     for file in sorted((runs / SWEEPS).glob("*/plan.json")):
         try:
@@ -258,5 +262,6 @@ def all_sweeps(runs: Path) -> list[Sweep]:
         except FileNotFoundError:  # it was just removed
             continue
         except (ConfigError, OSError) as error:
-            print(f"a sweep is left out: {error}", file=sys.stderr)
+            reason = f"a sweep is left out: {error}"
+            print(reason, file=sys.stderr) if left_out is None else left_out.append(reason)
     return [sweep for _, sweep in sorted(found, key=lambda pair: pair[0])]
