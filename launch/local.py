@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from compress import surroundings
 from launch import devices
 from launch.follow import conclude, follow
 from launch.processes import Process, Unreachable
@@ -105,7 +106,8 @@ def work(folder: Path, number: int, share: Share) -> None:
     from launch.worker import Worker
 
     sweep = Sweep.read(folder)
-    sweep.sign_in(number)
+    with surroundings.runs(sweep.runs).told():
+        sweep.sign_in(number)
     Worker(sweep, slots=share.slots, threads=share.threads).run()
 
 

@@ -48,12 +48,17 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Tell a mistake in one line and end with exit code 2; Hydra would print a traceback."""
+    """Tell in one line what is wrong, and end: with exit code 2 if it is a mistake; Hydra would print a traceback."""
     try:
         yield
     except ConfigError as error:
         tell(error)
         raise SystemExit(2) from error
+    except BrokenPipeError:  # of `… | head`
+        raise
+    except OSError as error:  # a disk that is full or broken
+        tell(error)
+        raise SystemExit(1) from error
 
 
 def launch_jobs(jobs: Sequence[Sequence[str]], settings: Settings, context: HydraContext, composed: DictConfig) -> int:
@@ -194,8 +199,8 @@ def _written(group: Group, planned: plan.Plan, name: str | None, asked: str | No
     sweep = Sweep(folder, launcher, planned.experiments, to_run)
     with surroundings.runs(planned.runs).told():
         sweep.write()
-    if asked is not None:
-        result.write_text(folder / "multirun.yaml", asked)
+        if asked is not None:
+            result.write_text(folder / "multirun.yaml", asked)
     _tidy(planned, set(sweep.to_run))
     print("\n".join(plan.headline(planned)), flush=True)
     return sweep, group.settings

@@ -34,6 +34,7 @@ GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL for a child that took too long
 LAST_SECONDS = 10.0  # in which a worker that is through tries to write what it could not write before
 KILLED_TOGETHER_SECONDS = 1.0  # within which a scheduler's SIGKILL reaches all processes of a job
 STOPPING = (signal.SIGTERM, signal.SIGUSR2)
+LONGEST = 300  # characters of a log's last line
 PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
 
@@ -220,7 +221,7 @@ class Worker:
             experiment.tidy(self.sweep.run_folder(run_id))
             self._record(Outcome(run_id, "finished", seconds))
         elif self.stopping is None or child.timed_out:
-            kind, cause = _died_of(child, code)
+            kind, cause = _died_of(child, code, self.log(run_id))
             self._fail(child.planned, kind, cause, seconds=seconds)
 
     def _has_result(self, run_id: str) -> bool:
@@ -260,8 +261,8 @@ class Worker:
             self._write()
 
 
-def _died_of(child: Child, code: int) -> tuple[str, str]:
-    """The kind and the cause of a failure that a child could not tell."""
+def _died_of(child: Child, code: int, log: Path) -> tuple[str, str]:
+    """The kind and the cause of a failure that a child could not tell, but perhaps in its log."""
     if child.timed_out:
         minutes = child.planned.resources["timeout_min"]
         return "TimedOut", f"took longer than {minutes:g} minutes; raise resources.timeout_min"
@@ -270,6 +271,9 @@ def _died_of(child: Child, code: int) -> tuple[str, str]:
     if code < 0:
         memory = " (out of memory?)" if code == -signal.SIGKILL else ""
         return "Killed", f"killed by {signal.Signals(-code).name}{memory}"
+    with suppress(OSError):
+        if said := log.read_text(errors="replace").strip().splitlines():
+            return "Died", f"its process ended with exit code {code}: {said[-1][:LONGEST]}"
     return "Died", f"its process ended with exit code {code}"
 
 
@@ -288,9 +292,10 @@ def be_the_child(sweep: Sweep, planned: Planned, config: Config, log: Path, thre
         for signum in (*STOPPING, signal.SIGCONT):
             signal.signal(signum, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
+        with suppress(OSError):  # where that cannot be, what it says goes where the worker's words go
+            descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            os.dup2(descriptor, 1)
+            os.dup2(descriptor, 2)
         sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
         faulthandler.enable(sys.stderr)
         experiment.use_threads(threads)

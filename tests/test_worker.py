@@ -106,7 +106,7 @@ def test_a_crash_a_kill_a_hang_and_an_error_are_one_failed_experiment_each(
     assert ended[3].cause == ended[7].cause == "took longer than 0.03 minutes; raise resources.timeout_min"
     assert ended[4].cause == "ValueError: of no use"
     assert ended[5].cause == "data.path=x: gone"
-    assert ended[6].cause == "its process ended with exit code 1"
+    assert ended[6].cause == "its process ended with exit code 1: SystemExit: 3"
     assert "Segmentation fault" in Path(ended[1].log).read_text()
     assert "ValueError: of no use" in Path(ended[4].log).read_text()
     for run_id, outcome in made.outcomes().items():
@@ -360,9 +360,8 @@ def test_what_cannot_be_written_for_a_while_is_written_later(
     monkeypatch.setattr(Sweep, "record", record)
     misbehaving(monkeypatch, {2: full.unlink})
     Worker(made).run()
-    assert {seed: outcome.cause for seed, outcome in by_seed(made).items()} == {
-        0: "its process ended with exit code 1", 1: "its process ended with exit code 1", 2: "",
-    }  # fmt: skip
+    told = "its process ended with exit code 1: OSError: [Errno 28] No space left on device"
+    assert {seed: outcome.cause for seed, outcome in by_seed(made).items()} == {0: told, 1: told, 2: ""}
 
 
 def test_an_experiment_that_is_killed_after_its_result_is_finished_and_its_students_start(
