@@ -7,13 +7,13 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 _DIGITS = 8  # of the random ending of a scratch's name
-_SCRATCH = re.compile(rf"\..+-[0-9a-f]{{{_DIGITS}}}")
+_SCRATCH = re.compile(rf"\.(.+)-[0-9a-f]{{{_DIGITS}}}")
 
 
 @contextmanager
@@ -53,16 +53,21 @@ def _put(scratch: Path, path: Path) -> None:
     _remove(old)
 
 
-def is_scratch(name: str) -> bool:
-    """Whether a file or folder of this name is what an unfinished writer fills."""
-    return bool(_SCRATCH.fullmatch(name))
+def is_scratch(name: str, of: Container[str] | None = None) -> bool:
+    """Whether a name is that of what an unfinished writer fills.
+
+    Args:
+        of: the names that it is to get; by default any.
+    """
+    found = _SCRATCH.fullmatch(name)
+    return found is not None and (of is None or found[1] in of)
 
 
-def clear_all(folder: Path) -> None:
-    """Remove what killed writers left in a folder; for nobody but who holds the lock on all that is in it."""
+def clear_all(folder: Path, of: Container[str] | None = None) -> None:
+    """Remove what killed writers of these names left in a folder; for nobody but who holds the lock on them."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if is_scratch(entry.name):
+            if is_scratch(entry.name, of):
                 _remove(Path(entry.path))
 
 

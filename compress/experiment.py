@@ -19,7 +19,7 @@ from compress.claim import Claim
 from compress.config import teacher_experiment
 from compress.errors import ConfigError
 from compress.model import label
-from compress.reporting import PROGRESS, Reporter
+from compress.reporting import PROGRESS, WRITTEN, Reporter
 from compress.tokenizer import check_texts
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ def tidy(folder: Path) -> None:
 
 def clear_scratch(folder: Path) -> None:
     """Remove what killed writers left in a run folder; for nobody but who holds the experiment's claim."""
-    for place in (folder, folder / tracking.FOLDER):
-        atomic.clear_all(place)
+    atomic.clear_all(folder, WRITTEN)
+    atomic.clear_all(folder / tracking.FOLDER)
 
 
 def tidy_alone(runs: str | Path, folder: Path) -> None:
@@ -144,7 +144,7 @@ def tidy_alone(runs: str | Path, folder: Path) -> None:
 def _is_tidy(folder: Path) -> bool:
     with suppress(OSError):
         for name in os.listdir(folder):
-            if name in (CHECKPOINT, PROGRESS, ERROR) or atomic.is_scratch(name):
+            if name in (CHECKPOINT, PROGRESS, ERROR) or atomic.is_scratch(name, WRITTEN):
                 return False
     return True
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress import artifact, atomic, hub, result
+from compress.claim import Lock
 from compress.config import Config, from_mapping
 from compress.errors import ConfigError, Parser, exit_code
 
@@ -55,7 +57,7 @@ def export(folder: Path, *, checked: bool = True) -> dict[str, Any]:
     document = open_run(folder)
     from compress import qdq
 
-    with atomic.new_folder(folder / "onnx") as scratch:
+    with _alone(folder / "onnx"), atomic.new_folder(folder / "onnx") as scratch:
         model = artifact.load(folder / "artifact")
         qdq.to_onnx(model, scratch / "model.onnx")
         about = {"format": "onnx", "onnx_bytes": (scratch / "model.onnx").stat().st_size, "checked": checked}
@@ -64,6 +66,18 @@ def export(folder: Path, *, checked: bool = True) -> dict[str, Any]:
         about["environment"] = result.environment()
         result.write_json(scratch / "export.json", about)
     return about
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time write a folder; what killed ones left of it goes."""
+    lock = Lock(folder.with_name(f"{folder.name}.lock"))
+    lock.take(wait=True)
+    try:
+        atomic.clear(folder)
+        yield
+    finally:
+        lock.release()
 
 
 def check(config: Config, folder: Path, model: Any, session: Any) -> dict[str, Any]:

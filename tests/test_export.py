@@ -38,7 +38,9 @@ def test_onnx_runtime_predicts_what_the_artifact_does(
 ) -> None:
     words = CASES[case]
     folder = finished(compose, *words)
+    (folder / ".onnx-0123abcd").mkdir()  # of one that was killed
     assert export.main([str(folder), "--format", "onnx"]) == 0
+    assert not [path for path in folder.iterdir() if path.name.startswith(".") or path.name.endswith(".lock")]
     assert "of the dev set" in capsys.readouterr().out
     about, document = json.loads((folder / "onnx" / "export.json").read_text()), result.read(folder, folder.name)
     assert document is not None
