@@ -175,6 +175,12 @@ def test_two_launches_of_one_grid_at_once_run_each_experiment_once(tmp_path: Pat
     assert all("6 finished" in text for text in told)
 
 
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "Ctrl-C",
+    "those in training write checkpoints; exit code 130",
+    "`launch retry`, which ends with the same bytes",
+)
 def test_ctrl_c_leaves_checkpoints_and_retry_ends_with_the_same_bytes(
     command: Command, tmp_path: Path, cache: Path
 ) -> None:
@@ -198,6 +204,12 @@ def test_ctrl_c_leaves_checkpoints_and_retry_ends_with_the_same_bytes(
     assert weights(tmp_path / "runs") == weights(tmp_path / "undisturbed")
 
 
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "the command that started it is killed, or its terminal lost",
+    "the workers go on; `launch status` shows them",
+    "`launch cancel` stops them",
+)
 def test_workers_go_on_when_the_launching_process_is_killed_and_cancel_stops_them(tmp_path: Path, cache: Path) -> None:
     longer = ("train.epochs=120", "train.checkpoint_seconds=1")
     process = started(
@@ -217,6 +229,12 @@ def test_workers_go_on_when_the_launching_process_is_killed_and_cancel_stops_the
     assert not _processes(tmp_path)
 
 
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "all workers are killed",
+    "what they had not run is told as failed, with the workers’ last words",
+    "`launch retry`",
+)
 def test_a_killed_worker_ends_a_sweep_with_what_it_had_not_run_as_failed(tmp_path: Path, cache: Path) -> None:
     process = started(tmp_path, *LONG, "seed=0,1")
     wait_for(training(tmp_path))
@@ -228,6 +246,12 @@ def test_a_killed_worker_ends_a_sweep_with_what_it_had_not_run_as_failed(tmp_pat
     assert set(states(tmp_path).values()) <= {"stopped", "missing"}
 
 
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "the folder of runs is moved meanwhile",
+    "one line; the workers stop",
+    "`launch retry` on the folder where it is now",
+)
 def test_runs_that_are_moved_meanwhile_are_one_line_and_retry_goes_on_where_they_are(
     tmp_path: Path, cache: Path
 ) -> None:

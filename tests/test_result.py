@@ -28,6 +28,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
      *(json.dumps({name: value for name, value in DOCUMENT.items() if name != missing}) for missing in result.WHOLE),
      *(json.dumps(DOCUMENT | {name: "no"}) for name in ("methods", "seed", "metrics", "score_glue", "size", "timing"))],
 )  # fmt: skip
+@pytest.mark.fault(
+    "one experiment",
+    "`result.json` is damaged, lacks a field or is another experiment’s",
+    "the experiment is not finished",
+    "start it again",
+)
 def test_what_does_not_parse_is_not_whole_or_anothers_is_not_finished(tmp_path: Path, text: str) -> None:
     (tmp_path / "result.json").write_text(text)
     assert result.read(tmp_path, "0123456789ab") is None

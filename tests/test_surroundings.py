@@ -415,6 +415,12 @@ def test_what_cannot_be_written_while_it_runs_is_said_once_and_it_goes_on(
     assert (tmp_path / "metrics.jsonl").read_text().count("\n") == 4
 
 
+@pytest.mark.fault(
+    "one experiment",
+    "it is killed at its very end",
+    "`result.json` comes last: without it all is done again from the checkpoint, with it all else is whole",
+    "start it again",
+)
 def test_all_else_is_on_disk_before_the_result_is(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
     config, seen, real = compose(*WORDS, "train.max_steps=5"), list[set[str]](), os.replace
 
@@ -429,6 +435,12 @@ def test_all_else_is_on_disk_before_the_result_is(compose: Compose, monkeypatch:
     assert seen == [{"config.yaml", "metrics.jsonl", "log.txt", "artifact"}]
 
 
+@pytest.mark.fault(
+    "one experiment",
+    "the disk is full when the result is written",
+    "one line that names `paths.runs` and the file; no result, nothing half-written",
+    "free some; start it again",
+)
 def test_a_failure_on_a_full_disk_is_still_one_line_with_its_fix(
     compose: Compose, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -459,6 +471,12 @@ def test_what_a_library_says_of_a_full_disk_is_told_as_what_it_is(tmp_path: Path
         assert place.explained(other) is other
 
 
+@pytest.mark.fault(
+    "one experiment",
+    "killed processes have left a checkpoint, scratch files or `error.json` beside a result",
+    "they go when the experiment is found finished, unless somebody is at it",
+    "nothing",
+)
 def test_what_was_left_behind_is_removed_when_an_experiment_is_found_finished(compose: Compose) -> None:
     config = compose(*WORDS, "train.max_steps=5")
     experiment.run(config)

@@ -67,6 +67,12 @@ DAMAGES: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "a sweep’s `plan.json` is damaged, or of another version",
+    "`status`, `retry`, `cancel`, `sync` say so and do what they do for the others; `retry`, `cancel`: exit code 1",
+    "remove that sweep’s folder, or use the version that wrote it",
+)
 def test_a_plan_that_is_damaged_or_newer_is_told_of_and_the_other_sweeps_go_on(
     sweep: Sweep, damage: Callable[[str], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,6 +101,12 @@ def test_a_plan_that_is_damaged_or_newer_is_told_of_and_the_other_sweeps_go_on(
 
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", '{"run_id": "x"}', '{"run_id": "x", "state": "lost", "new": 1}']
+)
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "how an experiment ended is damaged",
+    "it is finished if it has its result, else failed",
+    "`launch retry`",
 )
 def test_an_outcome_that_is_damaged_or_newer_is_told_by_its_experiments_result(sweep: Sweep, text: str) -> None:
     done, failed = sweep.to_run
@@ -148,6 +160,12 @@ def test_a_worker_is_seen_while_it_lives_and_stops_when_cancelled(
     ],
     ids=["another machine's", "not written yet", "an earlier version's", "no process"],
 )  # fmt: skip
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "a worker is on another machine, or its file does not say which process it is",
+    "`launch cancel` signals nobody that it has not checked, says so, and ends with exit code 1",
+    "cancel on that machine",
+)
 def test_cancel_signals_nobody_that_it_has_not_checked(
     sweep: Sweep,
     worker: subprocess.Popen[str],
@@ -165,6 +183,12 @@ def test_cancel_signals_nobody_that_it_has_not_checked(
     assert worker.poll() is None
 
 
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "a worker’s process id is another program’s by now",
+    "`launch cancel` leaves that program alone",
+    "nothing",
+)
 def test_a_process_of_the_same_number_is_not_signalled_when_the_worker_is_gone(
     sweep: Sweep, worker: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

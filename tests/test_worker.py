@@ -82,6 +82,12 @@ def hangs_for_good() -> None:
     time.sleep(600)
 
 
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "an experiment crashes, is killed, hangs or raises",
+    "that experiment fails with its cause and its log; the others run",
+    "see the cause; `launch retry`",
+)
 def test_a_crash_a_kill_a_hang_and_an_error_are_one_failed_experiment_each(
     sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +204,12 @@ def test_an_experiment_that_another_sweep_is_at_is_left_to_it_and_found_finished
 
 
 @pytest.mark.parametrize("signum", worker.STOPPING, ids=lambda signum: signum.name)
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "a worker gets SIGTERM or SIGUSR2",
+    "its experiments write checkpoints and stop",
+    "`launch retry`, which goes on from there",
+)
 def test_a_signal_stops_the_children_with_their_checkpoints_and_a_second_worker_goes_on(
     sweep: Callable[..., Sweep], signum: signal.Signals
 ) -> None:
@@ -221,6 +233,12 @@ def test_a_signal_stops_the_children_with_their_checkpoints_and_a_second_worker_
     assert sorted(resumed) == [0, 1, 1]
 
 
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "a worker is killed",
+    "its experiments write checkpoints and stop",
+    "`launch retry`, which goes on from there",
+)
 def test_children_do_not_outlive_a_worker_that_is_killed(sweep: Callable[..., Sweep]) -> None:
     made = sweep("train.epochs=40")
     pid = os.fork()
@@ -297,6 +315,12 @@ def test_a_crash_costs_little_and_the_next_one_starts_at_once(
     assert time.monotonic() - started < 20 * 0.5
 
 
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "a run folder cannot be written",
+    "that experiment fails with its cause, even where `error.json` cannot be left; the others run",
+    "have it made writable; `launch retry`",
+)
 def test_a_folder_that_cannot_be_written_is_one_failed_experiment(
     sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -324,6 +348,12 @@ def test_a_folder_that_cannot_be_written_is_one_failed_experiment(
     assert all(Path(outcome.log).is_file() for outcome in ended.values() if outcome.log)
 
 
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "what an experiment starts from is gone by now",
+    "that experiment fails with its cause; the others run",
+    "bring it back; `launch retry`",
+)
 def test_an_experiment_that_cannot_be_started_is_one_failed_experiment(
     sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,6 +374,12 @@ def test_an_experiment_that_cannot_be_started_is_one_failed_experiment(
     assert not list((made.runs / ".locks").iterdir())
 
 
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "how an experiment ended cannot be written for a while",
+    "it is written as soon as that is possible; what is finished is finished",
+    "free the disk",
+)
 def test_what_cannot_be_written_for_a_while_is_written_later(
     sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -364,6 +400,12 @@ def test_what_cannot_be_written_for_a_while_is_written_later(
     assert {seed: outcome.cause for seed, outcome in by_seed(made).items()} == {0: told, 1: told, 2: ""}
 
 
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "an experiment is killed after its result is there",
+    "it is finished, its students start; what it left behind goes",
+    "nothing",
+)
 def test_an_experiment_that_is_killed_after_its_result_is_finished_and_its_students_start(
     compose: Compose, sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
