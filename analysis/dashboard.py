@@ -59,10 +59,10 @@ def view_name(entity: str, project: str) -> str:
 
 def _connect() -> Any:
     """W&B's public API, after a first look at whether there is a key and a server."""
-    from compress.tracking import client, why_offline
+    from compress.wandb_client import session, why_offline
 
     try:
-        wandb = client()
+        wandb = session()
         import wandb_workspaces  # noqa: F401
     except ImportError as error:
         raise ConfigError(f"the dashboard needs the package {error.name}: pip install wandb wandb-workspaces") from None
@@ -78,12 +78,12 @@ def _in_one_line(doing: str) -> Iterator[None]:
     from wandb.errors import Error
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
-    from compress import tracking
+    from compress.wandb_client import tear_down
 
     try:
         yield
     except (Error, WandbApiFailedError) as error:
-        tracking.tear_down()  # after an answer that did not come the client would keep Python from ending
+        tear_down()  # after an answer that did not come the client would keep Python from ending
         said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ConfigError(
             f"W&B, {doing}: {said}; check WANDB_API_KEY (or wandb login), --entity and --project, and try again"

@@ -6,8 +6,8 @@ from typing import Any
 
 from analysis.results import Results
 from analysis.tracked import TrackedRun, as_results
-from compress import tracking
 from compress.errors import ConfigError
+from compress.wandb_client import session, tear_down, why_offline
 
 PAGE = 500  # runs in a query
 SECONDS = 60  # that the server may take to answer
@@ -30,15 +30,15 @@ def fetch(where: str) -> list[TrackedRun]:
     entity, _, project = where.rpartition("/")
     if not project or "/" in entity:
         raise ConfigError(f"{where}: must be PROJECT or ENTITY/PROJECT")
-    if (reason := tracking.why_offline(SECONDS)) is not None:
+    if (reason := why_offline(SECONDS)) is not None:
         raise ConfigError(f"{where}: cannot be read from W&B: {reason}")
     try:
-        api = tracking.client().Api(timeout=SECONDS)
+        api = session().Api(timeout=SECONDS)
         path = f"{entity or api.default_entity}/{project}"
         found = api.runs(path, per_page=PAGE, lazy=False)
         runs = [_as_tracked(run) for run in found]
     except Exception as error:  # the client raises all kinds
-        tracking.tear_down()  # it may wait for an answer that does not come when Python ends
+        tear_down()  # it may wait for an answer that does not come when Python ends
         cause = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"{where}: cannot be read from W&B: {cause}; see WANDB_BASE_URL, WANDB_API_KEY") from error
     if not runs:

@@ -177,10 +177,13 @@ def failure_list(runs: Iterable[Run], now: float, longest: int = 100) -> str:
         now: seconds since the epoch.
         longest: how many are listed.
     """
-    broken = [run for run in runs if run.state in BROKEN]
+    every = list(runs)
+    broken = [run for run in every if run.state in BROKEN and isinstance(run.methods, str)]
+    others = sum(not isinstance(run.methods, str) for run in every)
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now))
     lines = [f"**{len(broken)} failed or crashed** at {when}; `python -m analysis dashboard` lists anew. Live: filter "]
     lines[0] += f"the runs by State in {', '.join(BROKEN)}; the column *failure* says why. A crashed run said nothing."
+    lines[0] += f" {others} runs of this project are none of these experiments." if others else ""
     if broken:
         lines += ["", "| run | state | cause |", "| --- | --- | --- |"]
     lines += [f"| {_cell(run.name)} | {run.state} | {_cell(str(run.failure or ''))} |" for run in broken[:longest]]

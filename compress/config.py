@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from compress import data, model, option_files, surroundings, wordnet
+from compress import data, model, option_files, surroundings, tracking_options, wordnet
 from compress.data import DataConfig
 from compress.errors import ConfigError, nearest
 from compress.hub import SECONDS, local_folder, looks_like_path
@@ -27,7 +27,7 @@ from compress.methods.quantize import QuantizeConfig
 from compress.model import ModelConfig
 from compress.resources import ResourcesConfig
 from compress.task import TaskConfig
-from compress.tracking import TrackingConfig
+from compress.tracking_options import TrackingConfig
 from compress.train import TrainConfig
 
 if TYPE_CHECKING:
@@ -189,6 +189,7 @@ def from_hydra(composed: DictConfig, folders: Sequence[Path] = ()) -> Config:
     assert isinstance(values, dict)
     config = from_mapping({str(key): value for key, value in values.items() if key != "hydra"}, folders)
     check_paths(config.paths)
+    tracking_options.check(config.tracking)
     return config
 
 

@@ -15,6 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from compress import tracking_options
 from compress.config import Config, Once, check_paths, conf_folder, from_hydra, from_mapping, keys
 from compress.errors import ConfigError
 
@@ -391,4 +392,5 @@ def _configuration(sections: Mapping[str, Section], folders: Sequence[Path], onc
         return from_hydra(OmegaConf.create({name: section.values for name, section in sections.items()}), folders)
     config = from_mapping(values, folders, once)
     once(check_paths, config.paths)
+    once(tracking_options.check, config.tracking)
     return config

@@ -3,219 +3,38 @@
 What is sent is what metrics.jsonl and result.json hold, row by row in their order, so the number of rows that the
 server has says which one comes next: nothing is missing or there twice, wherever an earlier process was killed. Without
 a key or a server the client writes below the run folder, and `upload` sends the run folder's files later.
+
+A training that starts anew, with `force=true` say, has the run rewound and sends all rows. It cannot be another run:
+W&B does not take the id of a deleted one a second time. The client puts the rows of a run that is there already after
+those that it has, resumed or not, so where a server does not rewind, the old curve stays before the new one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import netrc
 import os
 import shutil
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from dataclasses import dataclass as plain_dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
-
-from compress import result, surroundings
+from compress import cards, result, surroundings, wandb_client, wandb_settings
+from compress.cards import CARD, FOLDER, UPLOADED, Card, card
 from compress.errors import ConfigError
-from compress.methods import GROUPS
+from compress.run_names import HEAD
+from compress.tracking_options import Mode, mode_of
+from compress.wandb_client import first_line, tear_down, warm_up, within
 
 if TYPE_CHECKING:
     from compress.config import Config
 
-FOLDER = "wandb"  # in a run folder; the client's own files are there too
-CARD, UPLOADED = "card.json", "uploaded.json"
-PROBE_SECONDS = 5.0  # for the server's first answer
-TEAR_DOWN_SECONDS = 2.0  # for the client to end by itself
+__all__ = ["CARD", "FOLDER", "HEAD", "UPLOADED", "Card", "Tracker", "mode_of", "of_experiment", "upload", "warm_up"]
+
 UPLOAD_RATE = 10e6  # bytes per second that an upload of weights is given time for
-HEAD = ("schema", "run_id", "model", "task", "methods", "seed", "config", "identity")  # of result.json; not its outcome
-
-Mode = Literal["online", "offline", "disabled"]
-
-
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
-class TrackingConfig:
-    """What is told to Weights & Biases; no part of an experiment's identity."""
-
-    name: Literal["none", "wandb"] = Field(description="whether runs are tracked")
-    project: str = Field(description="where runs appear", min_length=1, max_length=128)
-    entity: str | None = Field(description="user or team; null: the key's own", min_length=1)
-    group: str | None = Field(description="runs shown as one; null: the cell without its seed", min_length=1)
-    mode: Literal["auto", "online", "offline"] = Field(description="auto: as WANDB_MODE says, else online")
-    log_artifacts: Literal["all", "teachers", "none"] = Field(description="whose weights are uploaded")
-    seconds: float = Field(description="the server may take to start a run, and again to finish it", gt=0)
-
-
-@plain_dataclass(frozen=True)
-class Card:
-    """What a run is before it starts, in a form that can be sent later.
-
-    Attributes:
-        config: flat factors, to group and filter by; the whole configuration below `config` and `identity`.
-        logs: name of the artifact that the weights become; None if they are not uploaded.
-        uses: the teacher's artifact, `name:alias`.
-    """
-
-    run_id: str
-    name: str
-    project: str
-    entity: str | None
-    group: str
-    job_type: str
-    config: dict[str, Any]
-    logs: str | None
-    uses: str | None
-    seconds: float
-
-    @staticmethod
-    def read(folder: Path) -> Card | None:
-        """That of a run folder; None without one, of an experiment that was not tracked."""
-        try:
-            return Card(**json.loads((folder / FOLDER / CARD).read_text(encoding="utf-8")))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-
-    def write(self, folder: Path) -> None:
-        """Put it into a run folder."""
-        result.write_json(folder / FOLDER / CARD, asdict(self))
-
-
-def is_behind(folder: Path) -> bool:
-    """Whether a run folder is of a tracked experiment that the server does not have all of."""
-    return (folder / FOLDER / CARD).exists() and not (folder / FOLDER / UPLOADED).exists()
-
-
-# --- what a run is called ---------------------------------------------------------------------------------------------
-
-
-def factors(head: Mapping[str, Any]) -> dict[str, Any]:
-    """What the experiments of a grid differ in, flat: the dashboard groups, filters and draws by these.
-
-    Args:
-        head: the fields `HEAD` of result.json.
-    """
-    settings = head["config"]
-    options = {group: settings[group]["name"] for group in GROUPS}
-    sparsity = settings["prune"]["sparsity"] if options["prune"] != "none" else 0.0
-    plain = {key: head[key] for key in ("model", "task", "seed", "run_id", "schema")}
-    return {**plain, **options, "methods": "+".join(head["methods"]) or "none", "sparsity": sparsity}
-
-
-def cell_name(head: Mapping[str, Any]) -> str:
-    """An experiment without its seed: `rte-mini-quantize+prune-0.6`, with the sparsity where something is pruned."""
-    found = factors(head)
-    pruned = f"-{found['sparsity']:g}" if found["sparsity"] else ""
-    return f"{found['task']}-{found['model']}-{found['methods']}{pruned}"
-
-
-def run_name(head: Mapping[str, Any]) -> str:
-    """What the dashboard calls a run."""
-    return f"{cell_name(head)}-s{head['seed']}"
-
-
-def artifact_name(head: Mapping[str, Any]) -> str:
-    """What the stored weights are called; W&B allows letters, digits, dots, dashes and underscores."""
-    return "".join(letter if letter.isalnum() or letter in ".-_" else "_" for letter in run_name(head))
-
-
-def card(
-    settings: TrackingConfig, head: Mapping[str, Any], *, teaches: bool, teacher: Mapping[str, Any] | None
-) -> Card:
-    """How an experiment appears in W&B.
-
-    Args:
-        teaches: whether a student of the same sweep learns from it.
-        teacher: the result of its own teacher.
-    """
-    wanted = settings.log_artifacts == "all" or (settings.log_artifacts == "teachers" and teaches)
-    uses = None if teacher is None or settings.log_artifacts == "none" else teacher
-    return Card(
-        run_id=head["run_id"],
-        name=run_name(head),
-        project=settings.project,
-        entity=settings.entity,
-        group=settings.group or cell_name(head),
-        job_type="teacher" if teaches else "run",
-        config={**factors(head), "config": head["config"], "identity": head["identity"]},
-        logs=artifact_name(head) if wanted else None,
-        uses=None if uses is None else f"{artifact_name(uses)}:{uses['run_id']}",
-        seconds=settings.seconds,
-    )
-
-
-# --- whether there is a server ----------------------------------------------------------------------------------------
-
-
-def mode_of(settings: TrackingConfig) -> Mode:
-    """Whether and where to, before anybody has looked for a server.
-
-    Raises:
-        ConfigError: WANDB_MODE has a value that means nothing here.
-    """
-    if settings.name == "none":
-        return "disabled"
-    if settings.mode != "auto":
-        return settings.mode
-    asked = os.environ.get("WANDB_MODE") or "online"
-    meant: dict[str, Mode] = {"online": "online", "shared": "online", "offline": "offline", "dryrun": "offline"}
-    meant |= {"disabled": "disabled"}
-    if asked not in meant:
-        raise ConfigError(f"WANDB_MODE={asked}: must be of online, offline, disabled; unset it or correct it")
-    return meant[asked]
-
-
-def why_offline(seconds: float) -> str | None:
-    """Why a run cannot be online, as far as a first look tells; None if it seems to be possible."""
-    import requests
-
-    try:
-        settings = client().setup().settings
-    except Exception as error:  # something in the environment or in a settings file that the client refuses
-        return _first_line(error)
-    url = str(settings.base_url)
-    if not (settings.api_key or _has_key(url)):
-        return f"no key for {url} (wandb login, or WANDB_API_KEY)"
-    try:
-        answer = requests.get(url, timeout=min(seconds, PROBE_SECONDS), stream=True)
-    except requests.RequestException as error:
-        return f"{url} cannot be reached ({type(error).__name__})"
-    return f"{url} answers {answer.status_code}" if answer.status_code == 429 or answer.status_code >= 500 else None
-
-
-def _has_key(url: str) -> bool:
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(urlsplit(url).netloc) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
-
-
-def client() -> Any:
-    """The package wandb, told to be quiet, and not to report its own errors: without a network it waits for that."""
-    if not os.environ.get("WANDB_SILENT"):  # an empty one makes the client crash
-        os.environ["WANDB_SILENT"] = "true"
-    os.environ["WANDB_ERROR_REPORTING"] = "false"
-    import wandb
-
-    return wandb
-
-
-def warm_up() -> None:
-    """Import what the client imports at its first run, for a process that forks: that takes longer than the run."""
-    client()
-    import psutil  # noqa: F401
-    import requests  # noqa: F401
-    import wandb.apis.public
-    import wandb.sdk.launch  # noqa: F401
+OWNER = "run-folder.txt"  # in a folder of the client's that is not in the run folder: whose it is
 
 
 # --- one run ----------------------------------------------------------------------------------------------------------
@@ -237,8 +56,13 @@ class Tracker:
         self.card, self.folder, self.rows, self.say = card, folder, rows, say
         self.run: Any = None
         self.online = False
+        self.done = False  # all is on the server
         self.sent = 0
         self.waited = 0.0
+        self.before = cards.note(folder) or {}  # of what is there already
+        self.artifact: str | None = None  # the weights' full name
+        self.lineage: str | None = None  # the full name of the teacher's weights
+        self.missing: str | None = None  # why it is not said to use them
 
     def __enter__(self) -> Tracker:
         return self
@@ -254,7 +78,8 @@ class Tracker:
         with self._timed():
             self.card.write(self.folder)
             (self.folder / FOLDER / UPLOADED).unlink(missing_ok=True)
-            reason = "as asked for" if mode == "offline" else self.connect_online()
+            self._tell_what_does_not_count()
+            reason = self.connect_online() if mode == "online" else "as asked for"
             if reason is not None:
                 tear_down()  # what is left of a try
                 self._forget_earlier()
@@ -265,11 +90,19 @@ class Tracker:
         """Start the run or go on with it on the server, or say why that cannot be."""
         assert self.card is not None
         self._find_folders()
-        reason = why_offline(self.card.seconds) or self._start("online")
+        reason = wandb_client.why_offline(self.card.seconds) or self._start("online")
         if reason is None:
             self._settle_offline_runs()
             self._use_teacher()
         return reason
+
+    def _tell_what_does_not_count(self) -> None:
+        for problem in wandb_settings.problems():
+            self.say(f"W&B: {problem}")
+        if refused := wandb_client.refused_settings():
+            self.say(f"W&B: {refused}")
+        if names := wandb_settings.foreign():
+            self.say(f"W&B: {' and '.join(names)} do not count: every experiment is the run of its own id")
 
     def update(self) -> None:
         """Send the rows that were logged since."""
@@ -286,11 +119,13 @@ class Tracker:
             return
         with self._timed():
             self.update()
+            if self.missing and self.online:  # the teacher may have been uploaded since
+                self._use_teacher()
             with self._surviving("sending the result"):
                 self._summarize({key: value for key, value in document.items() if key not in HEAD})
                 if self.card and self.card.logs and self.online:
                     allowed = self.card.seconds + document["size"]["artifact_bytes"] / UPLOAD_RATE
-                    _within(allowed, lambda: self._log_weights(document))
+                    within(allowed, lambda: self._log_weights(document))
             self._end(exit_code=0)
 
     def failed(self, cause: str) -> None:
@@ -319,9 +154,47 @@ class Tracker:
         """Start the client's run; what went wrong, if it did."""
         assert self.card is not None
         self._find_folders()
-        wandb, card = client(), self.card
+        if mode == "offline":
+            failed = self._init(mode)
+        elif self.card.anew:
+            failed = self._start_anew()
+        else:
+            failed = self._init(mode, resume="allow")
+        if failed is None:
+            self._sign()
+            self.online = mode == "online"
+            self.sent = self.run.starting_step  # a row each: so many the server has
+        return failed
+
+    def _start_anew(self) -> str | None:
+        """Start the run on the server without the rows that it may have; what went wrong, if it did.
+
+        Rewinding to step 0 leaves a row there. Servers may lack it: it is a preview on W&B's own.
+        """
+        assert self.card is not None
+        moment = f"{self.card.run_id}?_step="
+        ways: tuple[dict[str, str], ...] = (
+            {"resume": "never"},
+            {"resume_from": f"{moment}-1"},
+            {"resume_from": f"{moment}0"},
+            {},
+        )
+        failed: str | None = None
+        for way in ways:
+            before, failed = failed, self._init("online", **way)
+            if failed is None and not way:
+                self.say(f"W&B: the earlier training's curve stays, before the new one ({before})")
+            if failed is None or wandb_client.why_offline(self.card.seconds) is not None:
+                return failed
+            tear_down()  # else the id is in use
+        return failed
+
+    def _init(self, mode: Mode, **way: str) -> str | None:
+        """Start the client's run; what went wrong, if it did."""
+        assert self.card is not None
+        card = self.card
         try:
-            self.run = wandb.init(
+            self.run = wandb_client.session().init(
                 project=card.project,
                 entity=card.entity,
                 id=card.run_id,
@@ -329,18 +202,49 @@ class Tracker:
                 group=card.group,
                 job_type=card.job_type,
                 config=card.config,
-                resume="allow" if mode == "online" else None,
                 mode=mode,
-                dir=self.folder,
+                dir=self._client_folder(),
                 settings=self._settings(),
+                **way,
             )
             self.run.define_metric("*", step_metric="global_step")
         except Exception as error:  # of the network, the server, the key or the client's own process
             self.run = None
-            return _first_line(error)
-        self.online = mode == "online"
-        self.sent = self.run.starting_step  # a row each: so many the server has
+            return first_line(error)
+        other = self._other_run(mode)
+        if other is not None:
+            self.run = None
+        return other
+
+    def _other_run(self, mode: Mode) -> str | None:
+        """What is wrong if the client has started another run than it was asked for."""
+        assert self.card is not None
+        wanted = {"id": self.card.run_id, "project": self.card.project}
+        wanted |= {"entity": self.card.entity} if mode == "online" and self.card.entity else {}
+        for key, value in wanted.items():
+            if (got := getattr(self.run, key)) != value:
+                return f"the client started a run with {key} {got} instead of {value}"
         return None
+
+    def _client_folder(self) -> Path:
+        """Where the client keeps its files: the run folder, or what WANDB_DIR names."""
+        wanted = wandb_settings.client_folder()
+        if wanted is None:
+            return self.folder
+        try:
+            wanted.mkdir(parents=True, exist_ok=True)
+            surroundings.Place("WANDB_DIR", str(wanted)).require_writable()
+        except (OSError, ConfigError) as error:
+            self.say(f"W&B: WANDB_DIR={wanted} cannot be used ({error}); its files are in {self.folder / FOLDER}")
+            return self.folder
+        return wanted
+
+    def _sign(self) -> None:
+        """Where the client's folder is not in the run folder, note whose it is."""
+        made = Path(self.run.settings.sync_dir)
+        if self.folder.absolute() not in made.absolute().parents:
+            with contextlib.suppress(OSError):
+                (made / OWNER).write_text(str(self.folder.absolute()))
 
     def _find_folders(self) -> None:
         """Where this user has no home to write in, have the client keep its settings and logs with the run."""
@@ -350,7 +254,7 @@ class Tracker:
 
     def _settings(self) -> Any:
         assert self.card is not None
-        return client().Settings(
+        return wandb_client.client().Settings(
             console="off",  # log.txt has it
             init_timeout=self.card.seconds,
             finish_timeout=self.card.seconds,
@@ -360,7 +264,8 @@ class Tracker:
         )
 
     def _summarize(self, values: Mapping[str, Any]) -> None:
-        cleared = {"failure": None} if self.run.resumed else {}  # of an earlier try
+        assert self.card is not None
+        cleared = {"failure": None} if self.run.resumed or self.card.anew else {}  # of an earlier try
         self.run.summary.update({**cleared, **values})
 
     def _log_weights(self, document: Mapping[str, Any]) -> None:
@@ -368,19 +273,30 @@ class Tracker:
         keys = ("run_id", "model", "task", "methods", "seed", "score_glue", "score_accuracy", "sparsity")
         known = {key: document[key] for key in keys}
         known |= {key: document["size"][key] for key in ("artifact_bytes", "nominal_bytes", "parameters", "nonzero")}
-        artifact = client().Artifact(self.card.logs, type="model", metadata=known)
+        artifact = wandb_client.client().Artifact(self.card.logs, type="model", metadata=known)
         artifact.add_dir(str(self.folder / "artifact"), policy="immutable")  # no second copy on disk
-        self.run.log_artifact(artifact, aliases=["latest", document["run_id"]]).wait()
+        logged = self.run.log_artifact(artifact, aliases=["latest", document["run_id"]]).wait()
+        self.artifact = logged.qualified_name
 
     def _use_teacher(self) -> None:
-        """Have the lineage graph show the teacher; its own run has to be on the server for that."""
+        """Have the lineage graph show the teacher; its own run has to be on the server for that.
+
+        What is missing is noted with what was uploaded, and made up for when the run is uploaded again.
+        """
         assert self.card is not None
         if self.card.uses is None:
             return
+        recorded, why = cards.teachers_artifact(self.folder, self.card)
         try:
-            _within(self.card.seconds, lambda: self.run.use_artifact(self.card and self.card.uses))
+            within(self.card.seconds, lambda: self._use(recorded or str(self.card and self.card.uses)))
         except Exception as error:  # it may be offline still, or not be uploaded
-            self.say(f"W&B: no lineage, {self.card.uses}: {_first_line(error)}", to_terminal=False)
+            if self.missing is None:
+                self.say(f"W&B: no lineage, {self.card.uses}: {why or first_line(error)}", to_terminal=False)
+            self.missing = why or first_line(error)
+
+    def _use(self, artifact: str) -> None:
+        self.lineage = self.run.use_artifact(artifact).qualified_name
+        self.missing = None
 
     def _end(self, exit_code: int) -> None:
         """Wait until all is sent, not longer than allowed, and note it if it was."""
@@ -390,10 +306,18 @@ class Tracker:
         try:
             run.finish(exit_code=exit_code)
             if self.online:
-                note = {"url": run.url, "rows": self.sent, "exit_code": exit_code}
-                result.write_json(self.folder / FOLDER / UPLOADED, note)
+                self._note(run, exit_code)
         except Exception as error:
             self._lost("finishing", error)
+
+    def _note(self, run: Any, exit_code: int) -> None:
+        """Remember what the server has, and what it lacks of the lineage."""
+        there = {"url": run.url, "entity": run.entity, "project": run.project, "rows": self.sent}
+        same = (run.entity, run.project) == (self.before.get("entity"), self.before.get("project"))
+        there |= {"exit_code": exit_code, "artifact": self.artifact or (self.before.get("artifact") if same else None)}
+        there |= {"lineage": self.lineage, "missing": self.missing}
+        result.write_json(self.folder / FOLDER / UPLOADED, there)
+        self.done = True
 
     @contextlib.contextmanager
     def _surviving(self, doing: str) -> Any:
@@ -404,7 +328,7 @@ class Tracker:
             self.run = None
 
     def _lost(self, doing: str, error: Exception) -> None:
-        self.say(f"W&B: lost while {doing} ({_first_line(error)}); all is on disk, python -m launch sync uploads")
+        self.say(f"W&B: lost while {doing} ({first_line(error)}); all is on disk, python -m launch sync uploads")
 
     @contextlib.contextmanager
     def _timed(self) -> Any:
@@ -418,50 +342,24 @@ class Tracker:
 
     def _forget_earlier(self) -> None:
         """The client adds up the logs of a run that it finds, and the next one holds all rows again."""
-        assert self.card is not None
-        for folder in (self.folder / FOLDER).glob(f"*run-*-{self.card.run_id}"):
+        for folder in self._earlier("*run-*"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _settle_offline_runs(self) -> None:
         """All rows are sent from here; have `wandb sync` leave alone what it would send a second time."""
         assert self.card is not None
-        for folder in (self.folder / FOLDER).glob(f"offline-run-*-{self.card.run_id}"):
+        for folder in self._earlier("offline-run-*"):
             (folder / f"run-{self.card.run_id}.wandb.synced").touch()
 
-
-def tear_down() -> None:
-    """End the client's own processes: `os._exit` would leave them behind, and they try for hours to reach a server."""
-    import psutil
-
-    ours = [child for child in psutil.Process().children() if child.name() == "wandb-core"]
-    with contextlib.suppress(Exception):
-        _within(TEAR_DOWN_SECONDS, client().teardown)
-    for child in ours:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".strip(": ")
-
-
-def _within(seconds: float, call: Callable[[], Any]) -> None:
-    """Call a function of the client that has no time limit of its own; raises what it raises, or TimeoutError."""
-    failed: list[Exception] = []
-
-    def run() -> None:
-        try:
-            call()
-        except Exception as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise TimeoutError(f"no answer within {seconds:g} seconds")
-    if failed:
-        raise failed[0]
+    def _earlier(self, kind: str) -> Iterator[Path]:
+        """The client's folders of this run; elsewhere than in the run folder there may be another one's of its id."""
+        assert self.card is not None
+        yield from (self.folder / FOLDER).glob(f"{kind}-{self.card.run_id}")
+        if (elsewhere := wandb_settings.client_folder()) is not None:
+            for folder in elsewhere.glob(f"*wandb/{kind}-{self.card.run_id}"):
+                with contextlib.suppress(OSError):
+                    if (folder / OWNER).read_text() == str(self.folder.absolute()):
+                        yield folder
 
 
 # --- for an experiment, and afterwards --------------------------------------------------------------------------------
@@ -476,12 +374,19 @@ def of_experiment(
     *,
     teaches: bool,
     teacher: Mapping[str, Any] | None,
+    single: bool = False,
 ) -> Tracker:
-    """The tracker of an experiment that is about to start, connected if it is tracked."""
+    """The tracker of an experiment that is about to start, connected if it is tracked.
+
+    Args:
+        single: it was asked for alone, not in a sweep.
+    """
     mode = mode_of(config.tracking)
     if mode == "disabled":
         return Tracker(None, folder, rows, say)
-    tracker = Tracker(card(config.tracking, head, teaches=teaches, teacher=teacher), folder, rows, say)
+    anew = cards.starts_anew(folder, config.force)
+    made = card(config.tracking, head, teaches=teaches, teacher=teacher, single=single, anew=anew)
+    tracker = Tracker(made, folder, rows, say)
     tracker.connect(mode)
     return tracker
 
@@ -495,6 +400,8 @@ def upload(folder: Path, card: Card) -> str | None:
     said: list[str] = []
     log = folder / "metrics.jsonl"
     rows = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    whole = (cards.note(folder) or {}).get("exit_code") == 0  # only the lineage is missing, or the weights
+    card = replace(card, anew=card.anew and not whole)
     tracker = Tracker(card, folder, rows, lambda message, **_: said.append(message))
     if (reason := tracker.connect_online()) is not None:
         return reason
@@ -505,4 +412,4 @@ def upload(folder: Path, card: Card) -> str | None:
         tracker.failed(failure)
     else:
         tracker.stopped()
-    return None if (folder / FOLDER / UPLOADED).exists() else said[-1]
+    return None if tracker.done else said[-1]

@@ -2,53 +2,87 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from compress import tracking
+from compress import cards, result, tracking
+from compress.cards import Card
 from compress.claim import Claim
 from compress.errors import ConfigError
-from compress.tracking import Card
+from compress.wandb_client import PROBE_SECONDS, tear_down, why_offline
+
+RUN_ID = re.compile(r"[0-9a-f]{12}")  # names run folders
 
 
-@dataclass(frozen=True)
+@dataclass
 class Found:
-    """The run folders of a collection: to be uploaded, teachers first, and how many need not be."""
+    """The run folders of a collection.
 
-    waiting: list[tuple[Path, Card]]
-    uploaded: int
-    running: int
-    untracked: int
+    Attributes:
+        waiting: to be uploaded, teachers first; also those of which only the teacher, or the weights, are lacking.
+        uploaded: how many need not be.
+        damaged: a sentence for each whose card cannot be read.
+    """
+
+    waiting: list[tuple[Path, Card]] = field(default_factory=list)
+    uploaded: int = 0
+    running: int = 0
+    untracked: int = 0
+    damaged: list[str] = field(default_factory=list)
 
 
 def survey(runs: Path) -> Found:
     """What there is to upload; nobody is asked but the run folders."""
-    waiting: list[tuple[Path, Card]] = []
-    uploaded = running = untracked = 0
-    for folder in sorted(runs.glob("*/*/*/*/")):
-        card = Card.read(folder)
-        if card is None:
-            untracked += 1
-        elif Claim(runs, card.run_id).taken():
-            running += 1
-        elif tracking.is_behind(folder):
-            waiting.append((folder, card))
-        else:
-            uploaded += 1
-    waiting.sort(key=lambda pair: pair[1].job_type != "teacher")  # students refer to their weights
-    return Found(waiting, uploaded, running, untracked)
+    found = Found()
+    for folder in result.run_folders(runs):
+        if RUN_ID.fullmatch(folder.name):
+            try:
+                _sort_in(found, runs, folder)
+            except ConfigError as error:  # this one; the others go on
+                found.damaged.append(str(error))
+    found.waiting += _teachers_without_weights(found.waiting)
+    found.waiting.sort(key=lambda pair: pair[1].uses is not None)  # students refer to their teachers' weights
+    return found
+
+
+def _sort_in(found: Found, runs: Path, folder: Path) -> None:
+    card = Card.read(folder)
+    if card is None:
+        found.untracked += 1
+    elif Claim(runs, card.run_id).taken():
+        found.running += 1
+    elif cards.is_behind(folder) or cards.lacks_teacher(folder):
+        found.waiting.append((folder, card))
+    else:
+        found.uploaded += 1
+
+
+def _teachers_without_weights(students: Iterable[tuple[Path, Card]]) -> list[tuple[Path, Card]]:
+    """Teachers that were uploaded before they had students, so without the weights."""
+    found: dict[Path, Card] = {}
+    for folder, card in students:
+        taught = cards.teacher_folder(folder, card)
+        there = None if taught is None else cards.note(taught)
+        if taught is None or there is None or there.get("artifact"):
+            continue  # it waits itself, or needs nothing
+        if (own := Card.read(taught)) is not None:
+            found[taught] = replace(own, logs=str(card.uses).rpartition(":")[0])
+    return list(found.items())
 
 
 def reminder(runs: Path, folders: Iterable[Path]) -> list[str]:
-    """A line for people if some of the run folders, of ended experiments, are not on the server."""
-    behind, where = sum(map(tracking.is_behind, folders)), shlex.quote(str(runs))
-    return [f"{behind} are not in W&B yet: python -m launch sync {where}   uploads them"] if behind else []
+    """A line for people if of some run folders, of ended experiments, the server lacks something."""
+    ended, where = list(folders), shlex.quote(str(runs))
+    lines = [(sum(map(cards.is_behind, ended)), "are not in W&B yet", "uploads them")]
+    lines += [(sum(map(cards.lacks_teacher, ended)), "lack their teacher in W&B", "adds it")]
+    return [f"{count} {told}: python -m launch sync {where}   {mends}" for count, told, mends in lines if count]
 
 
 def sync(runs: Path, project: str | None = None, entity: str | None = None) -> int:
@@ -73,19 +107,20 @@ def sync(runs: Path, project: str | None = None, entity: str | None = None) -> i
             _require_server()
             failed = _upload_all((folder, replace(card, **elsewhere)) for folder, card in _shown(found.waiting))
         finally:
-            tracking.tear_down()
-    done = len(found.waiting) - len(failed)
-    parts = [f"{done} uploaded", f"{found.uploaded} were there"]
+            tear_down()
+    alone = sum((cards.note(folder) or {}).get("missing") == cards.UNTRACKED for folder, _ in found.waiting)
+    parts = [f"{len(found.waiting) - len(failed)} uploaded", f"{found.uploaded} were there"]
     parts += [f"{found.running} are running"] if found.running else []
     parts += [f"{found.untracked} were run without tracking"] if found.untracked else []
+    parts += [f"{alone} without their teacher, which was"] if alone else []
     print(", ".join(parts))
-    for line in failed:
+    for line in (*failed, *found.damaged):
         print(f"not uploaded: {line}", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if failed or found.damaged else 0
 
 
 def _require_server() -> None:
-    if (reason := tracking.why_offline(tracking.PROBE_SECONDS)) is not None:
+    if (reason := why_offline(PROBE_SECONDS)) is not None:
         raise ConfigError(f"W&B: {reason}; nothing was uploaded")
 
 
@@ -98,8 +133,14 @@ def _upload_all(waiting: Iterable[tuple[Path, Card]]) -> list[str]:
     failed: list[str] = []
     gone: str | None = None
     for folder, card in waiting:
-        reason = gone or tracking.upload(folder, card)
+        reason = gone or tracking.upload(folder, card) or _without_teacher(folder)
         if reason is not None:
             failed.append(f"{card.name} ({folder}): {reason}")
-            gone = gone or tracking.why_offline(tracking.PROBE_SECONDS)
+            gone = gone or why_offline(PROBE_SECONDS)
     return failed
+
+
+def _without_teacher(folder: Path) -> str | None:
+    """Why a run that was uploaded does not say what it learned from, if that should be there."""
+    missing = (cards.note(folder) or {}).get("missing")
+    return None if missing in (None, cards.UNTRACKED) else f"uploaded, but its teacher is not said: {missing}"

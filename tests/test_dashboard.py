@@ -14,8 +14,8 @@ import pytest
 
 from analysis import dashboard
 from analysis.results import SUBSETS
-from compress import tracking
 from compress.errors import ConfigError
+from compress.run_names import factors as factors_of
 from tests.conftest import ROOT
 from tests.wandb_server import ENTITY, Fault, WandbServer
 from tests.wandb_stand_in.state import Run, View
@@ -198,7 +198,7 @@ def test_all_fields_are_ones_that_runs_have(view: View) -> None:
     summary = {text.removeprefix("summary:") for text in named if text.startswith("summary:")}
     bars = [bar for section in sections(view) for bar in of_type(view, section, "Bar Chart")]
     summary |= {metric for bar in bars for metric in bar["metrics"]} - {"_runtime", "memory_bytes"}
-    factors = tracking.factors(RESULT)
+    factors = factors_of(RESULT)
     assert config == {"model", "task", "methods", "quantize", "distill", "prune", "sparsity", "seed"}
     assert config <= factors.keys()
     assert len(summary) == 7
@@ -312,7 +312,7 @@ def test_importing_it_loads_nothing_heavy() -> None:
 
 
 def test_many_failures_are_cut_short() -> None:
-    runs = [panels.Run(str(i), f"run {i}", "failed", None, "out of memory") for i in range(12)]
+    runs = [panels.Run(str(i), f"run {i}", "failed", "none", "out of memory") for i in range(12)]
     text = panels.failure_list(runs, now=0.0, longest=10)
     assert text.count("out of memory") == 10
     assert "1970-01-01 00:00 UTC" in text

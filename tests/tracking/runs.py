@@ -20,7 +20,7 @@ from compress import experiment, identity, result
 from compress.checkpoint import Stopped
 from compress.config import Config
 from compress.reporting import Reporter
-from compress.tracking import HEAD
+from compress.run_names import HEAD
 from tests.conftest import ROOT
 from tests.wandb_server import HISTORY, Run, WandbServer
 

@@ -7,11 +7,13 @@ import signal
 from compress import experiment, identity
 from compress.checkpoint import FILE
 from compress.config import teacher_experiment
+from compress.run_names import artifact_name
 from tests.conftest import Compose
 from tests.test_subsets import words
 from tests.tracking.runs import (
     SHORT,
     assert_complete,
+    document_of,
     folder_of,
     in_child,
     launch,
@@ -39,7 +41,10 @@ def test_without_a_key_it_is_offline_and_says_so_in_a_line(compose: Compose, ser
     assert "W&B" not in launch("status", runs).stdout
     for each in (config, teacher_experiment(config)):
         assert_complete(server, each)
-    assert server.runs[identity.run_id(config)].used_artifacts == ["rte-mini-none-s0:v0"], "the teacher went first"
+    taught = document_of(teacher_experiment(config))
+    assert server.runs[identity.run_id(config)].used_artifacts == [f"{artifact_name(taught)}:v0"], (
+        "the teacher went first"
+    )
     before = server.counts.copy()
     again = launch("sync", runs, **server.environment())
     assert (again.returncode, again.stdout.strip()) == (0, "0 uploaded, 2 were there")
@@ -55,7 +60,7 @@ def test_a_server_that_is_away_again_while_uploading(compose: Compose, server: W
     assert done.returncode == 1
     uploaded = int(done.stdout.split()[0])
     assert 0 <= uploaded < 3
-    assert done.stderr.count("not uploaded: rte-tiny-none-s") == 3 - uploaded
+    assert done.stderr.count("not uploaded: rte-tiny-none-demo-") == 3 - uploaded
     server.fault = None
     server.start()
     done = launch("sync", configs[0].paths.runs, **server.environment())

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from compress import experiment, identity, result, tracking
+from compress import experiment, identity, tracking
+from compress.cards import card as card_of
 from compress.config import teacher_experiment
 from compress.errors import ConfigError
-from compress.tracking import artifact_name, cell_name, run_name
+from compress.run_names import artifact_name, factors
 from tests.conftest import Compose
 from tests.test_subsets import words
 from tests.tracking.runs import (
@@ -33,23 +34,7 @@ from tests.tracking.runs import (
 )
 from tests.wandb_server import WandbServer
 
-# --- names ------------------------------------------------------------------------------------------------------------
-
-
-def test_names_and_factors(compose: Compose) -> None:
-    subset = ("quantize", "distill", "prune")
-    config = compose(*words(subset, *SHORT, "prune.sparsity=0.6", "seed=3"))
-    head = experiment.describe(config, "0123456789ab")
-    assert cell_name(head) == "rte-tiny-quantize+distill+prune-0.6"
-    assert run_name(head) == "rte-tiny-quantize+distill+prune-0.6-s3"
-    assert artifact_name(head) == "rte-tiny-quantize_distill_prune-0.6-s3"
-    assert tracking.factors(head) == {
-        "model": "tiny", "task": "rte", "methods": "quantize+distill+prune", "quantize": "int8", "distill": "kd",
-        "prune": "magnitude", "sparsity": 0.6, "seed": 3, "run_id": "0123456789ab", "schema": result.SCHEMA,
-    }  # fmt: skip
-    plain = experiment.describe(compose(*words((), *SHORT)), "0123456789ab")
-    assert run_name(plain) == "rte-tiny-none-s0"
-    assert tracking.factors(plain)["sparsity"] == 0.0, "the default of what is off is no factor"
+# --- what a run is called and what it does ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -66,9 +51,9 @@ def test_whose_weights_are_uploaded(compose: Compose, asked: str, teaches: bool,
     config = compose(*words(("distill",), *SHORT, f"tracking.log_artifacts={asked}"))
     head = experiment.describe(config, "0123456789ab")
     teacher = experiment.describe(teacher_experiment(config), "ba9876543210")
-    card = tracking.card(config.tracking, head, teaches=teaches, teacher=teacher)
-    assert card.logs == ("rte-tiny-distill-s0" if logs else None)
-    assert card.uses == ("rte-mini-none-s0:ba9876543210" if uses else None)
+    card = card_of(config.tracking, head, teaches=teaches, teacher=teacher)
+    assert card.logs == (artifact_name(head) if logs else None)
+    assert card.uses == (f"{artifact_name(teacher)}:ba9876543210" if uses else None)
     assert card.job_type == ("teacher" if teaches else "run")
 
 
@@ -100,28 +85,35 @@ def test_a_grid_is_on_the_server_field_by_field(server: WandbServer, tmp_path: P
     documents = [json.loads(path.read_text()) for path in sorted(runs.glob("*/*/*/*/result.json"))]
     assert len(documents) == 9
     assert set(server.runs) == {document["run_id"] for document in documents}
-    teacher = next(document["run_id"] for document in documents if document["model"] == "large")
+    taught = next(document for document in documents if document["model"] == "large")
+    teacher, weights = taught["run_id"], artifact_name(taught)
     for document in documents:
         run, methods = server.runs[document["run_id"]], "+".join(document["methods"]) or "none"
         on = {group: group in document["methods"] for group in ("quantize", "distill", "prune")}
-        pruned = "-0.4" if on["prune"] else ""
         assert run.project == "combining-compressions"
-        assert run.name == f"rte-{document['model']}-{methods}{pruned}-s0"
-        assert run.group == f"rte-{document['model']}-{methods}{pruned}"
+        pruned = "-0.4" if on["prune"] else ""
+        cell = f"rte-{document['model']}-{methods}{pruned}-demo-max_steps=20-max_train=160"
+        assert (run.name, run.group) == (f"{cell}-s0", cell)
         assert run.job_type == ("teacher" if document["run_id"] == teacher else "run")
         flat = {key: value for key, value in run.config.items() if key not in ("config", "identity")}
-        assert flat == {
-            "model": document["model"],
-            "task": "rte",
-            "methods": methods,
-            "quantize": "int8" if on["quantize"] else "none",
-            "distill": "kd" if on["distill"] else "none",
-            "prune": "magnitude" if on["prune"] else "none",
-            "sparsity": 0.4 if on["prune"] else 0,
-            "seed": 0,
-            "run_id": document["run_id"],
-            "schema": document["schema"],
-        }
+        assert flat == factors(document)
+        assert (
+            flat
+            | {
+                "model": document["model"],
+                "task": "rte",
+                "methods": methods,
+                "quantize": "int8" if on["quantize"] else "none",
+                "distill": "kd" if on["distill"] else "none",
+                "prune": "magnitude" if on["prune"] else "none",
+                "sparsity": 0.4 if on["prune"] else 0,
+                "seed": 0,
+                "run_id": document["run_id"],
+                "schema": document["schema"],
+                "cell": cell,
+            }
+            == flat
+        )
         assert_same(run.config["config"], document["config"], "config")
         assert_same(run.config["identity"], document["identity"], "identity")
         folder = runs / "rte" / document["model"] / methods / document["run_id"]
@@ -134,13 +126,12 @@ def test_a_grid_is_on_the_server_field_by_field(server: WandbServer, tmp_path: P
         rows = logged(folder)
         assert len(rows) == 20
         assert all(set(row) == expected for row in rows)
-        assert run.used_artifacts == (["rte-large-none-s0:v0"] if on["distill"] else [])
-        assert run.logged_artifacts == (["rte-large-none-s0:v0"] if document["run_id"] == teacher else [])
+        assert run.used_artifacts == ([f"{weights}:v0"] if on["distill"] else [])
+        assert run.logged_artifacts == ([f"{weights}:v0"] if document["run_id"] == teacher else [])
     (artifact,) = server.artifacts
     assert (artifact.type, artifact.collection, sorted(artifact.aliases)) == (
-        "model", "rte-large-none-s0", sorted(["latest", teacher]),
+        "model", weights, sorted(["latest", teacher]),
     )  # fmt: skip
-    taught = next(document for document in documents if document["run_id"] == teacher)
     for key in ("score_glue", "score_accuracy", "run_id", "model", "task", "seed"):
         assert artifact.metadata[key] == taught[key]
     assert artifact.metadata["artifact_bytes"] == taught["size"]["artifact_bytes"]

@@ -28,6 +28,8 @@ def upsert_run(store: Store, v: Variables) -> dict[str, Any]:
         inserted = False
     else:
         key = (v.get("entity") or ENTITY, v.get("project") or "uncategorized", v["name"])
+        if key in store.deleted:
+            raise GraphQLError(f"run {'/'.join(key)} was previously created and deleted; try a new run name")
         inserted = key not in store.runs
         run = store.runs.setdefault(key, Run(key[2], key[1], key[0], number=len(store.runs), created=now()))
         store.projects.add(key[:2])
@@ -114,8 +116,29 @@ def one_run(store: Store, v: Variables) -> dict[str, Any]:
     return {"project": {"run": run_node(run) if run else None}}
 
 
+@operation("RewindRun")
+def rewind_run(store: Store, v: Variables) -> dict[str, Any]:
+    """Cut the history behind a step; the summary follows from what is logged then, the configuration stays.
+
+    Known from W&B's documentation, which calls it a preview: not every server has it. Assumed: that a step before the
+    first one leaves nothing (the client takes it, and logs on from step 0).
+    """
+    run = store.run(v.get("entity"), v.get("project"), v["runName"])
+    if not store.rewinds:
+        raise GraphQLError("rewinding runs is not enabled for this entity")
+    if run is None:
+        return {"rewindRun": None}
+    kept = [row for row in run.history if row.get("_step", 0) <= v["metricValue"]]
+    run.lines = {HISTORY: dict(enumerate(map(json.dumps, kept)))}
+    run.received = {HISTORY: list(run.lines[HISTORY].items())}
+    run.summary = {}
+    return {"rewindRun": {"rewoundRun": {**run_node(run), "project": project_node(run.entity, run.project)}}}
+
+
 @operation("DeleteRun")
 def delete_run(store: Store, v: Variables) -> dict[str, Any]:
+    """The id of a deleted run is not free again (on W&B's own server for at least a week)."""
+    store.deleted |= {key for key, run in store.runs.items() if run.storage_id == v["id"]}
     store.runs = {key: run for key, run in store.runs.items() if run.storage_id != v["id"]}
     return {"deleteRun": {"clientMutationId": None}}
 

@@ -158,6 +158,8 @@ class Store:
         self.artifacts: dict[str, Artifact] = {}
         self.views: dict[str, View] = {}
         self.projects: set[tuple[str, str]] = set()
+        self.deleted: set[tuple[str, str, str]] = set()
+        self.rewinds = True  # whether runs can be rewound
         self.stored: dict[str, bytes] = {}
         if path is not None and path.is_file():
             self._load(json.loads(path.read_text()))
@@ -166,6 +168,7 @@ class Store:
         """The state as JSON, without the contents of files."""
         return {
             "projects": sorted(map(list, self.projects)),
+            "deleted": sorted(map(list, self.deleted)),
             "runs": [{**asdict(run), "history": run.history} for run in self.runs.values()],
             "artifacts": [asdict(artifact) for artifact in self.artifacts.values()],
             "views": [asdict(view) for view in self.views.values()],
@@ -183,6 +186,7 @@ class Store:
 
     def _load(self, document: Mapping[str, Any]) -> None:
         self.projects = {(entity, project) for entity, project in document["projects"]}
+        self.deleted = {(entity, project, run_id) for entity, project, run_id in document.get("deleted", [])}
         for fields in document["runs"]:
             fields.pop("history")
             fields["lines"] = {file: {int(i): line for i, line in at.items()} for file, at in fields["lines"].items()}

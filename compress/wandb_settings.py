@@ -1,0 +1,123 @@
+"""What this user's environment and W&B's settings files ask of a run, read as W&B's client reads them.
+
+`wandb offline`, `wandb disabled` and `wandb init` write `wandb/settings` in the current folder; it counts more than
+`~/.config/wandb/settings`, and the environment more than both. An empty variable is as good as none.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+VARIABLES = {
+    "mode": "WANDB_MODE",
+    "project": "WANDB_PROJECT",
+    "entity": "WANDB_ENTITY",
+    "run_group": "WANDB_RUN_GROUP",
+    "run_name": "WANDB_NAME",
+    "run_job_type": "WANDB_JOB_TYPE",
+}
+# what makes a run another one: an agent's or a launched job's, one that goes on from others, or has their configuration
+FOREIGN = {
+    "run_id": "WANDB_RUN_ID",
+    "sweep_id": "WANDB_SWEEP_ID",
+    "sweep_param_path": "WANDB_SWEEP_PARAM_PATH",
+    "resume": "WANDB_RESUME",
+    "resume_from": "WANDB_RESUME_FROM",
+    "fork_from": "WANDB_FORK_FROM",
+    "launch": "WANDB_LAUNCH",
+    "launch_config_path": "WANDB_LAUNCH_CONFIG_PATH",
+    "config_paths": "WANDB_CONFIG_PATHS",
+}
+PREFIX = "WANDB_"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A setting, and which variable or file says so."""
+
+    key: str
+    value: str
+    source: str
+
+    def __str__(self) -> str:
+        said = "" if self.source.startswith(PREFIX) else f": {self.key}"
+        return f"{self.source}{said}={self.value}"
+
+
+def asked(key: str) -> Asked | None:
+    """A setting by the client's name for it, one of `VARIABLES`; None if nothing is said."""
+    if value := os.environ.get(VARIABLES[key]):
+        return Asked(key, value, VARIABLES[key])
+    for file in reversed(files()):  # the last counts most
+        if value := values_in(file).get(key):
+            return Asked(key, value, str(file))
+    return None
+
+
+def value_of(key: str) -> str | None:
+    """As `asked`, the value alone."""
+    found = asked(key)
+    return None if found is None else found.value
+
+
+def files() -> list[Path]:
+    """W&B's settings files, whether they are there or not: this user's, then that of the current folder."""
+    found = []
+    with suppress(RuntimeError):  # there is no home
+        above = os.environ.get("WANDB_CONFIG_DIR") or Path("~", ".config", "wandb")
+        found.append(Path(above).expanduser() / "settings")
+    return [*found, Path(".wandb" if os.path.exists(".wandb") else "wandb", "settings")]
+
+
+def problems() -> list[str]:
+    """A sentence for each settings file that cannot be read; it counts for nothing, for the client too."""
+    return [problem for file in files() if (problem := _read(file)[1])]
+
+
+def foreign() -> list[str]:
+    """Variables that would make a run another one, and are not heeded."""
+    return [name for name in FOREIGN.values() if os.environ.get(name)]
+
+
+def client_folder() -> Path | None:
+    """Where the client's own files are wanted, WANDB_DIR."""
+    given = os.environ.get("WANDB_DIR")
+    return Path(given).expanduser().absolute() if given else None
+
+
+@contextmanager
+def without_foreign() -> Iterator[None]:
+    """Hide from the client what is not heeded, what is empty, and what it is told otherwise."""
+    told = {*FOREIGN.values(), *VARIABLES.values(), "WANDB_DIR"} - {VARIABLES["entity"]}
+    hidden = {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and not value}
+    hidden |= {name: os.environ[name] for name in told if name in os.environ}
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def values_in(file: Path) -> dict[str, str]:
+    """What a settings file says; nothing if it is not there, or damaged."""
+    return _read(file)[0]
+
+
+def _read(file: Path) -> tuple[dict[str, str], str | None]:
+    """A file's settings, none where it is not there; what is wrong with it, if something is."""
+    parser = configparser.ConfigParser()
+    try:
+        with file.open(encoding="utf-8") as stream:
+            parser.read_file(stream)
+        return dict(parser.items("default")) if parser.has_section("default") else {}, None
+    except (FileNotFoundError, NotADirectoryError):
+        return {}, None
+    except (OSError, ValueError, configparser.Error) as error:
+        cause = " ".join(str(error).split())
+        return {}, f"{file} cannot be read and counts for nothing ({cause}); correct it, or remove it"
