@@ -10,6 +10,7 @@ not answer is `Unanswered`, and never an empty queue.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -70,7 +71,10 @@ def require() -> None:
                 f"hydra/launcher=slurm: there is no {command} here; run this on a login node of a SLURM cluster, "
                 "or choose hydra/launcher=local"
             )
-    _squeue(["--jobs=1"], PAUSES)
+    try:
+        _squeue(["--jobs=1"], PAUSES)
+    except Unanswered as error:
+        raise Unanswered(f"{error}: nothing was submitted") from error
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,10 @@ class Job:
             return f"held ({self.reason}); let it go: scontrol release {name}"
         if self.remedy is not None:
             return f"will not start ({self.reason}); {self.remedy}"
-        return self.state.lower() if self.state != "PENDING" else self.reason
+        return self.reason if self.state in ("PENDING", HIDDEN.state) else self.state.lower()
+
+
+HIDDEN = Job("HIDDEN", "not shown: SLURM hides the jobs of other users (PrivateData); their owner sees more", "")
 
 
 # --- the queue --------------------------------------------------------------------------------------------------------
@@ -118,19 +125,32 @@ def queue(sweeps: Iterable[Sweep], pauses: Sequence[float] = PAUSES) -> dict[str
     asked = list(sweeps)
     for sweep in asked:
         find_again(sweep, pauses)
-    return _in_queue({job for sweep in asked for job in sweep.open_jobs().values()}, _names(asked), pauses)
+    arrays = {array.job: array for sweep in asked for array in submitted.arrays(sweep.folder) if array.job}
+    return _in_queue({job for sweep in asked for job in sweep.open_jobs().values()}, arrays, pauses)
 
 
-def _in_queue(jobs: Iterable[str], names: Mapping[str, str], pauses: Sequence[float] = PAUSES) -> dict[str, Job]:
-    """Those of the jobs that are in the queue; one of another name than it should have is a stranger's."""
-    wanted = set(jobs)
-    arrays = sorted({_array(job) for job in wanted})
-    found: dict[str, Job] = {}
-    for part in _parts(arrays):
+def _in_queue(jobs: Iterable[str], arrays: Mapping[str, Array], pauses: Sequence[float] = PAUSES) -> dict[str, Job]:
+    """Those of the jobs that are in the queue; one of another name than it should have is a stranger's.
+
+    Args:
+        arrays: by id, as far as they are known.
+    """
+    wanted, found = set(jobs), dict[str, Job]()
+    for part in _parts(sorted({_array(job) for job in wanted})):
         for job_id, array, job in _squeue(["--jobs=" + ",".join(part)], pauses):
-            if job_id in wanted and names.get(array, job.name) == job.name:
+            if job_id in wanted and (array not in arrays or arrays[array].name == job.name):
                 found[job_id] = job
-    return found
+    missing = {job: arrays[_array(job)].user for job in wanted - found.keys() if _array(job) in arrays}
+    others = [job for job, user in missing.items() if user != os.getuid()]
+    return found | dict.fromkeys(others, HIDDEN) if others and _hides_others() else found
+
+
+def _hides_others() -> bool:
+    """Whether SLURM shows a user's jobs to nobody else."""
+    if os.getuid() == 0:
+        return False
+    shown = _answer(["scontrol", "show", "config"])
+    return re.search(r"^PrivateData\s*=.*\bjobs\b", shown, re.MULTILINE) is not None
 
 
 def _squeue(options: Sequence[str], pauses: Sequence[float]) -> Iterator[tuple[str, str, Job]]:
@@ -183,11 +203,6 @@ def _parts(items: Sequence[str]) -> Iterator[Sequence[str]]:
         yield items[start : start + ARGUMENTS]
 
 
-def _names(sweeps: Iterable[Sweep]) -> dict[str, str]:
-    """The name of each array that sweeps have submitted, by its id."""
-    return {array.job: array.name for sweep in sweeps for array in submitted.arrays(sweep.folder) if array.job}
-
-
 def find_again(sweep: Sweep, pauses: Sequence[float] = PAUSES) -> list[Array]:
     """Complete what was submitted by who was killed before the job's id was written down.
 
@@ -227,9 +242,20 @@ def ended_as(jobs: Iterable[str]) -> dict[str, str]:
     """
     wanted, found = set(jobs), dict[str, str]()
     for part in _parts(sorted({_array(job) for job in wanted})):
-        rows = _sacct(["JobID", "State", "ExitCode"], ["-j", ",".join(part)])
-        found |= {job: f"{state} {code}" for job, state, code in rows if job in wanted}
+        for jobs, state, code in _sacct(["JobID", "State", "ExitCode"], ["-j", ",".join(part)]):
+            found |= dict.fromkeys(wanted & set(_expanded(jobs)), f"{state} {code}")
     return found
+
+
+def _expanded(jobs: str) -> Iterator[str]:
+    """The ids that `34_[0,2-4%1]` means: elements of an array that never started share a record."""
+    array, _, elements = jobs.partition("_[")
+    if not elements:
+        yield jobs
+        return
+    for part in elements.rstrip("]").partition("%")[0].split(","):
+        first, _, last = part.partition("-")
+        yield from (f"{array}_{number}" for number in range(int(first), int(last or first) + 1))
 
 
 def _sacct(fields: Sequence[str], options: Sequence[str]) -> list[list[str]]:
@@ -373,13 +399,13 @@ class Watch:
 
     def _tell_what_waits_in_vain(self, there: Mapping[str, Job]) -> None:
         """Once of each job and reason."""
-        vain = {name: job.reason for name, job in there.items() if job.held or job.remedy is not None}
+        vain = {name: job.reason for name, job in there.items() if job.held or job.remedy or job == HIDDEN}
         groups: dict[str, list[str]] = defaultdict(list)
         for name, reason in sorted(vain.items() - self.told, key=lambda item: _numbers(item[0])):
             groups[reason].append(name)
         for names in groups.values():
             job, all_named = there[names[0]], names if len(names) <= NAMED else sorted({_array(name) for name in names})
-            verb = ("is " if len(names) == 1 else "are ") if job.held else ""
+            verb = ("is " if len(names) == 1 else "are ") if job.remedy is None else ""
             _say(f"{listed(names)} {verb}{job.why_pending(','.join(all_named))}")
         self.told = set(vain.items())
 
@@ -446,11 +472,10 @@ def cancel(sweeps: Sequence[Sweep]) -> Cancelled:
     own = {job for sweep in sweeps for job in submitted.own(sweep.folder).values() if job in there}
     awaited = {job for other in others for job in other.open_jobs().values()}
     elsewhere = {run_id for sweep in sweeps for run_id, job in sweep.open_jobs().items() if job in there.keys() - own}
-    for sweep in sweeps:
-        submitted.return_borrowed(sweep.folder)
-    chosen, shared = sorted(own - awaited, key=_numbers), sorted(own & awaited, key=_numbers)
+    hidden = {job for job in own if there[job] == HIDDEN}
+    chosen, shared = sorted(own - awaited - hidden, key=_numbers), sorted(own & awaited, key=_numbers)
     why = _scancel(chosen)
-    left = _still_there(chosen, _names(sweeps))
+    left = _still_there(chosen) + sorted(hidden - awaited, key=_numbers)
     return Cancelled([job for job in chosen if job not in left], left, why, shared, len(elsewhere))
 
 
@@ -460,10 +485,10 @@ def _scancel(jobs: Sequence[str]) -> str:
     return said[-1] if said else "scancel did nothing"
 
 
-def _still_there(jobs: Sequence[str], names: Mapping[str, str]) -> list[str]:
+def _still_there(jobs: Sequence[str]) -> list[str]:
     """Those that have not begun to end; all of them, if SLURM does not answer now."""
     try:
-        there = _in_queue(jobs, names)
+        there = _in_queue(jobs, {})
     except Unanswered:
         return list(jobs)
     return [job for job in jobs if job in there and there[job].state != "COMPLETING"]

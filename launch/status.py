@@ -15,6 +15,7 @@ from compress.checkpoint import FILE
 from compress.claim import Claim
 from compress.reporting import PROGRESS
 from launch import scheduler, submitted
+from launch.latest import concerned
 from launch.sweep import Outcome, Planned, Sweep, all_sweeps
 
 STATES = ("finished", "running", "waiting", "pending", "stopped", "failed", "missing", "unknown")
@@ -29,7 +30,7 @@ class Status:
     Attributes:
         state: `finished`; `running`; `waiting` for its teacher; `pending`: some worker or job will run it; `stopped`:
             nobody is at it, its checkpoint is there; `failed`; `missing`: nobody is at it and nothing is there;
-            `unknown`: it was submitted, and the scheduler does not answer.
+            `unknown`: it was submitted, and the scheduler does not say what became of it.
         detail: of a running one how far it is, of a failed one the cause, of a pending one what it waits for.
         log: a file where to read more; or nothing.
         job: the scheduler's.
@@ -73,7 +74,7 @@ def survey(runs: Path) -> Survey:
                job=look.jobs.get(run_id), **look.state(run_id))
         for run_id, planned in look.planned()
     ]  # fmt: skip
-    alone = [_alone(folder, runs) for folder in sorted(runs.glob("*/*/*/*/")) if folder.name not in look.latest]
+    alone = [_alone(folder, runs) for folder in result.run_folders(runs) if folder.name not in look.latest]
     return Survey(found + alone, look.unanswered)
 
 
@@ -85,9 +86,9 @@ def to_run_again(runs: Path) -> set[str]:
     """
     found = survey(runs)
     unknown = sum(status.state == "unknown" for status in found.experiments)
-    if unknown:
+    if unknown and found.unanswered:
         raise scheduler.Unanswered(
-            f"{found.unanswered}: {unknown} experiments may be in its queue; nothing was submitted"
+            f"{found.unanswered}: its queue may have {unknown} experiments; nothing was submitted"
         )
     return {status.run_id for status in found.experiments if status.state in AGAIN}
 
@@ -96,7 +97,7 @@ class _Look:
     """One look at all sweeps of a folder of runs, and at the queue.
 
     Attributes:
-        latest: the last sweep of each experiment.
+        latest: the sweep that speaks for each experiment.
         jobs: the last job of each.
         open: the same of those that have not ended.
         members: the experiments of each job that have not ended, in the order in which it runs them.
@@ -106,7 +107,7 @@ class _Look:
 
     def __init__(self, runs: Path, sweeps: Sequence[Sweep]) -> None:
         self.runs = runs
-        self.latest = {run_id: sweep for sweep in sweeps for run_id in sweep.experiments}
+        self.latest = concerned(sweeps)
         before = _open_jobs(sweeps)  # what is submitted from here on is not in the queue that is looked at
         self.there, self.unanswered = _queue(sweeps)
         self.open = before | {run_id: job for run_id, job in _open_jobs(sweeps).items() if job in (self.there or {})}
@@ -170,6 +171,8 @@ class _Look:
             if run_id in self._running(name):
                 return {"state": "running", **_progress(self.latest[run_id].run_folder(run_id))}
             return _in_line(f"behind others in job {name}")
+        if job == scheduler.HIDDEN:
+            return {"state": "unknown", "detail": job.reason}
         if job.reason == "Dependency":
             return _in_line("its teacher" if waits else "jobs before it", waits=waits)
         return _in_line(job.why_pending(name))

@@ -10,6 +10,7 @@ SLURM for a job of that name. A job id alone proves nothing: SLURM gives old ids
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sys
 import time
@@ -34,6 +35,7 @@ class Array:
         name: of the job, `compress-<8 digits of the sweep>-<number>`; no two arrays have the same.
         elements: the run_ids of each element, by its index.
         written: when, in seconds of the epoch.
+        user: the number of who submits it.
         job: SLURM's id, of the whole array; None: it is not known whether there is one.
     """
 
@@ -41,6 +43,7 @@ class Array:
     name: str
     elements: list[list[str]]
     written: float
+    user: int
     job: str | None = None
 
     def job_ids(self) -> list[str]:
@@ -64,7 +67,7 @@ def intend(folder: Path, elements: Sequence[Sequence[str]]) -> Array:
     before = arrays(folder)
     number = before[-1].number + 1 if before else 0
     tag = before[-1].name.split("-")[1] if before else secrets.token_hex(4)
-    array = Array(number, f"{PREFIX}-{tag}-{number}", [list(element) for element in elements], time.time())
+    array = Array(number, f"{PREFIX}-{tag}-{number}", [list(element) for element in elements], time.time(), os.getuid())
     _write(folder, array)
     return array
 
@@ -111,7 +114,8 @@ def own(folder: Path) -> dict[str, str]:
 
 def borrow(folder: Path, jobs: Mapping[str, str]) -> None:
     """Leave experiments to jobs of other sweeps."""
-    result.write_json(folder / BORROWED, {**borrowed(folder), **jobs})
+    if jobs:
+        result.write_json(folder / BORROWED, {**borrowed(folder), **jobs})
 
 
 def borrowed(folder: Path) -> dict[str, str]:
