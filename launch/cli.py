@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from compress.config import conf_folder
-from compress.errors import ConfigError, Parser, exit_code, nearest
+from compress.errors import ConfigError, Parser, exit_code, nearest, tell
 
 DESCRIPTION = """\
 Before and after a sweep (python -m compress -m …):
@@ -75,7 +72,7 @@ def _parser() -> Parser:
     sync.add_argument("--entity", help="likewise")
     for found in (status, retry, cancel, sync):
         found.add_argument("runs", type=Path, help="the folder of runs (paths.runs)")
-    retry.add_argument("settings", nargs="*", help="of the launcher, else as before: hydra.launcher.timeout_min=600")
+    retry.add_argument("settings", nargs="*", help="hydra.launcher.KEY=VALUE, resources.KEY=VALUE; all else as before")
     return parser
 
 
@@ -87,7 +84,8 @@ def _do(options: argparse.Namespace) -> int:
 
 def _plan(options: argparse.Namespace) -> int:
     from compress.overrides import read_sweep
-    from launch import local, plan, slurm, submission
+    from launch import local, plan, slurm
+    from launch.batches import SlurmSettings
     from launch.start import name_of_target, plan_for, settings_of
 
     configs, launcher = read_sweep(options.words, conf_folder())
@@ -96,7 +94,7 @@ def _plan(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(plan.as_document(planned)))
         return 0
-    where = slurm.describe(planned, settings) if isinstance(settings, submission.SlurmSettings) else local.describe(
+    where = slurm.describe(planned, settings) if isinstance(settings, SlurmSettings) else local.describe(
         planned, settings)  # fmt: skip
     print(plan.describe(planned, where))
     return 0
@@ -122,56 +120,38 @@ def _status(options: argparse.Namespace) -> int:
         else:
             if options.watch and sys.stdout.isatty():
                 print("\033[H\033[2J", end="")
-            ended = (entry.folder(options.runs) for entry in found if entry.state in ("finished", "failed"))
+            ended = (entry.folder(options.runs) for entry in found.experiments if entry.state in ("finished", "failed"))
             print("\n".join([status.render(found), *reminder(options.runs, ended)]), flush=True)
-        if not options.watch or not {"running", "waiting", "pending"} & {entry.state for entry in found}:
+        if not options.watch or not status.GOING_ON & {entry.state for entry in found.experiments}:
             return 0
         time.sleep(WATCH_SECONDS)
 
 
 def _retry(options: argparse.Namespace) -> int:
-    from launch import status
-    from launch.start import changed, launch
-    from launch.sweep import all_sweeps
+    from launch.retry import retry
 
-    sweeps = all_sweeps(options.runs)
-    if not sweeps:
-        raise ConfigError(f"{options.runs}: no sweep was started here; python -m compress -m … starts one")
-    settings = changed(sweeps[-1].launcher, options.settings)
-    again = {entry.run_id for entry in status.survey(options.runs) if entry.state in ("failed", "stopped", "missing")}
-    planned = {run_id: sweep for sweep in sweeps for run_id in sweep.experiments}
-    chosen = [run_id for run_id in planned if run_id in again]
-    if not chosen:
-        print("nothing to run again: no experiment failed, was stopped or is missing")
-        return 0
-    _enter(Path(sweeps[-1].directory))
-    return launch((replace(planned[run_id].config(run_id), force=False) for run_id in chosen), settings)
-
-
-def _enter(directory: Path) -> None:
-    """Be where relative paths of configurations are meant from."""
-    try:
-        os.chdir(directory)
-    except OSError as error:
-        raise ConfigError(
-            f"{directory}: {error.strerror}; the sweep was started there, and its relative paths are meant from there"
-        ) from error
+    return retry(options.runs, options.settings)
 
 
 def _cancel(options: argparse.Namespace) -> int:
-    from launch import scheduler
+    from launch import local, scheduler
     from launch.sweep import all_sweeps
 
-    sweeps = all_sweeps(options.runs)
-    workers = [pid for sweep in sweeps for pid in sweep.live_workers().values()]
-    for pid in workers:
-        os.kill(pid, signal.SIGTERM)
-    jobs = scheduler.cancel(sweeps) if any(sweep.jobs() for sweep in sweeps) else 0
-    while any(sweep.live_workers() for sweep in sweeps):
-        time.sleep(0.1)
-    again = f"python -m launch retry {shlex.quote(str(options.runs))}"
-    print(f"{len(workers)} workers stopped, {jobs} jobs cancelled; {again}   goes on")
-    return 0
+    left_out: list[str] = []
+    sweeps = all_sweeps(options.runs, left_out)
+    stopped, refused = local.cancel(sweeps)
+    refused = left_out + refused
+    done = [f"{stopped} workers stopped"]
+    try:
+        cancelled = scheduler.cancel(sweeps)
+        done.append(cancelled.told())
+        refused += cancelled.refused()
+    except scheduler.Unanswered as error:
+        refused.append(f"{error}: no job was cancelled")
+    print(f"{', '.join(done)}; python -m launch retry {shlex.quote(str(options.runs))}   goes on")
+    for line in refused:
+        tell(ConfigError(line))
+    return 1 if refused else 0
 
 
 def _sync(options: argparse.Namespace) -> int:

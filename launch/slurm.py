@@ -136,6 +136,7 @@ def _cancel(sweep: Sweep) -> None:
         cancelled = cancel([sweep])
     except Unanswered as error:
         return tell(ConfigError(f"{error}: no job was cancelled"))
+    submitted.return_borrowed(sweep.folder)
     print(cancelled.told(), file=sys.stderr)
     for line in cancelled.refused():
         tell(ConfigError(line))
