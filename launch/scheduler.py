@@ -89,7 +89,7 @@ class Job:
     @property
     def held(self) -> bool:
         """It waits for a person: someone holds it, or it could not be started (`launch_failed_requeued_held`)."""
-        return self.state == "PENDING" and bool(re.search("held|^JobHold", self.reason))
+        return self.state == "PENDING" and re.search("held|^jobhold", self.reason.lower()) is not None
 
     @property
     def remedy(self) -> str | None:
@@ -275,7 +275,8 @@ def queued_elsewhere(sweep: Sweep) -> dict[str, str]:
     """
     others = [other for other in all_sweeps(sweep.runs) if other.folder != sweep.folder]
     there = queue(others)
-    return {run_id: job for other in others for run_id, job in other.open_jobs().items() if job in there}
+    return {run_id: job for other in others for run_id, job in submitted.own(other.folder).items()
+            if job in there and run_id not in other.outcomes()}  # fmt: skip
 
 
 def lost(sweep: Sweep, there: Mapping[str, Job], patience: float = 0.0) -> dict[str, Outcome]:
@@ -287,11 +288,15 @@ def lost(sweep: Sweep, there: Mapping[str, Job], patience: float = 0.0) -> dict[
     """
     outcomes = sweep.outcomes()
     gone = {run_id: job for run_id, job in sweep.open_jobs().items() if job not in there}
-    ended = Ended.of(job for run_id, job in gone.items() if not sweep.finished(run_id))
+    owners = _told_by_owners(sweep, gone) if gone.keys() & submitted.borrowed(sweep.folder).keys() else {}
+    ended = Ended.of(job for run_id, job in gone.items() if not sweep.finished(run_id) and run_id not in owners)
     found: dict[str, Outcome] = {}
     for run_id, job in gone.items():
         if sweep.finished(run_id):
             found[run_id] = Outcome(run_id, "finished", 0.0)
+            continue
+        if (told := owners.get(run_id)) is not None:
+            found[run_id] = told
             continue
         log = log_of(sweep, job)
         if patience and log is not None and time.time() - log.stat().st_mtime < patience:
@@ -304,6 +309,13 @@ def lost(sweep: Sweep, there: Mapping[str, Job], patience: float = 0.0) -> dict[
             cause, where = ended.cause(job, log), "" if log is None else str(log)
         found[run_id] = Outcome(run_id, "failed", 0.0, cause, where)
     return found
+
+
+def _told_by_owners(sweep: Sweep, jobs: Mapping[str, str]) -> dict[str, Outcome]:
+    """What became of experiments in jobs of other sweeps, as it is told there."""
+    others = [other for other in all_sweeps(sweep.runs) if other.folder != sweep.folder]
+    return {run_id: other.outcomes()[run_id] for other in others for run_id, job in submitted.own(other.folder).items()
+            if jobs.get(run_id) == job and run_id in other.outcomes()}  # fmt: skip
 
 
 @dataclass(frozen=True)

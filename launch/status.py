@@ -100,6 +100,7 @@ class _Look:
         latest: the sweep that speaks for each experiment.
         jobs: the last job of each.
         open: the same of those that have not ended.
+        outcomes: how experiments ended in a job, by both.
         members: the experiments of each job that have not ended, in the order in which it runs them.
         slots: how many of them a job runs at once.
         there: the queue; None if SLURM does not answer.
@@ -117,10 +118,13 @@ class _Look:
         self.alive = {sweep.folder for sweep in sweeps if sweep.live_workers()}
         self.members: dict[str, list[str]] = defaultdict(list)
         self.slots: dict[str, int] = {}
+        self.outcomes: dict[tuple[str, str], Outcome] = {}
         for sweep in sweeps:
             for run_id, job in submitted.own(sweep.folder).items():
                 self.slots[job] = int(sweep.launcher.get("per_device") or 1)
-                if run_id not in sweep.outcomes():
+                if (outcome := sweep.outcomes().get(run_id)) is not None:
+                    self.outcomes[run_id, job] = outcome
+                else:
                     self.members[job].append(run_id)
         self._finished: dict[str, bool] = {}
         self._claimed: dict[str, bool] = {}
@@ -146,14 +150,15 @@ class _Look:
     def state(self, run_id: str) -> dict[str, Any]:
         """State and details of an experiment that a sweep planned."""
         sweep, job = self.latest[run_id], self.open.get(run_id)
-        ended, waits = run_id in sweep.outcomes(), self._waits_for_teacher(run_id)
+        ended = run_id in sweep.outcomes() or (run_id, job) in self.outcomes
+        waits = self._waits_for_teacher(run_id)
         if self.finished(run_id):
             return {"state": "finished"}
         if self.claimed(run_id):
             return {"state": "running", **_progress(sweep.run_folder(run_id))}
         if self.there is None and not ended and (job is not None or run_id in self.unclear):
             return {"state": "unknown", "detail": "SLURM does not answer"}
-        if job is not None and self.there and job in self.there:
+        if job is not None and not ended and self.there and job in self.there:
             return self._in_job(run_id, job, self.there[job], waits=waits)
         if sweep.folder in self.alive and run_id in sweep.to_run and not ended:
             where = "room in SLURM's queue" if sweep.launcher["name"] == "slurm" else "a free device"
@@ -184,7 +189,7 @@ class _Look:
 
     def _ended(self, run_id: str, sweep: Sweep) -> dict[str, Any]:
         """Of an experiment that nobody is at and that is not finished: what is known."""
-        outcome = sweep.outcomes().get(run_id)
+        outcome = sweep.outcomes().get(run_id) or self.outcomes.get((run_id, self.open.get(run_id, "")))
         if outcome is None and run_id in self.open:
             outcome = self._lost_of(sweep).get(run_id)
         if outcome is not None and outcome.state == "failed":
