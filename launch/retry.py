@@ -16,10 +16,11 @@ from compress.overrides import check_words, compositions, parse
 from compress.resources import ResourcesConfig
 from launch import status
 from launch.latest import accepted
-from launch.start import Group, Settings, launch_all, settings_of
+from launch.start import SETTINGS, Group, Settings, launch_all, settings_of
 from launch.sweep import Sweep, all_sweeps
 
 LAUNCHER, RESOURCES = "hydra.launcher.", "resources"
+SHORT = {name for kind in SETTINGS.values() for name in kind.__dataclass_fields__}
 
 
 def retry(runs: Path, words: Sequence[str]) -> int:
@@ -70,12 +71,13 @@ class Changes:
     """
 
     def __init__(self, words: Sequence[str]) -> None:
-        self.launchers = [word for word in words if word.removeprefix("+").startswith(LAUNCHER)]
-        self.resources = [word for word in words if word not in self.launchers]
+        words = [f"{LAUNCHER}{word}" if word.partition("=")[0] in SHORT else word for word in words]
         for word in words:
             key = word.partition("=")[0].removeprefix("+")
             if "=" not in word or not (key.startswith(LAUNCHER) or key.partition(".")[0] == RESOURCES):
                 raise ConfigError(f"{word}: not understood; must be {LAUNCHER}KEY=VALUE or {RESOURCES}.KEY=VALUE")
+        self.launchers = [word for word in words if word.removeprefix("+").startswith(LAUNCHER)]
+        self.resources = [word for word in words if word not in self.launchers]
         for override in parse(words):
             if override.is_sweep_override():
                 raise ConfigError(f"{override.input_line}: several values have no use here; give one")

@@ -15,13 +15,14 @@ from typing import Any
 
 from compress.errors import ConfigError
 from launch.batches import Batch, SlurmSettings
+from launch.scheduler import Job
 
 SECONDS = 300  # SLURM that is busy has sbatch try for two minutes
 PROBE = "compress-probe"  # name of a job that does nothing
 LIMIT = re.compile(r"\w*Submit\w*Limit|temporarily una\w+")  # what passes when jobs end
 UNCLEAR = re.compile(r"timed out|[Uu]nable to contact|[Zz]ero [Bb]ytes|[Cc]onnect")  # it may have been submitted
 SAID = re.compile(r"^(sbatch: )?(error: )?(Batch job submission failed: |allocation failure: )?")
-OR_FAIL = 'or_fail() { [ "$1" -eq 0 ] || { echo "hydra.launcher.setup: exit code $1: $2" >&2; exit "$1"; }; }'
+OR_FAIL = 'or_fail() { [ "$1" -eq 0 ] || { echo "error: hydra.launcher.setup: $2: exit code $1" >&2; exit "$1"; }; }'
 LEAST: dict[str, Any] = {"gpus": 0, "cpus": 1, "memory_gb": None}
 
 
@@ -162,20 +163,21 @@ def require_startable(asked: Iterable[Batch], settings: SlurmSettings) -> None:
     Raises:
         ConfigError: one line with the key, the value and what SLURM says.
     """
+    list(checked_setup(settings.setup))
     classes = {(*batch.resources.items(), batch.minutes(settings)): batch for batch in asked}
     for batch in classes.values():
         _require_time(batch, settings)
     for batch in classes.values():
         if said := refusal(batch, settings):
-            raise ConfigError(f"{_blamed(said, batch, settings)}: sbatch refuses such a job: {said}; "
+            raise ConfigError(f"{_blamed(said, batch, settings)}: SLURM would never start such a job: {said}; "
                               "nothing was submitted")  # fmt: skip
 
 
 def refusal(batch: Batch, settings: SlurmSettings) -> str:
-    """What sbatch says of a job like those of a batch; nothing if it takes it, or would when others have ended.
+    """Why SLURM does not start a job like those of a batch; nothing if it may, now or when others have ended.
 
-    Asked for a test, it refuses too what must wait only for a node that is down: that is told from the rest by a job
-    that does nothing and is cancelled.
+    Asked for a test, it also refuses what must wait only for a node that is down, and what it says is less clear: both
+    are known of a job that does nothing, and is cancelled.
     """
     alone = replace(batch, elements=batch.elements[:1])
     text = script(Path("/dev"), PROBE, alone, replace(settings, setup=[], python="true"), "", ())
@@ -190,19 +192,34 @@ def refusal(batch: Batch, settings: SlurmSettings) -> str:
             return ""
         except Refused as error:
             return str(error)
-        subprocess.run(["scancel", job], capture_output=True, timeout=SECONDS, check=False)
+        try:
+            return _in_vain(job)
+        finally:
+            subprocess.run(["scancel", job], capture_output=True, timeout=SECONDS, check=False)
     return ""
+
+
+def _in_vain(job: str) -> str:
+    """The reason for which a job waits in vain, if it does."""
+    command = ["squeue", "--noheader", f"--jobs={job}", "--format=%T|%r"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    state, _, reason = done.stdout.strip().partition("|")
+    return reason if Job(state, reason, "").remedy is not None else ""
 
 
 def _blamed(said: str, batch: Batch, settings: SlurmSettings) -> str:
     """The key and the value that a refusal is about."""
-    for key, word in (("account", "account"), ("partition", "partition"), ("qos", "qos"), ("constraint", "feature")):
-        if word in said.lower():
-            return f"hydra.launcher.{key}={getattr(settings, key) or 'null'}"
+    if invalid := re.search(r"invalid (account|partition|qos|feature)", said.lower()):
+        key = invalid[1].replace("feature", "constraint")
+        return f"hydra.launcher.{key}={getattr(settings, key) or 'null'}"
     for key, least in LEAST.items():
         if batch.resources[key] != least and not refusal(_with(batch, key, least), settings):
-            return f"resources.{key}={batch.resources[key]}"
-    return ", ".join(f"resources.{key}={value}" for key, value in batch.resources.items() if value is not None)
+            return f"resources.{key}={_shown(batch.resources[key])}"
+    return ", ".join(f"resources.{key}={_shown(value)}" for key, value in batch.resources.items() if value is not None)
+
+
+def _shown(number: float) -> str:
+    return str(int(number) if number == int(number) else number)
 
 
 def _with(batch: Batch, key: str, value: object) -> Batch:

@@ -25,7 +25,8 @@ from compress.config import Config, conf_folder, keys, options
 from compress.errors import ConfigError, one_line
 from compress.overrides import Request, check_words, read_one, read_sweep, request, sweep_jobs
 from launch import local
-from launch.start import changed
+from launch.retry import Changes
+from launch.start import Settings
 from launch.sweep import Sweep
 from tests.conftest import Command
 
@@ -641,14 +642,22 @@ def test_printed_commands_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFi
     assert shlex.split(line) == ["python", "-m", "launch", "status", str(runs)]
 
 
+def changed(launched: dict[str, Any], words: list[str]) -> Settings:
+    changes = Changes(words)
+    changes.require_use([launched])
+    return changes.launcher(launched)
+
+
 def test_settings_for_a_retry_are_read_as_those_of_a_sweep() -> None:
     before = {"name": "local", "devices": "cpu", "per_device": 2, "threads": None, "timeout_min": None, "wait": True}
     found = changed(before, ["hydra.launcher.timeout_min=1e1", "devices=[0,'1']", "hydra.launcher.wait=false"])
     assert found == local.LocalSettings(devices=[0, "1"], per_device=2, threads=None, timeout_min=10.0, wait=False)
     for word, message in {
-        "x": "x: not understood; must be hydra.launcher.KEY=VALUE with KEY of devices, per_device, ",
-        "hydra.launcher.nope=1": "hydra.launcher.nope=1: not understood; must be hydra.launcher.KEY=VALUE with KEY of",
-        "hydra.launcher.per_device=1,2": "hydra.launcher.per_device=1,2: not understood; must be hydra.launcher.KEY=",
+        "x": "x: not understood; must be hydra.launcher.KEY=VALUE or resources.KEY=VALUE",
+        "hydra.launcher.device=1": "hydra.launcher.device=1: no such key (did you mean devices?); hydra.launcher has ",
+        "hydra.launcher.per_device=1,2": "hydra.launcher.per_device=1,2: several values have no use here; give one",
+        "resources.memory=1": "resources.memory=1: no such key (did you mean resources.memory_gb?); resources has gpus",
+        "resources.cpus=two": "resources.cpus=two: must be a valid integer",
         "hydra.launcher.devices=[0": "hydra.launcher.devices=[0: not understood as key=value; if the value is just",
         "hydra.launcher.per_device=0": "hydra.launcher.per_device=0: must be greater than or equal to 1",
     }.items():
