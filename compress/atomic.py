@@ -78,15 +78,24 @@ def clear(path: Path) -> None:
 
 
 class Digested:
-    """A stream to write to another one and, on the way, to a SHA-256."""
+    """A stream to write to another one and, on the way, to a SHA-256.
+
+    Attributes:
+        failed: why the other one could not be written; libraries that write hide it behind errors of their own.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream, self._digest = stream, hashlib.sha256()
+        self.failed: OSError | None = None
 
     def write(self, content: bytes | memoryview) -> int:
         """Write bytes; how many they were."""
         self._digest.update(content)
-        return self.stream.write(content)
+        try:
+            return self.stream.write(content)
+        except OSError as error:
+            self.failed = error
+            raise
 
     def flush(self) -> None:
         """Have the other stream write what it holds back."""

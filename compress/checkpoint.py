@@ -71,7 +71,7 @@ class Checkpoint:
         saved = True
         try:
             self._write({"format": FORMAT, "run_id": self.run_id, "log": self.log, "state": state})
-        except (OSError, RuntimeError) as error:  # a full disk; torch has an error of its own for it
+        except (OSError, RuntimeError) as error:  # a full disk, say
             saved = False
             self.say(f"the checkpoint in {self.folder} cannot be written, training goes on: {_first_line(error)}")
         self.written = time.monotonic()
@@ -83,7 +83,10 @@ class Checkpoint:
 
         with atomic.new_file(self.folder / FILE) as stream:
             digested: Any = atomic.Digested(stream)
-            torch.save(document, digested)
+            try:
+                torch.save(document, digested)
+            except RuntimeError as error:
+                raise digested.failed or error from error
             stream.write(DIGEST.format(digested.hexdigest()).encode())
 
     def restore(self, apply: Callable[[dict[str, Any]], T]) -> T | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import io
 import json
 import os
 import random
@@ -299,18 +300,32 @@ def test_generators_of_gpus_that_are_not_here_are_left_out() -> None:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(
+    "one experiment",
+    "the disk is full when a checkpoint is written",
+    "a line says so, the training goes on; the checkpoint before stays",
+    "free some",
+)
+@pytest.mark.parametrize("after", [0, 1, 5])
 def test_a_checkpoint_that_cannot_be_written_is_said_and_the_one_before_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     said: list[str] = []
     checkpoint = Checkpoint(tmp_path, 1.0, "x", [], said.append)
     checkpoint.save({"step": 1}, 1)
 
-    def write(self: object, content: bytes) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    class Full(io.BytesIO):
+        writes = 0
 
-    monkeypatch.setattr(atomic.Digested, "write", write)
-    checkpoint.save({"step": 2}, 2)
+        def write(self, content: Any) -> int:
+            self.writes += 1
+            if self.writes > after:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(content)
+
+    real = atomic.Digested.__init__
+    monkeypatch.setattr(atomic.Digested, "__init__", lambda self, stream: real(self, Full()))
+    checkpoint.save({"step": 2, "weights": torch.ones(100)}, 2)
     (line,) = said
     assert line.startswith(f"the checkpoint in {tmp_path} cannot be written, training goes on: ")
     assert "No space left on device" in line
