@@ -33,7 +33,10 @@ def table(shown: pd.DataFrame, form: str) -> int:
 
 def notes(results: Results, more: Sequence[str]) -> None:
     """Print what was left out and why."""
-    failed = [f"{row.task} {row.model} {row.methods} failed: {row.cause}" for row in results.failures.itertuples()]
+    failed = [
+        f"{row.task} {row.model} {row.methods} failed: {row.cause} (seed {row.seed}, {row.run_id})"
+        for row in results.failures.itertuples()
+    ]
     listed([*results.notes, *failed, *more])
 
 

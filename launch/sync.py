@@ -47,7 +47,10 @@ def survey(runs: Path) -> Found:
                 _sort_in(found, runs, folder)
             except ConfigError as error:  # this one; the others go on
                 found.damaged.append(str(error))
-    found.waiting += _teachers_without_weights(found.waiting)
+    waiting = dict(found.waiting)
+    teachers = _teachers_without_weights(runs, found.waiting)
+    found.uploaded -= len(teachers.keys() - waiting.keys())
+    found.waiting = list((waiting | teachers).items())
     found.waiting.sort(key=lambda pair: pair[1].uses is not None)  # students refer to their teachers' weights
     return found
 
@@ -64,17 +67,17 @@ def _sort_in(found: Found, runs: Path, folder: Path) -> None:
         found.uploaded += 1
 
 
-def _teachers_without_weights(students: Iterable[tuple[Path, Card]]) -> list[tuple[Path, Card]]:
-    """Teachers that were uploaded before they had students, so without the weights."""
+def _teachers_without_weights(runs: Path, students: Iterable[tuple[Path, Card]]) -> dict[Path, Card]:
+    """Teachers whose weights are wanted now, also where nobody learned from them when they were run."""
     found: dict[Path, Card] = {}
     for folder, card in students:
         taught = cards.teacher_folder(folder, card)
-        there = None if taught is None else cards.note(taught)
-        if taught is None or there is None or there.get("artifact"):
-            continue  # it waits itself, or needs nothing
-        if (own := Card.read(taught)) is not None:
-            found[taught] = replace(own, logs=str(card.uses).rpartition(":")[0])
-    return list(found.items())
+        if taught is not None and not (cards.note(taught) or {}).get("artifact"):
+            taught = runs / taught.relative_to(runs.absolute())
+            own = Card.read(taught)
+            if own is not None and not Claim(runs, own.run_id).taken():
+                found[taught] = replace(own, logs=str(card.uses).rpartition(":")[0])
+    return found
 
 
 def reminder(runs: Path, folders: Iterable[Path]) -> list[str]:

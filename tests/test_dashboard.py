@@ -37,6 +37,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbSer
             add(standing, f"rte-mini-{methods}-s0", "finished", methods=methods)
         add(standing, "rte-tiny-none-s0", "failed", {"failure": "ValueError: labels a|b\ndo not fit"}, methods="none")
         add(standing, "rte-tiny-prune-s0", "crashed", methods="prune")
+        add(standing, "another-project-of-ours", "crashed", lr=1e-3)
         yield standing
         import wandb
 
@@ -101,7 +102,8 @@ def test_score_against_bytes_on_a_logarithmic_axis(view: View) -> None:
 
 def test_every_run_has_the_colour_of_its_methods(view: View, server: WandbServer) -> None:
     colours = view.spec["section"]["customRunColors"]
-    assert colours == {run.run_id: panels.colour(run.config["methods"]) for run in server.runs.values()}
+    ours = [run for run in server.runs.values() if "methods" in run.config]
+    assert colours == {run.run_id: panels.colour(run.config["methods"]) for run in ours}
     assert len({panels.colour(methods) for methods in SUBSETS}) == 8
 
 
@@ -169,6 +171,7 @@ def test_failures_are_listed_with_their_causes(view: View) -> None:
         "| rte-tiny-prune-s0 | crashed |  |",
     ]
     assert "**2 failed or crashed**" in text["value"]
+    assert "1 runs of this project are none of these experiments" in text["value"]
     states, causes = of_type(view, "Failures", "Parallel Coordinates Plot")
     cells = [f"config:{factor}.value" for factor in ("task", "model", "methods")]
     assert [column["accessor"] for column in states["columns"]] == [*cells, "run:state"]

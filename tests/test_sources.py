@@ -104,12 +104,15 @@ def test_runs_that_are_not_finished_or_not_ours_are_told(grid: Path) -> None:
         TrackedRun("bb", config | {"run_id": "bb"}, {"failure": "ValueError: no"}, "failed"),
         TrackedRun("cc", config | {"run_id": "cc"}, {}, "crashed"),
         TrackedRun("dd", {"lr": 1}, {"score": 2}, "finished"),
+        TrackedRun("ee", {"lr": 1, "seed": 4}, {"failure": "theirs"}, "failed"),
+        TrackedRun("ff", config | {"run_id": "bb"}, {}, "crashed"),
         TrackedRun(document["run_id"], document | {"methods": "none"}, document, "finished"),
     ]
     found = as_results(runs, "here", None)
-    assert found.notes[:2] == ["1 runs are not finished", "1 runs are none of this project's experiments"]
+    assert found.notes[:2] == ["1 runs are not finished", "3 runs are none of this project's experiments"]
     assert list(found.failures["cause"]) == ["ValueError: no", "the run is crashed; its log has more"]
     assert list(found.failures["methods"]) == ["quantize+prune"] * 2
+    assert list(zip(found.failures["run_id"], found.failures["seed"], strict=True)) == [("bb", 1), ("cc", 1)]
     assert list(found.runs["run_id"]) == [document["run_id"]]
 
 

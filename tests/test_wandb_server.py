@@ -348,3 +348,24 @@ def test_alone_it_survives_sigkill(tmp_path: Path) -> None:
         process.kill()
         process.wait(10)
         process.stdout.close()  # type: ignore[union-attr]
+
+
+def test_a_run_is_rewound_and_a_deleted_ones_id_is_taken(server: WandbServer, client: Any) -> None:
+    run = start(client, "a1b2")
+    for step in range(5):
+        run.log({"global_step": step})
+    run.finish()
+    settings = {"console": "off"}
+    run = client.init(project="p", id="a1b2", resume_from="a1b2?_step=2", settings=settings)
+    assert run.starting_step == 3
+    run.log({"global_step": 30})
+    run.finish()
+    assert [row["global_step"] for row in server.runs["a1b2"].history] == [0, 1, 2, 30]
+    run = client.init(project="p", id="a1b2", settings=settings)
+    run.log({"global_step": 99})
+    run.finish()
+    assert [row["global_step"] for row in server.runs["a1b2"].history] == [0, 1, 2, 30, 99], "the client appends"
+    client.Api().run("p/a1b2").delete()
+    client.teardown()
+    with pytest.raises(client.errors.Error, match="previously created and deleted"):
+        client.init(project="p", id="a1b2", settings=settings)

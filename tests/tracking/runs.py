@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -19,8 +20,10 @@ import pytest
 from compress import experiment, identity, result
 from compress.checkpoint import Stopped
 from compress.config import Config
+from compress.errors import ConfigError
 from compress.reporting import Reporter
 from compress.run_names import HEAD
+from launch.sync import sync
 from tests.conftest import ROOT
 from tests.wandb_server import HISTORY, Run, WandbServer
 
@@ -174,6 +177,30 @@ def launch(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=300,
     )
+
+
+def synced(config: Config, server: WandbServer) -> tuple[int, str]:
+    """`python -m launch sync` on the experiment's runs, in a forked process: its exit code, and what it says."""
+    told = Path(config.paths.runs).parent / "said.txt"
+    process = multiprocessing.get_context("fork").Process(target=_sync, args=(config, server, told))
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode, told.read_text().strip()
+
+
+def _sync(config: Config, server: WandbServer, told: Path) -> None:
+    signal.alarm(120)
+    if server._listener is not None:
+        os.close(server._listener.fileno())
+    os.environ |= {"NETRC": os.devnull, **server.environment()}
+    code = 2
+    with told.open("w") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        try:
+            code = sync(Path(config.paths.runs))
+        except ConfigError as error:
+            print(error)
+    os._exit(code)
 
 
 def said(config: Config) -> list[str]:

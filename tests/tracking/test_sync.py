@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
+from pathlib import Path
+
+import pytest
 
 from compress import experiment, identity
 from compress.checkpoint import FILE
 from compress.config import teacher_experiment
 from compress.run_names import artifact_name
+from launch.sync import reminder
 from tests.conftest import Compose
 from tests.test_subsets import words
 from tests.tracking.runs import (
@@ -18,6 +23,7 @@ from tests.tracking.runs import (
     in_child,
     launch,
     said,
+    synced,
 )
 from tests.wandb_server import Fault, WandbServer
 
@@ -88,3 +94,53 @@ def test_what_is_not_tracked_or_still_runs_is_left_alone(compose: Compose, serve
     (run,) = server.runs.values()
     assert (run.project, run.run_id) == ("other", identity.run_id(configs[1]))
     assert 0 < len(run.history) < 30, "a stopped one is there as far as it came"
+
+
+@pytest.mark.fault(
+    "Weights & Biases",
+    "`wandb/card.json` of a run is damaged, or a newer version's; `uploaded.json` is damaged",
+    "one line names it, exit code 1, the others are uploaded; without a sound `uploaded.json` a run is uploaded again",
+    "see the line",
+)
+def test_a_damaged_card_is_told_and_the_others_go_on(compose: Compose, server: WandbServer) -> None:
+    config = compose(*words((), *SHORT))
+    assert in_child(config, None, WANDB_MODE="offline") == 0
+    sound = folder_of(config)
+    card = json.loads((sound / "wandb" / "card.json").read_text())
+    damaged = {
+        "0" * 12: ("{", "Expecting property name"),
+        "1" * 12: ("[]", "it holds no fields"),
+        "2" * 12: (json.dumps(card | {"colour": "red"}), "unknown field colour"),
+        "3" * 12: (json.dumps({key: card[key] for key in card if key != "seconds"}), "missing 1 required"),
+        "4" * 12: (json.dumps(card | {"config": "none"}), 'config is "none"'),
+    }
+    for run_id, (text, _) in damaged.items():
+        (sound.with_name(run_id) / "wandb").mkdir(parents=True)
+        (sound.with_name(run_id) / "wandb" / "card.json").write_text(text)
+    below = Path(config.paths.runs) / "demo" / "rte" / "tiny" / "none"
+    below.mkdir(parents=True)
+    code, told = synced(config, server)
+    first, *rest = told.splitlines()
+    assert (code, first) == (1, "1 uploaded, 0 were there")
+    assert len(rest) == len(damaged)
+    for line, (run_id, (_, cause)) in zip(rest, damaged.items(), strict=True):
+        assert line.startswith(
+            f"not uploaded: {sound.with_name(run_id) / 'wandb' / 'card.json'}: damaged, or of another"
+        )
+        assert cause in line
+    assert_complete(server, config)
+    (sound / "wandb" / "uploaded.json").write_text("[")
+    assert reminder(Path(config.paths.runs), [sound, *map(sound.with_name, damaged)]) == [
+        f"6 are not in W&B yet: python -m launch sync {config.paths.runs}   uploads them"
+    ]
+    assert synced(config, server)[1].startswith("1 uploaded, 0 were there")
+    assert_complete(server, config)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"colour": "red"}'])
+def test_a_damaged_card_is_no_obstacle_to_the_experiment(compose: Compose, server: WandbServer, text: str) -> None:
+    config = compose(*words((), *SHORT))
+    (folder_of(config) / "wandb").mkdir(parents=True)
+    (folder_of(config) / "wandb" / "card.json").write_text(text)
+    assert in_child(config, server) == 0
+    assert_complete(server, config)

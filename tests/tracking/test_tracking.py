@@ -26,11 +26,13 @@ from tests.tracking.runs import (
     assert_complete,
     assert_same,
     assert_whole,
+    document_of,
     folder_of,
     in_child,
     launch,
     logged,
     said,
+    synced,
 )
 from tests.wandb_server import WandbServer
 
@@ -232,3 +234,47 @@ def test_first_offline_then_online(compose: Compose, server: WandbServer, tmp_pa
         cwd=tmp_path, env=os.environ | server.environment(), capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert "Skipped 1 synced run" in done.stderr, "what is there already is not sent a second time"
+
+
+# --- anew -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault(
+    "Weights & Biases",
+    "`force=true` runs again what W&B has",
+    "the run is rewound: its curve is that of the new training, also if that is killed and goes on, or was offline",
+    "nothing",
+)
+@pytest.mark.parametrize("mode", ["online", "offline"])
+def test_a_training_that_starts_anew_has_its_own_curve(compose: Compose, server: WandbServer, mode: str) -> None:
+    config = compose(*words(("prune",), *SHORT))
+    assert in_child(config, server) == 0
+    before = logged(folder_of(config))
+    forced = replace(config, force=True)
+    assert in_child(forced, server, {25: signal.SIGTERM}, WANDB_MODE=mode) == 128 + signal.SIGTERM
+    assert in_child(forced, server, WANDB_MODE=mode) == 0
+    if mode == "offline":
+        assert [row["seconds"] for row in server.runs[identity.run_id(config)].history] == [
+            pytest.approx(row["seconds"]) for row in before
+        ]
+        assert synced(config, server) == (0, "1 uploaded, 0 were there")
+    assert_complete(server, config)
+    assert len(before) == len(logged(folder_of(config))), "metrics.jsonl has the new training's rows alone"
+    assert before[0]["seconds"] != logged(folder_of(config))[0]["seconds"]
+    assert server.runs[identity.run_id(config)].summary.get("failure") is None
+    assert not server.store.deleted
+
+
+def test_with_a_server_that_does_not_rewind_both_curves_are_there_and_said(
+    compose: Compose, server: WandbServer
+) -> None:
+    config = compose(*words((), *SHORT))
+    assert in_child(config, server) == 0
+    before = logged(folder_of(config))
+    server.store.rewinds = False
+    assert in_child(replace(config, force=True), server) == 0
+    (line,) = said(config)
+    assert line.startswith("the earlier training's curve stays, before the new one (CommError: failed to rewind run")
+    run, now = server.runs[identity.run_id(config)], logged(folder_of(config))
+    assert [row["seconds"] for row in run.history] == [pytest.approx(row["seconds"]) for row in (*before, *now)]
+    assert run.summary["timing"]["wall_seconds"] == pytest.approx(document_of(config)["timing"]["wall_seconds"])

@@ -116,8 +116,10 @@ def use_artifact(store: Store, v: Variables) -> dict[str, Any]:
     run = store.run(v["entityName"], v["projectName"], v["runName"])
     if run is None:
         raise GraphQLError(f"run {v['runName']} not found")
-    if artifact.name not in run.used_artifacts:
-        run.used_artifacts.append(artifact.name)
+    elsewhere = (artifact.entity, artifact.project) != (run.entity, run.project)
+    name = f"{artifact.entity}/{artifact.project}/{artifact.name}" if elsewhere else artifact.name
+    if name not in run.used_artifacts:
+        run.used_artifacts.append(name)
     return {"useArtifact": {"artifact": artifact_node(artifact)}}
 
 
@@ -168,7 +170,7 @@ def lineage(names: Callable[[Run], list[str]]) -> Operation:
         run = store.run(v["entity"], v["project"], v["run"])
         if run is None:
             return {"project": {"run": None}}
-        found = [store.artifact_named(run.entity, run.project, name) for name in names(run)]
+        found = [store.artifact_of(run, name) for name in names(run)]
         nodes = [artifact_node(artifact) for artifact in found if artifact is not None]
         return {"project": {"run": {"artifacts": connection(nodes, v.get("perPage") or 50, v.get("cursor"))}}}
 

@@ -25,7 +25,7 @@ class Run:
         state: `running`, `finished`, `failed` (an exit code other than 0), or what a test sets, `crashed` say: the real
             server says that of a run that has been silent for minutes.
         files: sizes in bytes of the files that were uploaded for the run.
-        used_artifacts, logged_artifacts: as `name:v0`, once each, in order.
+        used_artifacts, logged_artifacts: as `name:v0`, once each, in order; those of other projects by their full name.
     """
 
     run_id: str
@@ -215,6 +215,11 @@ class Store:
             if (alias or "latest") in (*artifact.aliases, f"v{artifact.version}"):
                 return artifact
         return None
+
+    def artifact_of(self, run: Run, name: str) -> Artifact | None:
+        """The version that a run means by a name, which is a full one for those of other projects."""
+        entity, project, short = [run.entity, run.project, name] if "/" not in name else name.split("/")
+        return self.artifact_named(entity, project, short)
 
     def commit(self, artifact: Artifact) -> None:
         """Make the artifact the newest version of its collection."""
