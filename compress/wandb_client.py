@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import netrc
 import os
 import threading
@@ -22,6 +23,7 @@ def client() -> Any:
     if not os.environ.get("WANDB_SILENT"):  # an empty one makes the client crash
         os.environ["WANDB_SILENT"] = "true"
     os.environ["WANDB_ERROR_REPORTING"] = "false"
+    logging.raiseExceptions = False  # nor to print a traceback for each line that its log has no room for
     import wandb
 
     return wandb

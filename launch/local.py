@@ -91,10 +91,10 @@ def start(sweep: Sweep, shared: Sequence[Share]) -> list[Job[Any]]:
     """A worker for each share."""
     import submitit
 
-    executor = submitit.LocalExecutor(sweep.folder / "jobs")
-    executor.update_parameters(timeout_min=FOREVER_MIN)
     jobs = []
-    with _interrupts_ignored():  # Ctrl-C is this process's to pass on
+    with surroundings.runs(sweep.runs).told(), _interrupts_ignored():  # Ctrl-C is this process's to pass on
+        executor = submitit.LocalExecutor(sweep.folder / "jobs")
+        executor.update_parameters(timeout_min=FOREVER_MIN)
         for number, share in enumerate(shared):
             jobs.append(executor.submit(work, sweep.folder, number, share))
     return jobs

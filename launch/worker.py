@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from compress import experiment
+from compress import experiment, surroundings
 from compress.checkpoint import Stopped
 from compress.claim import Claim
 from compress.config import Config
@@ -299,7 +299,8 @@ def be_the_child(sweep: Sweep, planned: Planned, config: Config, log: Path, thre
         sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
         faulthandler.enable(sys.stderr)
         experiment.use_threads(threads)
-        code = run_and_record(sweep, planned, config, log)
+        with surroundings.runs(sweep.runs).told():  # of who could not record it
+            code = run_and_record(sweep, planned, config, log)
     except BaseException:  # SystemExit too: a fork must not go on as its parent; the worker records the exit code
         traceback.print_exc()
     finally:

@@ -396,7 +396,8 @@ def test_what_cannot_be_written_for_a_while_is_written_later(
     monkeypatch.setattr(Sweep, "record", record)
     misbehaving(monkeypatch, {2: full.unlink})
     Worker(made).run()
-    told = "its process ended with exit code 1: OSError: [Errno 28] No space left on device"
+    told = f"its process ended with exit code 1: compress.errors.ConfigError: paths.runs={made.runs}: No space left on "
+    told += "device; free some, or give paths.runs=DIR on another disk"
     assert {seed: outcome.cause for seed, outcome in by_seed(made).items()} == {0: told, 1: told, 2: ""}
 
 

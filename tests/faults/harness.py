@@ -35,6 +35,7 @@ TRANSIENT = re.compile(  # what may be there as long as an experiment is not fin
     r"(.*/)?(\.[^/]+-[0-9a-f]{8}(/.*)?|checkpoint(/state\.pt)?|progress\.json|error\.json|\.locks(/.*)?|[^/]+\.lock)"
 )
 FULL = re.compile("No space left|MB are free")
+MUTE = "(the worker ended before it was run(: OSError: .*)?|its process ended with exit code 1)$"
 SCRATCH = re.compile(r"/\.[^/]+-[0-9a-f]{8}$")
 UNLIKE = re.compile(r"runs/(\.sweeps(/|$)|\.locks$|.*/wandb(/|$))|ballast$")  # what may differ
 SHOWN = 6  # differences that are told
@@ -135,8 +136,11 @@ def _be_the_child(work: Work, root: Path, side: Path, watch: Watch | None, chann
         os._exit(code)
 
 
-def wait_for_orphans(seconds: float = 30.0) -> list[str]:
-    """The command lines of the processes that do not end in time; they are killed then."""
+def wait_for_orphans(seconds: float = 80.0) -> list[str]:
+    """The command lines of the processes that do not end in time; they are killed then.
+
+    A job of submitit whose launcher was killed waits for what it has to do for a minute.
+    """
     deadline = time.monotonic() + seconds
     while (left := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
         with contextlib.suppress(ChildProcessError):
@@ -363,7 +367,7 @@ def attempt(scenario: Scenario, fault: Fault, expected: Quiet, folder: Path) -> 
 def after_fault(scenario: Scenario, fault: Fault, ended: Ended, root: Path, expected: Quiet) -> list[str]:
     """What is wrong before it is run again."""
     before = finished(root)
-    wrong = [] if fault.signum or not ended.happened else answer(ended, root, scenario.sweep)
+    wrong = [] if fault.signum or not ended.happened else answer(ended, root, scenario.sweep, fault.lasting)
     if scenario.sweep and fault.role == "launcher" and fault.at % 2 and fault.signum:
         return wrong  # the second launch meets the workers of the first
     wrong += [f"a process is left: {told}" for told in wait_for_orphans()]
@@ -377,7 +381,7 @@ def after_fault(scenario: Scenario, fault: Fault, ended: Ended, root: Path, expe
     return wrong + [f"{name} was finished and is written again" for name in changed]
 
 
-def answer(ended: Ended, root: Path, sweep: bool) -> list[str]:
+def answer(ended: Ended, root: Path, sweep: bool, lasting: bool) -> list[str]:
     """What is wrong with the words for an error that the system gave."""
     wrong = ["there is a traceback"] if "Traceback" in ended.err + ended.out else []
     if ended.code < 0:
@@ -388,12 +392,12 @@ def answer(ended: Ended, root: Path, sweep: bool) -> list[str]:
     failures = re.findall(r"^\[\d+/\d+\] failed: .*$", ended.out, re.MULTILINE) if sweep and not errors else errors
     if not failures or len(errors) > 1:
         return [*wrong, f"it ends with {ended.code} and {len(failures)} lines that tell a failure"]
-    return wrong + [f"key, path or fix are not in: {line}" for line in failures if not _helps(line, root)]
+    return wrong + [f"key, path or fix are not in: {line}" for line in failures if not _helps(line, root, lasting)]
 
 
-def _helps(line: str, root: Path) -> bool:
-    """Whether a line has the key, the path and what to do."""
-    if re.search(r"its teacher .* failed$", line):
+def _helps(line: str, root: Path, lasting: bool) -> bool:
+    """Whether a line has the key, the path and what to do; a process that can write nowhere could not say it."""
+    if re.search(r"its teacher .* failed$", line) or (lasting and re.search(MUTE, line)):
         return True
     named = re.search(r"paths\.(runs|cache)=", line) and str(root) in line
     return bool(named and re.search(r"; .*(give|free|run again|remove|have)", line))
