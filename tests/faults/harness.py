@@ -102,8 +102,8 @@ def in_child(work: Work, root: Path, fault: Fault | None = None, *, watched: boo
             end_all()
             raise TimeoutError(f"not over after {SECONDS:g} seconds") from None
     happened, seen = operations.read(side / "ledger")
-    said = [(side / name).read_text(errors="replace") for name in ("out", "err")]
-    return Ended(os.waitstatus_to_exitcode(status[0]), *said, supervisor.happened or happened, seen, supervisor.seen)
+    out, err = ((side / name).read_text(errors="replace") for name in ("out", "err"))
+    return Ended(os.waitstatus_to_exitcode(status[0]), out, err, supervisor.happened or happened, seen, supervisor.seen)
 
 
 def _be_the_child(work: Work, root: Path, side: Path, watch: Watch | None, channel: socket.socket | None) -> NoReturn:
@@ -352,6 +352,7 @@ def attempt(scenario: Scenario, fault: Fault, expected: Quiet, folder: Path) -> 
                 happened = ended.happened = _full(ended) if fault.by == "disk" else ended.happened
                 said += f"{ended.out}{ended.err}\n--- again\n"
                 wrong += after_fault(scenario, fault, ended, root, expected)
+            before = finished(root)
             free()
             second = in_child(scenario.again or scenario.work, root, watched=False)
         except TimeoutError as error:
@@ -359,6 +360,7 @@ def attempt(scenario: Scenario, fault: Fault, expected: Quiet, folder: Path) -> 
         wrong += [f"run again it ends with {second.code}"] if second.code else []
         wrong += [f"run again it says {line}" for line in second.err.splitlines() if "Traceback" in line]
         wrong += [f"a process is left: {told}" for told in wait_for_orphans()]
+        wrong += [f"{name} was finished and is written again" for name, _ in before.items() - finished(root).items()]
         wrong += [f"at the end {told}" for told in differences(snapshot(root), expected.left)]
         wrong += scenario.check(root)
         return Tried(happened, _once(wrong), f"{said}{second.out}{second.err}")
@@ -366,7 +368,6 @@ def attempt(scenario: Scenario, fault: Fault, expected: Quiet, folder: Path) -> 
 
 def after_fault(scenario: Scenario, fault: Fault, ended: Ended, root: Path, expected: Quiet) -> list[str]:
     """What is wrong before it is run again."""
-    before = finished(root)
     wrong = [] if fault.signum or not ended.happened else answer(ended, root, scenario.sweep, fault.lasting)
     if scenario.sweep and fault.role == "launcher" and fault.at % 2 and fault.signum:
         return wrong  # the second launch meets the workers of the first
@@ -377,8 +378,7 @@ def after_fault(scenario: Scenario, fault: Fault, ended: Ended, root: Path, expe
                   if not told.endswith("is left")]  # fmt: skip
     if not fault.signum and not fault.lasting and not str(ended.happened).startswith(("remove", "rmdir", "flock")):
         wrong += [f"{name} is left after an error" for name in snapshot(root) if SCRATCH.search(name)]
-    changed = [name for name, was in before.items() if finished(root).get(name) != was]
-    return wrong + [f"{name} was finished and is written again" for name in changed]
+    return wrong
 
 
 def answer(ended: Ended, root: Path, sweep: bool, lasting: bool) -> list[str]:

@@ -19,6 +19,36 @@ SEED, POINTS = 16, 42
 
 
 @pytest.mark.slow
+@pytest.mark.fault(
+    "one experiment",
+    "its process is ended by SIGKILL, SIGTERM, SIGINT or SIGUSR2 before any operation on a file, or amid a write",
+    "nothing is half-written; run again it ends with the same bytes, and no scratch, lock or process stays",
+    "start it again",
+)
+@pytest.mark.fault(
+    "one experiment",
+    "the disk is full, or the system answers ENOSPC or EIO to an operation or a write, once or from then on",
+    "it goes on, or one line names `paths.runs` or `paths.cache`, the path and the fix; scratch does not pile up",
+    "free some; start it again, which ends with the same bytes",
+)
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "the command that started it, a worker or an experiment is ended before any operation on a file",
+    "launched again, even while a worker still is at it, it ends with the same bytes; nothing finished is run twice",
+    "start it again",
+)
+@pytest.mark.fault(
+    "a sweep on this machine",
+    "the disk is full, or the system answers ENOSPC or EIO to any of its processes",
+    "experiments that could not be written fail with the path and the fix; the others finish",
+    "free some; start it again, which ends with the same bytes",
+)
+@pytest.mark.fault(
+    "Weights & Biases",
+    "an experiment whose client writes to disk (`offline`) is ended anywhere, or its disk is full",
+    "as without W&B; the client’s own processes end too",
+    "start it again",
+)
 def test_a_sample_of_all_faults_leaves_nothing_half_done_and_changes_nothing(tmp_path: Path) -> None:
     """All subsets, a grid with its processes, full disks; `make faults` tries many more."""
     command = [sys.executable, "-m", "tests.faults", "--seed", str(SEED), "--points", str(POINTS), "--jobs", "1"]
