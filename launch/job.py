@@ -18,24 +18,27 @@ from launch import submitted
 from launch.batches import Batch, SlurmSettings
 from launch.element import Element
 from launch.start import settings_of
+from launch.submitted import Array
 from launch.sweep import Sweep
 
 
 def main(folder: Path, number: int) -> None:
-    """Run this job's element of a sweep's array."""
+    """Run this job's element of a sweep's array; nothing of one that was withdrawn before SLURM took it."""
+    (array,) = (array for array in submitted.arrays(folder) if array.number == number)
+    if not array.elements:
+        return
     os.environ["SUBMITIT_FOLDER"] = str(folder / "jobs")
     pickle = JobEnvironment().paths.submitted_pickle
     pickle.with_suffix(".pkl.save_tmp").unlink(missing_ok=True)  # of a job that was killed while it was requeued
     if not pickle.exists():  # else it was requeued, and has its number of time limits in it
         with temporary_save_path(pickle) as scratch:
-            described(folder, number).dump(scratch)
+            described(folder, array).dump(scratch)
     process_job(folder / "jobs")
 
 
-def described(folder: Path, number: int) -> DelayedSubmission:
+def described(folder: Path, array: Array) -> DelayedSubmission:
     """What this job has to do, for submitit."""
     sweep = Sweep.read(folder)
-    (array,) = (array for array in submitted.arrays(folder) if array.number == number)
     run_ids = array.elements[int(os.environ["SLURM_ARRAY_TASK_ID"]) if len(array.elements) > 1 else 0]
     settings = settings_of("slurm", {key: value for key, value in sweep.launcher.items() if key != "name"})
     assert isinstance(settings, SlurmSettings)

@@ -125,8 +125,16 @@ def queue(sweeps: Iterable[Sweep], pauses: Sequence[float] = PAUSES) -> dict[str
     asked = list(sweeps)
     for sweep in asked:
         find_again(sweep, pauses)
-    arrays = {array.job: array for sweep in asked for array in submitted.arrays(sweep.folder) if array.job}
-    return _in_queue({job for sweep in asked for job in sweep.open_jobs().values()}, arrays, pauses)
+    return _in_queue({job for sweep in asked for job in sweep.open_jobs().values()}, _arrays(asked), pauses)
+
+
+def _arrays(sweeps: Iterable[Sweep]) -> dict[str, Array]:
+    """By id, the arrays of sweeps and of all whose jobs they have borrowed."""
+    folders = {sweep.folder for sweep in sweeps}
+    for sweep in sweeps:
+        if submitted.borrowed(sweep.folder):
+            folders |= set(sweep.folder.parent.iterdir())
+    return {array.job: array for folder in folders for array in submitted.arrays(folder) if array.job}
 
 
 def _in_queue(jobs: Iterable[str], arrays: Mapping[str, Array], pauses: Sequence[float] = PAUSES) -> dict[str, Job]:

@@ -98,7 +98,7 @@ class Submission:
     def _leave_to_others(self) -> None:
         """Take out of what is left what is in the queue by now: of other sweeps, or after an unclear answer."""
         for array in scheduler.find_again(self.sweep):
-            submitted.withdraw(self.sweep.folder, array)
+            submitted.withdraw(self.sweep.folder, array, late=True)
         there = scheduler.queued_elsewhere(self.sweep)
         if self.left is None:
             to_run = [self.sweep.experiments[run_id] for run_id in self.sweep.to_run]
@@ -162,7 +162,7 @@ class Submission:
         except sbatch.Refused as error:
             unknown = isinstance(error, sbatch.Unclear)
             if not unknown or array.number in {found.number for found in scheduler.find_again(self.sweep)}:
-                submitted.withdraw(folder, array)
+                submitted.withdraw(folder, array, late=unknown)
                 file.unlink(missing_ok=True)
                 raise
             (array,) = (found for found in submitted.arrays(folder) if found.number == array.number)

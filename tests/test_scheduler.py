@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from compress.claim import Claim
-from launch import cli, scheduler, status, submitted
+from launch import cli, job, scheduler, status, submitted
 from launch.scheduler import Unanswered, Watch
 from launch.submitted import Array
 from launch.sweep import Outcome, Sweep
@@ -142,6 +142,7 @@ def test_what_a_killed_launcher_submitted_is_found_again_by_name(slurm: Slurm, t
     submitted.withdraw(sweep.folder, never, late=True)
     assert scheduler.find_again(sweep) == []
     assert submitted.intend(sweep.folder, [[D]]).name != never.name, "an sbatch that is late must not be taken for it"
+    job.main(sweep.folder, never.number)  # does nothing
 
 
 @pytest.mark.fault(
@@ -154,8 +155,8 @@ def test_a_damaged_note_of_what_was_submitted_is_told_and_stops_nobody(
     slurm: Slurm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = sweep_of(tmp_path, "first", A, B)
-    for job, run_id in (("34", A), ("35", B)):
-        submit(slurm, sweep, job, [run_id])
+    for number, run_id in (("34", A), ("35", B)):
+        submit(slurm, sweep, number, [run_id])
     (sweep.folder / "arrays" / "0.json").write_text('{"number": 0}')
     (sweep.folder / "borrowed.json").write_text("[")
     assert states(tmp_path) == {A: ("missing", ""), B: ("pending", "Priority")}
@@ -428,7 +429,7 @@ def test_jobs_of_others_that_slurm_hides_are_unknown_and_not_lost(
     monkeypatch.setattr("os.getuid", lambda: submitted.arrays(first.folder)[0].user + 1)
     slurm.jobs.clear()
     assert {state for state, _ in states(first.runs).values()} == {"unknown"}
-    assert Watch(first)() == {}
+    assert Watch(first)() == Watch(second)() == {}
     assert "jobs 34_0, 34_1 are not shown: SLURM hides the jobs of other users" in capsys.readouterr().out
     assert scheduler.queued_elsewhere(second) == {A: "34_0", B: "34_1"}
     assert (scheduler.cancel([first, second]).jobs, len(scheduler.cancel([first, second]).left)) == ([], 4)

@@ -218,8 +218,8 @@ def test_who_waits_is_told_of_jobs_that_never_start_and_of_a_slurm_that_is_away(
 )
 def test_another_user_sees_the_jobs_and_cannot_cancel_them(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     with users.common_folder() as folder:
-        done = launched(command, f"paths.runs={folder / 'runs'}", "hydra.launcher.wait=false", "train.epochs=240", "seed=0,1",
-                        "hydra.launcher.throttle=1")  # fmt: skip
+        words = ("train.epochs=240", "seed=0,1", "hydra.launcher.throttle=1", "hydra.launcher.wait=false")
+        done = launched(command, f"paths.runs={folder / 'runs'}", *words)
         assert done.returncode == 0, done.stderr
         (sweep,) = all_sweeps(folder / "runs")
         running_on_node(sweep, sweep.to_run[0])
