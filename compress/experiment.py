@@ -90,6 +90,8 @@ def run(config: Config, *, claimed: bool = False, teaches: bool = False) -> dict
     run_id, folder = identity.run_id(config), identity.run_folder(config)
     if (finished := _finished(config, run_id, folder)) is not None:
         tidy(folder) if claimed else tidy_alone(config.paths.runs, folder)
+        if config.teacher:
+            _finished_teacher(config)
         return finished
     surroundings.runs(config.paths.runs).require_writable(folder)
     if claimed:
@@ -321,17 +323,23 @@ def find_teacher(config: Config, run_id: str, folder: Path) -> dict[str, Any]:
     Raises:
         ExperimentError: it failed, and so the student did.
     """
+    if (finished := _finished_teacher(config)) is not None:
+        return finished
+    surroundings.cache(config.paths.cache).require_writable()  # its answers will have to be stored
+    try:
+        return run(teacher_experiment(config), teaches=True)
+    except ExperimentError as error:
+        write_error(folder, run_id, error)
+        raise
+
+
+def _finished_teacher(config: Config) -> dict[str, Any] | None:
+    """The teacher's result if it is finished; what killed processes left beside it goes."""
     experiment = teacher_experiment(config)
     finished = result.read(identity.run_folder(experiment), identity.run_id(experiment))
     if finished is not None:
         tidy_alone(experiment.paths.runs, identity.run_folder(experiment))
-        return finished
-    surroundings.cache(config.paths.cache).require_writable()  # its answers will have to be stored
-    try:
-        return run(experiment, teaches=True)
-    except ExperimentError as error:
-        write_error(folder, run_id, error)
-        raise
+    return finished
 
 
 def check_cache(config: Config, teacher: dict[str, Any]) -> None:
