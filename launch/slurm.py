@@ -152,7 +152,7 @@ def describe(plan: Plan, settings: SlurmSettings) -> list[str]:
         for named, found in by_class.items()
     ]
     if settings.throttle is not None:
-        lines.append(f"{settings.throttle} jobs at once at most")
+        lines.append(f"at most {settings.throttle} jobs at once")
     seconds = sum(planned.seconds for planned in plan.to_run) / settings.per_device
     return [*lines, f"time: {seconds / 3600:.2f} device-hours"]
 

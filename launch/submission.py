@@ -134,7 +134,7 @@ class Submission:
             if len(part.elements) == 1:
                 self.waits_for = str(error)
             self.size = max(1, len(part.elements) // 2)
-        except scheduler.Unanswered as error:
+        except (scheduler.Unanswered, sbatch.Unclear) as error:
             self.waits_for = str(error)
         except sbatch.Refused as error:
             self._refuse(_experiments(batch), f"not submitted, sbatch refused it: {error}")

@@ -205,12 +205,17 @@ def test_plan_says_what_would_happen_and_starts_and_writes_nothing(tmp_path: Pat
 
 
 def test_plan_for_a_cluster_says_jobs_by_what_they_ask_for(tmp_path: Path) -> None:
-    words = ["+experiment=grid", *GLUE, "hydra/launcher=slurm", "hydra.launcher.pack=8", "task=rte,cola"]
+    words = ["+experiment=grid", *GLUE, "hydra/launcher=slurm", "hydra.launcher.pack=8", "task=rte,cola",
+             "hydra.launcher.per_device=2", "hydra.launcher.throttle=5"]  # fmt: skip
     done = launch(tmp_path, "plan", *words)
     assert done.returncode == 0, done.stderr
-    assert "stage 1: 2 teachers" in done.stdout
-    assert "jobs in" in done.stdout
-    assert "1 GPUs, 4 CPUs, 32 GB, 2880 min" in done.stdout
+    for told in (
+        "stage 1: 2 teachers",
+        "2 jobs in 2 arrays: 1 GPUs, 4 CPUs, 32 GB, 2880 min\n",
+        "1 GPUs, 4 CPUs, 8 GB, 960 min each (8 experiments of 240 min, 2 at once)\n",
+        "at most 5 jobs at once\n",
+    ):
+        assert told in done.stdout
 
 
 @pytest.mark.parametrize(
