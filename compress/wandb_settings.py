@@ -94,8 +94,8 @@ def client_folder() -> Path | None:
 def without_foreign() -> Iterator[None]:
     """Hide from the client what is not heeded, what is empty, and what it is told otherwise."""
     told = {*FOREIGN.values(), *VARIABLES.values(), "WANDB_DIR"} - {VARIABLES["entity"]}
-    hidden = {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and not value}
-    hidden |= {name: os.environ[name] for name in told if name in os.environ}
+    ours = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    hidden = {name: value for name, value in ours.items() if name in told or not value}
     for name in hidden:
         del os.environ[name]
     try:
