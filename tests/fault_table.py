@@ -46,7 +46,8 @@ def _in_file(file: Path) -> Iterator[Fault]:
         if isinstance(node, ast.FunctionDef):
             for decorator in node.decorator_list:
                 if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.fault":
-                    yield Fault(*map(ast.literal_eval, decorator.args), test=f"{name}::{node.name}")
+                    where, what, outcome, fix = map(ast.literal_eval, decorator.args)
+                    yield Fault(where, what, outcome, fix, f"{name}::{node.name}")
 
 
 def document(rows: Iterable[Fault]) -> str:

@@ -239,7 +239,9 @@ def test_a_killed_worker_ends_a_sweep_with_what_it_had_not_run_as_failed(tmp_pat
     process = started(tmp_path, *LONG, "seed=0,1")
     wait_for(training(tmp_path))
     (sweep,) = all_sweeps(tmp_path / "runs")
-    os.kill(sweep.live_workers()[0], signal.SIGKILL)
+    worker = sweep.live_workers()[0]
+    assert worker is not None
+    os.kill(worker.pid, signal.SIGKILL)
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert told.count("the worker ended before it was run") >= 2
