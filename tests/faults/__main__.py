@@ -54,7 +54,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument("--points", type=int, default=400)
+    parser.add_argument("--points", type=int, default=360)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--folder", help="where to make a temporary folder")
     parser.add_argument("--point", help="one alone, SCENARIO:ROLE:BY:AT:ACT, as a failure names it")

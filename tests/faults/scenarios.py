@@ -109,7 +109,7 @@ def _fork_the_controller(folder: Path, command: str, **settings: Any) -> Forked:
             os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), number)
         submission.process_job(folder)
         code = 0
-    except FileNotFoundError:  # the launcher could not go on after it had started this, and has removed the sweep
+    except OSError:  # its log cannot be opened, or the launcher could not go on and has removed the sweep
         pass
     except BaseException:
         sys.excepthook(*sys.exc_info())
