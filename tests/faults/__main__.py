@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ def main() -> int:
     os.environ |= {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled", "TOKENIZERS_PARALLELISM": "false",
                    "OMP_NUM_THREADS": "1"}  # fmt: skip
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
     harness.adopt_orphans()
     scenarios.warm_up()
     harness.mounts_of_its_own()
@@ -114,19 +116,19 @@ def _try_all(
         sys.stdout.flush()
         pid = os.fork()
         if pid == 0:
-            harness.adopt_orphans()
-            counts = [0, 0]
-            for point in chosen[job::jobs]:
-                for place, more in enumerate(_try_one(known, references, point, folder)):
-                    counts[place] += more
-            os.write(writing, bytes(f"{counts[0]} {counts[1]}", "ascii"))
-            os._exit(0)
+            try:
+                harness.adopt_orphans()
+                tried = [_try_one(known, references, point, folder) for point in chosen[job::jobs]]
+                os.write(writing, f"{sum(wrong for wrong, _ in tried)} {sum(missed for _, missed in tried)}".encode())
+            finally:
+                harness.end_all()
+                os._exit(0)
         os.close(writing)
         ends.append((pid, reading))
     totals = [0, 0]
     for pid, reading in ends:
         with os.fdopen(reading) as stream:
-            failed, missed = map(int, stream.read().split())
+            failed, missed = map(int, stream.read().split() or (len(chosen), 0))  # it has come to nothing
         os.waitpid(pid, 0)
         totals = [totals[0] + failed, totals[1] + missed]
     return totals[0], totals[1]
@@ -151,4 +153,7 @@ def _tell_one(scenario: Scenario, fault: Fault, expected: Quiet, folder: Path) -
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    finally:
+        harness.end_all()
