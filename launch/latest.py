@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
+from launch import submitted
 from launch.sweep import Sweep
 
 
@@ -43,4 +44,4 @@ def _touched(sweep: Sweep) -> Collection[str]:
     if sweep.live_workers():
         return sweep.to_run
     started = {file.stem for file in (sweep.folder / "logs").glob("*.txt")}
-    return (started | sweep.jobs().keys() | sweep.outcomes().keys()) & set(sweep.to_run)
+    return (started | submitted.own(sweep.folder).keys() | sweep.outcomes().keys()) & set(sweep.to_run)

@@ -14,7 +14,7 @@ from launch import sbatch, scheduler
 from launch.batches import Batch, SlurmSettings, batches
 from launch.latest import accepted, concerned
 from launch.submission import Submission
-from launch.submitted import arrays
+from launch.submitted import arrays, borrow, confirm, intend
 from launch.sweep import Outcome, Planned, Sweep
 
 TEACHERS = 4
@@ -246,8 +246,10 @@ def test_a_sweep_that_came_to_nothing_hides_no_other(tmp_path: Path, start: Star
     first, second, third = swept("1", "slurm", "abc"), swept("2", "slurm", "abcd"), swept("3", "local", "b")
     first.record(Outcome("a", "failed", 1.0, "it died"))
     second.record(Outcome("b", "failed", 1.0, "it died"))
+    confirm(first.folder, intend(first.folder, [["c"]]), "34")
+    borrow(second.folder, {"c": "34"})
     every = [first, second, third]
-    assert concerned(every) == {"a": first, "b": second, "c": second, "d": second}
-    assert accepted(every) == {"a": first, "b": third, "c": second, "d": second}
+    assert concerned(every) == {"a": first, "b": second, "c": first, "d": second}
+    assert accepted(every) == {"a": first, "b": third, "c": first, "d": second}
     third.sign_in(0)
     assert concerned(every)["b"] is third

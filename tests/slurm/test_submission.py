@@ -200,6 +200,12 @@ def test_retry_keeps_what_each_was_launched_with_and_a_refused_one_leaves_no_tra
     assert {entry.resources["timeout_min"] for entry in all_sweeps(tmp_path / "runs")[-1].experiments.values()} == {7}
 
 
+@pytest.mark.fault(
+    "a sweep on SLURM",
+    "`sbatch` fails although SLURM has taken the job (`Socket timed out`)",
+    "the job is found by its name and counts as submitted; if SLURM has none, it is submitted again as room appears",
+    "nothing",
+)
 def test_an_sbatch_that_fails_after_it_has_submitted_submits_nothing_twice(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
