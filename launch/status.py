@@ -221,13 +221,13 @@ def _in_line(what_for: str, *, waits: bool = False) -> dict[str, Any]:
 def _progress(folder: Path) -> dict[str, Any]:
     try:
         at = json.loads((folder / PROGRESS).read_text())
-    except (FileNotFoundError, ValueError):
+        left = at["seconds_left"]
+        if left is not None:
+            left = max(0.0, left - (time.time() - at["time"]))
+        detail = f"{at['unit']} {at['done']}/{at['total']}"
+        return {"detail": detail if at["unit"] == "step" else f"{at['what']}: {detail}", "seconds_left": left}
+    except (OSError, ValueError, KeyError, TypeError):  # not there yet, not to be read, or damaged
         return {"detail": "starting"}
-    left = at["seconds_left"]
-    if left is not None:
-        left = max(0.0, left - (time.time() - at["time"]))
-    detail = f"{at['unit']} {at['done']}/{at['total']}"
-    return {"detail": detail if at["unit"] == "step" else f"{at['what']}: {detail}", "seconds_left": left}
 
 
 def _existing(log: str | Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from collections.abc import Iterable
@@ -17,8 +16,6 @@ from compress.cards import Card
 from compress.claim import Claim
 from compress.errors import ConfigError
 from compress.wandb_client import PROBE_SECONDS, tear_down, why_offline
-
-RUN_ID = re.compile(r"[0-9a-f]{12}")  # names run folders
 
 
 @dataclass
@@ -42,11 +39,10 @@ def survey(runs: Path) -> Found:
     """What there is to upload; nobody is asked but the run folders."""
     found = Found()
     for folder in result.run_folders(runs):
-        if RUN_ID.fullmatch(folder.name):
-            try:
-                _sort_in(found, runs, folder)
-            except ConfigError as error:  # this one; the others go on
-                found.damaged.append(str(error))
+        try:
+            _sort_in(found, runs, folder)
+        except ConfigError as error:  # this one; the others go on
+            found.damaged.append(str(error))
     waiting = dict(found.waiting)
     teachers = _teachers_without_weights(runs, found.waiting)
     found.uploaded -= len(teachers.keys() - waiting.keys())
