@@ -351,10 +351,13 @@ def test_status_agrees_with_the_queue_after_the_launching_process_died_and_cance
     wait_for(lambda: len(squeue()) == 6, "six jobs")
     process.kill()
     process.wait()
-    found = states(tmp_path)
-    assert sorted(found.values()) == sorted(
-        {"RUNNING": "running", "PENDING": "pending"}[line.split()[1]] for line in squeue() if not _depends(line)
-    ) + ["waiting"] * sum(map(_depends, squeue()))  # fmt: skip
+    (sweep,) = all_sweeps(tmp_path / "runs")
+    queue = dict(line.split() for line in squeue())
+    assert states(tmp_path) == {
+        f"{planned.task} {planned.model} {planned.methods} {planned.seed}":
+        "waiting" if planned.teacher else {"RUNNING": "running", "PENDING": "pending"}[queue[sweep.jobs()[run_id]]]
+        for run_id, planned in sweep.experiments.items()
+    }  # fmt: skip
     assert "6 experiments: " in launch(tmp_path, "status", "runs").stdout
     at = re.compile(r"rte mini none seed \d +step \d+/\d+ +(\d+ s|\d+ min|\d+\.\d h) ")
     wait_for(lambda: at.search(launch(tmp_path, "status", "runs").stdout), "the time that is left")
@@ -363,10 +366,6 @@ def test_status_agrees_with_the_queue_after_the_launching_process_died_and_cance
     wait_for(lambda: not squeue(), "an empty queue")
     assert "finished" not in states(tmp_path).values()
     assert not list((tmp_path / "runs").glob("rte/*/*/*/result.json"))
-
-
-def _depends(line: str) -> bool:
-    return squeue("--format=%r", f"--jobs={line.split()[0]}") == ["Dependency"]
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("\n", 1)])
