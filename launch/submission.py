@@ -36,7 +36,7 @@ class Submission:
         self.refused: dict[str, Outcome] = {}
         self.elsewhere: set[str] = set()
         self.waits_for = ""
-        self.lanes: dict[int, str] = {}  # the last job of each
+        self.lanes: dict[int, int] = {}  # of each array, by its number
         self.most = self.size = min(settings.array_size, sbatch.largest_array())
         self.tried, self.ended = 0.0, 0
         self.signed_in: int | None = None
@@ -154,28 +154,28 @@ class Submission:
         folder = self.sweep.folder
         after = list(self._dependencies(batch))
         array = submitted.intend(folder, batch.elements)
+        if batch.lane is not None:
+            self.lanes[array.number] = batch.lane
         command = f"-u -m launch.job {shlex.quote(str(folder))} {array.number}"
         file = folder / "jobs" / f"{array.name}.sh"
         result.write_text(file, sbatch.script(folder / "jobs", array.name, batch, self.settings, command, after))
         try:
-            array = submitted.confirm(folder, array, sbatch.submit(file))
+            submitted.confirm(folder, array, sbatch.submit(file))
         except sbatch.Refused as error:
             unknown = isinstance(error, sbatch.Unclear)
             if not unknown or array.number in {found.number for found in scheduler.find_again(self.sweep)}:
                 submitted.withdraw(folder, array, late=unknown)
                 file.unlink(missing_ok=True)
                 raise
-            (array,) = (found for found in submitted.arrays(folder) if found.number == array.number)
-        if batch.lane is not None:
-            assert array.job is not None
-            self.lanes[batch.lane] = array.job
 
     def _dependencies(self, batch: Batch) -> Iterator[str]:
         teacher = self.sweep.jobs().get(batch.after or "")
         if teacher is not None and not self.sweep.finished(batch.after or ""):
             yield f"afterok:{teacher}"
-        if batch.lane in self.lanes:
-            yield f"afterany:{self.lanes[batch.lane]}"
+        lane = [array.job for array in submitted.arrays(self.sweep.folder)
+                if array.job is not None and self.lanes.get(array.number, -1) == batch.lane]  # fmt: skip
+        if lane:
+            yield f"afterany:{lane[-1]}"
 
     def _teacher_failed(self, batch: Batch) -> str:
         """Why a batch is not submitted: what became of its teacher; nothing if that may still succeed."""

@@ -14,7 +14,7 @@ from launch import sbatch, scheduler
 from launch.batches import Batch, SlurmSettings, batches
 from launch.latest import accepted, concerned
 from launch.submission import Submission
-from launch.submitted import arrays, borrow, confirm, intend
+from launch.submitted import arrays, borrow, confirm, intend, unconfirmed
 from launch.sweep import Outcome, Planned, Sweep
 
 TEACHERS = 4
@@ -159,6 +159,30 @@ def test_students_of_a_teacher_that_failed_meanwhile_are_not_submitted(start: St
     submission.keep_up()
     assert list(submission.sweep.jobs()) == ["t"]
     assert submission.refused["s"].cause == "its teacher rte tiny x seed 0 failed"
+
+
+def test_a_lane_heeds_an_array_that_sbatch_was_unclear_about(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    submission, slurm = start(Slurm(room=1), [planned("t"), planned("s", "t"), planned("other")], throttle=1)
+    slurm.room = 100
+
+    def unclear(script: Path) -> str:
+        monkeypatch.setattr(sbatch, "submit", slurm.submit)
+        raise sbatch.Unclear("Socket timed out")
+
+    def away(sweep: Sweep) -> list[Any]:
+        raise scheduler.Unanswered("SLURM does not answer")
+
+    monkeypatch.setattr(sbatch, "submit", unclear)
+    with monkeypatch.context() as patched:
+        patched.setattr(scheduler, "find_again", lambda sweep: away(sweep) if unconfirmed(sweep.folder) else [])
+        submission.go_on()
+    assert submission.waits_for == "SLURM does not answer"
+    (array,) = unconfirmed(submission.sweep.folder)
+    monkeypatch.setattr(scheduler, "find_again", lambda sweep: [confirm(sweep.folder, array, "777")][1:])
+    submission.go_on()
+    assert submission.left == []
+    text = (submission.sweep.folder / "jobs" / f"{arrays(submission.sweep.folder)[-1].name}.sh").read_text()
+    assert "--dependency=afterok:101,afterany:777\n" in text
 
 
 def test_arrays_of_a_lane_wait_for_one_another(start: Start) -> None:
