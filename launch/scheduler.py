@@ -494,15 +494,15 @@ def cancel(sweeps: Sequence[Sweep]) -> Cancelled:
     elsewhere = {run_id for sweep in sweeps for run_id, job in sweep.open_jobs().items() if job in there.keys() - own}
     hidden = {job for job in own if there[job] == HIDDEN}
     chosen, shared = sorted(own - awaited - hidden, key=_numbers), sorted(own & awaited, key=_numbers)
-    why = _scancel(chosen)
+    why = _scancel(chosen) or (HIDDEN.reason if hidden else "scancel did nothing")
     left = _still_there(chosen) + sorted(hidden - awaited, key=_numbers)
     return Cancelled([job for job in chosen if job not in left], left, why, shared, len(elsewhere))
 
 
 def _scancel(jobs: Sequence[str]) -> str:
-    """What it said of what it could not do."""
+    """What it said of what it could not do; nothing if it did all."""
     said = [error for part in _parts(jobs) if (error := _run(["scancel", *part])[1])]
-    return said[-1] if said else "scancel did nothing"
+    return said[-1] if said else ""
 
 
 def _still_there(jobs: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ from launch.sweep import Outcome, Planned, Sweep, all_sweeps
 
 STATES = ("finished", "running", "waiting", "pending", "stopped", "failed", "missing", "unknown")
 GOING_ON = {"running", "waiting", "pending", "unknown"}  # states that change by themselves
+ROOM = "room in SLURM's queue"
 AGAIN = {"failed", "stopped", "missing"}
 
 
@@ -161,7 +162,7 @@ class _Look:
         if job is not None and not ended and self.there and job in self.there:
             return self._in_job(run_id, job, self.there[job], waits=waits)
         if sweep.folder in self.alive and run_id in sweep.to_run and not ended:
-            where = "room in SLURM's queue" if sweep.launcher["name"] == "slurm" else "a free device"
+            where = ROOM if sweep.launcher["name"] == "slurm" else "a free device"
             return _in_line("its teacher" if waits else where, waits=waits)
         return self._ended(run_id, sweep)
 
@@ -296,9 +297,11 @@ def render(looked: Survey, longest: int = 15) -> str:
         shown = [(status.name, status.detail, _left(status.seconds_left), status.job or "") for status in running]
         lines += ["", table(("running", "at", "left", "job"), shown[:longest])]
         lines += [f"… and {len(shown) - longest} more"] if len(shown) > longest else []
-    if waiting := [status for status in found if status.state == "pending" and status.job]:
-        reasons = Counter(status.detail for status in waiting)
-        lines += ["", "pending: " + ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())]
+    for state in ("pending", "unknown"):
+        told = [status.detail for status in found if status.state == state and (status.job or status.detail == ROOM)]
+        reasons = Counter(told)
+        if reasons and not (state == "unknown" and looked.unanswered):
+            lines += ["", f"{state}: " + ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())]
     if failed := [status for status in found if status.state == "failed"]:
         lines += ["", failures([(status.name, status.detail, status.log) for status in failed])]
     return "\n".join(lines)

@@ -429,10 +429,14 @@ def test_jobs_of_others_that_slurm_hides_are_unknown_and_not_lost(
     monkeypatch.setattr("os.getuid", lambda: submitted.arrays(first.folder)[0].user + 1)
     slurm.jobs.clear()
     assert {state for state, _ in states(first.runs).values()} == {"unknown"}
+    assert f"unknown: 4 {scheduler.HIDDEN.reason}" in status.render(status.survey(first.runs))
     assert Watch(first)() == Watch(second)() == {}
     assert "jobs 34_0, 34_1 are not shown: SLURM hides the jobs of other users" in capsys.readouterr().out
     assert scheduler.queued_elsewhere(second) == {A: "34_0", B: "34_1"}
-    assert (scheduler.cancel([first, second]).jobs, len(scheduler.cancel([first, second]).left)) == ([], 4)
+    done = scheduler.cancel([first, second])
+    assert (done.jobs, done.refused()) == (
+        [], [f"jobs 34_0, 34_1, 35_0, 35_1 still in the queue ({scheduler.HIDDEN.reason})"]
+    )  # fmt: skip
     assert cli.main(["retry", str(first.runs)]) == 0
     assert "nothing to run again" in capsys.readouterr().out
 
