@@ -12,6 +12,8 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from tests.faults import harness, scenarios
 from tests.faults.harness import Quiet, Scenario
@@ -30,7 +32,7 @@ def main() -> int:
     os.environ |= {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled", "TOKENIZERS_PARALLELISM": "false",
                    "OMP_NUM_THREADS": "1"}  # fmt: skip
     started = time.monotonic()
-    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
+    signal.signal(signal.SIGTERM, _stop)
     harness.adopt_orphans()
     scenarios.warm_up()
     harness.mounts_of_its_own()
@@ -51,6 +53,11 @@ def main() -> int:
     took, spent = time.monotonic() - started, sum(os.times()[:4])
     print(f"{len(chosen)} points in {took:.0f} s, {spent:.0f} s of a processor: {failed} failed; {missed} not come to")
     return 1 if failed or missed > len(chosen) // 5 else 0
+
+
+def _stop(signum: int, frame: FrameType | None) -> NoReturn:
+    harness.end_all()  # first, for they write into folders that are removed
+    sys.exit(128 + signum)
 
 
 def _arguments() -> argparse.Namespace:

@@ -99,22 +99,28 @@ def _fork_the_controller(folder: Path, command: str, **settings: Any) -> Forked:
     try:
         if (watch := getattr(Watch, "current", None)) is not None:
             watch.become("worker")
-        from submitit.core import submission, utils
-
-        os.environ |= {"SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": str(os.getpid()),
-                       "SUBMITIT_LOCAL_LOCALID": "0", "SUBMITIT_LOCAL_GLOBALID": "0", "SUBMITIT_LOCAL_NODEID": "0",
-                       "SUBMITIT_LOCAL_NTASKS": "1", "SUBMITIT_LOCAL_JOB_NUM_NODES": "1"}  # fmt: skip
-        paths = utils.JobPaths(folder, str(os.getpid()), 0)
-        for number, file in ((1, paths.stdout), (2, paths.stderr)):
-            os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), number)
-        submission.process_job(folder)
+        _work(folder)
         code = 0
-    except OSError:  # its log cannot be opened, or the launcher could not go on and has removed the sweep
-        pass
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
+
+
+def _work(folder: Path) -> None:
+    """As submitit's process does in which a job runs."""
+    from submitit.core import submission, utils
+
+    numbers = {"LOCALID": "0", "GLOBALID": "0", "NODEID": "0", "NTASKS": "1", "JOB_NUM_NODES": "1"}
+    numbers["JOB_ID"] = str(os.getpid())
+    os.environ |= {"SUBMITIT_EXECUTOR": "local", **{f"SUBMITIT_LOCAL_{name}": n for name, n in numbers.items()}}
+    paths = utils.JobPaths(folder, str(os.getpid()), 0)
+    for number, file in ((1, paths.stdout), (2, paths.stderr)):
+        try:
+            os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), number)
+        except OSError:  # or the launcher could not go on, and has removed the sweep
+            os._exit(1)
+    submission.process_job(folder)
 
 
 def all_finished(root: Path) -> list[str]:
