@@ -368,7 +368,8 @@ def attempt(scenario: Scenario, fault: Fault, expected: Quiet, folder: Path) -> 
 
 def after_fault(scenario: Scenario, fault: Fault, ended: Ended, root: Path, expected: Quiet) -> list[str]:
     """What is wrong before it is run again."""
-    wrong = [] if fault.signum or not ended.happened else answer(ended, root, scenario.sweep, fault.lasting)
+    mute = fault.lasting or "_log." in str(ended.happened)  # where a process would say what it died of
+    wrong = [] if fault.signum or not ended.happened else answer(ended, root, scenario.sweep, mute)
     if scenario.sweep and fault.role == "launcher" and fault.at % 2 and fault.signum:
         return wrong  # the second launch meets the workers of the first
     wrong += [f"a process is left: {told}" for told in wait_for_orphans()]
@@ -381,7 +382,7 @@ def after_fault(scenario: Scenario, fault: Fault, ended: Ended, root: Path, expe
     return wrong
 
 
-def answer(ended: Ended, root: Path, sweep: bool, lasting: bool) -> list[str]:
+def answer(ended: Ended, root: Path, sweep: bool, mute: bool) -> list[str]:
     """What is wrong with the words for an error that the system gave."""
     wrong = ["there is a traceback"] if "Traceback" in ended.err + ended.out else []
     if ended.code < 0:
@@ -392,12 +393,12 @@ def answer(ended: Ended, root: Path, sweep: bool, lasting: bool) -> list[str]:
     failures = re.findall(r"^\[\d+/\d+\] failed: .*$", ended.out, re.MULTILINE) if sweep and not errors else errors
     if not failures or len(errors) > 1:
         return [*wrong, f"it ends with {ended.code} and {len(failures)} lines that tell a failure"]
-    return wrong + [f"key, path or fix are not in: {line}" for line in failures if not _helps(line, root, lasting)]
+    return wrong + [f"key, path or fix are not in: {line}" for line in failures if not _helps(line, root, mute)]
 
 
-def _helps(line: str, root: Path, lasting: bool) -> bool:
+def _helps(line: str, root: Path, mute: bool) -> bool:
     """Whether a line has the key, the path and what to do; a process that can write nowhere could not say it."""
-    if re.search(r"its teacher .* failed$", line) or (lasting and re.search(MUTE, line)):
+    if re.search(r"its teacher .* failed$", line) or (mute and re.search(MUTE, line)):
         return True
     named = re.search(r"paths\.(runs|cache)=", line) and str(root) in line
     return bool(named and re.search(r"; .*(give|free|run again|remove|have)", line))
