@@ -141,7 +141,7 @@ def launch(configs: Iterable[Config], settings: Settings, name: str | None = Non
         The exit code.
 
     Raises:
-        ConfigError: it cannot be run; nothing is left of it.
+        ConfigError: it cannot be run; of one that SLURM refuses nothing is left.
     """
     return launch_all([Group(list(configs), settings)], name, asked)
 
@@ -153,7 +153,7 @@ def launch_all(groups: Sequence[Group], name: str | None = None, asked: str | No
         The exit code of all.
 
     Raises:
-        ConfigError: one cannot be planned, or none can be run; nothing is left of those.
+        ConfigError: one cannot be planned, or none can be run; nothing is left of what SLURM refuses.
     """
     planned = [_checked(group) for group in groups]
     written = [_written(group, found, name, asked) for group, found in zip(groups, planned, strict=True)]
@@ -165,8 +165,10 @@ def launch_all(groups: Sequence[Group], name: str | None = None, asked: str | No
                 submissions.append(slurm.start(sweep, settings))
     for sweep, settings in written:
         if not isinstance(settings, SlurmSettings):
-            with _nothing_left_of(sweep, refused):
+            try:
                 codes.append(local.run(sweep, settings))
+            except ConfigError as error:  # a worker may have been started: its sweep stays
+                refused.append(error)
     if submissions:
         codes.append(slurm.wait(submissions))
     for error in refused if codes else ():
@@ -215,7 +217,7 @@ def _tidy(planned: plan.Plan, to_run: Container[str]) -> None:
 
 @contextmanager
 def _nothing_left_of(sweep: Sweep, refused: list[ConfigError]) -> Iterator[None]:
-    """Remove a sweep that could not be run, and note why."""
+    """Remove a sweep of which SLURM took nothing, and note why."""
     try:
         yield
     except ConfigError as error:
