@@ -167,8 +167,8 @@ def launch_all(groups: Sequence[Group], name: str | None = None, asked: str | No
         if not isinstance(settings, SlurmSettings):
             try:
                 codes.append(local.run(sweep, settings))
-            except ConfigError as error:  # a worker may have been started: its sweep stays
-                refused.append(error)
+            except ConfigError as reason:  # a worker may have been started: its sweep stays
+                refused.append(reason)
     if submissions:
         codes.append(slurm.wait(submissions))
     for error in refused if codes else ():
