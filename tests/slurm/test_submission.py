@@ -193,9 +193,10 @@ def test_retry_keeps_what_each_was_launched_with_and_a_refused_one_leaves_no_tra
     assert causes(tmp_path) == before
     again = launch(tmp_path, "retry", "runs", EMPTY, "resources.timeout_min=7", "resources.memory_gb=0.5")
     assert again.returncode == 0, again.stderr
-    texts = sent(tmp_path)[2:]
-    for text, name, seconds in zip(texts, ("cpu", "gpu"), (30, 40), strict=True):
-        for option in (f"--partition={name}", f"--signal=USR2@{seconds}", "--time=7", "--mem=512MB"):
+    by_partition = {name: [text for text in sent(tmp_path) if f"--partition={name}" in text] for name in ("cpu", "gpu")}
+    for name, seconds in (("cpu", 30), ("gpu", 40)):
+        _, text = by_partition[name]
+        for option in (f"--signal=USR2@{seconds}", "--time=7", "--mem=512MB"):
             assert option in text
     assert {entry.resources["timeout_min"] for entry in all_sweeps(tmp_path / "runs")[-1].experiments.values()} == {7}
 
