@@ -18,6 +18,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from compress import surroundings
+from compress.errors import ConfigError
 from launch import devices
 from launch.follow import conclude, follow
 from launch.processes import Process, Unreachable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from launch.plan import Plan
 
+ROOM = 1 << 20  # bytes of a disk that is not full
 CANCEL_SECONDS = 300.0  # that workers may take to write checkpoints
 FOREVER_MIN = 60 * 24 * 365  # a worker ends by itself
 
@@ -133,14 +135,24 @@ def _orphans(sweep: Sweep, jobs: Sequence[Job[Any]]) -> Mapping[str, Outcome]:
     """What no worker will run any more, since all are gone."""
     if not all(job.done() for job in jobs):
         return {}
-    last = next((job.stderr() for job in jobs if job.stderr()), None) or ""
-    cause = "the worker ended before it was run" + (f": {last.strip().splitlines()[-1]}" if last.strip() else "")
+    cause = "the worker ended before it was run" + _last_words(sweep, jobs)
     log = str(jobs[0].paths.stderr) if jobs else ""
     lost = Outcome("", "failed", 0.0, cause, log)
     return {
         run_id: Outcome(run_id, "finished", 0.0) if sweep.finished(run_id) else replace(lost, run_id=run_id)
         for run_id in sweep.to_run
     }
+
+
+def _last_words(sweep: Sweep, jobs: Sequence[Job[Any]]) -> str:
+    """What the workers said last; if nothing, perhaps that there was no room for it."""
+    if said := next((text.strip() for job in jobs if (text := job.stderr()) and text.strip()), ""):
+        return f": {said.splitlines()[-1]}"
+    try:
+        surroundings.runs(sweep.runs).require_space(ROOM)
+    except ConfigError as error:
+        return f": {error}"
+    return ""
 
 
 def cancel(sweeps: Iterable[Sweep]) -> tuple[int, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -206,3 +208,26 @@ def test_sweeps_are_listed_oldest_first(sweep: Sweep) -> None:
     shutil.copytree(sweep.folder, later)
     os.utime(later / "plan.json", (2e9, 2e9))
     assert [found.folder.name for found in all_sweeps(sweep.runs)] == ["good", "aaa"]
+
+
+@pytest.mark.parametrize(
+    ("said", "free", "told"),
+    [
+        ("Traceback …\nOSError: of no use\n", 0, ": OSError: of no use"),
+        (
+            "",
+            0,
+            r": paths.runs=\S+: 1.05 MB are needed for it and 0.00 MB are free; free some, or give paths.runs=DIR on",
+        ),
+        ("\n", 10**6, "$"),
+    ],
+    ids=["last words", "a full disk", "nothing"],
+)
+def test_why_workers_have_ended_is_told_as_far_as_it_is_known(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch, said: str, free: int, told: str
+) -> None:
+    job: Any = SimpleNamespace(done=lambda: True, stderr=lambda: said, paths=SimpleNamespace(stderr="log.err"))
+    monkeypatch.setattr(os, "statvfs", lambda folder: SimpleNamespace(f_bavail=free, f_frsize=4096))
+    done, failed = (local._orphans(sweep, [job])[run_id] for run_id in sweep.to_run)
+    assert (done.state, failed.state) == ("finished", "failed")
+    assert re.match(f"the worker ended before it was run{told}", failed.cause)
