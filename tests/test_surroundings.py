@@ -340,9 +340,10 @@ def test_a_result_that_this_user_may_not_read_is_not_taken_for_none(common: Path
 
 
 def test_a_cache_that_cannot_take_the_teachers_answers_is_refused_before_it_is_trained(
-    compose: Compose, monkeypatch: pytest.MonkeyPatch
+    compose: Compose, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    student = compose(*WORDS, "distill=kd", "distill.teacher=mini", "distill.weak_teacher=true", "train.max_steps=5")
+    student = compose(*WORDS, "distill=kd", "distill.teacher=mini", "distill.weak_teacher=true", "train.max_steps=5",
+                      f"paths.cache={tmp_path / 'cache'}")  # fmt: skip
 
     def refused(self: surroundings.Place, below: Path | None = None) -> None:
         if self.key == "paths.cache":
