@@ -134,7 +134,7 @@ def _retry(options: argparse.Namespace) -> int:
 
 
 def _cancel(options: argparse.Namespace) -> int:
-    from launch import local, scheduler
+    from launch import cancelling, commands, local
     from launch.sweep import all_sweeps
 
     left_out: list[str] = []
@@ -143,10 +143,10 @@ def _cancel(options: argparse.Namespace) -> int:
     refused = left_out + refused
     done = [f"{stopped} workers stopped"]
     try:
-        cancelled = scheduler.cancel(sweeps)
+        cancelled = cancelling.cancel(sweeps, others=[])
         done.append(cancelled.told())
         refused += cancelled.refused()
-    except scheduler.Unanswered as error:
+    except commands.Unanswered as error:
         refused.append(f"{error}: no job was cancelled")
     print(f"{', '.join(done)}; python -m launch retry {shlex.quote(str(options.runs))}   goes on")
     for line in refused:

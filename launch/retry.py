@@ -42,7 +42,7 @@ def retry(runs: Path, words: Sequence[str]) -> int:
     if not sweeps:
         raise ConfigError(f"{runs}: no sweep was started here; python -m compress -m … starts one")
     changes = Changes(words)
-    again = status.to_run_again(runs)
+    again = status.to_run_again(runs, sweeps)
     chosen = {run_id: sweep for run_id, sweep in accepted(sweeps).items() if run_id in again}
     groups = list(_groups(chosen, changes))
     changes.require_use([sweeps[-1].launcher, *(sweep.launcher for sweep in chosen.values())])

@@ -9,13 +9,16 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from compress.errors import ConfigError
+from launch import commands
 from launch.batches import Batch, SlurmSettings
-from launch.scheduler import Job
+from launch.commands import Unanswered
+from launch.scheduler import squeue
 
 SECONDS = 300  # SLURM that is busy has sbatch try for two minutes
 PROBE = "compress-probe"  # name of a job that does nothing
@@ -149,9 +152,10 @@ def _refusal(told: str) -> Refused:
 
 def largest_array() -> int:
     """How many elements SLURM takes in one array (`MaxArraySize`); any number where it does not say."""
-    done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=SECONDS)
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
-    return max(1, int(found[1])) if found else sys.maxsize
+    with suppress(Unanswered):
+        if (found := commands.setting("MaxArraySize")).isdigit():
+            return max(1, int(found))
+    return sys.maxsize
 
 
 # --- before anything is submitted -------------------------------------------------------------------------------------
@@ -195,16 +199,15 @@ def refusal(batch: Batch, settings: SlurmSettings) -> str:
         try:
             return _in_vain(job)
         finally:
-            subprocess.run(["scancel", job], capture_output=True, timeout=SECONDS, check=False)
+            commands.run(["scancel", job])
     return ""
 
 
 def _in_vain(job: str) -> str:
     """The reason for which a job waits in vain, if it does."""
-    command = ["squeue", "--noheader", f"--jobs={job}", "--format=%T|%r"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-    state, _, reason = done.stdout.strip().partition("|")
-    return reason if Job(state, reason, "").remedy is not None else ""
+    with suppress(Unanswered):
+        return next((found.reason for _, _, found in squeue([f"--jobs={job}"]) if found.remedy is not None), "")
+    return ""
 
 
 def _blamed(said: str, batch: Batch, settings: SlurmSettings) -> str:
@@ -241,8 +244,8 @@ def _require_time(batch: Batch, settings: SlurmSettings) -> None:
 
 def _limits(partition: str | None) -> list[float]:
     """The time limits of partitions in minutes; none of what SLURM does not tell."""
-    done = subprocess.run(["sinfo", "--noheader", "--format=%R|%l|%P"], capture_output=True, text=True, timeout=SECONDS)
-    rows = [line.split("|") for line in done.stdout.splitlines() if line.count("|") == 2]
+    told, _ = commands.run(["sinfo", "--noheader", "--format=%R|%l|%P"])
+    rows = [line.split("|") for line in told.splitlines() if line.count("|") == 2]
     wanted = partition.split(",") if partition else [name for name, _, shown in rows if shown.endswith("*")]
     return [_minutes(limit) for name, limit, _ in rows if name in wanted]
 

@@ -14,8 +14,10 @@ from tqdm import tqdm
 from compress.errors import ConfigError, tell
 from launch import submitted
 from launch.batches import Batch, SlurmSettings, batches
+from launch.cancelling import cancel
+from launch.commands import Unanswered
 from launch.follow import conclude, follow
-from launch.scheduler import Unanswered, Watch, cancel
+from launch.losses import Watch
 from launch.submission import Submission, kept_up
 
 if TYPE_CHECKING:
@@ -133,7 +135,7 @@ def _ask_to_cancel(sweep: Sweep) -> None:
 
 def _cancel(sweep: Sweep) -> None:
     try:
-        cancelled = cancel([sweep])
+        cancelled = cancel([sweep], sweep.others())
     except Unanswered as error:
         return tell(ConfigError(f"{error}: no job was cancelled"))
     submitted.return_borrowed(sweep.folder)

@@ -14,7 +14,8 @@ from compress import result
 from compress.checkpoint import FILE
 from compress.claim import Claim
 from compress.reporting import PROGRESS
-from launch import scheduler, submitted
+from launch import losses, scheduler, submitted
+from launch.commands import Unanswered
 from launch.latest import concerned
 from launch.sweep import Outcome, Planned, Sweep, all_sweeps
 
@@ -67,9 +68,13 @@ class Survey:
     unanswered: str | None = None
 
 
-def survey(runs: Path) -> Survey:
-    """Where all experiments of a folder of runs are."""
-    look = _Look(runs, all_sweeps(runs))
+def survey(runs: Path, sweeps: Sequence[Sweep] | None = None) -> Survey:
+    """Where all experiments of a folder of runs are.
+
+    Args:
+        sweeps: all that are there, if somebody has just read them.
+    """
+    look = _Look(runs, all_sweeps(runs) if sweeps is None else sweeps)
     found = [
         Status(run_id=run_id, task=planned.task, model=planned.model, methods=planned.methods, seed=planned.seed,
                job=look.jobs.get(run_id), **look.state(run_id))
@@ -79,18 +84,16 @@ def survey(runs: Path) -> Survey:
     return Survey(found + alone, look.unanswered)
 
 
-def to_run_again(runs: Path) -> set[str]:
+def to_run_again(runs: Path, sweeps: Sequence[Sweep]) -> set[str]:
     """The experiments that nobody is at and that are not finished.
 
     Raises:
         Unanswered: of some it is not known, since SLURM does not answer.
     """
-    found = survey(runs)
+    found = survey(runs, sweeps)
     unknown = sum(status.state == "unknown" for status in found.experiments)
     if unknown and found.unanswered:
-        raise scheduler.Unanswered(
-            f"{found.unanswered}: its queue may have {unknown} experiments; nothing was submitted"
-        )
+        raise Unanswered(f"{found.unanswered}: its queue may have {unknown} experiments; nothing was submitted")
     return {status.run_id for status in found.experiments if status.state in AGAIN}
 
 
@@ -199,7 +202,7 @@ class _Look:
 
     def _lost_of(self, sweep: Sweep) -> Mapping[str, Outcome]:
         if sweep.folder not in self._lost:
-            self._lost[sweep.folder] = {} if self.there is None else scheduler.lost(sweep, self.there)
+            self._lost[sweep.folder] = {} if self.there is None else losses.lost(sweep, self.there)
         return self._lost[sweep.folder]
 
 
@@ -210,7 +213,7 @@ def _open_jobs(sweeps: Iterable[Sweep]) -> dict[str, str]:
 def _queue(sweeps: Sequence[Sweep]) -> tuple[dict[str, scheduler.Job] | None, str | None]:
     try:
         return scheduler.queue(sweeps), None
-    except scheduler.Unanswered as error:
+    except Unanswered as error:
         return None, str(error)
 
 

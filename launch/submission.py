@@ -14,6 +14,7 @@ from compress import result
 from compress.claim import Claim
 from launch import sbatch, scheduler, submitted
 from launch.batches import Batch, SlurmSettings, batches
+from launch.commands import Unanswered
 from launch.sweep import Outcome, Sweep
 
 ROOM_SECONDS = 60.0  # between tries to submit more, if none of the sweep's jobs has ended meanwhile
@@ -61,7 +62,7 @@ class Submission:
         if self.left and (len(self.sweep.outcomes()) != self.ended or time.monotonic() - self.tried > ROOM_SECONDS):
             try:
                 self.go_on()
-            except scheduler.Unanswered as error:
+            except Unanswered as error:
                 self.waits_for = str(error)
         if not self.left:
             self.sign_out()
@@ -134,7 +135,7 @@ class Submission:
             if len(part.elements) == 1:
                 self.waits_for = str(error)
             self.size = max(1, len(part.elements) // 2)
-        except (scheduler.Unanswered, sbatch.Unclear) as error:
+        except (Unanswered, sbatch.Unclear) as error:
             self.waits_for = str(error)
         except sbatch.Refused as error:
             self._refuse(_experiments(batch), f"not submitted, sbatch refused it: {error}")
@@ -182,7 +183,7 @@ class Submission:
         ended = self.refused.get(batch.after or "") or self.sweep.outcomes().get(batch.after or "")
         if ended is None or ended.state != "failed":
             return ""
-        return f"its teacher {self.sweep.experiments[ended.run_id].name} failed"
+        return self.sweep.failure_of_teacher(ended.run_id)
 
     def _refuse(self, run_ids: Collection[str], cause: str) -> None:
         self.refused |= {run_id: Outcome(run_id, "failed", 0.0, cause) for run_id in run_ids}

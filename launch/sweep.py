@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,14 @@ class Sweep:
     def runs(self) -> Path:
         """The folder of all runs."""
         return self.folder.parent.parent
+
+    def others(self) -> list[Sweep]:
+        """The other sweeps of the same runs, oldest first."""
+        return [sweep for sweep in all_sweeps(self.runs) if sweep.folder != self.folder]
+
+    def failure_of_teacher(self, teacher: str) -> str:
+        """What a student fails of whose teacher has."""
+        return f"its teacher {self.experiments[teacher].name} failed"
 
     def write(self) -> None:
         """Put plan.json in place."""
@@ -253,7 +262,7 @@ def all_sweeps(runs: Path, left_out: list[str] | None = None) -> list[Sweep]:
     """Every sweep of a folder of runs, oldest first; one that cannot be read is told of and left out.
 
     Args:
-        left_out: gets why, a line for each; else that is printed.
+        left_out: gets why, a line for each; else that is printed, once.
     """
     found: list[tuple[int, Sweep]] = []
     for file in sorted((runs / SWEEPS).glob("*/plan.json")):
@@ -263,5 +272,11 @@ def all_sweeps(runs: Path, left_out: list[str] | None = None) -> list[Sweep]:
             continue
         except (ConfigError, OSError) as error:
             reason = f"a sweep is left out: {error}"
-            print(reason, file=sys.stderr) if left_out is None else left_out.append(reason)
+            _tell_once(reason) if left_out is None else left_out.append(reason)
     return [sweep for _, sweep in sorted(found, key=lambda pair: pair[0])]
+
+
+@cache
+def _tell_once(reason: str) -> None:
+    """Who watches a sweep reads all of them again and again."""
+    print(reason, file=sys.stderr)

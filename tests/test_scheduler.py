@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from compress.claim import Claim
-from launch import cli, job, scheduler, status, submitted
-from launch.scheduler import Unanswered, Watch
+from launch import cancelling, cli, commands, job, losses, scheduler, status, submitted
+from launch.commands import Unanswered
+from launch.losses import Watch
 from launch.submitted import Array
 from launch.sweep import Outcome, Sweep
 from tests.test_status import sweep_of
@@ -70,7 +71,7 @@ class Slurm:
 @pytest.fixture
 def slurm(monkeypatch: pytest.MonkeyPatch) -> Slurm:
     found = Slurm()
-    monkeypatch.setattr(scheduler, "_run", found)
+    monkeypatch.setattr(commands, "run", found)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     return found
 
@@ -110,18 +111,18 @@ def test_a_question_is_asked_again_but_not_after_a_long_silence(slurm: Slurm, tm
     with pytest.raises(Unanswered, match=r"^SLURM does not answer \(squeue: slurm_load_jobs error: Unable to contact"):
         scheduler.queue([sweep])
     assert len(slurm.asked) == 3
-    slurm.silent = {"squeue": f"{scheduler.SILENT} 60 s"}
+    slurm.silent = {"squeue": f"{commands.SILENT} 60 s"}
     with pytest.raises(Unanswered, match="nothing within 60 s"):
         scheduler.queue([sweep])
     assert len(slurm.asked) == 4
 
 
 def test_a_command_that_hangs_fails_or_is_not_there_is_told_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler, "ANSWER_SECONDS", 0.1)
-    assert scheduler._run(["sleep", "5"]) == ("", "sleep: nothing within 0.1 s")
-    assert scheduler._run(["no-such-command"]) == ("", "no-such-command: No such file or directory")
-    assert scheduler._run(["false"]) == ("", "false: exit code 1")
-    assert scheduler._run(["sh", "-c", "echo out; echo sh: error: no >&2; exit 2"]) == ("out\n", "sh: no")
+    monkeypatch.setattr(commands, "ANSWER_SECONDS", 0.1)
+    assert commands.run(["sleep", "5"]) == ("", "sleep: nothing within 0.1 s")
+    assert commands.run(["no-such-command"]) == ("", "no-such-command: No such file or directory")
+    assert commands.run(["false"]) == ("", "false: exit code 1")
+    assert commands.run(["sh", "-c", "echo out; echo sh: error: no >&2; exit 2"]) == ("out\n", "sh: no")
 
 
 def test_what_a_killed_launcher_submitted_is_found_again_by_name(slurm: Slurm, tmp_path: Path) -> None:
@@ -277,10 +278,10 @@ def test_who_watches_is_told_once_that_slurm_is_away_and_once_that_it_is_back(
     )
     assert len(slurm.asked) < 50, "it is asked less often"
     slurm.silent = {}
-    now += scheduler.AWAY_SECONDS
+    now += losses.AWAY_SECONDS
     assert watch() == {}
     assert capsys.readouterr().out == "SLURM answers again\n"
-    now += scheduler.PATIENCE_SECONDS + 1
+    now += losses.PATIENCE_SECONDS + 1
     assert watch()[A].state == "failed"
 
 
@@ -335,7 +336,7 @@ def test_the_cause_of_a_loss_says_what_is_known_and_no_more(
      ("MemoryError\nsrun: error: n1: tasks 0-1: Exited with exit code 1", "MemoryError")],
 )  # fmt: skip
 def test_the_telling_line_of_a_log_is_the_last_error_that_is_no_consequence(log: str, line: str) -> None:
-    assert scheduler.telling(log) == line
+    assert losses.telling(log) == line
 
 
 # --- several sweeps ---------------------------------------------------------------------------------------------------
@@ -360,14 +361,14 @@ def two(slurm: Slurm, tmp_path: Path) -> tuple[Sweep, Sweep]:
 )
 def test_a_sweep_cancels_only_its_own_jobs(slurm: Slurm, two: tuple[Sweep, Sweep]) -> None:
     first, second = two
-    done = scheduler.cancel([second])
+    done = cancelling.cancel([second], second.others())
     assert done.told() == "2 jobs cancelled; 1 of its experiments go on in jobs of another sweep"
     assert slurm.jobs.keys() == {"34_0", "34_1"}
-    done = scheduler.cancel([first])
+    done = cancelling.cancel([first], first.others())
     assert done.told() == "1 jobs cancelled; job 34_1 left alone: another sweep waits for experiments in it"
     assert slurm.jobs.keys() == {"34_1"}
     submitted.return_borrowed(second.folder)
-    assert scheduler.cancel([first]).told() == "1 jobs cancelled"
+    assert cancelling.cancel([first], first.others()).told() == "1 jobs cancelled"
     assert not slurm.jobs
 
 
@@ -400,14 +401,14 @@ def test_what_an_experiment_that_was_left_to_another_sweep_died_of_is_read_there
     first, second = two
     (first.folder / "jobs" / "34_1_0_log.out").write_text("Killed")
     del slurm.jobs["34_1"]
-    lost = scheduler.lost(second, scheduler.queue([second]))
+    lost = losses.lost(second, scheduler.queue([second]))
     assert lost.keys() == {B}
     assert (lost[B].cause, lost[B].log) == (
         "its job 34_1 is gone: SLURM's accounting has no record of it (Killed)",
         str(first.folder / "jobs" / "34_1_0_log.out"),
     )
     first.record(Outcome(B, "failed", 1.0, "ValueError: no"))
-    assert scheduler.lost(second, scheduler.queue([second]))[B].cause == "ValueError: no"
+    assert losses.lost(second, scheduler.queue([second]))[B].cause == "ValueError: no"
     slurm.jobs["34_1"] = (submitted.arrays(first.folder)[0].name, "RUNNING", "")
     assert states(first.runs)[B] == ("failed", "ValueError: no"), "its job goes on with others"
     assert B not in scheduler.queued_elsewhere(second)
@@ -433,7 +434,7 @@ def test_jobs_of_others_that_slurm_hides_are_unknown_and_not_lost(
     assert Watch(first)() == Watch(second)() == {}
     assert "jobs 34_0, 34_1 are not shown: SLURM hides the jobs of other users" in capsys.readouterr().out
     assert scheduler.queued_elsewhere(second) == {A: "34_0", B: "34_1"}
-    done = scheduler.cancel([first, second])
+    done = cancelling.cancel([first, second], [])
     assert (done.jobs, done.refused()) == (
         [], [f"jobs 34_0, 34_1, 35_0, 35_1 still in the queue ({scheduler.HIDDEN.reason})"]
     )  # fmt: skip

@@ -12,6 +12,7 @@ import pytest
 from compress.errors import ConfigError
 from launch import sbatch, scheduler
 from launch.batches import Batch, SlurmSettings, batches
+from launch.commands import Unanswered
 from launch.latest import accepted, concerned
 from launch.submission import Submission
 from launch.submitted import arrays, borrow, confirm, intend, unconfirmed
@@ -170,7 +171,7 @@ def test_a_lane_heeds_an_array_that_sbatch_was_unclear_about(start: Start, monke
         raise sbatch.Unclear("Socket timed out")
 
     def away(sweep: Sweep) -> list[Any]:
-        raise scheduler.Unanswered("SLURM does not answer")
+        raise Unanswered("SLURM does not answer")
 
     monkeypatch.setattr(sbatch, "submit", unclear)
     with monkeypatch.context() as patched:

@@ -1,0 +1,76 @@
+"""Cancelling the jobs of sweeps, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from launch import commands, submitted
+from launch.commands import Unanswered, parts
+from launch.losses import listed, numbers
+from launch.scheduler import HIDDEN, in_queue, queue
+from launch.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What came of cancelling.
+
+    Attributes:
+        jobs: that are not in the queue any more, or on their way out.
+        left: those that are in it nevertheless.
+        why: what scancel said of them.
+        shared: those that were left alone, since other sweeps wait for experiments in them.
+        elsewhere: how many experiments of the sweeps go on in jobs of others.
+    """
+
+    jobs: list[str]
+    left: list[str]
+    why: str
+    shared: list[str]
+    elsewhere: int
+
+    def told(self) -> str:
+        """In a line, but for what is left."""
+        lines = [f"{len(self.jobs)} jobs cancelled"]
+        if self.elsewhere:
+            lines.append(f"{self.elsewhere} of its experiments go on in jobs of another sweep")
+        if self.shared:
+            lines.append(f"{listed(self.shared)} left alone: another sweep waits for experiments in it")
+        return "; ".join(lines)
+
+    def refused(self) -> list[str]:
+        """What to say of those that could not be cancelled."""
+        return [f"{listed(self.left)} still in the queue ({self.why})"] if self.left else []
+
+
+def cancel(sweeps: Sequence[Sweep], others: Sequence[Sweep]) -> Cancelled:
+    """Cancel the jobs that sweeps have submitted, but for those in which others of the same runs have experiments.
+
+    Raises:
+        Unanswered: SLURM does not say what is in the queue; no job was cancelled.
+    """
+    there = queue([*sweeps, *others])
+    own = {job for sweep in sweeps for job in submitted.own(sweep.folder).values() if job in there}
+    awaited = {job for other in others for job in other.open_jobs().values()}
+    elsewhere = {run_id for sweep in sweeps for run_id, job in sweep.open_jobs().items() if job in there.keys() - own}
+    hidden = {job for job in own if there[job] == HIDDEN}
+    chosen, shared = sorted(own - awaited - hidden, key=numbers), sorted(own & awaited, key=numbers)
+    why = _scancel(chosen) or (HIDDEN.reason if hidden else "scancel did nothing")
+    left = _still_there(chosen) + sorted(hidden - awaited, key=numbers)
+    return Cancelled([job for job in chosen if job not in left], left, why, shared, len(elsewhere))
+
+
+def _scancel(jobs: Sequence[str]) -> str:
+    """What it said of what it could not do; nothing if it did all."""
+    said = [error for part in parts(jobs) if (error := commands.run(["scancel", *part])[1])]
+    return said[-1] if said else ""
+
+
+def _still_there(jobs: Sequence[str]) -> list[str]:
+    """Those that have not begun to end; all of them, if SLURM does not answer now."""
+    try:
+        there = in_queue(jobs, {})
+    except Unanswered:
+        return list(jobs)
+    return [job for job in jobs if job in there and there[job].state != "COMPLETING"]

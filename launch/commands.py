@@ -1,0 +1,68 @@
+"""SLURM's commands: what they print, or that SLURM does not answer."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+
+from compress.errors import ConfigError, one_line
+
+ANSWER_SECONDS = 60.0  # that a command of SLURM may take
+PAUSES = (0.5, 2.0)  # before a question is asked again that was not answered
+ARGUMENTS = 500  # jobs in one command line
+SILENT = "nothing within"
+
+
+class Unanswered(ConfigError):  # noqa: N818 - nothing here is in error
+    """SLURM does not answer: nothing is known of its queue."""
+
+
+def answer(command: Sequence[str], pauses: Sequence[float] = (), ignore: str | None = None) -> str:
+    """What a command of SLURM prints.
+
+    Args:
+        ignore: an error whose text has this in it is an answer too: nothing is known of what was asked about.
+
+    Raises:
+        Unanswered: it failed, also when it was tried again.
+    """
+    for pause in (*pauses, None):
+        out, error = run(command)
+        if error is None or (ignore and ignore in error):
+            return out
+        if pause is None or SILENT in error:  # who has waited as long as that need not wait again
+            break
+        time.sleep(pause)
+    raise Unanswered(f"SLURM does not answer ({error})")
+
+
+def run(command: Sequence[str]) -> tuple[str, str | None]:
+    """What a command of SLURM prints, and how it failed in its own words: `squeue: Unable to contact …`."""
+    name, seconds = command[0], ANSWER_SECONDS
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return "", f"{name}: {SILENT} {seconds:g} s"
+    except OSError as error:
+        return "", f"{name}: {error.strerror or error}"
+    told = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+    told = one_line(told.removeprefix(f"{name}: ").removeprefix("error: "))
+    return done.stdout, f"{name}: {told[:300]}" if done.returncode else None
+
+
+def setting(name: str) -> str:
+    """What SLURM's configuration says of something: `1001` of `MaxArraySize`; nothing if it is not there.
+
+    Raises:
+        Unanswered: SLURM does not say.
+    """
+    found = re.search(rf"^{name}\s*=[^\S\n]*(.*)$", answer(["scontrol", "show", "config"]), re.MULTILINE)
+    return found[1].strip() if found else ""
+
+
+def parts(items: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Jobs in portions that fit into a command line."""
+    for start in range(0, len(items), ARGUMENTS):
+        yield items[start : start + ARGUMENTS]

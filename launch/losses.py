@@ -1,0 +1,191 @@
+"""Experiments whose jobs are gone, and what is known of the cause; watching the queue for them.
+
+What became of an experiment is read from its sweep's folder and the queue, never from submitit's own results: a job
+that is preempted without grace leaves an error there although SLURM runs it again, and a pending element of an array
+that is cancelled leaves nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from compress.errors import one_line
+from launch import submitted
+from launch.commands import Unanswered
+from launch.scheduler import HIDDEN, Job, array_of, ended_as, queue
+from launch.sweep import SWEEPS, Outcome, Sweep
+
+PATIENCE_SECONDS = 20.0  # from a job's disappearance to its being called lost: file systems may show results late
+AWAY_SECONDS = 10.0  # from a question that was not answered to the next one, while a sweep is watched
+NAMED = 5  # jobs that a line names
+LINES = 60  # of the end of a job's log that are looked at
+
+
+def lost(sweep: Sweep, there: Mapping[str, Job], patience: float = 0.0) -> dict[str, Outcome]:
+    """Experiments whose job is gone and left no outcome, and what is known of the cause.
+
+    Args:
+        there: the queue.
+        patience: seconds that the job must have left its log alone for.
+    """
+    outcomes = sweep.outcomes()
+    gone = {run_id: job for run_id, job in sweep.open_jobs().items() if job not in there}
+    owners = _told_by_owners(sweep, gone) if gone.keys() & submitted.borrowed(sweep.folder).keys() else {}
+    ended = Ended.of(job for run_id, job in gone.items() if not sweep.finished(run_id) and run_id not in owners)
+    found: dict[str, Outcome] = {}
+    for run_id, job in gone.items():
+        if sweep.finished(run_id):
+            found[run_id] = Outcome(run_id, "finished", 0.0)
+            continue
+        if (told := owners.get(run_id)) is not None:
+            found[run_id] = told
+            continue
+        log = log_of(sweep, job)
+        if patience and log is not None and time.time() - log.stat().st_mtime < patience:
+            continue
+        teacher = sweep.experiments[run_id].teacher
+        of_teacher = outcomes.get(teacher) or found.get(teacher) if teacher else None
+        if of_teacher is not None and of_teacher.state == "failed":
+            cause, where = sweep.failure_of_teacher(of_teacher.run_id), of_teacher.log
+        else:
+            cause, where = ended.cause(job, log), "" if log is None else str(log)
+        found[run_id] = Outcome(run_id, "failed", 0.0, cause, where)
+    return found
+
+
+def _told_by_owners(sweep: Sweep, jobs: Mapping[str, str]) -> dict[str, Outcome]:
+    """What became of experiments in jobs of other sweeps, as it is told there."""
+    told: dict[str, Outcome] = {}
+    for other in sweep.others():
+        mine = {run_id for run_id, job in submitted.own(other.folder).items() if jobs.get(run_id) == job}
+        told |= {run_id: outcome for run_id, outcome in other.outcomes().items() if run_id in mine}
+    return told
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What SLURM's accounting says of jobs that are gone: how they ended, by id; or why it says nothing."""
+
+    states: Mapping[str, str] = field(default_factory=dict)
+    silent: str = ""
+
+    @staticmethod
+    def of(jobs: Iterable[str]) -> Ended:
+        """Ask it."""
+        try:
+            return Ended(ended_as(jobs))
+        except Unanswered as error:
+            return Ended(silent=str(error).replace("SLURM", "SLURM's accounting", 1))
+
+    def cause(self, job: str, log: Path | None) -> str:
+        """Why an experiment of a job has not ended."""
+        started = "" if log is not None else "; it wrote no log"
+        if self.silent:
+            known = f"how it ended is not known, {self.silent}{started}"
+        else:
+            known = self.states.get(job, f"SLURM's accounting has no record of it{started}")
+        return f"its job {job} is gone: {known}{_last_words(log)}"
+
+
+def log_of(sweep: Sweep, job: str) -> Path | None:
+    """Where a job's own words are, in the folder of the sweep that submitted it; None if it has not said any."""
+    name = f"jobs/{job}_0_log.out"
+    if (own := sweep.folder / name).exists():
+        return own
+    return next((sweep.runs / SWEEPS).glob(f"*/{name}"), None)
+
+
+def _last_words(log: Path | None) -> str:
+    line = telling(log.read_text(errors="replace")[-100_000:]) if log is not None else ""
+    return f" ({one_line(line)[:200]})" if line else ""
+
+
+STARTED = "Starting with JobEnvironment("  # submitit's first words
+_CONSEQUENCE = re.compile(r"(srun|slurmstepd): error: .*: tasks? [\d,-]+: (Exited|Killed|Terminated|Segmentation)")
+_CAUSE = re.compile(
+    r"(srun|slurmstepd|slurmd|sbatch): (error|fatal): |[\w.]*(Error|Exception|Exit|Interrupt|Stopped)\b(: |$)"
+    r"|.*\b(error|fatal)\b ?: |.*: (command not found|No such file or directory|Permission denied|not found)",
+)
+
+
+def telling(log: str) -> str:
+    """The line of a job's log that says most about why it ended: the last error but for `Exited with exit code 1`.
+
+    Of a job that was requeued, only what was said since it started again counts.
+    """
+    lines = [line.strip() for line in log.rpartition(STARTED)[2].splitlines()[-LINES:] if line.strip()]
+    causes = [line for line in lines if _CAUSE.match(line) and not _CONSEQUENCE.match(line)]
+    return (causes or lines or [""])[-1]
+
+
+class Watch:
+    """Looks at the queue for `follow`: an experiment is lost if its job was gone at two looks and some time apart."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
+        self.missed: dict[str, float] = {}
+        self.told: set[tuple[str, str]] = set()
+        self.asks_again: float | None = None  # when, since SLURM does not answer
+
+    def __call__(self) -> Mapping[str, Outcome]:
+        there = self._look()
+        if there is None:
+            return {}
+        self._tell_what_waits_in_vain(there)
+        gone, now = lost(self.sweep, there), time.monotonic()
+        self.missed = {run_id: self.missed.get(run_id, now) for run_id in gone}
+        return {run_id: outcome for run_id, outcome in gone.items()
+                if outcome.state == "finished" or now - self.missed[run_id] > PATIENCE_SECONDS}  # fmt: skip
+
+    def _look(self) -> dict[str, Job] | None:
+        """The queue; None if nothing is known of it."""
+        if self.asks_again is not None and time.monotonic() < self.asks_again:
+            return None
+        try:
+            there = queue([self.sweep], pauses=())
+        except Unanswered as error:
+            if self.asks_again is None:
+                _say(f"{error}; its jobs go on, and this goes on waiting for them")
+            self.asks_again = time.monotonic() + AWAY_SECONDS
+            return None
+        if self.asks_again is not None:
+            _say("SLURM answers again")
+        self.asks_again = None
+        return there
+
+    def _tell_what_waits_in_vain(self, there: Mapping[str, Job]) -> None:
+        """Once of each job and reason."""
+        vain = {name: job.reason for name, job in there.items() if job.held or job.remedy or job == HIDDEN}
+        groups: dict[str, list[str]] = defaultdict(list)
+        for name, reason in sorted(vain.items() - self.told, key=lambda item: numbers(item[0])):
+            groups[reason].append(name)
+        for names in groups.values():
+            job = there[names[0]]
+            all_named = names if len(names) <= NAMED else sorted({array_of(name) for name in names})
+            verb = ("is " if len(names) == 1 else "are ") if job.remedy is None else ""
+            _say(f"{listed(names)} {verb}{job.why_pending(','.join(all_named))}")
+        self.told = set(vain.items())
+
+
+def numbers(job: str) -> list[int]:
+    """What ids of jobs are sorted by."""
+    return [int(number) for number in re.findall(r"\d+", job)]
+
+
+def listed(jobs: Sequence[str]) -> str:
+    """`job 34_0`; `jobs 34_0, 34_1`; of many the first ones, and how many more."""
+    named = ", ".join(jobs[:NAMED]) + (f" and {len(jobs) - NAMED} more" if len(jobs) > NAMED else "")
+    return f"job {named}" if len(jobs) == 1 else f"jobs {named}"
+
+
+def _say(line: str) -> None:
+    tqdm.write(line, file=sys.stdout)
+    sys.stdout.flush()
