@@ -107,10 +107,7 @@ def conduct(configuration: Callable[[], Config]) -> int:
         experiment.run(configuration())
     except checkpoint.Stopped as stopped:
         return STOPPED + stopped.signum
-    except (ConfigError, experiment.ExperimentError) as error:
+    except (ConfigError, experiment.ExperimentError, OSError) as error:  # OSError: a full disk, say
         tell(error)
         return 2 if isinstance(error, ConfigError) else 1
-    except OSError as error:  # a full disk, say
-        tell(error)
-        return 1
     return 0

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import atomic, hub, identity, result, surroundings, tracking
+from compress import atomic, cards, hub, identity, result, surroundings, tracking, tracking_options, wandb_client
 from compress.checkpoint import Checkpoint, Stopped
 from compress.claim import Claim
 from compress.config import teacher_experiment
@@ -58,8 +58,8 @@ def warm_up(config: Config) -> None:
         BertForSequenceClassification.from_pretrained(None, config=nothing, state_dict=weights)
     if _has_demo_vocabulary(config):
         load_tokenizer(config)  # the demo remembers its vocabulary, which takes a second
-    if tracking.mode_of(config.tracking) != "disabled":
-        tracking.warm_up()
+    if tracking_options.mode_of(config.tracking) != "disabled":
+        wandb_client.warm_up()
     gc.collect()
     gc.freeze()  # else every collection in a child copies all pages
 
@@ -129,7 +129,7 @@ def tidy(folder: Path) -> None:
 def clear_scratch(folder: Path) -> None:
     """Remove what killed writers left in a run folder; for nobody but who holds the experiment's claim."""
     atomic.clear_all(folder, WRITTEN)
-    atomic.clear_all(folder / tracking.FOLDER)
+    atomic.clear_all(folder / cards.FOLDER)
 
 
 def tidy_alone(runs: str | Path, folder: Path) -> None:

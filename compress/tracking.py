@@ -22,16 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress import cards, result, surroundings, wandb_client, wandb_settings
-from compress.cards import CARD, FOLDER, UPLOADED, Card, card
+from compress.cards import FOLDER, UPLOADED, Card, card
 from compress.errors import ConfigError
 from compress.run_names import HEAD
 from compress.tracking_options import Mode, mode_of
-from compress.wandb_client import first_line, tear_down, warm_up, within
+from compress.wandb_client import first_line, tear_down, within
 
 if TYPE_CHECKING:
     from compress.config import Config
-
-__all__ = ["CARD", "FOLDER", "HEAD", "UPLOADED", "Card", "Tracker", "mode_of", "of_experiment", "upload", "warm_up"]
 
 UPLOAD_RATE = 10e6  # bytes per second that an upload of weights is given time for
 OWNER = "run-folder.txt"  # in a folder of the client's that is not in the run folder: whose it is

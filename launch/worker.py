@@ -134,17 +134,17 @@ class Worker:
             ended = outcomes.get(planned.teacher)
             if ended is None or ended.state != "failed":
                 return False
-            teacher = self.sweep.experiments[planned.teacher]
-            self._record(Outcome(planned.run_id, "failed", 0.0, f"its teacher {teacher.name} failed", ended.log))
+            cause = self.sweep.failure_of_teacher(planned.teacher)
+            self._record(Outcome(planned.run_id, "failed", 0.0, cause, ended.log))
             return True
         claim = Claim(self.sweep.runs, planned.run_id)
         if not claim.take():
             return False  # another worker, or another sweep, is at it
         try:
             return self._start(planned, claim)
-        except BaseException:
-            claim.release()
-            raise
+        finally:
+            if all(child.claim is not claim for child in self.children.values()):
+                claim.release()
 
     def _teacher_is_ready(self, teacher: str, outcomes: Mapping[str, Outcome]) -> bool:
         if teacher not in self.ready:
@@ -159,15 +159,13 @@ class Worker:
     def _start(self, planned: Planned, claim: Claim) -> bool:
         """Start an experiment that nobody else is at; False if the machine has no room for its process now."""
         if planned.run_id in self._outcomes():
-            claim.release()
+            pass  # another worker was at it until now
         elif self._finished(planned.run_id):  # by another sweep
             experiment.tidy(self.sweep.run_folder(planned.run_id))
             self._record(Outcome(planned.run_id, "finished", 0.0))
-            claim.release()
         else:
             pid = self._fork(planned)
             if pid is None:
-                claim.release()
                 return False
             now = time.monotonic()
             limit = planned.resources["timeout_min"] * 60 if self.timeout else math.inf

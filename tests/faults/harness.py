@@ -126,7 +126,7 @@ def _be_the_child(work: Work, root: Path, side: Path, watch: Watch | None, chann
         code = work(root)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except BaseException:
+    except BaseException:  # a fork must not go on as its parent
         sys.excepthook(*sys.exc_info())
         code = 1
     finally:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from compress import cli, errors, experiment, tracking
+from compress import cli, errors, experiment, wandb_client
 from compress.config import Config, conf_folder
 from compress.overrides import compositions
 from tests.faults.harness import Scenario, in_child
@@ -101,7 +101,7 @@ def _fork_the_controller(folder: Path, command: str, **settings: Any) -> Forked:
             watch.become("worker")
         _work(folder)
         code = 0
-    except BaseException:
+    except BaseException:  # a fork must not go on as its parent
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
@@ -138,7 +138,7 @@ def warm_up() -> None:
     """Do once what every experiment needs."""
     (composed,) = compositions([word for word in DEMO if not word.startswith("hydra.")], conf_folder(), multirun=False)
     experiment.warm_up(composed)
-    tracking.warm_up()
+    wandb_client.warm_up()
     import submitit  # noqa: F401
 
     from compress import result

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from compress import experiment, tracking
+from compress import experiment, wandb_client
 from compress.config import conf_folder
 from compress.overrides import compositions
 from tests.test_subsets import one_thread, words  # noqa: F401 - a fixture for all tests here
@@ -27,4 +27,4 @@ def server() -> Iterator[WandbServer]:
 def warm(cache: Path) -> None:
     """Import once what every child needs, as a worker does."""
     experiment.warm_up(next(compositions(words((), *SHORT), conf_folder(), multirun=False)))
-    tracking.warm_up()
+    wandb_client.warm_up()

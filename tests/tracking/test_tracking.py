@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from compress import experiment, identity, tracking
+from compress import experiment, identity, tracking_options
 from compress.cards import card as card_of
 from compress.config import teacher_experiment
 from compress.errors import ConfigError
@@ -63,11 +63,11 @@ def test_an_unknown_mode_in_the_environment_is_refused(compose: Compose, monkeyp
     config = compose(*words((), *SHORT))
     for value, mode in (("", "online"), ("offline", "offline"), ("disabled", "disabled")):
         monkeypatch.setenv("WANDB_MODE", value)
-        assert tracking.mode_of(config.tracking) == mode
+        assert tracking_options.mode_of(config.tracking) == mode
     monkeypatch.setenv("WANDB_MODE", "of")
     with pytest.raises(ConfigError, match="WANDB_MODE=of: must be of online, offline, disabled"):
-        tracking.mode_of(config.tracking)
-    assert tracking.mode_of(replace(config.tracking, mode="offline")) == "offline"
+        tracking_options.mode_of(config.tracking)
+    assert tracking_options.mode_of(replace(config.tracking, mode="offline")) == "offline"
 
 
 # --- all is well ------------------------------------------------------------------------------------------------------
