@@ -16,13 +16,22 @@ from tests.conftest import missing
 
 @pytest.fixture(autouse=True)
 def cluster() -> Iterator[None]:
-    """A cluster for each test alone, whoever else tests here; the queue is empty afterwards."""
+    """A cluster for each test alone, whoever else tests here; the queue is empty before and afterwards.
+
+    Before too: a controller that starts again brings back the jobs that an interrupted run of the tests left in it.
+    """
     try:
         subprocess.run(["sinfo"], capture_output=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
         missing("there is no SLURM here: start one and set SLURM_CONF")
     with FileLock(Path(tempfile.gettempdir()) / "combining-compressions-slurm-tests.lock"):
+        _empty_the_queue()
         yield
+        _empty_the_queue()
+
+
+def _empty_the_queue() -> None:
+    if squeue():
         subprocess.run(["scancel", "--me"], check=False)
         wait_for(lambda: not squeue(), "an empty queue")
 
