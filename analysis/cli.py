@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis import printing
 from analysis.options import BYTES, SCORES, Options
+from analysis.tables import printing
 from compress.errors import ConfigError, Parser, exit_code
 
 if TYPE_CHECKING:
-    from analysis.results import Results
+    from analysis.read.results import Results
 
 DESCRIPTION = """\
 From results to the paper's figure and table, and to verdicts with error bars:
@@ -107,14 +107,14 @@ def _positive(word: str) -> float:
 def _read(options: argparse.Namespace) -> Results:
     """The table of runs, from where it was said to be."""
     if options.source == "wandb":
-        from analysis.online import read_wandb
+        from analysis.read.online import read_wandb
 
         return read_wandb(options.runs, options.settings)
     if options.source == "offline":
-        from analysis.offline import read_offline
+        from analysis.read.offline import read_offline
 
         return read_offline(Path(options.runs), options.settings)
-    from analysis.results import read_runs
+    from analysis.read.results import read_runs
 
     return read_runs(Path(options.runs), options.settings)
 
@@ -127,7 +127,7 @@ def _options(options: argparse.Namespace) -> Options:
 def _report(options: argparse.Namespace) -> int:
     chosen = _options(options)
     results = _read(options)
-    from analysis import report
+    from analysis.report import report
 
     return _say_written(report.write(results, options.out, chosen))
 
@@ -135,7 +135,7 @@ def _report(options: argparse.Namespace) -> int:
 def _figure(options: argparse.Namespace) -> int:
     chosen = _options(options)
     results = _read(options)
-    from analysis import figures
+    from analysis.figures import figures
 
     return _say_written(figures.write(results, options.out, chosen.score))
 
@@ -149,8 +149,9 @@ def _say_written(paths: Sequence[Path]) -> int:
 def _table(options: argparse.Namespace) -> int:
     chosen = _options(options)
     results = _read(options)
-    from analysis import reference, table1
-    from analysis.presentation import PRESENTED
+    from analysis import reference
+    from analysis.statistics import table1
+    from analysis.tables.presentation import PRESENTED
 
     found = table1.table(results, chosen)
     if options.json:
@@ -183,8 +184,8 @@ def _table(options: argparse.Namespace) -> int:
 def _interactions(options: argparse.Namespace) -> int:
     chosen = _options(options)
     results = _read(options)
-    from analysis import interactions
-    from analysis.presentation import PRESENTED
+    from analysis.statistics import interactions
+    from analysis.tables.presentation import PRESENTED
 
     found = interactions.table(results, chosen)
     if options.json:
@@ -211,8 +212,8 @@ def _advise(options: argparse.Namespace) -> int:
     if options.max_mb is None and options.min_score is None:
         raise ConfigError("advise: give a greatest size, --max-mb 10, or a least score, --min-score 80, or both")
     results = _read(options)
-    from analysis import advice
     from analysis.reference import MEGABYTE
+    from analysis.statistics import advice
 
     most = None if options.max_mb is None else options.max_mb * MEGABYTE
     found = advice.advise(results, chosen, options.task, most, options.min_score)
@@ -225,7 +226,7 @@ def _advise(options: argparse.Namespace) -> int:
 
 
 def _collect(options: argparse.Namespace) -> int:
-    from analysis import collection
+    from analysis.read import collection
 
     found = collection.write(options.runs, options.out)
     print(f"{options.out}: {len(found.documents)} results, {len(found.failures)} failures")
@@ -234,7 +235,7 @@ def _collect(options: argparse.Namespace) -> int:
 
 
 def _dashboard(options: argparse.Namespace) -> int:
-    from analysis import dashboard
+    from analysis.dashboard import dashboard
 
     print(dashboard.create(options.project, options.entity))
     return 0

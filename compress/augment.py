@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import demo, wordnet
-from compress.data import Texts
-from compress.hub import digest_files, use_cache_without_network
+from compress.data import demo, wordnet
+from compress.data.corpus import Texts
+from compress.storage.hub import digest_files, use_cache_without_network
 
 if TYPE_CHECKING:
-    from compress.config import Config
+    from compress.config.schema import Config
 
 VERSION = 1  # part of the identity of whatever was trained on rewritten rows: raise it when any of them changes
 WORD = re.compile(r"(?<![\w'’-])[a-z]{3,}(?![\w'’-])")  # no part of `don't`, `co-op`, `B2b`, `iPhone`
@@ -190,9 +190,9 @@ def _show(arguments: Sequence[str] | None) -> int:
     if options.help:
         print(USAGE)
         return 0
-    from compress.config import conf_folder
-    from compress.data import load_texts
-    from compress.overrides import read_one
+    from compress.config.overrides import read_one
+    from compress.config.schema import conf_folder
+    from compress.data.corpus import load_texts
 
     if options.n < 0:
         raise ConfigError(f"-n {options.n}: must be at least 0")

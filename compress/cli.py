@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compress.config import conf_folder
+from compress.config.schema import conf_folder
 from compress.errors import ConfigError, exit_code, tell
 
 if TYPE_CHECKING:
-    from compress.arguments import Arguments
-    from compress.composing import Composer
-    from compress.config import Config
-    from compress.overrides import Request
+    from compress.config.arguments import Arguments
+    from compress.config.composing import Composer
+    from compress.config.overrides import Request
+    from compress.config.schema import Config
 
 STOPPED = 128  # exit codes above it are those of signals
 
@@ -31,17 +31,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _do(words: Sequence[str]) -> int:
     if {"-h", "--help"} & set(words):
-        from compress import help as page
+        from compress.config import help as page
 
         print(page.render(conf_folder()))
         return 0
     if {"-sc", "--shell-completion"} & set(words):
-        from compress import completion
+        from compress.config import completion
 
         print(completion.answer(words, conf_folder()))
         return 0
-    from compress import arguments as flags
-    from compress.composing import opened
+    from compress.config import arguments as flags
+    from compress.config.composing import opened
 
     arguments = flags.read(words)
     if arguments.version:
@@ -54,7 +54,7 @@ def _do(words: Sequence[str]) -> int:
 
 
 def _answer(arguments: Arguments, composer: Composer) -> int:
-    from compress.overrides import check, request
+    from compress.config.overrides import check, request
 
     if arguments.hydra_help:
         composer.explain()
@@ -75,7 +75,7 @@ def _run(asked: Request) -> int:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
 
-    from compress.config import from_hydra
+    from compress.config.schema import from_hydra
 
     worst = 0
 
@@ -101,7 +101,8 @@ def conduct(configuration: Callable[[], Config]) -> int:
     Returns:
         0 if it is finished, 1 if it failed, 2 if its input was wrong, 128 and the signal's number if it was stopped.
     """
-    from compress import checkpoint, experiment  # after the check: it brings torch
+    from compress import experiment  # after the check: it brings torch
+    from compress.training import checkpoint
 
     try:
         experiment.run(configuration())

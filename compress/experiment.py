@@ -13,23 +13,25 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import atomic, cards, hub, identity, result, surroundings, tracking, tracking_options, wandb_client
-from compress.checkpoint import Checkpoint, Stopped
-from compress.claim import Claim
-from compress.config import teacher_experiment
+from compress.config.schema import teacher_experiment
 from compress.errors import ConfigError
-from compress.model import label
-from compress.reporting import PROGRESS, WRITTEN, Reporter
-from compress.tokenizer import check_texts
+from compress.model.encoder import label
+from compress.model.tokenizer import check_texts
+from compress.runs import identity, result
+from compress.runs.claim import Claim
+from compress.storage import atomic, hub, surroundings
+from compress.tracking import records, tracking_options, wandb_client, wandb_run
+from compress.training.checkpoint import Checkpoint, Stopped
+from compress.training.reporting import PROGRESS, WRITTEN, Reporter
 
 if TYPE_CHECKING:
     import torch
     from transformers import BertForSequenceClassification
 
-    from compress.config import Config
-    from compress.evaluate import Scores
-    from compress.model import Start
-    from compress.train import Training
+    from compress.config.schema import Config
+    from compress.model.encoder import Start
+    from compress.training.evaluate import Scores
+    from compress.training.loop import Training
 
 
 CHECKPOINT, ERROR = "checkpoint", "error.json"  # in a run folder, of one that is not finished
@@ -50,7 +52,7 @@ def warm_up(config: Config) -> None:
     use_threads(1)
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification  # noqa: F401
 
-    from compress import artifact, augment, batches, evaluate, int8, methods, teacher, train  # noqa: F401
+    from compress import augment, methods, teacher  # noqa: F401
 
     nothing = BertConfig(vocab_size=1, hidden_size=1, num_hidden_layers=0, num_attention_heads=1, intermediate_size=1)
     with hub.quiet():  # the first loading of weights compiles hundreds of patterns
@@ -129,7 +131,7 @@ def tidy(folder: Path) -> None:
 def clear_scratch(folder: Path) -> None:
     """Remove what killed writers left in a run folder; for nobody but who holds the experiment's claim."""
     atomic.clear_all(folder, WRITTEN)
-    atomic.clear_all(folder / cards.FOLDER)
+    atomic.clear_all(folder / records.FOLDER)
 
 
 def tidy_alone(runs: str | Path, folder: Path) -> None:
@@ -228,9 +230,9 @@ def tracker_of(
     teacher: dict[str, Any] | None,
     reporter: Reporter,
     single: bool,
-) -> tracking.Tracker:
+) -> wandb_run.Tracker:
     """What tells W&B of the experiment, from now on row by row."""
-    tracker = tracking.of_experiment(
+    tracker = wandb_run.of_experiment(
         config, head, folder, reporter.rows, reporter.say, teaches=teaches, teacher=teacher, single=single
     )
     reporter.on_row = tracker.update
@@ -247,10 +249,11 @@ def _train_and_store(
     teacher: dict[str, Any] | None,
     reporter: Reporter,
 ) -> dict[str, Any]:
-    from compress import artifact, methods
-    from compress.evaluate import evaluate
+    from compress import methods
+    from compress.artifact import store
     from compress.teacher import check_learned
-    from compress.train import train
+    from compress.training.evaluate import evaluate
+    from compress.training.loop import train
 
     checkpoint = checkpoint_of(config, head["run_id"], folder, reporter)
     padding = tokenizer.pad_token_id
@@ -278,15 +281,15 @@ def _train_and_store(
     in_training = evaluate(model, dataset, config.task, padding)
     for method in active:
         method.finalize(model)
-    artifact_bytes = artifact.save(folder / "artifact", model, tokenizer)
-    stored = artifact.load(folder / "artifact").to(model.device)
+    artifact_bytes = store.save(folder / "artifact", model, tokenizer)
+    stored = store.load(folder / "artifact").to(model.device)
     scores = evaluate(stored, dataset, config.task, padding)
     document = head | outcome(training, scores, in_training)
     document |= {key: document.pop(key) for key in ("config", "identity")}  # long: people read the scores first
     document["teacher_run_id"] = teacher and teacher["run_id"]
     document["sparsity"] = sparsity(stored)
     document["size"] = {**sizes(stored), "artifact_bytes": artifact_bytes}
-    document["artifact_sha256"] = artifact.digest(folder / "artifact")
+    document["artifact_sha256"] = store.digest(folder / "artifact")
     document["notes"] = dataset.notes + weak + scores.notes
     document["environment"] = result.environment() | {"device": device_name(model.device)}
     return document
@@ -360,7 +363,8 @@ def ask_teacher(config: Config, teacher: dict[str, Any], device: torch.device, r
 
 def load_data(config: Config) -> tuple[Any, Any]:
     """The task's tokens, the training set enlarged if distillation asks for it, and the tokenizer that made them."""
-    from compress import augment, tokenization
+    from compress import augment
+    from compress.data import tokenization
 
     tokenizer, cache = load_tokenizer(config), Path(config.paths.cache).expanduser()
     dataset = tokenization.prepare(
@@ -371,11 +375,12 @@ def load_data(config: Config) -> tuple[Any, Any]:
 
 def load_tokenizer(config: Config) -> Any:
     """The demo's own for a model from scratch on its texts, else the checkpoint's."""
-    from compress import demo, model
+    from compress.data import demo
+    from compress.model import encoder
 
     if _has_demo_vocabulary(config):
         return demo.build_tokenizer(config.data.seed)
-    return model.build_tokenizer(config.model, config.hub_seconds)
+    return encoder.build_tokenizer(config.model, config.hub_seconds)
 
 
 def _has_demo_vocabulary(config: Config) -> bool:
@@ -389,10 +394,10 @@ def fetch_model(config: Config) -> Start:
 
 def build_model(config: Config, tokenizer: Any) -> tuple[BertForSequenceClassification, Start]:
     """The model to train, its new weights drawn from the global generator, and what it starts from."""
-    from compress import model
-    from compress.tokenizer import check_size
+    from compress.model import encoder
+    from compress.model.tokenizer import check_size
 
-    built, start = model.build(config.model, config.task, len(tokenizer), tokenizer.pad_token_id, config.hub_seconds)
+    built, start = encoder.build(config.model, config.task, len(tokenizer), tokenizer.pad_token_id, config.hub_seconds)
     check_size(tokenizer, built.config.vocab_size, f"model.pretrained={config.model.pretrained}")
     return built, start
 
@@ -425,7 +430,7 @@ def sizes(model: BertForSequenceClassification) -> dict[str, Any]:
     """Parameters, those that survive pruning, and the paper's bytes (4 for each survivor, 1 where the part is int8)."""
     import torch
 
-    from compress.model import parts
+    from compress.model.encoder import parts
 
     state = model.state_dict()
     by_part = {}

@@ -8,16 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import artifact, atomic, hub, result
-from compress.claim import Lock
-from compress.config import Config, from_mapping
+from compress.artifact import store
+from compress.config.schema import Config, from_mapping
 from compress.errors import ConfigError, Parser, exit_code
+from compress.runs import result
+from compress.runs.claim import Lock
+from compress.storage import atomic, hub
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from compress.task import TaskConfig
-    from compress.tokenization import Tokens
+    from compress.data.tokenization import Tokens
+    from compress.task.config import TaskConfig
 
 ENOUGH = 0.995  # share of the dev set's predictions that must agree
 SAME_SCORE = 0.05  # how far apart two answers of a regression (GLUE's run from 0 to 5) may be and agree
@@ -38,8 +40,8 @@ def open_run(folder: Path) -> dict[str, Any]:
     if document is None or not (folder / "artifact").is_dir():
         raise ConfigError(f"{folder}: no finished experiment; give a run folder, runs/…/<run_id>")
     try:
-        artifact.check(folder / "artifact", document)
-    except artifact.ArtifactError as error:
+        store.check(folder / "artifact", document)
+    except store.ArtifactError as error:
         raise ConfigError(str(error)) from error
     return document
 
@@ -55,10 +57,10 @@ def export(folder: Path, *, checked: bool = True) -> dict[str, Any]:
         ExportError: ONNX Runtime predicts something else than the artifact.
     """
     document = open_run(folder)
-    from compress import qdq
+    from compress.artifact import qdq
 
     with _alone(folder / "onnx"), atomic.new_folder(folder / "onnx") as scratch:
-        model = artifact.load(folder / "artifact")
+        model = store.load(folder / "artifact")
         qdq.to_onnx(model, scratch / "model.onnx")
         about = {"format": "onnx", "onnx_bytes": (scratch / "model.onnx").stat().st_size, "checked": checked}
         if checked:
@@ -89,8 +91,8 @@ def check(config: Config, folder: Path, model: Any, session: Any) -> dict[str, A
     import numpy as np
     from transformers import AutoTokenizer
 
-    from compress import tokenization
-    from compress.evaluate import predict, scored
+    from compress.data import tokenization
+    from compress.training.evaluate import predict, scored
 
     hub.use_cache_without_network()
     tokenizer = AutoTokenizer.from_pretrained(folder / "artifact")
@@ -115,8 +117,8 @@ def run_session(session: Any, tokens: Tokens, padding: int, batch: int = 32) -> 
     import numpy as np
     import torch
 
-    from compress.batches import by_length, collate
-    from compress.qdq import INPUTS
+    from compress.artifact.qdq import INPUTS
+    from compress.data.batches import by_length, collate
 
     answers: list[Any] = [None] * len(tokens)
     for rows in by_length(tokens.lengths, batch):

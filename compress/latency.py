@@ -17,9 +17,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from compress import result
 from compress.errors import ConfigError, Parser, exit_code
 from compress.export import EXTRA, open_run
+from compress.runs import result
 
 SCHEMA = 1
 SHAPES = ((1, 32), (1, 128), (32, 32), (32, 128))  # batch, length
@@ -62,9 +62,9 @@ def measure(folders: Sequence[Path], *, threads: int, rounds: int, seconds: floa
 
 
 def _session(folder: Path, file: Path, precision: str, threads: int) -> Any:
-    from compress import artifact, qdq
+    from compress.artifact import qdq, store
 
-    qdq.to_onnx(artifact.load(folder / "artifact"), file, as_float=precision == "float32")
+    qdq.to_onnx(store.load(folder / "artifact"), file, as_float=precision == "float32")
     return qdq.session(file, threads)
 
 
@@ -88,7 +88,7 @@ def _take_turns(
     """Milliseconds of each turn, the first and untimed one left out."""
     import numpy as np
 
-    from compress.qdq import INPUTS
+    from compress.artifact.qdq import INPUTS
 
     ids = np.random.default_rng(0).integers(5, 200, (batch, length))
     feed = dict(zip(INPUTS, (ids, np.ones_like(ids), np.zeros_like(ids)), strict=True))

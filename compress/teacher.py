@@ -8,21 +8,25 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import artifact, augment, data, hub, identity, tokenization
-from compress.cache import Damaged, Entry
-from compress.config import teacher_experiment
+from compress import augment
+from compress.artifact import store
+from compress.config.schema import teacher_experiment
+from compress.data import corpus, tokenization
 from compress.errors import ConfigError
-from compress.evaluate import evaluate, predict
+from compress.runs import identity
+from compress.storage import hub
+from compress.storage.cache import Damaged, Entry
+from compress.training.evaluate import evaluate, predict
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from compress.cache import Arrays
-    from compress.config import Config
-    from compress.evaluate import Scores
-    from compress.task import TaskConfig
-    from compress.tokenization import Dataset
+    from compress.config.schema import Config
+    from compress.data.tokenization import Dataset
+    from compress.storage.cache import Arrays
+    from compress.task.config import TaskConfig
+    from compress.training.evaluate import Scores
 
 FORMAT = 2  # of the cached logits
 TOLERANCE = 1e-2  # between a metric now and in the teacher's result; another device may round otherwise
@@ -71,8 +75,8 @@ def _answers(
 ) -> np.ndarray[Any, Any]:
     from transformers import AutoTokenizer
 
-    artifact.check(folder, document)
-    teacher, tokenizer = artifact.load(folder).to(device), AutoTokenizer.from_pretrained(folder)
+    store.check(folder, document)
+    teacher, tokenizer = store.load(folder).to(device), AutoTokenizer.from_pretrained(folder)
     cache = Path(config.paths.cache).expanduser()
     augmentation, seconds = augment.of(config), config.hub_seconds
     dataset = tokenization.prepare(config.data, config.task, tokenizer, cache, augmentation, seconds=seconds)
@@ -173,7 +177,7 @@ def _entry(config: Config, document: dict[str, Any], folder: Path) -> Entry:
         "format": FORMAT,
         "teacher": document["run_id"],
         "artifact": hub.digest_files([file for file in folder.iterdir() if file.is_file()]),
-        "data": data.contents(config.data, config.task, config.hub_seconds),
+        "data": corpus.contents(config.data, config.task, config.hub_seconds),
         "augmentation": augmentation and augmentation.identity(),
     }
     return Entry(Path(config.paths.cache).expanduser(), "logits", config.task.name, described)

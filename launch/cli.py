@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from compress.config import conf_folder
+from compress.config.schema import conf_folder
 from compress.errors import ConfigError, Parser, exit_code, nearest, tell
 
 DESCRIPTION = """\
@@ -83,7 +83,7 @@ def _do(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from compress.overrides import read_sweep
+    from compress.config.overrides import read_sweep
     from launch import local, plan, slurm
     from launch.batches import SlurmSettings
     from launch.start import name_of_target, plan_for, settings_of
@@ -101,7 +101,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    from compress.overrides import read_sweep
+    from compress.config.overrides import read_sweep
     from launch.prepare import prepare
 
     configs, _ = read_sweep(options.words, conf_folder())

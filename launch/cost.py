@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from compress import result
 from compress.errors import ConfigError
-from compress.hub import local_folder
-from compress.model import ARCHITECTURE
+from compress.model.encoder import ARCHITECTURE
+from compress.runs import result
+from compress.storage.hub import local_folder
 
 # Training rows of GLUE (Wang et al., 2019, table 1, and the data set's card) and mean tokens per row, about.
 ROWS = {"cola": 8551, "sst2": 67349, "mrpc": 3668, "stsb": 5749, "qqp": 363846, "mnli": 392702, "qnli": 104743,

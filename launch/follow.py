@@ -10,9 +10,9 @@ from contextlib import suppress
 
 from tqdm import tqdm
 
-from compress import result
 from compress.errors import ConfigError
 from compress.experiment import summary
+from compress.runs import result
 from launch.sweep import Outcome, Sweep
 from launch.sync import reminder
 from launch.tables import failures

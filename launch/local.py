@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from compress import surroundings
 from compress.errors import ConfigError
+from compress.storage import surroundings
 from launch import devices
 from launch.follow import conclude, follow
 from launch.processes import Process, Unreachable

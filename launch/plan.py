@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compress import identity, result
-from compress.config import Config, Once, teacher_experiment
+from compress.config.schema import Config, Once, teacher_experiment
 from compress.errors import ConfigError
-from compress.model import label
+from compress.model.encoder import label
+from compress.runs import identity, result
 from launch.cost import Experience
 from launch.sweep import Planned
 

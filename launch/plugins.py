@@ -17,7 +17,7 @@ class GridSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
         """Launch the jobs that `hydra.sweeper.params` and the command line ask for."""
-        from compress.overrides import sweep_jobs
+        from compress.config.overrides import sweep_jobs
         from launch.start import refusing
 
         assert self.config is not None

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from compress import experiment, hub
-from compress.config import Config, teacher_experiment
-from compress.model import ModelConfig
+from compress import experiment
+from compress.config.schema import Config, teacher_experiment
+from compress.model.encoder import ModelConfig
+from compress.storage import hub
 
 
 def prepare(configs: Sequence[Config]) -> None:

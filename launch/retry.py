@@ -10,10 +10,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from compress.config import Config, build, conf_folder
+from compress.config.overrides import check_words, compositions, parse
+from compress.config.resources import ResourcesConfig
+from compress.config.schema import Config, build, conf_folder
 from compress.errors import ConfigError, nearest, tell
-from compress.overrides import check_words, compositions, parse
-from compress.resources import ResourcesConfig
 from launch import status
 from launch.latest import accepted
 from launch.start import SETTINGS, Group, Settings, launch_all, settings_of

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import experiment, result, surroundings
-from compress.config import Config, build
+from compress import experiment
+from compress.config.schema import Config, build
 from compress.errors import ConfigError, tell
-from compress.model import label
+from compress.model.encoder import label
+from compress.runs import result
+from compress.storage import surroundings
 from launch import cost, local, plan, sbatch, scheduler, slurm, submitted
 from launch.batches import SlurmSettings, batches
 from launch.sweep import SWEEPS, Sweep
@@ -73,7 +75,7 @@ def launch_jobs(jobs: Sequence[Sequence[str]], settings: Settings, context: Hydr
     """
     from omegaconf import OmegaConf
 
-    from compress.overrides import configurations
+    from compress.config.overrides import configurations
 
     def compose(words: Sequence[str]) -> dict[str, Any]:
         tree: Any = OmegaConf.to_container(

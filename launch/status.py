@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compress import result
-from compress.checkpoint import FILE
-from compress.claim import Claim
-from compress.reporting import PROGRESS
+from compress.runs import result
+from compress.runs.claim import Claim
+from compress.training.checkpoint import FILE
+from compress.training.reporting import PROGRESS
 from launch import losses, scheduler, submitted
 from launch.commands import Unanswered
 from launch.latest import concerned

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from compress import result
-from compress.claim import Claim
+from compress.runs import result
+from compress.runs.claim import Claim
 from launch import sbatch, scheduler, submitted
 from launch.batches import Batch, SlurmSettings, batches
 from launch.commands import Unanswered

@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from compress import result
+from compress.runs import result
 
 ARRAYS, BORROWED = "arrays", "borrowed.json"
 PREFIX = "compress"

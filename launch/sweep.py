@@ -20,9 +20,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from compress import atomic, result, surroundings
-from compress.config import Config, from_mapping
+from compress.config.schema import Config, from_mapping
 from compress.errors import ConfigError, one_line
+from compress.runs import result
+from compress.storage import atomic, surroundings
 from launch import submitted
 from launch.processes import Process
 
@@ -42,7 +43,7 @@ class Planned:
         teacher: its run_id, of a student.
         added: whether nobody asked for it but a student needs it.
         seconds: how long it is expected to take on one device.
-        resources: what it needs (`compress.resources.Needs`).
+        resources: what it needs (`compress.config.resources.Needs`).
         config: the whole configuration as plain values.
     """
 

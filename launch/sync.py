@@ -11,11 +11,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from compress import cards, result, tracking
-from compress.cards import Card
-from compress.claim import Claim
 from compress.errors import ConfigError
-from compress.wandb_client import PROBE_SECONDS, tear_down, why_offline
+from compress.runs import result
+from compress.runs.claim import Claim
+from compress.tracking import records, wandb_run
+from compress.tracking.records import Card
+from compress.tracking.wandb_client import PROBE_SECONDS, tear_down, why_offline
 
 
 @dataclass
@@ -57,7 +58,7 @@ def _sort_in(found: Found, runs: Path, folder: Path) -> None:
         found.untracked += 1
     elif Claim(runs, card.run_id).taken():
         found.running += 1
-    elif cards.is_behind(folder) or cards.lacks_teacher(folder):
+    elif records.is_behind(folder) or records.lacks_teacher(folder):
         found.waiting.append((folder, card))
     else:
         found.uploaded += 1
@@ -67,8 +68,8 @@ def _teachers_without_weights(runs: Path, students: Iterable[tuple[Path, Card]])
     """Teachers whose weights are wanted now, also where nobody learned from them when they were run."""
     found: dict[Path, Card] = {}
     for folder, card in students:
-        taught = cards.teacher_folder(folder, card)
-        if taught is not None and not (cards.note(taught) or {}).get("artifact"):
+        taught = records.teacher_folder(folder, card)
+        if taught is not None and not (records.note(taught) or {}).get("artifact"):
             taught = runs / taught.relative_to(runs.absolute())
             own = Card.read(taught)
             if own is not None and not Claim(runs, own.run_id).taken():
@@ -79,8 +80,8 @@ def _teachers_without_weights(runs: Path, students: Iterable[tuple[Path, Card]])
 def reminder(runs: Path, folders: Iterable[Path]) -> list[str]:
     """A line for people if of some run folders, of ended experiments, the server lacks something."""
     ended, where = list(folders), shlex.quote(str(runs))
-    lines = [(sum(map(cards.is_behind, ended)), "are not in W&B yet", "uploads them")]
-    lines += [(sum(map(cards.lacks_teacher, ended)), "lack their teacher in W&B", "adds it")]
+    lines = [(sum(map(records.is_behind, ended)), "are not in W&B yet", "uploads them")]
+    lines += [(sum(map(records.lacks_teacher, ended)), "lack their teacher in W&B", "adds it")]
     return [f"{count} {told}: python -m launch sync {where}   {mends}" for count, told, mends in lines if count]
 
 
@@ -107,7 +108,7 @@ def sync(runs: Path, project: str | None = None, entity: str | None = None) -> i
             failed = _upload_all((folder, replace(card, **elsewhere)) for folder, card in _shown(found.waiting))
         finally:
             tear_down()
-    alone = sum((cards.note(folder) or {}).get("missing") == cards.UNTRACKED for folder, _ in found.waiting)
+    alone = sum((records.note(folder) or {}).get("missing") == records.UNTRACKED for folder, _ in found.waiting)
     parts = [f"{len(found.waiting) - len(failed)} uploaded", f"{found.uploaded} were there"]
     parts += [f"{found.running} are running"] if found.running else []
     parts += [f"{found.untracked} were run without tracking"] if found.untracked else []
@@ -132,7 +133,7 @@ def _upload_all(waiting: Iterable[tuple[Path, Card]]) -> list[str]:
     failed: list[str] = []
     gone: str | None = None
     for folder, card in waiting:
-        reason = gone or tracking.upload(folder, card) or _without_teacher(folder)
+        reason = gone or wandb_run.upload(folder, card) or _without_teacher(folder)
         if reason is not None:
             failed.append(f"{card.name} ({folder}): {reason}")
             gone = gone or why_offline(PROBE_SECONDS)
@@ -141,5 +142,5 @@ def _upload_all(waiting: Iterable[tuple[Path, Card]]) -> list[str]:
 
 def _without_teacher(folder: Path) -> str | None:
     """Why a run that was uploaded does not say what it learned from, if that should be there."""
-    missing = (cards.note(folder) or {}).get("missing")
-    return None if missing in (None, cards.UNTRACKED) else f"uploaded, but its teacher is not said: {missing}"
+    missing = (records.note(folder) or {}).get("missing")
+    return None if missing in (None, records.UNTRACKED) else f"uploaded, but its teacher is not said: {missing}"

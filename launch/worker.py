@@ -21,11 +21,12 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from compress import experiment, surroundings
-from compress.checkpoint import Stopped
-from compress.claim import Claim
-from compress.config import Config
+from compress import experiment
+from compress.config.schema import Config
 from compress.errors import ConfigError
+from compress.runs.claim import Claim
+from compress.storage import surroundings
+from compress.training.checkpoint import Stopped
 from launch.sweep import Outcome, Planned, Sweep
 
 POLL_SECONDS = 0.02  # between looks at the children

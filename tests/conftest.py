@@ -25,7 +25,7 @@ os.environ |= {
 Compose = Callable[..., "Config"]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
-from compress.config import Config  # noqa: E402 - after the environment
+from compress.config.schema import Config  # noqa: E402 - after the environment
 
 
 def pytest_configure() -> None:
@@ -57,8 +57,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def compose(cache: Path, tmp_path: Path) -> Compose:
     """The checked configuration that overrides make, with results in the test's own folder."""
-    from compress.config import conf_folder
-    from compress.overrides import compositions
+    from compress.config.overrides import compositions
+    from compress.config.schema import conf_folder
 
     def composed(*overrides: str) -> Config:
         words = [f"paths.runs={tmp_path / 'runs'}", *overrides]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.results import SUBSETS, TASKS
+from analysis.read.results import SUBSETS, TASKS
 from tests import grids
 
 MODELS = ("tiny", "mini", "small", "medium", "base", "large")

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from compress import demo
+from compress.data import demo
 
 if TYPE_CHECKING:
     import torch

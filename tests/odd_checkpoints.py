@@ -21,7 +21,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizerFast
 
-from compress import artifact, demo
+from compress.artifact import store
+from compress.data import demo
 from compress.methods import fake_quantize
 from compress.methods.prune import MASK, prunable
 from tests.odd_inputs import Make
@@ -325,6 +326,6 @@ def compressed(*methods: str) -> Make:
             fake_quantize.prepare(model, embeddings=True, momentum=0.05)
             model(torch.arange(12)[None])
             fake_quantize.finalize(model)
-        artifact.save(folder, model, tokenizer)
+        store.save(folder, model, tokenizer)
 
     return make

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from compress.config import Config, from_mapping
+from compress.config.schema import Config, from_mapping
 from compress.errors import ConfigError, one_line
 
 DOCUMENT = Path(__file__).with_name("odd_inputs.md")

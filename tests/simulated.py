@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.results import FAILURE_COLUMNS, SUBSETS, TASKS, Results
+from analysis.read.results import FAILURE_COLUMNS, SUBSETS, TASKS, Results
 from tests.grids import EMBEDDINGS, PARAMETERS
 
 SIZES = ("tiny", "mini", "small", "medium", "base", "large")

@@ -15,7 +15,7 @@ import pytest
 
 from analysis import cli
 from analysis.options import Options
-from analysis.results import SUBSETS, Results, from_documents, read_runs
+from analysis.read.results import SUBSETS, Results, from_documents, read_runs
 from compress.errors import ConfigError
 from tests.conftest import ROOT
 from tests.grids import document, write_failure, write_run

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress import demo, wordnet
 from compress.augment import KEPT, augment, main, replace_words, replaceable
-from compress.data import Texts
+from compress.data import demo, wordnet
+from compress.data.corpus import Texts
 from compress.errors import ConfigError
 from tests.conftest import missing
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.batches import POOL, bucketed, by_length, collate, steps_per_epoch
-from compress.tokenization import Tokens
+from compress.data.batches import POOL, bucketed, by_length, collate, steps_per_epoch
+from compress.data.tokenization import Tokens
 
 sizes = st.integers(1, 5000)
 

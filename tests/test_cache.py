@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from compress import atomic, augment, cache, data, demo, experiment, teacher, tokenization
-from compress.cache import MANIFEST, Damaged, Entry
+from compress import augment, experiment, teacher
+from compress.data import corpus, demo, tokenization
 from compress.errors import ConfigError
+from compress.storage import atomic, cache
+from compress.storage.cache import MANIFEST, Damaged, Entry
 from tests.conftest import Compose
 from tests.users import FIRST, SECOND, As, as_user, common_folder
 
 if TYPE_CHECKING:
-    from compress.cache import Arrays
+    from compress.storage.cache import Arrays
 
 ARRAYS: Arrays = {"a": np.arange(300, dtype=np.int32), "b": np.linspace(0, 1, 40, dtype=np.float32).reshape(20, 2)}
 OF = {"texts": "these", "rows": [1, 2]}
@@ -366,7 +368,7 @@ def test_tokens_that_were_swapped_in_place_do_not_reach_a_score(compose: Compose
 def test_texts_that_change_while_they_are_read_are_refused(
     compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = data.contents
+    real = corpus.contents
     seen: list[int] = []
 
     def contents(*arguments: Any) -> dict[str, Any]:

@@ -22,11 +22,14 @@ from typing import Any
 import pytest
 import torch
 
-from compress import atomic, experiment, identity, result, train
-from compress.checkpoint import FILE, Checkpoint, Stopped, random_state, set_random_state
-from compress.config import Config, teacher_experiment
+from compress import experiment
+from compress.config.schema import Config, teacher_experiment
 from compress.methods import Method
-from compress.reporting import Reporter
+from compress.runs import identity, result
+from compress.storage import atomic
+from compress.training import loop
+from compress.training.checkpoint import FILE, Checkpoint, Stopped, random_state, set_random_state
+from compress.training.reporting import Reporter
 from tests.conftest import Command, Compose
 from tests.test_subsets import SUBSETS, every_subset, one_thread, words  # noqa: F401 - a fixture for all tests here
 
@@ -271,22 +274,22 @@ def test_nothing_is_put_back_of_a_state_that_does_not_fit(tmp_path: Path, wrong:
     log: list[str] = ["saved"]
     checkpoint = Checkpoint(tmp_path, 1.0, "x", log)
     model, optimizer, method = trained()
-    state = train._state(train.Progress(step=4), model, optimizer, [method])
+    state = loop._state(loop.Progress(step=4), model, optimizer, [method])
     odd = {"model": {**state["model"], "1.bias": torch.ones(7)}, "optimizer": trained(4)[1].state_dict(),
            "methods": [{}], "random": {"cpu": torch.ones(3, dtype=torch.uint8), "cuda": []},
            "progress": {"steps": 4}}  # fmt: skip
     checkpoint.save({**state, wrong: odd[wrong]}, 4)
     log[:] = []
     model, optimizer = (fresh := trained())[0], torch.optim.AdamW(fresh[0].parameters())
-    before = copy.deepcopy(train._state(train.Progress(), model, optimizer, [method := Counting()]))
-    assert train.resume(checkpoint, model, optimizer, [method]) == train.Progress()
-    after = train._state(train.Progress(), model, optimizer, [method])
+    before = copy.deepcopy(loop._state(loop.Progress(), model, optimizer, [method := Counting()]))
+    assert loop.resume(checkpoint, model, optimizer, [method]) == loop.Progress()
+    after = loop._state(loop.Progress(), model, optimizer, [method])
     assert torch.equal(torch.get_rng_state(), before["random"]["cpu"])
     assert all(torch.equal(value, before["model"][name]) for name, value in after["model"].items())
     assert after["optimizer"] == before["optimizer"]
     assert (after["methods"], log) == (before["methods"], [])
     checkpoint.save(state, 4)
-    assert train.resume(checkpoint, model, optimizer, [method]).step == 4
+    assert loop.resume(checkpoint, model, optimizer, [method]).step == 4
     assert (method.count, len(optimizer.state)) == (5, 4)
 
 

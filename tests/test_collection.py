@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import collection
 from analysis.cli import main
-from analysis.results import COLUMNS, SUBSETS, read_runs
+from analysis.read import collection
+from analysis.read.results import COLUMNS, SUBSETS, read_runs
 from compress.errors import ConfigError
 from tests.grids import document, write_failure, write_run
 

@@ -18,12 +18,13 @@ from omegaconf import OmegaConf
 
 import launch.cli
 import launch.prepare
-from compress import cli, quoting
-from compress.arguments import Arguments, read
-from compress.composing import Composer, opened
-from compress.config import Config, conf_folder, keys, options
+from compress import cli
+from compress.config import quoting
+from compress.config.arguments import Arguments, read
+from compress.config.composing import Composer, opened
+from compress.config.overrides import Request, check_words, read_one, read_sweep, request, sweep_jobs
+from compress.config.schema import Config, conf_folder, keys, options
 from compress.errors import ConfigError, one_line
-from compress.overrides import Request, check_words, read_one, read_sweep, request, sweep_jobs
 from launch import local
 from launch.retry import Changes
 from launch.start import Settings

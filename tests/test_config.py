@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from compress.config import GROUPS, Config, Once, conf_folder, options
+from compress.config.schema import GROUPS, Config, Once, conf_folder, options
 from compress.errors import ConfigError
 from tests.conftest import Compose
 

@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from analysis import dashboard
-from analysis.results import SUBSETS
+from analysis.dashboard import dashboard
+from analysis.read.results import SUBSETS
 from compress.errors import ConfigError
-from compress.run_names import factors as factors_of
+from compress.tracking.run_names import factors as factors_of
 from tests.conftest import ROOT
 from tests.wandb_server import ENTITY, Fault, WandbServer
 from tests.wandb_stand_in.state import Run, View
 
 with warnings.catch_warnings():  # wandb-workspaces warns of itself
     warnings.simplefilter("ignore", DeprecationWarning)
-    from analysis import panels
+    from analysis.dashboard import panels
 
 RESULT = json.loads((ROOT / "tests" / "records" / "result.json").read_text())
 
@@ -309,7 +309,8 @@ def test_a_missing_package_is_named(server: WandbServer, monkeypatch: pytest.Mon
 
 
 def test_importing_it_loads_nothing_heavy() -> None:
-    code = "import sys, analysis.dashboard; print({'wandb', 'wandb_workspaces', 'pandas', 'torch'} & set(sys.modules))"
+    heavy = "{'wandb', 'wandb_workspaces', 'pandas', 'torch'}"
+    code = f"import sys, analysis.dashboard.dashboard; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "set()"
 

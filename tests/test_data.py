@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from compress import data, demo, experiment, tables, tokenization
-from compress.data import DataConfig, Texts
+from compress import experiment
+from compress.data import corpus, demo, tables, tokenization
+from compress.data.corpus import DataConfig, Texts
 from compress.errors import ConfigError
-from compress.task import TaskConfig
+from compress.task.config import TaskConfig
 from tests.conftest import Compose
 
 PAIRS: dict[str, list[Any]] = {
@@ -43,7 +44,7 @@ def rewrite(file: Path, **columns: list[object]) -> None:
 
 def load(compose: Compose, *overrides: str) -> dict[str, Texts]:
     config = compose("model=demo/tiny", "task=rte", "data.max_length=64", *overrides)
-    return data.load_texts(config.data, config.task)
+    return corpus.load_texts(config.data, config.task)
 
 
 def test_a_local_folder_gives_its_rows_in_order(compose: Compose, folder: Path) -> None:
@@ -64,7 +65,7 @@ def test_the_hub_and_a_local_folder_give_the_same(compose: Compose, glue: Path, 
     (hub / "README.md").write_text(f"---\nconfigs:\n- config_name: {task}\n  data_files:\n{files}---\n")
     local = compose("model=tiny", f"task={task}", f"data.path={glue}")
     hubbed = compose("model=tiny", f"task={task}", f"data.hub={hub}")
-    assert data.load_texts(hubbed.data, hubbed.task) == data.load_texts(local.data, local.task)
+    assert corpus.load_texts(hubbed.data, hubbed.task) == corpus.load_texts(local.data, local.task)
 
 
 def test_absent_mismatched_mnli_is_noted_and_the_rest_is_scored(compose: Compose, glue: Path) -> None:
@@ -139,7 +140,7 @@ def test_the_second_time_tokens_come_from_the_cache(
     compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = prepared(compose, tmp_path)
-    monkeypatch.setattr(data, "load_texts", lambda *_: pytest.fail("texts were read again"))
+    monkeypatch.setattr(corpus, "load_texts", lambda *_: pytest.fail("texts were read again"))
     second = prepared(compose, tmp_path)
     for split, tokens in first.splits.items():
         for array in tokenization.ARRAYS:

@@ -12,7 +12,8 @@ from collections import Counter
 import pytest
 import torch
 
-from compress import demo, experiment
+from compress import experiment
+from compress.data import demo
 from tests.conftest import ROOT, Compose
 
 SIZES = ("tiny", "mini", "small", "medium", "base", "large")

@@ -17,12 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from compress import artifact, augment, experiment, identity, result, teacher
-from compress.config import conf_folder, from_mapping, teacher_experiment
+from compress import augment, experiment, teacher
+from compress.artifact import store
+from compress.config.schema import conf_folder, from_mapping, teacher_experiment
 from compress.errors import ConfigError
-from compress.evaluate import Scores, predict
 from compress.methods.distill import Distill, distillation_loss
-from compress.train import task_loss, train
+from compress.runs import identity, result
+from compress.training.evaluate import Scores, predict
+from compress.training.loop import task_loss, train
 from tests.conftest import Compose
 from tests.test_train import RECIPE
 
@@ -162,7 +164,7 @@ def test_a_checkpoint_can_be_the_teacher(compose: Compose, weights: Path) -> Non
 
 
 def test_a_teacher_is_looked_up_in_the_users_own_configuration_folder_too(tmp_path: Path, compose: Compose) -> None:
-    from compress.overrides import compositions
+    from compress.config.overrides import compositions
 
     (tmp_path / "mine" / "model").mkdir(parents=True)
     text = (conf_folder() / "model" / "large.yaml").read_text().replace("name: large", "name: wise")
@@ -220,7 +222,7 @@ def test_the_answers_are_the_stored_teachers_on_the_rows_that_are_trained_on(com
     assert isinstance(found, np.memmap)
     dataset, tokenizer = experiment.load_data(config)
     assert len(found) == len(dataset.train_rows) > 250
-    stored = artifact.load(identity.run_folder(teacher_experiment(config)) / "artifact")
+    stored = store.load(identity.run_folder(teacher_experiment(config)) / "artifact")
     expected = predict(stored, dataset.splits["train"], tokenizer.pad_token_id)[dataset.train_rows]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -342,7 +344,7 @@ def test_a_refused_teacher_fails_its_student_with_the_cause(compose: Compose) ->
     with pytest.raises(experiment.ExperimentError, match=r"ArtifactError: .*changed or damaged since it was scored"):
         experiment.run(config)
     assert "ArtifactError" in (identity.run_folder(config) / "error.json").read_text()
-    result.write_json(folder / "result.json", document | {"artifact_sha256": artifact.digest(folder / "artifact")})
+    result.write_json(folder / "result.json", document | {"artifact_sha256": store.digest(folder / "artifact")})
     with pytest.raises(experiment.ExperimentError, match="TeacherError: the teacher in"):
         experiment.run(config)
     assert "TeacherError" in (identity.run_folder(config) / "error.json").read_text()
@@ -391,7 +393,7 @@ def test_of_the_rows_that_are_drawn_all_copies_are_used(compose: Compose) -> Non
 
 
 def test_wordnet_counts_by_its_contents_and_only_if_it_is_asked(compose: Compose, tmp_path: Path) -> None:
-    from compress import wordnet
+    from compress.data import wordnet
 
     for place in ("one", "two"):
         (tmp_path / place).mkdir()

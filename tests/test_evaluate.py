@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from compress.batches import collate
-from compress.evaluate import evaluate, predict
-from compress.task import TaskConfig
-from compress.tokenization import Dataset, Tokens
+from compress.data.batches import collate
+from compress.data.tokenization import Dataset, Tokens
+from compress.task.config import TaskConfig
+from compress.training.evaluate import evaluate, predict
 from tests.test_train import small_model
 
 TASK = TaskConfig(

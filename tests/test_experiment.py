@@ -11,10 +11,12 @@ import pytest
 import torch
 import yaml
 
-from compress import artifact, experiment, identity, result
-from compress.config import from_mapping
-from compress.evaluate import evaluate
+from compress import experiment
+from compress.artifact import store
+from compress.config.schema import from_mapping
 from compress.experiment import ExperimentError
+from compress.runs import identity, result
+from compress.training.evaluate import evaluate
 from tests.conftest import ROOT, Compose
 from tests.odd_checkpoints import good, whole_tokenizer
 
@@ -61,7 +63,7 @@ def test_the_results_fields_are_those_on_record(compose: Compose) -> None:
 
 
 def test_metrics_come_from_the_artifact_on_disk(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
-    save = artifact.save
+    save = store.save
 
     def save_another_head(folder: Path, model: Any, tokenizer: Any) -> int:
         with torch.no_grad():
@@ -69,7 +71,7 @@ def test_metrics_come_from_the_artifact_on_disk(compose: Compose, monkeypatch: p
             model.classifier.bias.copy_(torch.tensor([1.0, 0.0]))
         return save(folder, model, tokenizer)
 
-    monkeypatch.setattr(artifact, "save", save_another_head)
+    monkeypatch.setattr(store, "save", save_another_head)
     config = compose(*QUICK, "task=cola")
     document = experiment.run(config)
     labels = experiment.load_data(config)[0].splits["validation"].labels
@@ -82,7 +84,7 @@ def test_anyone_can_score_the_artifact_again_from_its_folder_alone(compose: Comp
     config = compose(*QUICK, "task=stsb")
     document = experiment.run(config)
     dataset, tokenizer = experiment.load_data(config)
-    loaded = artifact.load(identity.run_folder(config) / "artifact")
+    loaded = store.load(identity.run_folder(config) / "artifact")
     assert evaluate(loaded, dataset, config.task, tokenizer.pad_token_id).metrics == document["metrics"]
     assert document["metrics_training"] == document["metrics"]  # nothing was compressed
 
@@ -90,7 +92,7 @@ def test_anyone_can_score_the_artifact_again_from_its_folder_alone(compose: Comp
 def test_sizes_are_those_of_the_file_and_of_the_weights(compose: Compose) -> None:
     config = compose(*QUICK)
     document = experiment.run(config)
-    size, weights = document["size"], artifact.load(identity.run_folder(config) / "artifact").state_dict()
+    size, weights = document["size"], store.load(identity.run_folder(config) / "artifact").state_dict()
     assert size["artifact_bytes"] == (identity.run_folder(config) / "artifact" / "model.safetensors").stat().st_size
     assert size["parameters"] == sum(value.numel() for value in weights.values())
     assert size["nominal_bytes"] == 4 * size["nonzero"]
@@ -133,7 +135,7 @@ def test_a_failure_leaves_error_json_and_the_next_run_clears_it(
     config = compose(*QUICK)
     folder = identity.run_folder(config)
     with monkeypatch.context() as patch:
-        patch.setattr(artifact, "save", lambda *_: (_ for _ in ()).throw(OSError("No space left on device")))
+        patch.setattr(store, "save", lambda *_: (_ for _ in ()).throw(OSError("No space left on device")))
         with pytest.raises(ExperimentError, match=r"^OSError: No space left on device  \(.*log.txt\)$"):
             experiment.run(config)
     failure = json.loads((folder / "error.json").read_text())

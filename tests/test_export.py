@@ -11,7 +11,9 @@ import onnx
 import pytest
 import torch
 
-from compress import experiment, export, identity, latency, qdq, result
+from compress import experiment, export, latency
+from compress.artifact import qdq
+from compress.runs import identity, result
 from tests.conftest import Compose
 
 DEMO = ("model=demo/mini", "data=demo", "train=demo", "train.max_steps=60", "device=cpu")
@@ -133,10 +135,10 @@ def test_latencies_are_measured_in_turns_and_left_in_the_run_folders(
 
 def test_a_float_twin_is_the_same_model(compose: Compose, tmp_path: Path) -> None:
     """What int8 is compared with differs from it in precision alone."""
-    from compress import artifact
+    from compress.artifact import store
 
     folder = finished(compose, "task=rte", "quantize=int8", "quantize.activations=false")
-    model = artifact.load(folder / "artifact")
+    model = store.load(folder / "artifact")
     qdq.to_onnx(model, tmp_path / "float.onnx", as_float=True)
     kinds = {tensor.data_type for tensor in onnx.load(str(tmp_path / "float.onnx")).graph.initializer}
     assert onnx.TensorProto.INT8 not in kinds

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import figures, plotting, results
-from analysis.appearance import label, look
-from analysis.breakdown import breakdown
-from analysis.curves import Curves, common_tasks, curves, published
-from analysis.plotting import COLUMN, PAGE
+from analysis.figures import figures, plotting
+from analysis.figures.plotting import COLUMN, PAGE
+from analysis.names import label, look
+from analysis.read import results
+from analysis.statistics.breakdown import breakdown
+from analysis.statistics.curves import Curves, common_tasks, curves, published
 from tests.crossings import crossing, run
 from tests.grids import document
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from analysis.cells import cells, missing
-from analysis.fronts import common_scores, fronts, inverse, isotonic, mean_inverse
-from analysis.results import from_documents
+from analysis.read.results import from_documents
+from analysis.statistics.cells import cells, missing
+from analysis.statistics.fronts import common_scores, fronts, inverse, isotonic, mean_inverse
 from tests.grids import document
 
 RANDOM = np.random.default_rng(0)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from compress import experiment, identity
+from compress import experiment
+from compress.runs import identity
 from tests.conftest import Command, Compose
 
 TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte")

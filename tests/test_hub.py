@@ -19,9 +19,12 @@ from huggingface_hub import constants
 from pyarrow import parquet
 from safetensors.torch import load as load_tensors
 
-from compress import data, demo, experiment, hub, model, tokenization
+from compress import experiment
+from compress.data import corpus, demo, tokenization
 from compress.errors import ConfigError
-from compress.pretrained import checkpoint_files
+from compress.model import encoder
+from compress.model.pretrained import checkpoint_files
+from compress.storage import hub
 from tests.conftest import Command, Compose
 from tests.hub_repositories import Repository, Shape, bert, glue, sized
 from tests.hub_server import GLUE, TINY, TOKEN, Fault, HubServer, replicas
@@ -265,7 +268,7 @@ def test_every_tensor_of_a_checkpoint_arrives(server: HubServer, home: Path, com
     stored = load_tensors(reference.files["model.safetensors"].content)
     config = compose("task=rte", "model=pretrained", "model.pretrained=owner/kind", "data.path=null")
     hub._of_hub.cache_clear()
-    built, start = model.build(config.model, config.task, vocabulary=0, padding=0)
+    built, start = encoder.build(config.model, config.task, vocabulary=0, padding=0)
     state = {
         name.removeprefix("bert."): value for name, value in built.state_dict().items() if name.startswith("bert.")
     }
@@ -273,7 +276,7 @@ def test_every_tensor_of_a_checkpoint_arrives(server: HubServer, home: Path, com
     assert {name for name in state if name not in expected} == set()
     assert all(torch.equal(value, expected[name]) for name, value in state.items())
     assert (start.commit, start.new) == (server.repository("owner/kind").commit, ["head"])
-    tokens = model.build_tokenizer(config.model)
+    tokens = encoder.build_tokenizer(config.model)
     assert tokens.convert_ids_to_tokens(tokens("the film")["input_ids"])[0] == "[CLS]"
     assert len(tokens) == 400
 
@@ -292,18 +295,18 @@ def test_the_six_sizes_load_from_their_repositories(
     shape = [f"model.{key}={value}" for key, value in vars(Shape()).items() if key != "vocabulary"]
     config = compose("task=rte", f"model={size}", *shape, "data.path=null")
     hub._of_hub.cache_clear()
-    _, start = model.build(config.model, config.task, vocabulary=0, padding=0)
+    _, start = encoder.build(config.model, config.task, vocabulary=0, padding=0)
     assert start.new == ["head"]
-    assert len(model.build_tokenizer(config.model)) == 30522
+    assert len(encoder.build_tokenizer(config.model)) == 30522
 
 
 # --- data sets --------------------------------------------------------------------------------------------------------
 
 
-def texts(compose: Compose, task: str, *words: str) -> dict[str, data.Texts]:
+def texts(compose: Compose, task: str, *words: str) -> dict[str, corpus.Texts]:
     hub._of_hub.cache_clear()
     config = compose("model=tiny", f"task={task}", *words)
-    return data.load_texts(config.data, config.task)
+    return corpus.load_texts(config.data, config.task)
 
 
 def test_the_pinned_revision_is_what_is_loaded_whatever_the_hub_answers(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from compress import identity
-from compress.config import GROUPS
+from compress.config.schema import GROUPS
+from compress.runs import identity
 from tests.conftest import Compose
 
 BASE = ("model=demo/tiny", "data=demo", "task=rte")

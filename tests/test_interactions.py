@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import interactions, noise
-from analysis.contrasts import fronts_of, shares_teacher
-from analysis.noise import Interval, satterthwaite
 from analysis.options import Options
-from analysis.results import Results
+from analysis.read.results import Results
+from analysis.statistics import interactions, uncertainty
+from analysis.statistics.contrasts import fronts_of, shares_teacher
+from analysis.statistics.uncertainty import Interval, satterthwaite
 from tests.benchmarks.coverage import summary
 from tests.simulated import Grid, as_results
 
@@ -273,7 +273,7 @@ def test_verdicts(low: float, high: float, word: str) -> None:
 
 
 def test_no_interval_no_verdict() -> None:
-    assert interactions.verdict(Interval(reason=noise.ONE_SEED)) == "undefined"
+    assert interactions.verdict(Interval(reason=uncertainty.ONE_SEED)) == "undefined"
 
 
 def test_verdicts_of_clear_grids() -> None:

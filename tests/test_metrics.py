@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from compress import metrics
+from compress.task import metrics
 
 SEEDS = range(20)
 

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-from compress import model
 from compress.errors import ConfigError
+from compress.model import encoder
 from tests.conftest import Compose, shared
 
 # Backbone with pooler: Turc et al. (2019), Devlin et al. (2019); the study's sizes in MB are 4 bytes for each
@@ -30,7 +30,7 @@ VOCABULARY = 30_522
 def test_a_size_has_exactly_googles_parameters(compose: Compose, size: str, parameters: int) -> None:
     config = compose(f"model={size}", "model.pretrained=null")
     with torch.device("meta"):
-        built, _ = model.build(config.model, config.task, VOCABULARY, padding=0)
+        built, _ = encoder.build(config.model, config.task, VOCABULARY, padding=0)
     assert sum(weight.numel() for weight in built.bert.parameters()) == parameters
     assert built.classifier.weight.shape == (2, config.model.hidden)
     assert built.dtype == torch.float32
@@ -51,7 +51,7 @@ def test_the_checkpoints_are_googles_by_their_hub_names(compose: Compose) -> Non
 def built(compose: Compose, *overrides: str, seed: int = 0) -> BertForSequenceClassification:
     config = compose("task=mrpc", *overrides)
     torch.manual_seed(seed)
-    return model.build(config.model, config.task, VOCABULARY, padding=0)[0]
+    return encoder.build(config.model, config.task, VOCABULARY, padding=0)[0]
 
 
 @pytest.mark.parametrize("name", ["standin-tiny", "standin-mini", "all-MiniLM-L6-v2", "paraphrase-MiniLM-L3-v2"])
@@ -68,9 +68,9 @@ def test_every_weight_of_a_checkpoint_arrives(compose: Compose, weights: Path, n
 def test_a_size_takes_a_local_checkpoint_of_its_shape(compose: Compose, weights: Path) -> None:
     words = ("model=tiny", f"model.pretrained={weights / 'standin-tiny'}")
     assert sum(weight.numel() for weight in built(compose, *words).bert.parameters()) == PARAMETERS["tiny"]
-    assert model.label(compose(*words).model) == "tiny"
+    assert encoder.label(compose(*words).model) == "tiny"
     words = ("model=pretrained", f"model.pretrained={weights / 'standin-tiny'}")
-    assert model.label(compose(*words).model) == "standin-tiny"
+    assert encoder.label(compose(*words).model) == "standin-tiny"
 
 
 def test_a_checkpoint_computes_what_it_computes_in_transformers(compose: Compose, weights: Path) -> None:
@@ -99,13 +99,13 @@ def test_dropout_is_the_configured_one(compose: Compose, weights: Path) -> None:
 def test_a_regression_has_one_output_and_three_classes_three(compose: Compose) -> None:
     for task, outputs in (("stsb", 1), ("mnli", 3)):
         config = compose("model=tiny", "model.pretrained=null", f"task={task}")
-        assert model.build(config.model, config.task, 99, padding=0)[0].classifier.out_features == outputs
+        assert encoder.build(config.model, config.task, 99, padding=0)[0].classifier.out_features == outputs
 
 
 def test_parts_are_embeddings_encoder_and_head() -> None:
     with torch.device("meta"):
         names = dict(BertModel(BertConfig()).named_parameters(prefix="bert"))
-    split = model.parts(names)
+    split = encoder.parts(names)
     assert {name for part in split.values() for name in part} == set(names)
     assert all("embeddings" in name for name in split["embeddings"])
     assert split["head"] == ["bert.pooler.dense.weight", "bert.pooler.dense.bias"]
@@ -125,14 +125,14 @@ def test_the_papers_uncompressed_sizes_come_out(compose: Compose) -> None:
     for size, megabytes in rows.items():
         config = compose(f"model={size}", "model.pretrained=null")
         with torch.device("meta"):
-            parameters = sum(w.numel() for w in model.build(config.model, config.task, VOCABULARY, 0)[0].parameters())
+            parameters = sum(w.numel() for w in encoder.build(config.model, config.task, VOCABULARY, 0)[0].parameters())
         assert 4 * parameters / 1e6 == pytest.approx(megabytes, abs=0.006), size
 
 
 def test_a_bare_vocabulary_makes_the_same_tokenizer(compose: Compose, weights: Path) -> None:
     words = ("model=tiny", "model.pretrained=null", "task=rte")
     bare, whole = (
-        model.build_tokenizer(compose(*words, f"model.tokenizer={weights / name}").model)
+        encoder.build_tokenizer(compose(*words, f"model.tokenizer={weights / name}").model)
         for name in ("bert-base-uncased", "standin-tiny")
     )
     text = "Ünhäppily, NAÏVE readers — 東京 in 1999 — said: «don't»!"

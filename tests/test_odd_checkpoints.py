@@ -19,12 +19,14 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, BertForSequenceClassification, PreTrainedTokenizerBase
 
-from compress import experiment, identity, tokenization
-from compress.config import Config, conf_folder
-from compress.data import Texts
+from compress import experiment
+from compress.config.overrides import compositions
+from compress.config.schema import Config, conf_folder
+from compress.data import tokenization
+from compress.data.corpus import Texts
 from compress.errors import ConfigError
-from compress.model import Start, label
-from compress.overrides import compositions
+from compress.model.encoder import Start, label
+from compress.runs import identity
 from tests import odd_checkpoints as odd
 from tests import odd_tokenizers, odd_weights
 from tests.conftest import Compose

@@ -15,12 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from compress import data, experiment, identity, model
-from compress.config import Config, conf_folder
-from compress.data import Texts
+from compress import experiment
+from compress.config.overrides import compositions
+from compress.config.schema import Config, conf_folder
+from compress.data import corpus
+from compress.data.corpus import Texts
 from compress.errors import ConfigError
-from compress.evaluate import scored
-from compress.overrides import compositions
+from compress.model import encoder
+from compress.runs import identity
+from compress.training.evaluate import scored
 from tests import odd_checkpoints, odd_inputs
 from tests import odd_data as odd
 from tests.odd_inputs import Case, Refused, Taken, Values, asking, assert_one_line, cases, taken
@@ -60,7 +63,7 @@ def asked(good: Path, values: Callable[[str], Values], tmp_path: Path) -> Make:
 
 
 def texts_of(config: Config) -> dict[str, Texts]:
-    return data.load_texts(config.data, config.task)
+    return corpus.load_texts(config.data, config.task)
 
 
 @pytest.mark.parametrize("name", TAKEN)
@@ -74,7 +77,7 @@ def test_read_as_the_good_one_is(asked: Make, name: str) -> None:
         assert found[split].columns == [table[column] for column in config.task.text]
         assert found[split].labels == table["label"]
         assert {type(label) for label in found[split].labels} == {float if config.task.regression else int}
-    assert model.label(config.model) == (TAKEN[name].settings.get("model.name") or "checkpoint")
+    assert encoder.label(config.model) == (TAKEN[name].settings.get("model.name") or "checkpoint")
 
 
 @pytest.mark.parametrize("name", REFUSED)

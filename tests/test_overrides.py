@@ -17,11 +17,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from compress import identity, wordnet
-from compress.config import Config, Once, conf_folder, from_hydra, teacher_experiment
+from compress.config.overrides import compositions, jobs, parse
+from compress.config.schema import Config, Once, conf_folder, from_hydra, teacher_experiment
+from compress.config.sections import Composed, choices_read, configurations, cover, keeps_to_itself, scopes, section
+from compress.data import wordnet
 from compress.errors import ConfigError
-from compress.overrides import compositions, jobs, parse
-from compress.sections import Composed, choices_read, configurations, cover, keeps_to_itself, scopes, section
+from compress.runs import identity
 
 SIZES = ("tiny", "mini", "small", "medium", "base", "large")
 TASKS = "cola,sst2,mrpc,stsb,qqp,mnli,qnli,rte"

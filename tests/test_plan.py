@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from compress import experiment
-from compress.config import Config, conf_folder, teacher_experiment
+from compress.config.overrides import compositions
+from compress.config.schema import Config, conf_folder, teacher_experiment
 from compress.errors import ConfigError
-from compress.overrides import compositions
 from launch import cost, plan
 from launch.plan import Plan, elapsed
 from launch.sweep import Planned

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis import priorities
-from analysis.advice import Advice, advise, sentences
 from analysis.options import Options
-from analysis.results import Results, from_documents
+from analysis.read.results import Results, from_documents
+from analysis.statistics import priorities
+from analysis.statistics.advice import Advice, advise, sentences
 from compress.errors import ConfigError
 from tests.grids import document
 from tests.simulated import ALONE, Grid, as_results

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from torch.nn.utils import prune as reference
 
-from compress import artifact, experiment, identity
+from compress import experiment
+from compress.artifact import store
 from compress.errors import ConfigError
 from compress.methods.prune import (
     MASK,
@@ -22,6 +23,7 @@ from compress.methods.prune import (
     prunable,
     sparsity_at,
 )
+from compress.runs import identity
 from tests.conftest import Compose
 
 DEMO = ("model=demo/mini", "data=demo", "task=rte", "train.max_steps=30", "device=cpu")
@@ -160,7 +162,7 @@ def test_only_encoder_and_pooler_matrices_are_pruned(compose: Compose) -> None:
 def test_the_stored_model_is_exactly_as_sparse_as_asked(compose: Compose, overrides: tuple[str], steps: int) -> None:
     config = compose(*DEMO, *overrides, "prune=magnitude", "prune.sparsity=0.6", f"train.max_steps={steps}")
     document = experiment.run(config)
-    stored = artifact.load(identity.run_folder(config) / "artifact")
+    stored = store.load(identity.run_folder(config) / "artifact")
     layers = prunable(stored)
     zeros = {name: int((layer.weight == 0).count_nonzero()) for name, layer in layers.items()}
     positions = {name: layer.weight.numel() for name, layer in layers.items()}
@@ -179,7 +181,7 @@ def test_the_file_holds_survivors_and_a_bit_per_position(compose: Compose) -> No
     folder = identity.run_folder(config) / "artifact"
     with safe_open(folder / "model.safetensors", framework="np") as file:
         held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    for name, layer in prunable(artifact.load(folder)).items():
+    for name, layer in prunable(store.load(folder)).items():
         bits, values = held[f"{name}.weight.mask"], held[f"{name}.weight.values"]
         weight = layer.weight.detach().numpy()
         assert len(bits) == -(-weight.size // 8)

@@ -11,12 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress import artifact, experiment, identity, int8
+from compress import experiment
+from compress.artifact import int8, store
 from compress.errors import ConfigError
-from compress.evaluate import predict
 from compress.methods.fake_quantize import FakeEmbedding, FakeLinear, InputRange, round_weight
 from compress.methods.prune import MASK, Prune, PruneConfig
 from compress.methods.quantize import Quantize, QuantizeConfig
+from compress.runs import identity
+from compress.training.evaluate import predict
 from tests.conftest import Compose
 from tests.test_train import small_model
 
@@ -182,10 +184,10 @@ def test_what_is_stored_predicts_as_what_was_trained(compose: Compose, words: tu
     config = compose(*DEMO, "quantize=int8", *words)
     document = experiment.run(config)
     assert document["metrics"] == document["metrics_training"]
-    stored = artifact.load(identity.run_folder(config) / "artifact")
-    again = artifact.pack(stored.state_dict())
+    stored = store.load(identity.run_folder(config) / "artifact")
+    again = store.pack(stored.state_dict())
     layout = {name: (value.dtype, tuple(value.shape)) for name, value in again.items()}
-    assert artifact.predicted_bytes(layout) == document["size"]["artifact_bytes"]
+    assert store.predicted_bytes(layout) == document["size"]["artifact_bytes"]
     dataset, tokenizer = experiment.load_data(config)
     split = config.task.validation[0]
     logits = predict(stored, dataset.splits[split], tokenizer.pad_token_id)
@@ -201,7 +203,7 @@ def test_tinys_file_is_as_small_as_its_information(compose: Compose, weights: Pa
     config = compose(*DEMO, "model=tiny", f"model.pretrained={weights / 'standin-tiny'}", "quantize=int8",
                      "prune=magnitude", "prune.sparsity=0.6", "train.max_steps=2")  # fmt: skip
     document = experiment.run(config)
-    stored = artifact.load(identity.run_folder(config) / "artifact").state_dict()
+    stored = store.load(identity.run_folder(config) / "artifact").state_dict()
     masks = {name: mask for name, mask in stored.items() if name.endswith(MASK)}
     integers = {name: value for name, value in stored.items() if value.dtype == torch.int8}
     survivors = sum(

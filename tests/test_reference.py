@@ -12,14 +12,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import collection, priorities, verdicts
 from analysis.cli import main
-from analysis.findings import findings
 from analysis.options import Options
-from analysis.results import SUBSETS, TASKS, read_runs
-from compress import identity
-from compress.config import conf_folder, teacher_experiment
-from compress.overrides import read_sweep
+from analysis.read import collection
+from analysis.read.results import SUBSETS, TASKS, read_runs
+from analysis.report import verdicts
+from analysis.statistics import priorities
+from analysis.statistics.findings import findings
+from compress.config.overrides import read_sweep
+from compress.config.schema import conf_folder, teacher_experiment
+from compress.runs import identity
 from tests.conftest import ROOT
 
 GLUE = ROOT / "analysis" / "reference" / "glue"

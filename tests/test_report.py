@@ -13,11 +13,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import payload, report, results, verdicts
-from analysis.findings import both_ways, findings
-from analysis.markup import table
 from analysis.options import Options
-from analysis.results import Results
+from analysis.read import results
+from analysis.read.results import Results
+from analysis.report import payload, report, verdicts
+from analysis.report.markup import table
+from analysis.statistics.findings import both_ways, findings
 from tests import crossings, grids
 
 QUICK = Options(bootstrap=0)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from compress import reporting
-from compress.reporting import Reporter
+from compress.training import reporting
+from compress.training.reporting import Reporter
 from tests.conftest import ROOT
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from compress import result
+from compress.runs import result
 from tests import grids
 
 DOCUMENT = grids.document("rte", "tiny", "none", None) | {"run_id": "0123456789ab"}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis import results
-from analysis.results import COLUMNS, SUBSETS, TASKS, from_documents, read_runs
+from analysis.read import results
+from analysis.read.results import COLUMNS, SUBSETS, TASKS, from_documents, read_runs
 from compress.errors import ConfigError
 from tests.grids import document, write_failure, write_run
 

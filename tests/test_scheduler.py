@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compress.claim import Claim
+from compress.runs.claim import Claim
 from launch import cancelling, cli, commands, job, losses, scheduler, status, submitted
 from launch.commands import Unanswered
 from launch.losses import Watch

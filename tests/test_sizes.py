@@ -8,9 +8,10 @@ from functools import cache
 import pytest
 import torch
 
-from compress import experiment, model
+from compress import experiment
 from compress.methods.prune import MASK, Prune, prunable
 from compress.methods.quantize import Quantize
+from compress.model import encoder
 from tests.conftest import Compose, shared
 
 SIZES = {"tiny": 17.5, "mini": 44.7, "small": 115.1, "medium": 165.5, "base": 437.9, "large": 1340.6}  # decimal MB
@@ -26,7 +27,7 @@ def nominal_mb(compose: Compose, size: str, sparsity: float, quantized: bool) ->
     """Decimal MB of a model of that size and compression; its weights are whatever lay in memory."""
     config = compose(f"model={size}", "model.pretrained=null", "task=sst2", "prune=magnitude", "quantize=int8")
     with torch.device("meta"):
-        bert, _ = model.build(config.model, config.task, vocabulary=30522, padding=0)
+        bert, _ = encoder.build(config.model, config.task, vocabulary=30522, padding=0)
     bert.to_empty(device="cpu")
     if sparsity:
         Prune(config.prune).prepare(bert)

@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import offline, online
-from analysis.offline import BLOCK, CHUNK_HEADER, FILE_HEADER, FIRST, LAST, MIDDLE, WHOLE, read_offline, records
-from analysis.results import COLUMNS, Results, read_runs
-from analysis.tracked import TrackedRun, as_results
+from analysis.read import offline, online
+from analysis.read.offline import BLOCK, CHUNK_HEADER, FILE_HEADER, FIRST, LAST, MIDDLE, WHOLE, read_offline, records
+from analysis.read.results import COLUMNS, Results, read_runs
+from analysis.read.tracked import TrackedRun, as_results
 from compress.errors import ConfigError
 from tests.wandb_server import WandbServer
 

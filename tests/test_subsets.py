@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from compress import artifact, demo, experiment, identity, int8, methods
-from compress.config import Config, teacher_experiment
-from compress.evaluate import predict
+from compress import experiment, methods
+from compress.artifact import int8, store
+from compress.config.schema import Config, teacher_experiment
+from compress.data import demo
 from compress.methods import Method
 from compress.methods.fake_quantize import FakeEmbedding, FakeLinear, InputRange, round_weight
 from compress.methods.prune import MASK, prunable
-from compress.train import build_optimizer, train
+from compress.runs import identity
+from compress.training.evaluate import predict
+from compress.training.loop import build_optimizer, train
 from tests.conftest import Compose
 
 METHODS = {  # group -> its option, and changes that must not matter while it is off
@@ -74,15 +77,15 @@ def test_every_subset_runs_on_every_task_and_measures_its_file(
     assert document["methods"] == list(subset)
     taught = "distill" in subset
     assert document["teacher_run_id"] == (identity.run_id(teacher_experiment(config)) if taught else None)
-    size, stored = document["size"], artifact.load(identity.run_folder(config) / "artifact")
+    size, stored = document["size"], store.load(identity.run_folder(config) / "artifact")
     positions = sum(layer.weight.numel() for layer in prunable(stored).values()) if "quantize" not in subset else None
     if positions:
         zeros = sum(int((layer.weight == 0).count_nonzero()) for layer in prunable(stored).values())
         assert zeros == (round(0.4 * positions) if "prune" in subset else 0)
     assert document["sparsity"] == pytest.approx(0.4 * ("prune" in subset), abs=1e-4)
     assert size["nominal_bytes"] == size["nonzero"] * (1 if "quantize" in subset else 4)
-    layout = {name: (value.dtype, tuple(value.shape)) for name, value in artifact.pack(stored.state_dict()).items()}
-    assert artifact.predicted_bytes(layout) == size["artifact_bytes"]
+    layout = {name: (value.dtype, tuple(value.shape)) for name, value in store.pack(stored.state_dict()).items()}
+    assert store.predicted_bytes(layout) == size["artifact_bytes"]
     file = identity.run_folder(config) / "artifact" / "model.safetensors"
     assert file.stat().st_size == size["artifact_bytes"]
     assert document["metrics"] == pytest.approx(document["metrics_training"], abs=0.01, nan_ok=True)
@@ -127,8 +130,8 @@ def test_pruned_weights_are_zero_after_every_step_and_in_every_form(
     assert sum(int((~mask).count_nonzero()) for mask in masks.values()) == round(0.6 * positions)
     for method in active:
         method.finalize(model)
-    artifact.save(tmp_path / "artifact", model, tokenizer)
-    for form in (model, artifact.load(tmp_path / "artifact")):
+    store.save(tmp_path / "artifact", model, tokenizer)
+    for form in (model, store.load(tmp_path / "artifact")):
         for name, mask in masks.items():
             state = form.get_submodule(name).state_dict()
             assert torch.equal(state[MASK], mask)
@@ -157,8 +160,8 @@ def test_the_reloaded_artifact_computes_what_was_trained_layer_by_layer(
         assert torch.equal(model.get_buffer(f"{name}.high"), high)
     for method in active:
         method.finalize(model)
-    artifact.save(tmp_path / "artifact", model, tokenizer)
-    stored = artifact.load(tmp_path / "artifact")
+    store.save(tmp_path / "artifact", model, tokenizer)
+    stored = store.load(tmp_path / "artifact")
     assert bool(rounded) == ("quantize" in subset)
     for name, weight in rounded.items():
         layer = stored.get_submodule(name)

@@ -14,11 +14,17 @@ from typing import Any
 
 import pytest
 
-from compress import artifact, atomic, cli, experiment, identity, reporting, result, surroundings, tracking, wordnet
-from compress.claim import Claim, Lock
-from compress.config import teacher_experiment
+from compress import cli, experiment
+from compress.artifact import store
+from compress.config.schema import teacher_experiment
+from compress.data import wordnet
 from compress.errors import ConfigError
-from compress.reporting import Reporter
+from compress.runs import identity, result
+from compress.runs.claim import Claim, Lock
+from compress.storage import atomic, surroundings
+from compress.tracking import wandb_run
+from compress.training import reporting
+from compress.training.reporting import Reporter
 from launch import cli as launch_cli
 from tests import grids
 from tests.conftest import ROOT, Compose
@@ -175,7 +181,7 @@ def test_without_a_home_wandbs_client_keeps_its_files_with_the_run(
     for name in names:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    tracker = tracking.Tracker(None, tmp_path, [], lambda message: None)
+    tracker = wandb_run.Tracker(None, tmp_path, [], lambda message: None)
     monkeypatch.setattr(surroundings, "has_home", lambda: True)
     tracker._find_folders()
     assert not set(names) & set(os.environ)
@@ -264,16 +270,16 @@ def test_an_artifact_takes_the_place_of_the_last_one_and_of_what_a_killed_proces
     assert not left.exists()
     assert not (folder / "old").exists()
     assert not list(folder.parent.glob(".*"))
-    weights = (folder / artifact.WEIGHTS).read_bytes()
+    weights = (folder / store.WEIGHTS).read_bytes()
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    model, tokenizer = artifact.load(folder), experiment.load_tokenizer(config)
+    model, tokenizer = store.load(folder), experiment.load_tokenizer(config)
     monkeypatch.setattr(type(tokenizer), "save_pretrained", full)
     with pytest.raises(OSError, match="No space left on device"):
-        artifact.save(folder, model, tokenizer)
-    assert (folder / artifact.WEIGHTS).read_bytes() == weights
+        store.save(folder, model, tokenizer)
+    assert (folder / store.WEIGHTS).read_bytes() == weights
     assert not list(folder.parent.glob(".*"))
 
 

@@ -8,9 +8,11 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from analysis import presentation, reference, table1, tables
+from analysis import reference
 from analysis.options import Options
-from analysis.results import SUBSETS, Results, from_documents
+from analysis.read.results import SUBSETS, Results, from_documents
+from analysis.statistics import table1
+from analysis.tables import presentation, tables
 from tests.conftest import shared
 from tests.grids import document
 

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from compress import int8
+from compress.artifact import int8
 from compress.methods.fake_quantize import round_weight
 from tests.conftest import ROOT, missing
 

@@ -13,10 +13,10 @@ import torch
 from torch.nn import functional
 from transformers import BertConfig, BertForSequenceClassification, get_linear_schedule_with_warmup
 
-from compress.batches import bucketed, collate
+from compress.data.batches import bucketed, collate
+from compress.data.tokenization import Tokens
 from compress.methods import Method
-from compress.tokenization import Tokens
-from compress.train import TrainConfig, build_optimizer, learning_rate_factor, task_loss, train
+from compress.training.loop import TrainConfig, build_optimizer, learning_rate_factor, task_loss, train
 
 RECIPE = TrainConfig(
     epochs=2, max_steps=None, batch_size=8, learning_rate=1e-3, weight_decay=0.01, warmup=0.1, clip=1.0,

@@ -18,7 +18,7 @@ import pytest
 import torch  # as a worker that is warm
 
 from compress import experiment
-from compress.config import Config
+from compress.config.schema import Config
 from compress.errors import ConfigError
 from launch import plan, worker
 from launch.sweep import Sweep

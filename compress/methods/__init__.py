@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from compress.config import Config
+    from compress.config.schema import Config
 
 GROUPS = ("quantize", "distill", "prune")  # in the order in which a run's folder names them
 

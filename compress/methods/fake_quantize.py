@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from compress import int8
+from compress.artifact import int8
 
 
 class RoundWeight(torch.autograd.Function):

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from compress import experiment, methods
-from compress.config import Config, conf_folder
-from compress.overrides import compositions
-from compress.train import train
+from compress.config.overrides import compositions
+from compress.config.schema import Config, conf_folder
+from compress.training.loop import train
 
 SUBSETS = {
     "none": (),

@@ -22,10 +22,10 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from analysis.contrasts import Estimate, TaskFronts, estimate, fronts_of, mean, mean_draws, weighted
-from analysis.fronts import Array
-from analysis.interactions import Interaction, interactions
 from analysis.options import Options
+from analysis.statistics.contrasts import Estimate, TaskFronts, estimate, fronts_of, mean, mean_draws, weighted
+from analysis.statistics.fronts import Array
+from analysis.statistics.interactions import Interaction, interactions
 from tests.simulated import Grid
 
 GRIDS = {

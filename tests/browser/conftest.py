@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from analysis import results
 from analysis.options import Options
+from analysis.read import results
 from tests import conftest, crossings, grids
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -39,7 +39,8 @@ def chromium() -> Iterator[Any]:
 
 def write_report(folder: Path, documents: list[dict[str, Any]]) -> Path:
     """Run folders with curves and latencies, and the report over them."""
-    from analysis import findings, report
+    from analysis.report import report
+    from analysis.statistics import findings
 
     for made in documents:
         run = grids.write_run(folder / "runs", made)

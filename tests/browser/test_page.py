@@ -148,8 +148,8 @@ def test_a_point_tells_cell_score_bytes_and_runs(opened: Opened, report_file: Pa
 
 
 def test_the_page_agrees_with_the_figures(opened: Opened, report_file: Path) -> None:
-    from analysis.curves import curves
-    from analysis.results import read_runs
+    from analysis.read.results import read_runs
+    from analysis.statistics.curves import curves
 
     points = curves(read_runs(report_file.parent / "runs").runs).points
     rows = opened.page.locator("#figure1-table tbody tr").all()
@@ -249,8 +249,10 @@ def test_words_that_look_like_html_stay_words(open_page: Open, tmp_path: Path) -
     made = [grids.document("rte", "tiny", "none", 60.0), grids.document("rte", "tiny", "quantize", 59.0)]
     for one in made:
         one |= {"task": nasty.replace("/", "∕"), "run_id": one["run_id"]}
-    from analysis import findings, report, results
     from analysis.options import Options
+    from analysis.read import results
+    from analysis.report import report
+    from analysis.statistics import findings
 
     options = Options(bootstrap=0)
     found = results.from_documents([one | {"task": nasty, "url": "javascript:alert(1)"} for one in made], [], nasty)

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from compress import cli, errors, experiment, wandb_client
-from compress.config import Config, conf_folder
-from compress.overrides import compositions
+from compress import cli, errors, experiment
+from compress.config.overrides import compositions
+from compress.config.schema import Config, conf_folder
+from compress.tracking import wandb_client
 from tests.faults.harness import Scenario, in_child
 from tests.faults.operations import Watch
 
@@ -141,7 +142,7 @@ def warm_up() -> None:
     wandb_client.warm_up()
     import submitit  # noqa: F401
 
-    from compress import result
+    from compress.runs import result
     from launch import local, start, worker  # noqa: F401
 
     result.environment()

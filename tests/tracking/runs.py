@@ -17,12 +17,13 @@ from typing import Any
 import psutil
 import pytest
 
-from compress import experiment, identity, result
-from compress.checkpoint import Stopped
-from compress.config import Config
+from compress import experiment
+from compress.config.schema import Config
 from compress.errors import ConfigError
-from compress.reporting import Reporter
-from compress.run_names import HEAD
+from compress.runs import identity, result
+from compress.tracking.run_names import HEAD
+from compress.training.checkpoint import Stopped
+from compress.training.reporting import Reporter
 from launch.sync import sync
 from tests.conftest import ROOT
 from tests.wandb_server import HISTORY, Run, WandbServer

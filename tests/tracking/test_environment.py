@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from compress import experiment, identity, wandb_settings
-from compress.cards import FOLDER, UPLOADED, card
+from compress import experiment
 from compress.errors import ConfigError
-from compress.run_names import cell_name, run_name
-from compress.tracking_options import check, mode_of, project_of
+from compress.runs import identity
+from compress.tracking import wandb_settings
+from compress.tracking.records import FOLDER, UPLOADED, card
+from compress.tracking.run_names import cell_name, run_name
+from compress.tracking.tracking_options import check, mode_of, project_of
 from tests.conftest import ROOT, Compose
 from tests.test_subsets import words
 from tests.tracking.runs import SHORT, assert_complete, assert_whole, folder_of, in_child, said, synced

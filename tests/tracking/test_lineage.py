@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from compress import cards, identity
-from compress.cards import FOLDER, UPLOADED
-from compress.config import Config, teacher_experiment
-from compress.run_names import artifact_name
+from compress.config.schema import Config, teacher_experiment
+from compress.runs import identity
+from compress.tracking import records
+from compress.tracking.records import FOLDER, UPLOADED
+from compress.tracking.run_names import artifact_name
 from launch.sync import reminder
 from tests.conftest import Compose
 from tests.test_subsets import words
@@ -50,7 +51,7 @@ def test_a_teacher_in_another_project_is_referred_to_there(compose: Compose, ser
     weights = weights_of(teacher_experiment(first))
     assert run_of(server, first).used_artifacts == [weights]
     assert run_of(server, second).used_artifacts == [f"tester/a/{weights}"]
-    assert (cards.note(folder_of(second)) or {})["lineage"] == f"tester/a/{weights}"
+    assert (records.note(folder_of(second)) or {})["lineage"] == f"tester/a/{weights}"
     assert reminded(second) == []
     assert synced(second, server) == (0, "0 uploaded, 3 were there")
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from compress import experiment, identity
-from compress.config import Config, teacher_experiment
-from compress.run_names import ROOM, artifact_name, cell_name, factors, run_name, shortened
-from compress.tracking_options import LONGEST
-from compress.wordnet import FILES
+from compress import experiment
+from compress.config.schema import Config, teacher_experiment
+from compress.data.wordnet import FILES
+from compress.runs import identity
+from compress.tracking.run_names import ROOM, artifact_name, cell_name, factors, run_name, shortened
+from compress.tracking.tracking_options import LONGEST
 from tests.conftest import Compose, missing
 
 WORDNET = Path("/usr/share/wordnet")

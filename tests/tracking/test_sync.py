@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from compress import experiment, identity
-from compress.checkpoint import FILE
-from compress.config import teacher_experiment
-from compress.run_names import artifact_name
+from compress import experiment
+from compress.config.schema import teacher_experiment
+from compress.runs import identity
+from compress.tracking.run_names import artifact_name
+from compress.training.checkpoint import FILE
 from launch.sync import reminder
 from tests.conftest import Compose
 from tests.test_subsets import words

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from compress import experiment, identity, tracking_options
-from compress.cards import card as card_of
-from compress.config import teacher_experiment
+from compress import experiment
+from compress.config.schema import teacher_experiment
 from compress.errors import ConfigError
-from compress.run_names import artifact_name, factors
+from compress.runs import identity
+from compress.tracking import tracking_options
+from compress.tracking.records import card as card_of
+from compress.tracking.run_names import artifact_name, factors
 from tests.conftest import Compose
 from tests.test_subsets import words
 from tests.tracking.runs import (

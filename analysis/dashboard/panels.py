@@ -1,0 +1,196 @@
+"""What the W&B dashboard shows.
+
+What the package wandb-workspaces cannot say, and what stands for it:
+
+- A scatter plot takes its points' colours from the runs, not from a factor. So every run is given the colour of its
+  methods; runs that came later have W&B's own colours until the next call.
+- Bars are grouped by one factor. So there are bars by task, by methods and by size; the search for runs narrows all.
+- A panel has no filter of its own, and none shows text. So the failed runs are listed as they were at the last call,
+  and besides that parallel coordinates show state and cause of whatever has one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import wandb_workspaces.reports.v2
+import wandb_workspaces.workspaces
+
+from analysis.names import look
+
+wr: Any = wandb_workspaces.reports.v2  # whose names have no types
+ws: Any = wandb_workspaces.workspaces
+
+NAME = "Combining Compressions"
+SCORES = {"score_glue": "GLUE score", "score_accuracy": "accuracy as in the paper"}
+SIZES = {"size.nominal_bytes": "nominal bytes", "size.artifact_bytes": "bytes of the artifact"}
+FACTORS = ("model", "task", "quantize", "distill", "prune", "sparsity", "seed")
+COLUMNS = (
+    "run:displayName",
+    "run:state",
+    *(f"config:{factor}.value" for factor in ("task", "model", "methods", "sparsity", "seed")),
+    *(f"summary:{key}" for key in (*SCORES, *SIZES, "timing.train_seconds", "failure")),
+)
+BROKEN = ("failed", "crashed", "killed")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the dashboard must know of a run."""
+
+    run_id: str
+    name: str
+    state: str
+    methods: Any
+    failure: Any = None
+
+
+def workspace(entity: str, project: str, runs: Sequence[Run], now: float) -> Any:
+    """The whole view.
+
+    Args:
+        now: seconds since the epoch, said beside the list of failures.
+    """
+    known = [run for run in runs if isinstance(run.methods, str)]  # a project may hold other people's runs too
+    colours = {run.run_id: ws.RunSettings(color=colour(run.methods)) for run in known}
+    return ws.Workspace(
+        entity=entity,
+        project=project,
+        name=NAME,
+        sections=[
+            _section("Score and size", _score_and_size(), columns=2, is_open=True),
+            _section("Factors", _factors(), columns=1, is_open=True),
+            _section("Scores by task, methods and size", _bars(), columns=3, is_open=True),
+            _section("Training", _training(), columns=3),
+            _section("Cost", _cost(), columns=3),
+            _section("Failures", _failures(runs, now), columns=2, is_open=True),
+            _section("Compare runs", _comparison(), columns=1),
+        ],
+        settings=ws.WorkspaceSettings(x_axis="global_step", max_runs=100),
+        runset_settings=ws.RunsetSettings(run_settings=colours, pinned_columns=list(COLUMNS)),
+    )
+
+
+def colour(methods: str) -> str:
+    """The figures' hue for a subset; paler where it is not distilled, since points here have no other mark."""
+    seen = look(methods)
+    channels = [int(seen.light[at : at + 2], 16) for at in (1, 3, 5)]
+    mixed = channels if seen.distilled else [round(0.5 * channel + 0.5 * 255) for channel in channels]
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+
+
+def _section(name: str, panels: list[Any], columns: int, is_open: bool = False) -> Any:
+    layout = ws.SectionLayoutSettings(columns=columns, rows=-(-len(panels) // columns))
+    settings = ws.SectionPanelSettings(x_axis="global_step")
+    return ws.Section(name=name, panels=panels, is_open=is_open, layout_settings=layout, panel_settings=settings)
+
+
+def _score_and_size() -> list[Any]:
+    return [_scatter(f"{score}, {size}", x, y) for y, score in SCORES.items() for x, size in SIZES.items()]
+
+
+def _scatter(title: str, x: str, y: str) -> Any:
+    """One point for each run; `x` on a logarithmic axis."""
+    label = "${config:methods} ${config:model} ${config:task} ${config:sparsity}"
+    axes = {"x": wr.SummaryMetric(x), "y": wr.SummaryMetric(y)}
+    return wr.ScatterPlot(title=title, **axes, log_x=True, legend_template=label)
+
+
+def _factors() -> list[Any]:
+    column = wr.ParallelCoordinatesPlotColumn
+    factors = [column(wr.Config(factor)) for factor in FACTORS]
+    sizes = [column(wr.SummaryMetric(key), display_name=name, log=True) for key, name in SIZES.items()]
+    scores = [column(wr.SummaryMetric(key), display_name=name) for key, name in SCORES.items()]
+    return [wr.ParallelCoordinatesPlot(title="Factors, size and score", columns=[*factors, *sizes, *scores])]
+
+
+def _bars() -> list[Any]:
+    return [
+        _bar(f"{name} by {factor}", key, factor)
+        for key, name in SCORES.items()
+        for factor in ("task", "methods", "model")
+    ]
+
+
+def _bar(title: str, metric: str, factor: str) -> Any:
+    """Means over the runs that share a factor's level, with their standard error."""
+    grouping: dict[str, Any] = {"groupby": wr.Config(factor), "groupby_aggfunc": "mean", "groupby_rangefunc": "stderr"}
+    return wr.BarPlot(title=title, metrics=[metric], orientation="v", max_bars_to_show=50, **grouping)
+
+
+def _training() -> list[Any]:
+    """Losses of each run; what follows a schedule or the machine, as means over the runs of each subset."""
+    alike = ("learning_rate", "sparsity", "ranges_frozen", "examples_per_second")
+    return [
+        *(_line(metric) for metric in ("loss", "distillation_loss")),
+        *(_line(metric, "methods") for metric in alike),
+    ]
+
+
+def _line(metric: str, factor: str | None = None) -> Any:
+    means = {"groupby_aggfunc": "mean", "groupby_rangefunc": "minmax"}
+    grouping: dict[str, Any] = {} if factor is None else {"groupby": wr.Config(factor), **means}
+    title = metric.replace("_", " ") + (f", by {factor}" if factor else "")
+    return wr.LinePlot(title=title, x="global_step", y=[metric], max_runs_to_show=100, **grouping)
+
+
+def _cost() -> list[Any]:
+    bars = {"timing.train_seconds": "training, seconds", "timing.steps_per_second": "steps per second"}
+    bars |= {"memory_bytes": "GPU memory, bytes"}
+    return [
+        *(_bar(f"{name}, by {factor}", key, factor) for factor in ("model", "methods") for key, name in bars.items()),
+        _scatter("GLUE score, seconds of training", "timing.train_seconds", "score_glue"),
+        _line("memory_bytes"),
+    ]
+
+
+def _comparison() -> list[Any]:
+    return [wr.RunComparer(diff_only="split")]
+
+
+def _failures(runs: Iterable[Run], now: float) -> list[Any]:
+    column = wr.ParallelCoordinatesPlotColumn
+    cells = [column(wr.Config(factor)) for factor in ("task", "model", "methods")]
+    state = column(wr.Metric("State"), display_name="state")
+    cause = column(wr.SummaryMetric("failure"), display_name="cause")
+    hours = wr.BarPlot(
+        title="Seconds spent, by state of the run",
+        metrics=["RelativeTime(Process)"],
+        groupby=wr.Metric("State"),
+        groupby_aggfunc="sum",
+    )
+    return [
+        wr.MarkdownPanel(markdown=failure_list(runs, now)),
+        hours,
+        wr.ParallelCoordinatesPlot(title="States", columns=[*cells, state]),
+        wr.ParallelCoordinatesPlot(title="Causes of failures", columns=[*cells, state, cause]),
+    ]
+
+
+def failure_list(runs: Iterable[Run], now: float, longest: int = 100) -> str:
+    """Markdown: runs that did not end well, and why.
+
+    Args:
+        now: seconds since the epoch.
+        longest: how many are listed.
+    """
+    every = list(runs)
+    broken = [run for run in every if run.state in BROKEN and isinstance(run.methods, str)]
+    others = sum(not isinstance(run.methods, str) for run in every)
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now))
+    lines = [f"**{len(broken)} failed or crashed** at {when}; `python -m analysis dashboard` lists anew. Live: filter "]
+    lines[0] += f"the runs by State in {', '.join(BROKEN)}; the column *failure* says why. A crashed run said nothing."
+    lines[0] += f" {others} runs of this project are none of these experiments." if others else ""
+    if broken:
+        lines += ["", "| run | state | cause |", "| --- | --- | --- |"]
+    lines += [f"| {_cell(run.name)} | {run.state} | {_cell(str(run.failure or ''))} |" for run in broken[:longest]]
+    lines += [f"\n… and {len(broken) - longest} more"] if len(broken) > longest else []
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """On one line of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|")

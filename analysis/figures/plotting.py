@@ -1,0 +1,112 @@
+"""What all figures share: fonts and lines that fit a paper, axes of bytes, curves of the methods, files to save."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from analysis.names import label, look
+from analysis.read.results import SUBSETS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PAGE, COLUMN = 6.3, 3.03  # inches: text width and column width of an ACL paper
+FORMATS = ("pdf", "svg", "png")
+GREY = "#5b6068"
+STYLE: Any = {
+    "font.family": "STIXGeneral",  # comes with matplotlib, fits a paper in Times
+    "mathtext.fontset": "stix",
+    "font.size": 8.5,
+    "axes.labelsize": 9,
+    "axes.titlesize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e3e5e8",
+    "grid.linewidth": 0.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 4.2,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # embedded TrueType: publishers refuse type 3
+    "svg.hashsalt": "figures",  # the same figure, the same bytes
+    "savefig.dpi": 300,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Our style, leaving the caller's settings alone."""
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def new(width: float, height: float, **grid: Any) -> tuple[Figure, Any]:
+    """A figure that no display is needed for, and its axes; inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(**grid)
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write it in every format, with the same bytes each time, and say where."""
+    dates: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+    written = []
+    with style():
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once for all formats
+        for kind in FORMATS:
+            written.append(folder / f"{name}.{kind}")
+            figure.savefig(written[-1], metadata=dates[kind])
+    return written
+
+
+def log_sizes(axes: Axes, sizes: Sequence[float] | pd.Series, digits: Sequence[int] = (1, 2, 5)) -> None:
+    """A log axis of bytes with ticks at 1, 2, 5 × 10ⁿ MB, written as plain numbers."""
+    axes.set_xscale("log")
+    margin = 1.25 if min(sizes) < max(sizes) else 3
+    low, high = min(sizes) / margin, max(sizes) * margin
+    axes.set_xlim(low, high)
+    steps = [digit * 10.0**power for power in range(14) for digit in digits]
+    axes.xaxis.set_major_locator(FixedLocator([step for step in steps if low <= step <= high]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda size, _: f"{size / 1e6:g}")
+
+
+def draw_curves(axes: Axes, points: pd.DataFrame, **more: Any) -> None:
+    """A curve for each subset of the methods, with error bars where they are known; points as of `Curves`."""
+    for methods in [name for name in SUBSETS if (points["methods"] == name).any()]:
+        shown = look(methods)
+        own = points[points["methods"] == methods].sort_values(["bytes", "sparsity"])
+        kind: dict[str, Any] = {"linestyle": "-", "markerfacecolor": shown.light, "zorder": 3}
+        if not shown.distilled:
+            kind = {"linestyle": (0, (3.2, 1.6)), "markerfacecolor": "white", "zorder": 2.5}
+        axes.plot(own["bytes"], own["score"], label=label(methods), color=shown.light, marker=shown.marker,
+                  markeredgewidth=0.9, **kind, **more)  # fmt: skip
+        bars = own[own["error"].notna()]
+        axes.errorbar(bars["bytes"], bars["score"], bars["error"], fmt="none", ecolor=shown.light, elinewidth=0.7,
+                      capsize=1.5, capthick=0.7)  # fmt: skip
+
+
+def legend(figure: Figure, axes: Axes, columns: int) -> None:
+    """Above the axes, read line by line, each label once."""
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    labels = list(handles)
+    rows = -(-len(labels) // columns)
+    places = [row * columns + column for column in range(columns) for row in range(rows)]
+    labels = [labels[place] for place in places if place < len(labels)]
+    figure.legend([handles[name] for name in labels], labels, loc="outside upper center", ncols=columns,
+                  columnspacing=1.4, handlelength=2.6, handletextpad=0.5)  # fmt: skip

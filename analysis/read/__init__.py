@@ -1,0 +1,1 @@
+"""Results read into one table: from run folders, files, or W&B."""

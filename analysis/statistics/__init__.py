@@ -1,0 +1,1 @@
+"""What the results say, with its uncertainty."""

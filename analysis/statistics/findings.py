@@ -1,0 +1,52 @@
+"""Every statistic that a report tells, computed once, for nominal bytes and for the file on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from analysis.options import BYTES, Options
+from analysis.read.results import Results
+from analysis.statistics import interactions, priorities, table1
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Frames as of the functions that they are named by; see `both_ways` for the columns that are added to two of them.
+
+    Attributes:
+        interactions: of `interactions.table`.
+        effects: of `priorities.main_effects`.
+        table1: of `table1.table`, by the options' bytes.
+    """
+
+    interactions: pd.DataFrame
+    effects: pd.DataFrame
+    table1: pd.DataFrame
+
+
+def findings(results: Results, options: Options) -> Findings:
+    """Everything, with the options' score, replicates and tolerance."""
+    ways = [replace(options, bytes=size) for size in BYTES]
+    contrasts = {way.bytes: interactions.table(results, way) for way in ways}
+    effects = {way.bytes: priorities.main_effects(results, way) for way in ways}
+    return Findings(both_ways(contrasts), both_ways(effects), table1.table(results, options))
+
+
+def both_ways(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One frame of both ways of counting bytes.
+
+    Args:
+        tables: `nominal` and `artifact` -> frames with low, high (from seeds), tasks_low, tasks_high.
+
+    Returns:
+        With `bytes`; `shown_low` and `shown_high`, the interval from seeds, or without one that from the differences
+        between tasks; and `shown_by`, which of them: `seeds`, `tasks` or empty.
+    """
+    table = pd.concat([own.assign(bytes=size) for size, own in tables.items()], ignore_index=True)
+    seeds, tasks = table["low"].notna(), table["tasks_low"].notna()
+    for end in ("low", "high"):
+        table[f"shown_{end}"] = table[end].where(seeds, table[f"tasks_{end}"])
+    table["shown_by"] = seeds.map({True: "seeds", False: ""}).mask(~seeds & tasks, "tasks")
+    return table

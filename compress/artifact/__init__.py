@@ -1,0 +1,1 @@
+"""The compressed model as a folder: its layers, how they are stored and loaded, and ONNX."""

@@ -1,0 +1,80 @@
+"""Tab completion for `python -m compress`: groups with their options, keys, and values where they are of a kind.
+
+Hydra's own completes neither `python -m` nor options in subfolders (`model=demo/tiny`), and takes a second.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from compress.config.schema import GROUPS, Config, keys, options
+from compress.errors import ConfigError
+
+BASH = """\
+_compress_completion() {
+    local words=($COMP_LINE) program="$1"
+    if [ "${words[1]}" = "-m" ] && [ "${words[2]}" = "compress" ]; then
+        program="$1 -m compress"
+    elif [[ "$1" == *python* ]]; then
+        COMPREPLY=($(compgen -o default -f -- "${words[$COMP_CWORD]}")); return
+    fi
+    local word=""
+    case "$COMP_LINE" in *" ") ;; *) word="${words[${#words[@]}-1]}" ;; esac
+    COMPREPLY=($($program -sc "query=$word" 2>/dev/null))
+}
+COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
+complete -o nospace -o default -F _compress_completion python python3 combining-compressions"""
+
+FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--config-dir", "--config-name", "--help")
+
+
+def answer(words: Sequence[str], conf: Path) -> str:
+    """What `-sc` prints: the script to evaluate in bash, or the completions of a word, one a line.
+
+    Raises:
+        ConfigError: neither is asked for.
+    """
+    asked = " ".join(words)
+    if "query=" in asked:
+        return "\n".join(complete(asked.partition("query=")[2], conf))
+    if "uninstall=bash" in words:
+        return "complete -r python python3 combining-compressions; unset -f _compress_completion"
+    if "install=bash" in words:
+        return BASH
+    raise ConfigError(f"{asked}: must be -sc install=bash (for eval) or -sc uninstall=bash")
+
+
+def complete(word: str, conf: Path) -> list[str]:
+    """The words that this beginning of one may become; after a comma, the next value of a sweep."""
+    if word.startswith("-"):
+        return [flag for flag in FLAGS if flag.startswith(word)]
+    key, equals, value = word.partition("=")
+    if not equals:
+        plus = "+" if word.startswith("+") else ""
+        names = [*options(conf), *keys()]
+        return sorted(f"{plus}{name}=" for name in names if name.startswith(word.removeprefix("+")))
+    done, comma, last = value.rpartition(",")
+    values = _values(key.removeprefix("+"), last, conf)
+    return [f"{key}={done}{comma}{found}" for found in values if found.startswith(last)]
+
+
+def _values(key: str, beginning: str, conf: Path) -> Iterable[str]:
+    if key in (known := options(conf)):
+        return known[key]
+    group, _, name = key.rpartition(".")
+    hint = typing.get_type_hints(GROUPS.get(group, Config)).get(name)
+    if typing.get_origin(hint) is typing.Literal:
+        return [str(value) for value in typing.get_args(hint)]
+    if hint is bool:
+        return ["true", "false"]
+    return _paths(beginning) if str in (hint, *typing.get_args(hint)) else []
+
+
+def _paths(beginning: str) -> Iterator[str]:
+    folder, slash, _ = beginning.rpartition("/")
+    place = Path(folder or slash or ".").expanduser()
+    for child in sorted(place.iterdir()) if place.is_dir() else ():
+        if not child.name.startswith("."):
+            yield f"{folder}{slash}{child.name}{'/' if child.is_dir() else ''}"

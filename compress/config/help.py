@@ -1,0 +1,66 @@
+"""The page that --help prints: groups with their options, keys with their defaults, examples. No Hydra is needed."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from compress.config.schema import GROUPS, Config, option_values, options
+
+EXAMPLES = """\
+Examples:
+  python -m compress model=demo/tiny data=demo train=demo task=rte        a second or two, needs no network
+  python -m compress model=tiny task=sst2 train.learning_rate=1e-4        Google's BERT TINY on GLUE, from the hub
+  python -m compress model=pretrained model.pretrained=DIR task=mrpc data.path=DIR      from local folders
+  python -m compress -m +experiment=demo task=cola,rte seed=0,1                         a sweep: every combination
+  python -m compress model=tiny task=sst2 quantize=int8 distill=kd prune=magnitude prune.sparsity=0.6
+  python -m compress model=tiny task=sst2 --cfg job --resolve             show the configuration, run nothing"""
+
+
+def render(conf: Path) -> str:
+    """The whole page."""
+    lines = ["usage: python -m compress [-m] [GROUP=OPTION ...] [KEY=VALUE ...]", ""]
+    lines += ["Fine-tune BERT on one GLUE task, compressed as told, and store the model with its scores.", ""]
+    lines += ["Groups (GROUP=OPTION; the first is the default):"]
+    defaults = _defaults(conf)
+    for group, found in options(conf).items():
+        default = defaults.get(group)
+        listed = ([default] if default else []) + [option for option in found if option != default]
+        prefix = f"  {'' if default else '+'}{group}"
+        lines += textwrap.wrap(" ".join(listed), 108, initial_indent=f"{prefix:<14}", subsequent_indent=" " * 14)
+    lines += ["", "Keys (KEY=VALUE; shown with their defaults):"]
+    main = yaml.safe_load((conf / "config.yaml").read_text())
+    for group, kind in GROUPS.items():
+        values = main[group] if group in main else option_values((conf,), group, str(defaults[group]), yaml.safe_load)
+        lines += [line for field in fields(kind) for line in _key(f"{group}.{field.name}", values[field.name], field)]
+    lines += [line for field in fields(Config) if field.name in main and field.name not in GROUPS
+              for line in _key(field.name, main[field.name], field)]  # fmt: skip
+    lines += ["", EXAMPLES, ""]
+    lines += ["Other commands, each with -h:"]
+    lines += ["  python -m compress.augment      show the rewritten texts that distillation trains on"]
+    lines += ["  python -m compress.export RUN   write a finished model as ONNX, checked against itself"]
+    lines += ["  python -m compress.latency RUN  measure finished models, int8 against float32", ""]
+    lines += ["Other flags: -m (sweep), --cfg job [--resolve], --info, --hydra-help, --config-dir DIR (further"]
+    lines += ["configuration files, behind these), --config-name NAME (a primary one of them). Tab completion:"]
+    lines += ['  eval "$(python -m compress -sc install=bash)"']
+    return "\n".join(lines)
+
+
+def _defaults(conf: Path) -> dict[str, str]:
+    listed = yaml.safe_load((conf / "config.yaml").read_text())["defaults"]
+    return {key: option for entry in listed if isinstance(entry, dict) for key, option in entry.items()}
+
+
+def _key(name: str, value: Any, field: Any) -> Iterator[str]:
+    shown = {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value)).replace("'", "")
+    head = f"  {name}={shown}"
+    description = field.default.description
+    if len(head) > 42:
+        yield head
+        head = ""
+    yield from textwrap.wrap(description, 110, initial_indent=f"{head:<44}", subsequent_indent=" " * 44)

@@ -1,0 +1,1 @@
+"""Texts and tokens: read, generated, rewritten, batched."""

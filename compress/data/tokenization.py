@@ -1,0 +1,180 @@
+"""The tokens of a task's texts: made once, cached by content, shared by all experiments."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compress.data.corpus import DataConfig, Texts, contents, load_texts
+from compress.errors import ConfigError
+from compress.model.tokenizer import reset
+from compress.storage.cache import Damaged, Entry
+from compress.storage.hub import SECONDS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from transformers import PreTrainedTokenizerBase
+
+    from compress.augment import Augmentation
+    from compress.storage.cache import Arrays
+    from compress.task.config import TaskConfig
+
+FORMAT = 3  # of the token cache
+ARRAYS = ("ids", "offsets", "seconds", "labels", "sources")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One split as flat arrays; the tokens of row i are `ids[offsets[i]:offsets[i + 1]]`.
+
+    Attributes:
+        ids: int32 [sum of lengths].
+        offsets: int64 [rows + 1].
+        seconds: int32 [rows]; tokens of the row before its second text (all of them, where there is no second).
+        labels: int64 [rows] class ids, or float32 [rows].
+        sources: int64 [rows]; for a rewritten row the number of the row that it was made of, else its own.
+    """
+
+    ids: np.ndarray[Any, Any]
+    offsets: np.ndarray[Any, Any]
+    seconds: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any]
+    sources: np.ndarray[Any, Any]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> np.ndarray[Any, Any]:
+        """Tokens per row, int64 [rows]."""
+        import numpy as np
+
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A task's tokens by split, the rows of `train` that are used, and what a result should say about them."""
+
+    splits: dict[str, Tokens]
+    train_rows: np.ndarray[Any, Any]
+    notes: list[str]
+
+
+def prepare(
+    data: DataConfig,
+    task: TaskConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    cache: Path,
+    augmentation: Augmentation | None = None,
+    *,
+    seconds: float = SECONDS,
+) -> Dataset:
+    """The task's tokens from the cache, made first where they are not there.
+
+    With an augmentation the training split is the enlarged one; the rows that `max_train` leaves come with all copies.
+    Many processes may ask at once: one makes them, the others wait and read. Arrays are memory-mapped.
+    """
+    import numpy as np
+
+    def described() -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "data": contents(replace(data, max_train=None), task, seconds),
+            "task": asdict(task),
+            "tokenizer": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+            "augmentation": augmentation and augmentation.identity(),
+        }
+
+    def make() -> Arrays:
+        made = _tokens(load_texts(data, task, seconds), tokenizer, data.max_length, augmentation)
+        if described() != entry.of:
+            raise ConfigError(f"task={task.name}: its texts, or WordNet, changed while they were read; run again")
+        return {f"{split}.{array}": getattr(tokens, array) for split, tokens in made.items() for array in ARRAYS}
+
+    entry = Entry(cache, "tokens", task.name, described())
+    splits = entry.get(lambda arrays: _splits(arrays, task), make)
+    sources = splits["train"].sources
+    rows, originals = np.arange(len(sources)), int(sources.max()) + 1
+    if data.max_train is not None and data.max_train < originals:
+        chosen = np.random.default_rng(data.seed).permutation(originals)[: data.max_train]
+        rows = np.flatnonzero(np.isin(sources, chosen))
+    missing = [split for split in task.validation if split not in splits]
+    notes = [f"{split} is not in the data: scores are of {task.validation[0]} alone" for split in missing]
+    if commit := entry.of["data"].get("commit"):
+        notes.append(f"data.hub={data.hub}: its revision {data.revision or 'main'} was commit {commit}")
+    return Dataset(splits, rows, notes)
+
+
+def _tokens(
+    texts: Mapping[str, Texts],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    augmentation: Augmentation | None,
+) -> dict[str, Tokens]:
+    splits = {}
+    for split, rows in texts.items():
+        enlarged = augmentation.apply(rows) if augmentation and split == "train" else (rows, None)
+        splits[split] = tokenize(enlarged[0], tokenizer, max_length, enlarged[1])
+    return splits
+
+
+def tokenize(
+    texts: Texts, tokenizer: PreTrainedTokenizerBase, max_length: int, sources: Sequence[int] | None = None
+) -> Tokens:
+    """Encode a split: [CLS] first [SEP], or [CLS] first [SEP] second [SEP], the longer text cut first."""
+    import numpy as np
+
+    encoded = tokenizer(*texts.columns, truncation=True, max_length=max_length, return_token_type_ids=True)
+    reset(tokenizer)
+    lengths = [len(row) for row in encoded["input_ids"]]
+    is_class = isinstance(texts.labels[0], int)
+    return Tokens(
+        ids=np.fromiter((token for row in encoded["input_ids"] for token in row), np.int32, sum(lengths)),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        seconds=np.array([row.count(0) for row in encoded["token_type_ids"]], np.int32),
+        labels=np.array(texts.labels, np.int64 if is_class else np.float32),
+        sources=np.arange(len(texts.labels)) if sources is None else np.array(sources, np.int64),
+    )
+
+
+def _splits(arrays: Arrays, task: TaskConfig) -> dict[str, Tokens]:
+    """The splits of a cache entry.
+
+    Raises:
+        Damaged: one is missing or is not the task's, or their arrays cannot be those of tokens.
+    """
+    found = [split for split in ("train", *task.validation) if f"{split}.ids" in arrays]
+    if missing := {"train", task.validation[0]} - set(found):
+        raise Damaged(f"it has no {min(missing)}")
+    if odd := set(arrays) ^ {f"{split}.{array}" for split in found for array in ARRAYS}:
+        raise Damaged(f"{min(odd)} is missing or too much")
+    splits = {split: Tokens(*(arrays[f"{split}.{array}"] for array in ARRAYS)) for split in found}
+    for split, tokens in splits.items():
+        if not _fits(tokens, task):
+            raise Damaged(f"the arrays of {split} do not fit each other or the task")
+    return splits
+
+
+def _fits(tokens: Tokens, task: TaskConfig) -> bool:
+    """Whether arrays are of the right types and shapes, and all that they point at is there."""
+    import numpy as np
+
+    types: dict[str, Any] = {"ids": np.int32, "offsets": np.int64, "seconds": np.int32, "sources": np.int64}
+    types["labels"] = np.float32 if task.regression else np.int64
+    if any((found := getattr(tokens, array)).dtype != kind or found.ndim != 1 for array, kind in types.items()):
+        return False
+    rows, offsets, labels = len(tokens), tokens.offsets, tokens.labels
+    if not rows == len(offsets) - 1 == len(tokens.seconds) == len(tokens.sources) > 0:
+        return False
+    return bool(
+        offsets[0] == 0
+        and offsets[-1] == len(tokens.ids)
+        and (tokens.lengths > 0).all()
+        and ((tokens.seconds >= 0) & (tokens.seconds <= tokens.lengths)).all()
+        and ((tokens.sources >= 0) & (tokens.sources < rows)).all()
+        and (np.isfinite(labels) if task.labels is None else (labels >= 0) & (labels < len(task.labels))).all()
+    )

@@ -1,0 +1,1 @@
+"""The encoder and its tokenizer: from a checkpoint or from scratch."""

@@ -1,0 +1,311 @@
+"""A pretrained checkpoint: what its folder holds, read and checked before anything is made of it.
+
+Nothing is trusted: every tensor of the encoder must be there, of the configured shape, finite, and must be used.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import warnings
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compress.errors import ConfigError
+from compress.storage.hub import POINTER, Lacking, Repository
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
+TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.(safetensors|bin)")
+
+ENCODER = ("embeddings", "encoder", "pooler")  # BERT's own parts; heads have other names
+ANCHOR = "embeddings.word_embeddings.weight"  # what stands before it stands before all names of the encoder
+BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")  # stored by old versions; arithmetic, not weights
+POOLER = ("pooler.dense.weight", "pooler.dense.bias")
+HEAD = ("classifier.weight", "classifier.bias")
+OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+WRAPPERS = ("state_dict", "model_state_dict", "model", "module")  # keys under which training scripts save the weights
+SHOWN = 3  # names in a message
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def checkpoint_files(repository: Repository) -> list[str]:
+    """The files of a checkpoint that are read: configuration, weights, tokenizer.
+
+    Raises:
+        Lacking: one of them is not there.
+    """
+    if "config.json" not in repository.names:
+        hint = " (its bert_config.json must be called so)" if "bert_config.json" in repository.names else ""
+        raise Lacking(f"config.json{hint}")
+    return ["config.json", *weight_files(repository.names), *tokenizer_files(repository)]
+
+
+def weight_files(names: Collection[str]) -> list[str]:
+    """The one file with all weights, or the index with all shards; safetensors rather than pickles."""
+    first = next((name for name in WEIGHT_FILES if name in names), None)
+    if first is None:
+        raise Lacking("weights: " + " or ".join(WEIGHT_FILES[::2]))
+    if not first.endswith(".index.json"):
+        return [first]
+    stem, suffix = first.removesuffix(".index.json").rsplit(".", 1)
+    shards = {name: SHARD.fullmatch(name) for name in names}
+    found = sorted(name for name, shard in shards.items() if shard and (shard[1], shard[4]) == (stem, suffix))
+    count = int(shards[found[0]][3]) if found else 1  # type: ignore[index]
+    expected = [f"{stem}-{number:05}-of-{count:05}.{suffix}" for number in range(1, count + 1)]
+    if missing := [name for name in expected if name not in found]:
+        raise Lacking(f"the shard {missing[0]} of its weights")
+    return [first, *found]
+
+
+def tokenizer_files(repository: Repository) -> list[str]:
+    """The tokenizer's files.
+
+    Raises:
+        Lacking: neither a whole tokenizer nor a vocabulary.
+    """
+    found = [name for name in (*TOKENIZER_FILES, *TOKENIZER_SETTINGS) if name in repository.names]
+    if not set(found) & set(TOKENIZER_FILES):
+        raise Lacking("a tokenizer: " + " or ".join(TOKENIZER_FILES))
+    return found
+
+
+def read_json(file: Path, what: str) -> dict[str, Any]:
+    """A JSON object in a file.
+
+    Args:
+        what: the key and value that messages begin with.
+
+    Raises:
+        ConfigError: it cannot be read, or is no object.
+    """
+    try:
+        data = file.read_bytes()
+        if data.startswith(POINTER):
+            raise ConfigError(f"{what}: {file.name} is a Git LFS pointer, not the file itself; run git lfs pull there")
+        values = json.loads(data, parse_constant=_no_number)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{what}: {file.name} cannot be read as JSON ({error}); fetch it again") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{what}: {file.name} holds no JSON object; fetch it again")
+    return values
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is no number in JSON")
+
+
+# --- weights ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The tensors of a checkpoint by the names of the architecture, and how it came to them.
+
+    Attributes:
+        tensors: `embeddings…`, `encoder…` and, where it has one, `pooler…`.
+        head: `classifier.weight` [outputs, hidden] and `classifier.bias` [outputs]; empty without both.
+        prefix: what stood before the encoder's names.
+        unused: names of tensors that are no part of the encoder: other heads.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    head: dict[str, torch.Tensor]
+    prefix: str
+    unused: list[str]
+
+
+def read_weights(folder: Path, what: str) -> Weights:
+    """All tensors of a checkpoint's folder, under BERT's names.
+
+    Args:
+        what: the key and value that messages begin with.
+
+    Raises:
+        ConfigError: a file is missing, truncated, damaged or none of weights; names that are not understood.
+    """
+    files = weight_files([file.name for file in folder.iterdir()])
+    state = _unwrapped(_read_all(folder, files, what), what)
+    _check_types(state, what)
+    return named(state, what)
+
+
+def _check_types(state: Mapping[str, torch.Tensor], what: str) -> None:
+    """Refuse what holds no plain numbers: 8 bits or integers want scales that nobody knows here."""
+    import torch
+
+    weights = {name: value for name, value in state.items() if not name.endswith(BUFFERS)}
+    if wrong := [name for name, v in weights.items() if not v.is_floating_point() or v.dtype.itemsize < 2]:
+        kinds = sorted({str(state[name].dtype).removeprefix("torch.") for name in wrong})
+        raise ConfigError(
+            f"{what}: {_some(wrong)} hold {', '.join(kinds)}, no floating-point weights of 16 bits or more; "
+            "a checkpoint that is compressed already cannot be started from: give the one it was made of"
+        )
+    if wrong := [name for name, v in weights.items() if v.layout != torch.strided or v.is_meta]:
+        raise ConfigError(f"{what}: {_some(wrong)} are sparse, or have no values; save all weights as plain tensors")
+
+
+def _read_all(folder: Path, files: list[str], what: str) -> dict[str, Any]:
+    shards = files[1:] if files[0].endswith(".index.json") else files
+    state: dict[str, Any] = {}
+    home: dict[str, str] = {}
+    for shard in shards:
+        read = _read_file(folder / shard, what)
+        state |= read
+        home |= dict.fromkeys(read, shard)
+    if shards != files and read_json(folder / files[0], what).get("weight_map") != home:
+        raise ConfigError(f"{what}: {files[0]} does not list what its shards hold; fetch them again, together")
+    return state
+
+
+def _read_file(file: Path, what: str) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        with file.open("rb") as stream:
+            if stream.read(len(POINTER)) == POINTER:
+                raise ConfigError(
+                    f"{what}: {file.name} is a Git LFS pointer, not the file itself; run git lfs pull there"
+                )
+        return dict(load_file(file)) if file.suffix == ".safetensors" else _unpickled(file, what)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ConfigError(
+            f"{what}: {file.name} is damaged or cut short ({_first_line(error)}); fetch it again"
+        ) from error
+
+
+def _unpickled(file: Path, what: str) -> dict[str, Any]:
+    """The dictionary in a pickle; tensors and plain values are all that is made of it."""
+    import torch
+
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        other = re.search(r"GLOBAL (\w[\w.]*)", str(error))
+        raise ConfigError(
+            f"{what}: {file.name} is damaged, or holds more than tensors{f' ({other[1]})' if other else ''}; "
+            "save the model's state_dict(), best as safetensors"
+        ) from error
+    except Exception as error:  # of any class, when it reads damaged bytes
+        raise ConfigError(
+            f"{what}: {file.name} is damaged or cut short ({_first_line(error)}); fetch it again"
+        ) from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{what}: {file.name} holds a {type(loaded).__name__}; save the model's state_dict()")
+    return loaded
+
+
+def _unwrapped(state: Mapping[str, Any], what: str) -> dict[str, torch.Tensor]:
+    """The tensors by name, taken out of what a training script saved around them."""
+    import torch
+
+    tensors = {str(name): value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    inner = [key for key in WRAPPERS if isinstance(state.get(key), Mapping)]
+    if len(inner) == 1 and not any(name.endswith(ANCHOR) for name in tensors):
+        return _unwrapped(state[inner[0]], what)
+    if not tensors:
+        there = f", but {_some(state)}" if state else ""
+        raise ConfigError(f"{what}: no tensors in its weights{there}; save the model's state_dict()")
+    return tensors
+
+
+def named(state: Mapping[str, torch.Tensor], what: str) -> Weights:
+    """Tensors under BERT's names: old names made new, a prefix that all of the encoder has taken off.
+
+    Raises:
+        ConfigError: no encoder is found, or more than one, or two tensors have one name.
+    """
+    renamed = {_modern(name): value for name, value in state.items()}
+    if twice := [name for name in state if name != _modern(name) and _modern(name) in state]:
+        raise ConfigError(f"{what}: its weights have both {twice[0]} and {_modern(twice[0])}; leave one of them out")
+    prefixes = sorted(name.removesuffix(ANCHOR) for name in renamed if name.endswith(ANCHOR))
+    if len(prefixes) != 1:
+        found = f"several encoders, {_some(prefixes)}" if prefixes else f"names like {_some(renamed)}"
+        raise ConfigError(f"{what}: its weights have {found}; they must hold one BERT, whose names end like …{ANCHOR}")
+    prefix = prefixes[0]
+    inside = {name.removeprefix(prefix): value for name, value in renamed.items() if name.startswith(prefix)}
+    tensors = {name: value for name, value in inside.items() if name.split(".")[0] in ENCODER and name not in BUFFERS}
+    outer = prefix.removesuffix("bert.")
+    whole = all(outer + name in renamed for name in HEAD)
+    head = {name: renamed[outer + name] for name in HEAD} if whole else {}
+    used = {prefix + name for name in (*tensors, *BUFFERS)} | {outer + name for name in head}
+    return Weights(tensors, head, prefix, sorted(set(renamed) - used))
+
+
+def _modern(name: str) -> str:
+    old = next((old for old in OLD_NAMES if name.endswith(old)), None)
+    return name if old is None else name.removesuffix(old) + OLD_NAMES[old]
+
+
+def check_fit(tensors: Mapping[str, torch.Tensor], shapes: Mapping[str, tuple[int, ...]], what: str) -> None:
+    """Refuse weights that are not all there, of another shape, in excess, or no finite numbers.
+
+    Args:
+        shapes: of the architecture's encoder, by name; of these the pooler alone may be missing, as a whole.
+
+    Raises:
+        ConfigError: naming some tensors.
+    """
+    if extra := [name for name in tensors if name not in shapes]:
+        raise ConfigError(
+            f"{what}: config.json has no place for {len(extra)} of its tensors, such as {_some(extra)}; "
+            "give the config.json that belongs to these weights (adapters must be merged into them first)"
+        )
+    absent = [name for name in shapes if name not in tensors]
+    if absent and set(absent) != set(POOLER):
+        raise ConfigError(
+            f"{what}: {len(absent)} of its {len(shapes)} tensors are missing, such as {_some(absent)}; they would be "
+            "random: give a whole checkpoint, or a config.json that fits it"
+        )
+    for name, value in tensors.items():
+        if tuple(value.shape) != shapes[name]:
+            raise ConfigError(
+                f"{what}: {name} has the shape {_shape(value.shape)}, config.json asks for {_shape(shapes[name])}; "
+                "give the config.json that belongs to these weights"
+            )
+    check_finite(tensors, what)
+
+
+def check_finite(tensors: Mapping[str, torch.Tensor], what: str) -> None:
+    """Refuse tensors with values that are no numbers in float32.
+
+    Raises:
+        ConfigError: naming the first.
+    """
+    import torch
+
+    for name, value in tensors.items():
+        if not torch.isfinite(value.float()).all():
+            raise ConfigError(
+                f"{what}: {name} holds NaN, or values that are infinite in float32; give another checkpoint"
+            )
+
+
+def _shape(shape: Iterable[int]) -> str:
+    return " × ".join(map(str, shape))
+
+
+def _some(names: Iterable[object]) -> str:
+    """The first few names, and that there are more."""
+    listed = [str(name) for name in names]
+    return ", ".join(listed[:SHOWN]) + (" …" if len(listed) > SHOWN else "")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

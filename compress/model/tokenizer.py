@@ -1,0 +1,252 @@
+"""A checkpoint's tokenizer: built from its folder, and checked against the files, the weights and the texts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compress.errors import ConfigError
+from compress.model.pretrained import TOKENIZER_FILES, TOKENIZER_SETTINGS, read_json
+from compress.storage.hub import quiet
+
+if TYPE_CHECKING:
+    import tokenizers
+    from transformers import PreTrainedTokenizerBase
+
+    from compress.data.tokenization import Dataset
+    from compress.task.config import TaskConfig
+
+SPECIAL = ("pad_token", "unk_token", "cls_token", "sep_token")
+SAMPLES = ("The Café costs 3 dollars, doesn't it?", "Ünïcode 電影 un-believably FINE", "a b")
+CASED = 0.01  # share of words with capitals, from which on a vocabulary is one that keeps them
+BLOCKS = (8, 256)  # rows of embeddings are rounded up to whole blocks of so many, or not at all
+UNKNOWN, MOSTLY_UNKNOWN = 0.01, 0.2  # share of unknown tokens in the texts that is told, and that is refused
+
+
+def build(folder: Path, what: str) -> PreTrainedTokenizerBase:
+    """The tokenizer in a folder, that of BERT: `tokenizer.json`, or a `vocab.txt` alone.
+
+    It keeps capitals or does not as `tokenizer_config.json` says, else as `tokenizer.json` does, else as the vocabulary
+    itself has it.
+
+    Args:
+        what: the key and value that messages begin with.
+
+    Raises:
+        ConfigError: a file is damaged, or the files contradict each other or are not BERT's.
+    """
+    from transformers import AutoTokenizer, BertConfig
+
+    settings, whole = (_read(folder / name, what) for name in ("tokenizer_config.json", "tokenizer.json"))
+    vocabulary = _vocabulary(folder / "vocab.txt", what)
+    if settings.get("auto_map"):
+        raise ConfigError(
+            f"{what}: auto_map in its tokenizer_config.json names code of its own, which is not run here; "
+            "give a tokenizer.json that makes the same tokens, and leave auto_map out"
+        )
+    try:
+        lower = _lower_case(settings, whole, vocabulary, what)
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, config=BertConfig(), do_lower_case=lower)
+        tokenizer.truncation_side = tokenizer.padding_side = "right"
+        reset(tokenizer)
+        _check_files(tokenizer, vocabulary, folder if whole else None, what)
+        _check_special(tokenizer, vocabulary or tokenizer.get_vocab(), what)
+    except ConfigError:
+        raise
+    except BaseException as error:  # over files that make no sense the libraries raise anything, and panic
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        kind = settings.get("tokenizer_class")
+        there = [name for name in (*TOKENIZER_FILES, *TOKENIZER_SETTINGS) if (folder / name).is_file()]
+        raise ConfigError(
+            f"{what}: no tokenizer can be made of its {', '.join(there)} ({cause}); fetch them again"
+            + (f", or give a tokenizer of BERT's kind, not tokenizer_class {kind!r:.60}" if kind else "")
+        ) from error
+    return tokenizer
+
+
+def reset(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Forget the truncation and padding of earlier calls, which are stored with a tokenizer."""
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+
+
+def _read(file: Path, what: str) -> dict[str, Any]:
+    return read_json(file, what) if file.is_file() else {}
+
+
+def _vocabulary(file: Path, what: str) -> dict[str, int]:
+    """Token -> id of a `vocab.txt`; empty without one."""
+    if not file.is_file():
+        return {}
+    try:
+        words = file.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{what}: vocab.txt is no text in UTF-8 ({error}); fetch it again") from error
+    if words[0].startswith("version https://git-lfs"):
+        raise ConfigError(f"{what}: vocab.txt is a Git LFS pointer, not the file itself; run git lfs pull there")
+    if words[0].startswith("\ufeff"):
+        raise ConfigError(f"{what}: vocab.txt begins with a byte order mark; save it as plain UTF-8")
+    return {word.rstrip("\r"): number for number, word in enumerate(words)}
+
+
+# --- capitals ---------------------------------------------------------------------------------------------------------
+
+
+def _lower_case(
+    settings: Mapping[str, Any], whole: Mapping[str, Any], vocabulary: Mapping[str, int], what: str
+) -> bool:
+    stated, stored = settings.get("do_lower_case"), _lowers(whole.get("normalizer") or {}) if whole else None
+    words = vocabulary or _words(whole)
+    if stated is not None and stored is not None and bool(stated) != stored:
+        raise ConfigError(
+            f"{what}: do_lower_case is {json.dumps(stated)} in tokenizer_config.json, but tokenizer.json "
+            f"{'makes' if stored else 'does not make'} texts lower case; give the files that belong together"
+        )
+    lower = next((bool(value) for value in (stated, stored) if value is not None), not _keeps_capitals(words))
+    if lower and _keeps_capitals(words):
+        raise ConfigError(
+            f"{what}: its vocabulary has words with capitals, which would never be found, since its tokenizer makes "
+            "texts lower case; set do_lower_case to false in its tokenizer_config.json, or give the vocabulary that "
+            "belongs to it"
+        )
+    return lower
+
+
+def _lowers(normalizer: Mapping[str, Any]) -> bool:
+    """Whether a normalizer of tokenizer.json, or one in its sequence, makes texts lower case."""
+    inner = any(_lowers(part) for part in normalizer.get("normalizers") or ())
+    return inner or bool(normalizer.get("lowercase")) or normalizer.get("type") == "Lowercase"
+
+
+def _words(whole: Mapping[str, Any]) -> Mapping[str, int]:
+    found = (whole.get("model") or {}).get("vocab")
+    return found if isinstance(found, dict) else {}
+
+
+def _keeps_capitals(words: Iterable[str]) -> bool:
+    """Whether a vocabulary has words with capitals; special tokens are in brackets and do not count."""
+    letters = [word for word in words if any(map(str.isalpha, word)) and word[:1] not in "[<"]
+    return sum(word != word.lower() for word in letters) > CASED * len(letters)
+
+
+# --- what must fit ----------------------------------------------------------------------------------------------------
+
+
+def _check_files(
+    tokenizer: PreTrainedTokenizerBase, vocabulary: Mapping[str, int], whole: Path | None, what: str
+) -> None:
+    """Refuse a tokenizer with other ids than vocab.txt has, or that makes other tokens than tokenizer.json does."""
+    import tokenizers
+
+    known = tokenizer.get_vocab()
+    if wrong := next((word for word, number in vocabulary.items() if known.get(word) != number), None):
+        raise ConfigError(
+            f"{what}: the token {wrong!r} is number {vocabulary[wrong]} in vocab.txt, but {known.get(wrong)} in the "
+            "tokenizer; give the files that belong together"
+        )
+    if whole is None:
+        return
+    stored = tokenizers.Tokenizer.from_file(str(whole / "tokenizer.json"))
+    stored.no_truncation()
+    stored.no_padding()
+    if other := next(_differences(tokenizer.backend_tokenizer, stored), None):
+        raise ConfigError(
+            f"{what}: its tokenizer.json has another {other} than BERT's, which would not be used; set tokenizer_class "
+            "to PreTrainedTokenizerFast, and the special tokens, in its tokenizer_config.json"
+        )
+    for sample in SAMPLES:
+        if tokenizer(sample)["input_ids"] != stored.encode(sample).ids:
+            raise ConfigError(
+                f"{what}: its tokenizer does not make of {sample!r} what tokenizer.json does; "
+                "give the files that belong together"
+            )
+
+
+def _differences(made: tokenizers.Tokenizer, stored: tokenizers.Tokenizer) -> Iterator[str]:
+    """The parts of two tokenizers that differ and that samples may not show."""
+    parts = [json.loads(tokenizer.to_str()) for tokenizer in (made, stored)]
+    models = [{key: value for key, value in part["model"].items() if key != "vocab"} for part in parts]
+    yield from (part for part in ("normalizer", "pre_tokenizer") if parts[0][part] != parts[1][part])
+    yield from (key for key in models[1] if models[0].get(key) != models[1][key])
+    known = made.get_vocab()
+    yield from (f"number of {word!r}" for word, number in stored.get_vocab().items() if known.get(word) != number)
+
+
+def _check_special(tokenizer: PreTrainedTokenizerBase, vocabulary: Mapping[str, int], what: str) -> None:
+    """Refuse a tokenizer without BERT's special tokens, or one that does not put them where BERT has them."""
+    for name in SPECIAL:
+        token = getattr(tokenizer, name)
+        if token is None or token not in vocabulary:
+            raise ConfigError(
+                f"{what}: its tokenizer has no {name}{'' if token is None else f': {token} is not in its vocabulary'}; "
+                "add it to the vocabulary or to tokenizer_config.json, or give the files that belong together"
+            )
+    special = [getattr(tokenizer, name) for name in SPECIAL]
+    if len(set(special)) < len(special):
+        raise ConfigError(
+            f"{what}: two of its tokenizer's {', '.join(SPECIAL)} are one: {', '.join(special)}; "
+            "set them in its tokenizer_config.json"
+        )
+    first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("a", "b"))
+    start, end = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
+    encoded = tokenizer("a", "b", return_token_type_ids=True)
+    expected = start + first + end + second + end
+    types = [0] * (len(first) + 2) + [1] * (len(second) + 1)
+    if encoded["input_ids"] != expected or encoded["token_type_ids"] != types:
+        raise ConfigError(
+            f"{what}: its tokenizer makes {tokenizer.convert_ids_to_tokens(encoded['input_ids'])} of a pair of texts, "
+            "not [CLS] first [SEP] second [SEP] with types 0 and 1; give a tokenizer of BERT's kind"
+        )
+
+
+def check_size(tokenizer: PreTrainedTokenizerBase, rows: int, what: str) -> None:
+    """Refuse a tokenizer that has ids beyond the word embeddings, or fewer tokens than they have rows.
+
+    More rows are expected where their number was rounded up to whole blocks.
+    """
+    token, largest = max(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
+    if largest >= rows:
+        raise ConfigError(
+            f"{what}: its tokenizer has ids up to {largest} ({token}), its word embeddings {rows} rows "
+            f"(0 to {rows - 1}); give the tokenizer that belongs to these weights"
+        )
+    smallest, greatest = BLOCKS
+    block = min(rows & -rows, greatest)  # the largest power of 2 that divides them
+    if rows - largest - 1 >= (block if block >= smallest else 1):
+        raise ConfigError(
+            f"{what}: its tokenizer has {largest + 1} tokens, its word embeddings {rows} rows: they are not of one "
+            "model; give the tokenizer that belongs to these weights"
+        )
+
+
+def check_types(task: TaskConfig, types: int, what: str) -> None:
+    """Refuse pairs of texts for a model that knows one type of tokens."""
+    if len(task.text) > types:
+        raise ConfigError(
+            f"{what}: its type_vocab_size is {types}, but {task.name} has pairs of texts, with two types of tokens; "
+            "choose a task of single texts, or another checkpoint"
+        )
+
+
+def check_texts(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Refuse texts that are mostly unknown to the tokenizer; what is unknown in no small part is noted.
+
+    Returns:
+        Notes for the result.
+    """
+    notes = []
+    for split, tokens in dataset.splits.items():
+        share = float((tokens.ids == tokenizer.unk_token_id).mean())
+        told = f"{share:.0%} of the tokens in {split} are unknown ({tokenizer.unk_token})"
+        if share > MOSTLY_UNKNOWN:
+            raise ConfigError(
+                f"data: {told}: the checkpoint's vocabulary is not one for these texts; "
+                "check that both are of the same language, and cased or not"
+            )
+        notes += [told] if share > UNKNOWN else []
+    return notes

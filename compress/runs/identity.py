@@ -1,0 +1,97 @@
+"""What an experiment *is*: the hash of everything that decides its result, and the folder that follows from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compress import augment
+from compress.config.schema import DERIVED, Once, teacher_experiment
+from compress.data import corpus
+from compress.methods import GROUPS
+from compress.model import encoder
+from compress.runs.result import SCHEMA
+
+if TYPE_CHECKING:
+    from compress.config.schema import Config
+    from compress.training.loop import TrainConfig
+
+# where and whether, never what; so train.checkpoint_seconds
+INFRASTRUCTURE = ("paths", "tracking", "resources", "device", "force", "hub_seconds")
+
+
+def scientific(config: Config, once: Once | None = None) -> dict[str, Any]:
+    """The full configuration without infrastructure; local files stand as digests of their contents.
+
+    Of a method that is off nothing else counts; a teacher counts by its own identity.
+
+    Args:
+        once: shared between configurations that have groups in common, it describes these, and reads their files, once.
+    """
+    once = once or Once()
+    special: dict[str, Any] = {
+        "model": once(encoder.identity, config.model, config.data.builds_vocabulary),
+        "data": once(corpus.identity, config.data, config.task),
+        "train": once(_training, config.train),
+        **{group: {"name": "none"} for group in GROUPS if getattr(config, group).name == "none"},
+    }
+    if config.distill.name != "none":
+        special["distill"] = {key: getattr(config.distill, key) for key in ("name", "temperature", "alpha")}
+        special["distill"]["teacher"] = _teacher_id(config, once)
+        special["distill"]["augmentation"] = once(_augmentation, config, by=(config.distill, config.data, config.seed))
+    known = {
+        name: special[name] if name in special else once(asdict, part) if is_dataclass(part) else part
+        for name, part in _parts(config).items()
+    }
+    return known | {"schema": SCHEMA}
+
+
+def _parts(config: Config) -> dict[str, Any]:
+    names = (field.name for field in fields(config))
+    return {name: getattr(config, name) for name in names if name not in (*INFRASTRUCTURE, *DERIVED)}
+
+
+def _training(train: TrainConfig) -> dict[str, Any]:
+    return {key: value for key, value in asdict(train).items() if key != "checkpoint_seconds"}
+
+
+def _augmentation(config: Config) -> dict[str, Any] | None:
+    augmentation = augment.of(config)
+    return None if augmentation is None else augmentation.identity()
+
+
+def _teacher_id(config: Config, once: Once) -> str:
+    """The teacher's identity; its model is another, and it has no method."""
+    shared = (part for name, part in _parts(config).items() if name not in ("model", *GROUPS))
+    return once(_id_of_teacher, config, once, by=(config.teacher, *shared))
+
+
+def _id_of_teacher(config: Config, once: Once) -> str:
+    return run_id(teacher_experiment(config), once)
+
+
+def run_id(config: Config, once: Once | None = None) -> str:
+    """12 hex digits of the SHA-256 over the canonical JSON of `scientific`."""
+    once = once or Once()
+    parts = scientific(config, once)
+    canonical = ",".join(f'"{name}":{once(_canonical, parts[name])}' for name in sorted(parts))
+    return hashlib.sha256(f"{{{canonical}}}".encode()).hexdigest()[:12]
+
+
+def _canonical(part: Any) -> str:
+    return json.dumps(part, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def methods(config: Config) -> list[str]:
+    """Names of the active method groups, in their fixed order."""
+    return [group for group in GROUPS if getattr(config, group).name != "none"]
+
+
+def run_folder(config: Config, once: Once | None = None) -> Path:
+    """`<runs>/<task>/<model>/<methods>/<run_id>`; methods joined with `+`, or `none`."""
+    name = "+".join(methods(config)) or "none"
+    folder = Path(config.paths.runs).expanduser() / config.task.name / encoder.label(config.model) / name
+    return folder / run_id(config, once)

@@ -1,0 +1,1 @@
+"""A task of GLUE: its texts, labels and metrics."""

@@ -1,0 +1,1 @@
+"""Weights & Biases: what is told of a run, and how."""

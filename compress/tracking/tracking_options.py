@@ -1,0 +1,100 @@
+"""The group `tracking`: whether experiments are told to Weights & Biases, and where to."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from compress.errors import ConfigError, nearest
+from compress.tracking import wandb_settings
+from compress.tracking.wandb_settings import Asked
+
+PROJECT = "combining-compressions"  # where nobody says otherwise
+FORBIDDEN = "/\\#?%:"  # in a project's name
+LONGEST = 128  # characters of a project's, a run's or a group's name
+
+Mode = Literal["online", "offline", "disabled"]
+MODES: dict[str, Mode] = {"online": "online", "run": "online", "shared": "online"}
+MODES |= {"offline": "offline", "dryrun": "offline", "disabled": "disabled"}
+SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+class TrackingConfig:
+    """What is told to Weights & Biases; no part of an experiment's identity."""
+
+    name: Literal["none", "wandb"] = Field(description="whether runs are tracked")
+    project: str | None = Field(
+        description=f"where runs appear; null: as WANDB_PROJECT or W&B's settings say, else {PROJECT}",
+        min_length=1,
+        max_length=LONGEST,
+    )
+    entity: str | None = Field(description="user or team; null: as WANDB_ENTITY says, the key's own", min_length=1)
+    group: str | None = Field(
+        description="runs shown as one; null: as WANDB_RUN_GROUP says, the cell without its seed", min_length=1
+    )
+    mode: Literal["auto", "online", "offline"] = Field(
+        description="auto: as WANDB_MODE, WANDB_DISABLED or W&B's settings say, else online"
+    )
+    log_artifacts: Literal["all", "teachers", "none"] = Field(description="whose weights are uploaded")
+    seconds: float = Field(description="the server may take to start a run, and again to finish it", gt=0)
+
+
+def check(settings: TrackingConfig) -> None:
+    """Refuse what cannot be meant, before anything is written.
+
+    Raises:
+        ConfigError: a mode or a project that W&B does not have.
+    """
+    if mode_of(settings) != "disabled":
+        project_of(settings)
+
+
+def mode_of(settings: TrackingConfig) -> Mode:
+    """Whether and where to, before anybody has looked for a server.
+
+    Raises:
+        ConfigError: WANDB_MODE, WANDB_DISABLED or a settings file has a value that means nothing here.
+    """
+    if settings.name == "none":
+        return "disabled"
+    if settings.mode != "auto":
+        return settings.mode
+    if _is_disabled():
+        return "disabled"
+    found = wandb_settings.asked("mode")
+    if found is None:
+        return "online"
+    if found.value not in MODES:
+        fix = f"{'unset' if found.source == 'WANDB_MODE' else 'remove'} it or correct it"
+        raise ConfigError(f"{found}: must be of online, offline, disabled{nearest(found.value, MODES)}; {fix}")
+    return MODES[found.value]
+
+
+def _is_disabled() -> bool:
+    given = os.environ.get("WANDB_DISABLED") or "false"
+    if given.lower() not in SWITCH:
+        raise ConfigError(f"WANDB_DISABLED={given}: must be true or false; unset it or correct it")
+    return SWITCH[given.lower()]
+
+
+def project_of(settings: TrackingConfig) -> str:
+    """Where runs appear.
+
+    Raises:
+        ConfigError: W&B has no such names.
+    """
+    found = wandb_settings.asked("project")
+    if settings.project is not None:
+        found = Asked("project", settings.project, "tracking.project")
+    if found is None:
+        return PROJECT
+    said = f"tracking.project={found.value}" if settings.project is not None else str(found)
+    if set(found.value) & set(FORBIDDEN):
+        raise ConfigError(f"{said}: must have none of {' '.join(FORBIDDEN)}")
+    if len(found.value) > LONGEST:
+        raise ConfigError(f"{said}: must have at most {LONGEST} characters")
+    return found.value

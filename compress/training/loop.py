@@ -1,0 +1,282 @@
+"""The training loop: fine-tune a model on one task, with any methods, in one function that reads downward."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch.optim import Optimizer
+
+    from compress.data.tokenization import Tokens
+    from compress.methods import Method
+    from compress.training.checkpoint import Checkpoint
+
+LOG_POINTS = 100  # rows of metrics.jsonl that one training leaves, evenly spread
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+class TrainConfig:
+    """How a model is fine-tuned."""
+
+    epochs: int = Field(description="passes over the training set", ge=1)
+    max_steps: int | None = Field(description="stop after so many steps, if the epochs do not end before", ge=1)
+    batch_size: int = Field(description="rows per step", ge=1)
+    learning_rate: float = Field(description="peak, after warm-up; by default the model's own", gt=0)
+    weight_decay: float = Field(description="decoupled; not on biases and LayerNorm", ge=0)
+    warmup: float = Field(description="share of the steps in which the learning rate rises", ge=0, le=1)
+    clip: float = Field(description="largest norm of the gradient", gt=0)
+    precision: Literal["fp32", "bf16"] = Field(description="of matrix products; weights are always fp32")
+    compile: bool = Field(description="torch.compile the model: slow to start, for long runs on GPUs")
+    select: Literal["last", "best"] = Field(description="keep the last step, or the epoch with the best dev score")
+    checkpoint_seconds: float = Field(description="between checkpoints, from which a killed run goes on", gt=0)
+
+
+@plain_dataclass(frozen=True)
+class Training:
+    """What a training took, and the dev scores after each epoch if it selected by them."""
+
+    steps: int
+    seconds: float
+    epoch_scores: list[float | None]
+    resumed: int  # how often it went on from a checkpoint
+
+
+@plain_dataclass
+class Progress:
+    """Where a training is, apart from its weights."""
+
+    step: int = 0
+    rows: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    resumed: int = 0
+    losses: list[torch.Tensor] = field(default_factory=list)  # since the last logged row
+    epoch_scores: list[float | None] = field(default_factory=list)
+    best_score: float | None = None
+    best_weights: dict[str, torch.Tensor] | None = None
+
+
+def task_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy, or mean squared error where the head has one output.
+
+    Args:
+        logits: [batch, outputs]; squeezed to [batch] for a regression, lest the difference broadcast to a matrix.
+        labels: int64 [batch] classes, or float32 [batch].
+    """
+    from torch.nn import functional
+
+    if logits.shape[-1] == 1:
+        return functional.mse_loss(logits.squeeze(-1), labels.to(logits.dtype))
+    return functional.cross_entropy(logits, labels)
+
+
+def learning_rate_factor(step: int, total: int, warmup: float) -> float:
+    """Linear rise over the first `warmup` share of the steps, then linear decay to 0 at `total`."""
+    rising = math.ceil(total * warmup)
+    return step / rising if step < rising else (total - step) / max(1, total - rising)
+
+
+def train(
+    model: torch.nn.Module,
+    tokens: Tokens,
+    rows: np.ndarray[Any, Any],
+    config: TrainConfig,
+    *,
+    seed: int,
+    padding: int,
+    methods: Sequence[Method] = (),
+    dev_score: Callable[[], float | None] | None = None,
+    log: Callable[[dict[str, float]], None] = lambda row: None,
+    progress: Callable[[int, int, float | None], None] = lambda step, total, loss: None,
+    checkpoint: Checkpoint | None = None,
+) -> Training:
+    """Fine-tune `model` in place on the given rows of the training split; `finalize` of the methods is the caller's.
+
+    Deterministic on a CPU for a given seed and number of threads: the global generator is the caller's to seed, the
+    order of the batches depends on `seed` alone.
+
+    Args:
+        dev_score: scores the model on the dev set; called after every epoch if `select=best`, once compression is done.
+        log: receives about `LOG_POINTS` rows of numbers.
+        progress: receives every step, the total, and where it is known the mean loss since it last was.
+        checkpoint: where to go on from, and to save to when it is due.
+
+    Raises:
+        FloatingPointError: the loss is infinite or no number.
+        Stopped: the checkpoint was asked to stop, and the state is saved.
+    """
+    import torch
+
+    from compress.data.batches import bucketed, collate, steps_per_epoch
+
+    device = next(model.parameters()).device
+    epoch_steps = steps_per_epoch(len(rows), config.batch_size)
+    total = min(config.epochs * epoch_steps, config.max_steps or math.inf)
+    assert isinstance(total, int)
+    for method in methods:
+        method.prepare(model)
+    optimizer, parameters = build_optimizer(model, config), list(model.parameters())
+    at = resume(checkpoint, model, optimizer, methods)
+    forward = torch.compile(model, dynamic=True) if config.compile else model
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
+    lengths = tokens.lengths[rows]
+    log_every = max(1, total // LOG_POINTS)
+    started = time.perf_counter() - at.seconds
+
+    for epoch in range(at.step // epoch_steps, -(-total // epoch_steps)):
+        model.train()
+        first = epoch * epoch_steps
+        for picked in bucketed(lengths, config.batch_size, seed, epoch)[at.step - first : total - first]:
+            if checkpoint is not None and checkpoint.due():
+                at.seconds = time.perf_counter() - started
+                save(checkpoint, at, model, optimizer, methods)
+            batch = collate(tokens, rows[picked], padding, device)
+            rate = config.learning_rate * learning_rate_factor(at.step, total, config.warmup)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            for method in methods:
+                method.before_step(at.step / total)
+            labels = batch.pop("labels")
+            with autocast:
+                logits = forward(**batch).logits
+            logits = logits.float()
+            loss = task_loss(logits, labels)
+            for method in methods:
+                loss = method.loss(loss, logits, picked)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+            optimizer.step()
+            optimizer.zero_grad()
+            for method in methods:
+                method.after_step(model, optimizer)
+
+            at.step += 1
+            at.rows += len(picked)
+            at.tokens += int(lengths[picked].sum())
+            at.losses.append(loss.detach())
+            if at.step % log_every and at.step < total:  # a GPU is asked for numbers only now and then: it has to wait
+                progress(at.step, total, None)
+                continue
+            mean_loss, elapsed = torch.stack(at.losses).mean().item(), time.perf_counter() - started
+            at.losses.clear()
+            if not math.isfinite(mean_loss):
+                raise FloatingPointError(
+                    f"the loss is {mean_loss} by step {at.step} of {total}; lower train.learning_rate"
+                )
+            progress(at.step, total, mean_loss)
+            row = {"global_step": at.step, "epoch": at.step / epoch_steps, "loss": mean_loss, "learning_rate": rate}
+            row |= {"gradient_norm": norm.item(), "examples_per_second": at.rows / elapsed}
+            row |= {"tokens_per_second": at.tokens / elapsed, "seconds": elapsed}
+            if device.type == "cuda":
+                row["memory_bytes"] = torch.cuda.max_memory_allocated(device)
+            for method in methods:
+                row |= method.metrics()
+            log(row)
+
+        if at.step == total:
+            for method in methods:
+                method.before_step(1.0)
+        if config.select == "best" and dev_score is not None and all(method.settled() for method in methods):
+            score = dev_score()
+            at.epoch_scores.append(score)
+            shown = math.nan if score is None else score
+            log({"global_step": at.step, "epoch": at.step / epoch_steps, "dev_score": shown})
+            if score is not None and (at.best_score is None or score > at.best_score):
+                at.best_score = score
+                at.best_weights = {name: value.clone() for name, value in model.state_dict().items()}
+
+    seconds = time.perf_counter() - started
+    if at.best_weights is not None:
+        model.load_state_dict(at.best_weights)
+    model.eval()
+    return Training(at.step, seconds, at.epoch_scores, at.resumed)
+
+
+def save(
+    checkpoint: Checkpoint, at: Progress, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]
+) -> None:
+    """Save all that decides how training goes on, but for what its configuration says."""
+    checkpoint.save(_state(at, model, optimizer, methods), at.step)
+
+
+def _state(at: Progress, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]) -> dict[str, Any]:
+    from compress.training.checkpoint import random_state
+
+    return {
+        "progress": vars(at),
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "methods": [method.state_dict() for method in methods],
+        "random": random_state(),
+    }
+
+
+def resume(
+    checkpoint: Checkpoint | None, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]
+) -> Progress:
+    """Put everything back as it was saved, and say where that was; the beginning, if nothing that fits was saved."""
+    if checkpoint is None:
+        return Progress()
+
+    def apply(state: dict[str, Any]) -> Progress:
+        before = copy.deepcopy(_state(Progress(), model, optimizer, methods))
+        try:
+            return _put_back(state, model, optimizer, methods)
+        except Exception:
+            _put_back(before, model, optimizer, methods)
+            raise
+
+    at = checkpoint.restore(apply)
+    if at is None:
+        return Progress()
+    at.resumed += 1
+    checkpoint.say(f"going on from the checkpoint after step {at.step}")
+    return at
+
+
+def _put_back(
+    state: dict[str, Any], model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]
+) -> Progress:
+    """Put a state in force.
+
+    Raises:
+        Exception: it does not fit; part of it may be in force.
+    """
+    from compress.training.checkpoint import set_random_state
+
+    at = Progress(**state["progress"])
+    at.losses = [loss.to(next(model.parameters()).device) for loss in at.losses]
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    for parameter, kept in optimizer.state.items():
+        if any(value.shape not in (parameter.shape, ()) for value in kept.values()):
+            raise ValueError("the optimizer's state is of other parameters")
+    for method, known in zip(methods, state["methods"], strict=True):
+        method.load_state_dict(known)
+    set_random_state(state["random"])
+    return at
+
+
+def build_optimizer(model: torch.nn.Module, config: TrainConfig) -> Optimizer:
+    """AdamW (fused), without weight decay on biases and LayerNorm: on what is no matrix."""
+    import torch
+
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in parameters if parameter.dim() > 1]
+    others = [parameter for parameter in parameters if parameter.dim() < 2]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
