@@ -13,15 +13,6 @@ from tests import families
 
 PREFIXES = {"modernbert": "model", "deberta-v2": "deberta"}  # of the base model, where it is not the family's name
 EMBEDDINGS = {"distilbert": 2, "deberta-v2": 1, "modernbert": 1}  # that ids are looked up in, where not three
-    "bert": 3,
-    "roberta": 3,
-    "distilbert": 2,
-    "electra": 3,
-    "mpnet": 3,
-    "deberta-v2": 1,
-    "modernbert": 1,
-    "albert": 3,
-}
 SHARING = {"deberta-v2": 2, "modernbert": 0}  # Linear layers of a block's attention that read the same, where not three
 
 
