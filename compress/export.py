@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from compress.artifact import store
 from compress.config.schema import Config, from_mapping
 from compress.errors import ConfigError, Parser, exit_code
-from compress.runs import result
+from compress.runs import environment
 from compress.runs.claim import Lock
+from compress.runs.result import Result, result
 from compress.storage import atomic, hub
+from compress.storage.files import write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +32,7 @@ class ExportError(Exception):
     """What was exported is not the same model."""
 
 
-def open_run(folder: Path) -> dict[str, Any]:
+def open_run(folder: Path) -> Result:
     """The result of a finished experiment.
 
     Raises:
@@ -40,7 +42,7 @@ def open_run(folder: Path) -> dict[str, Any]:
     if document is None or not (folder / "artifact").is_dir():
         raise ConfigError(f"{folder}: no finished experiment; give a run folder, runs/…/<run_id>")
     try:
-        store.check(folder / "artifact", document)
+        store.check(folder / "artifact", document.artifact_sha256)
     except store.ArtifactError as error:
         raise ConfigError(str(error)) from error
     return document
@@ -64,9 +66,9 @@ def export(folder: Path, *, checked: bool = True) -> dict[str, Any]:
         qdq.to_onnx(model, scratch / "model.onnx")
         about = {"format": "onnx", "onnx_bytes": (scratch / "model.onnx").stat().st_size, "checked": checked}
         if checked:
-            about |= check(from_mapping(document["config"]), folder, model, qdq.session(scratch / "model.onnx"))
-        about["environment"] = result.environment()
-        result.write_json(scratch / "export.json", about)
+            about |= check(from_mapping(document.config), folder, model, qdq.session(scratch / "model.onnx"))
+        about["environment"] = environment.environment()
+        write_json(scratch / "export.json", about)
     return about
 
 
@@ -107,7 +109,7 @@ def check(config: Config, folder: Path, model: Any, session: Any) -> dict[str, A
         raise ExportError(
             f"{folder}: ONNX Runtime agrees with the artifact on {agreement:.2%} of the dev set only; at least "
             f"{ENOUGH:.1%} must agree (processors without VNNI or AMX saturate int8 products: "
-            f"this one has {', '.join(result.environment()['cpu_flags']) or 'none of them'})"
+            f"this one has {', '.join(environment.environment()['cpu_flags']) or 'none of them'})"
         )
     return {"agreement": agreement, "metrics": scored(theirs, dataset, config.task).metrics}
 

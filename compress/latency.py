@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from compress.errors import ConfigError, Parser, exit_code
 from compress.export import EXTRA, open_run
-from compress.runs import result
+from compress.runs import environment
+from compress.storage.files import write_json
 
 SCHEMA = 1
 SHAPES = ((1, 32), (1, 128), (32, 32), (32, 128))  # batch, length
@@ -54,9 +55,9 @@ def measure(folders: Sequence[Path], *, threads: int, rounds: int, seconds: floa
                 cells[key[0]].append({"precision": key[1], "batch": batch, "length": length, **_summary(times)})
     documents = []
     for number, (folder, document) in enumerate(runs):
-        about = {"schema": SCHEMA, "run_id": document["run_id"], "threads": threads, "cores": cores}
-        about |= {"cells": cells[number], "environment": result.environment() | {"onnxruntime": _version()}}
-        result.write_json(folder / "latency.json", about)
+        about = {"schema": SCHEMA, "run_id": document.run_id, "threads": threads, "cores": cores}
+        about |= {"cells": cells[number], "environment": environment.environment() | {"onnxruntime": _version()}}
+        write_json(folder / "latency.json", about)
         documents.append(about)
     return documents
 

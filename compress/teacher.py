@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import augment
 from compress.artifact import store
 from compress.config.schema import teacher_experiment
-from compress.data import corpus, tokenization
+from compress.data import augmentation, corpus, tokenization
 from compress.errors import ConfigError
 from compress.runs import identity
 from compress.storage import hub
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
     from compress.config.schema import Config
     from compress.data.tokenization import Dataset
+    from compress.methods.base import LearnsFromTeacher
+    from compress.runs.result import Result
     from compress.storage.cache import Arrays
     from compress.task.config import TaskConfig
     from compress.training.evaluate import Scores
@@ -38,7 +39,7 @@ class TeacherError(Exception):
 
 def logits(
     config: Config,
-    document: dict[str, Any],
+    result: Result,
     device: torch.device,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray[Any, Any]:
@@ -48,7 +49,7 @@ def logits(
 
     Args:
         config: the student's experiment.
-        document: the teacher's result.
+        result: the teacher's.
         progress: receives the number of rows answered, and of all.
 
     Returns:
@@ -59,11 +60,11 @@ def logits(
         ConfigError: it must be asked, and the cache cannot be written.
     """
     folder = identity.run_folder(teacher_experiment(config)) / "artifact"
-    entry = _entry(config, document, folder)
+    entry = _entry(config, result, folder)
 
     def make() -> Arrays:
-        answers = _answers(config, document, folder, device, progress)
-        if _entry(config, document, folder).of != entry.of:
+        answers = _answers(config, result, folder, device, progress)
+        if _entry(config, result, folder).of != entry.of:
             raise TeacherError(f"the teacher in {folder}, or its texts, changed while it answered; run again")
         return {LOGITS: answers}
 
@@ -71,18 +72,18 @@ def logits(
 
 
 def _answers(
-    config: Config, document: dict[str, Any], folder: Path, device: torch.device, progress: Callable[[int, int], None]
+    config: Config, result: Result, folder: Path, device: torch.device, progress: Callable[[int, int], None]
 ) -> np.ndarray[Any, Any]:
     from transformers import AutoTokenizer
 
-    store.check(folder, document)
+    store.check(folder, result.artifact_sha256)
     teacher, tokenizer = store.load(folder).to(device), AutoTokenizer.from_pretrained(folder)
     cache = Path(config.paths.cache).expanduser()
-    augmentation, seconds = augment.of(config), config.hub_seconds
-    dataset = tokenization.prepare(config.data, config.task, tokenizer, cache, augmentation, seconds=seconds)
+    asked = augmentation.of(config.methods, config.data, config.seed)
+    dataset = tokenization.prepare(config.data, config.task, tokenizer, cache, asked, seconds=config.hub_seconds)
     check_labels(teacher.config.id2label, config.task, folder)
     scores = evaluate(teacher, dataset, config.task, tokenizer.pad_token_id)
-    check_scores(scores, document["metrics"], folder)
+    check_scores(scores, result.metrics, folder)
     return predict(teacher, dataset.splits["train"], tokenizer.pad_token_id, dataset.train_rows, progress)
 
 
@@ -110,13 +111,17 @@ def check_scores(scores: Scores, stored: dict[str, float | None], folder: Path) 
             )
 
 
-def check_learned(document: Mapping[str, Any], dataset: Dataset, task: TaskConfig, *, allowed: bool) -> list[str]:
+def check_learned(
+    result: Result, dataset: Dataset, task: TaskConfig, group: str, learns: LearnsFromTeacher
+) -> list[str]:
     """Refuse a teacher that is no better on the dev set than the best constant answer, unless that is allowed.
 
     So one is found that answers the most frequent class always, has learned nothing or has its labels in another order.
 
     Args:
-        document: the teacher's result.
+        result: the teacher's.
+        group: of the method that learns from it, for messages.
+        learns: its options.
 
     Returns:
         Notes for the student's result.
@@ -129,20 +134,20 @@ def check_learned(document: Mapping[str, Any], dataset: Dataset, task: TaskConfi
     split = task.validation[0]
     labels = dataset.splits[split].labels
     name = "pearson" if task.regression else "accuracy"
-    value = document["metrics"].get(name + ("" if len(task.validation) == 1 else split.removeprefix("validation")))
+    value = result.metrics.get(name + ("" if len(task.validation) == 1 else split.removeprefix("validation")))
     constant = 0.0 if task.regression else float(np.bincount(labels, minlength=task.outputs).max() / len(labels))
     if value is not None and value > constant:
         return []
     told = (
-        f"the teacher {document['model']} (run {document['run_id']}) has {name} {_shown(value)} on the dev set, "
+        f"the teacher {result.model} (run {result.run_id}) has {name} {_shown(value)} on the dev set, "
         f"no more than the {constant:.3f} of the best constant answer"
     )
-    if allowed:
-        return [f"{told}; allowed by distill.weak_teacher"]
+    if learns.weak_teacher:
+        return [f"{told}; allowed by {group}.weak_teacher"]
     raise TeacherError(
         f"{told}: its training failed or was too short, or its labels are in another order; train it better "
-        "(model.learning_rate, train.epochs), choose another (distill.teacher), or take it all the same with "
-        "distill.weak_teacher=true"
+        f"(model.learning_rate, train.epochs), choose another ({group}.teacher), or take it all the same with "
+        f"{group}.weak_teacher=true"
     )
 
 
@@ -155,30 +160,30 @@ def _shown(value: float | None) -> str:
 LOGITS = "logits"
 
 
-def check_cache(config: Config, document: dict[str, Any]) -> None:
+def check_cache(config: Config, result: Result) -> None:
     """Refuse a cache that neither holds the teacher's answers nor can take them up, before anything is trained.
 
     Raises:
         ConfigError: it cannot be written.
     """
-    entry = _entry(config, document, identity.run_folder(teacher_experiment(config)) / "artifact")
+    entry = _entry(config, result, identity.run_folder(teacher_experiment(config)) / "artifact")
     if not os.path.lexists(entry.folder):
         entry.place.require_writable(entry.folder.parent)
 
 
-def _entry(config: Config, document: dict[str, Any], folder: Path) -> Entry:
+def _entry(config: Config, result: Result, folder: Path) -> Entry:
     if not folder.is_dir():
         raise ConfigError(
-            f"distill.teacher={config.distill.teacher}: {folder.parent} has its result but no artifact any more; "
+            f"the teacher {result.model}: {folder.parent} has its result but no artifact any more; "
             "remove that folder, and it is trained anew"
         )
-    augmentation = augment.of(config)
+    asked = augmentation.of(config.methods, config.data, config.seed)
     described = {
         "format": FORMAT,
-        "teacher": document["run_id"],
+        "teacher": result.run_id,
         "artifact": hub.digest_files([file for file in folder.iterdir() if file.is_file()]),
         "data": corpus.contents(config.data, config.task, config.hub_seconds),
-        "augmentation": augmentation and augmentation.identity(),
+        "augmentation": asked and asked.identity(),
     }
     return Entry(Path(config.paths.cache).expanduser(), "logits", config.task.name, described)
 

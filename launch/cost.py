@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from compress.errors import ConfigError
+from compress.methods import registry
+from compress.methods.base import EnlargesData
 from compress.model.encoder import ARCHITECTURE
 from compress.runs import result
+from compress.runs.result import Result
 from compress.storage.hub import local_folder
 
 # Training rows of GLUE (Wang et al., 2019, table 1, and the data set's card) and mean tokens per row, about.
@@ -39,10 +42,9 @@ class Speed:
 
 CORE = Speed(6e10, 0.01, 4e-9, 2.0)  # one core of a server's CPU
 GPU = Speed(3e13, 0.015, 2e-11, 15.0)
-FACTORS = {"quantize": 1.2, "distill": 1.0, "prune": 1.0}
 
 
-def arithmetic(config: Mapping[str, Any], methods: Iterable[str], speed: Speed = CORE) -> float:
+def arithmetic(config: Mapping[str, Any], speed: Speed = CORE) -> float:
     """Seconds, roughly: 6 operations per weight and token of a training step (forward and backward).
 
     Args:
@@ -51,16 +53,16 @@ def arithmetic(config: Mapping[str, Any], methods: Iterable[str], speed: Speed =
     shape = _shape(config["model"])
     encoder = shape["layers"] * (4 * shape["hidden"] ** 2 + 2 * shape["hidden"] * shape["intermediate"])
     embeddings = 30522 * shape["hidden"] if config["data"]["source"] == "glue" else 1000 * shape["hidden"]
-    train, distill = config["train"], config["distill"]
+    train, methods = config["train"], registry.read_all(config)
     rows, tokens = _rows(config)
     if config["data"]["max_train"] is not None:
         rows = min(rows, config["data"]["max_train"])
-    if distill["name"] != "none":
-        rows *= 1 + distill["copies"]
+    if (enlarges := registry.the_one(methods, EnlargesData)) is not None:
+        rows *= 1 + enlarges.copies
     steps = min(train["epochs"] * math.ceil(rows / train["batch_size"]), train["max_steps"] or math.inf)
     operations = 6 * encoder * tokens * train["batch_size"]
     step = operations / speed.operations_per_second + speed.seconds_per_weight * (encoder + embeddings)
-    slower: float = math.prod(FACTORS.get(method, 1.0) for method in methods)
+    slower: float = math.prod(option.step_cost for option in registry.options_of(methods).values())
     seconds: float = speed.seconds_otherwise + steps * (speed.seconds_per_step + step) * slower
     return seconds
 
@@ -102,38 +104,40 @@ class Experience:
         gpu: whether it is GPUs that are asked about; runs on another kind of device count for nothing.
     """
 
-    def __init__(self, results: Iterable[Mapping[str, Any]], *, gpu: bool = False) -> None:
+    def __init__(self, results: Iterable[Result], *, gpu: bool = False) -> None:
         self.speed = GPU if gpu else CORE
         self.ratios: dict[tuple[str, ...], list[float]] = defaultdict(list)
         self.runs = 0
-        for document in results:
-            if (document["environment"]["device"] != "cpu") != gpu:
+        for finished in results:
+            if (finished.environment["device"] != "cpu") != gpu or finished.timing.wall_seconds is None:
                 continue
             self.runs += 1
-            expected = arithmetic(document["config"], document["methods"], self.speed)
-            ratio = document["timing"]["wall_seconds"] / expected
-            for key in _keys(document["task"], document["model"], "+".join(document["methods"]) or "none"):
+            ratio = finished.timing.wall_seconds / arithmetic(finished.config, self.speed)
+            for key in _keys(finished.task, finished.model, finished.subset):
                 self.ratios[key].append(ratio)
 
     def seconds(self, config: Mapping[str, Any], task: str, model: str, methods: str) -> float:
         """How long an experiment should take."""
         ratio = next((self.ratios[key] for key in _keys(task, model, methods) if key in self.ratios), [1.0])
-        return arithmetic(config, methods.split("+"), self.speed) * statistics.median(ratio)
+        return arithmetic(config, self.speed) * statistics.median(ratio)
 
 
 def _keys(task: str, model: str, methods: str) -> list[tuple[str, ...]]:
     return [(task, model, methods), (model, methods), (model,), ()]
 
 
-def results_below(runs: Path) -> Iterator[dict[str, Any]]:
-    """The results of all finished experiments of a folder, as far as this user may read them."""
+def results_below(runs: Path) -> Iterator[Result]:
+    """The results of all finished experiments of a folder that tell what they took, as far as this user may read them.
+
+    An experiment with a method that is not installed here is left out: nobody knows what it costs.
+    """
     for folder in result.run_folders(runs):
         with suppress(ConfigError):
-            document = result.read(folder, folder.name)
-            if document is not None and _tells_its_time(document):
-                yield document
+            finished = result.read(folder, folder.name)
+            if finished is not None and _tells_its_time(finished):
+                yield finished
 
 
-def _tells_its_time(document: Mapping[str, Any]) -> bool:
-    seconds, device = document["timing"].get("wall_seconds"), document["environment"].get("device")
-    return isinstance(seconds, int | float) and isinstance(device, str)
+def _tells_its_time(finished: Result) -> bool:
+    known = all(name in registry.registry() for name in finished.methods)
+    return known and finished.timing.wall_seconds is not None and isinstance(finished.environment.get("device"), str)

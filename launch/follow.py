@@ -11,7 +11,6 @@ from contextlib import suppress
 from tqdm import tqdm
 
 from compress.errors import ConfigError
-from compress.experiment import summary
 from compress.runs import result
 from launch.sweep import Outcome, Sweep
 from launch.sync import reminder
@@ -54,7 +53,7 @@ def _tell(sweep: Sweep, outcome: Outcome, number: int, total: int, *, quiet: boo
         document = None
         with suppress(ConfigError):  # one that this user may not read is finished all the same
             document = result.read(sweep.run_folder(outcome.run_id), outcome.run_id)
-        tqdm.write(f"[{number}/{total}] finished: {summary(document) if document else planned.name}", file=sys.stdout)
+        tqdm.write(f"[{number}/{total}] finished: {document.summary() if document else planned.name}", file=sys.stdout)
     sys.stdout.flush()
 
 

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compress.config.schema import Config, Once, teacher_experiment
+from compress.config.schema import Config, Once, document, teacher_experiment
 from compress.errors import ConfigError
 from compress.model.encoder import label
 from compress.runs import identity, result
+from compress.runs.result import Result
 from launch.cost import Experience
 from launch.sweep import Planned
 
@@ -54,7 +55,7 @@ class Plan:
 
 def make(
     configs: Iterable[Config],
-    past: Callable[[Path], Iterable[dict[str, Any]]],
+    past: Callable[[Path], Iterable[Result]],
     timeout_min: float | None = None,
     *,
     gpu: bool = False,
@@ -113,7 +114,7 @@ def _planned(
 ) -> Planned:
     task, model, methods = config.task.name, label(config.model), folder.parent.name
     needs = config.resources.for_model(model)
-    values = made_plain(config)
+    values = document(config)
     return Planned(
         run_id=folder.name,
         folder=str(folder.relative_to(runs)),
@@ -127,11 +128,6 @@ def _planned(
         resources=needs if timeout_min is None else needs | {"timeout_min": timeout_min},
         config=values,
     )
-
-
-def made_plain(config: Config) -> dict[str, Any]:
-    """The configuration as values that JSON has."""
-    return asdict(config)
 
 
 def _is_finished(runs: Path, planned: Planned) -> bool:

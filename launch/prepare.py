@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from compress import experiment
 from compress.config.schema import Config, teacher_experiment
+from compress.methods import registry
+from compress.methods.base import EnlargesData
 from compress.model.encoder import ModelConfig
 from compress.storage import hub
 
@@ -24,7 +26,7 @@ def prepare(configs: Sequence[Config]) -> None:
     both = [*configs, *(teacher_experiment(config) for config in configs if config.teacher is not None)]
     models = {config.model: config for config in both}
     texts = {(*_tokenizer(config.model), config.task.name, replace(config.data, max_train=None),
-              config.distill if config.distill.name != "none" else None, config.seed): config
+              registry.the_one(config.methods, EnlargesData), config.seed): config
              for config in both}  # fmt: skip
     with tqdm(total=len(models) + len(texts), disable=not sys.stderr.isatty(), unit="file") as bar:
         for config in models.values():

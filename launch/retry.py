@@ -10,9 +10,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from compress.checked import build
 from compress.config.overrides import check_words, compositions, parse
 from compress.config.resources import ResourcesConfig
-from compress.config.schema import Config, build, conf_folder
+from compress.config.schema import Config, conf_folder
 from compress.errors import ConfigError, nearest, tell
 from launch import status
 from launch.latest import accepted

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import experiment
-from compress.config.schema import Config, build
+from compress.checked import build
+from compress.config.schema import Config
 from compress.errors import ConfigError, tell
 from compress.model.encoder import label
-from compress.runs import result
+from compress.runs import folder as run_folders
 from compress.storage import surroundings
+from compress.storage.files import write_text
 from launch import cost, local, plan, sbatch, scheduler, slurm, submitted
 from launch.batches import SlurmSettings, batches
 from launch.sweep import SWEEPS, Sweep
@@ -204,7 +205,7 @@ def _written(group: Group, planned: plan.Plan, name: str | None, asked: str | No
     with surroundings.runs(planned.runs).told():
         sweep.write()
         if asked is not None:
-            result.write_text(folder / "multirun.yaml", asked)
+            write_text(folder / "multirun.yaml", asked)
     _tidy(planned, set(sweep.to_run))
     print("\n".join(plan.headline(planned)), flush=True)
     return sweep, group.settings
@@ -214,7 +215,7 @@ def _tidy(planned: plan.Plan, to_run: Container[str]) -> None:
     """Remove what killed processes left in the folders of experiments that are finished, and are not run again."""
     for found in planned.experiments:
         if found.run_id not in to_run:
-            experiment.tidy_alone(planned.runs, planned.runs / found.folder)
+            run_folders.tidy_alone(planned.runs, planned.runs / found.folder)
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from typing import Any
 
 from compress.runs import result
 from compress.runs.claim import Claim
+from compress.runs.folder import PROGRESS
 from compress.training.checkpoint import FILE
-from compress.training.reporting import PROGRESS
 from launch import losses, scheduler, submitted
 from launch.commands import Unanswered
 from launch.latest import concerned

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from compress.runs import result
 from compress.runs.claim import Claim
+from compress.storage.files import write_text
 from launch import sbatch, scheduler, submitted
 from launch.batches import Batch, SlurmSettings, batches
 from launch.commands import Unanswered
@@ -159,7 +159,7 @@ class Submission:
             self.lanes[array.number] = batch.lane
         command = f"-u -m launch.job {shlex.quote(str(folder))} {array.number}"
         file = folder / "jobs" / f"{array.name}.sh"
-        result.write_text(file, sbatch.script(folder / "jobs", array.name, batch, self.settings, command, after))
+        write_text(file, sbatch.script(folder / "jobs", array.name, batch, self.settings, command, after))
         try:
             submitted.confirm(folder, array, sbatch.submit(file))
         except sbatch.Refused as error:

@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from compress.runs import result
+from compress.storage.files import write_json
 
 ARRAYS, BORROWED = "arrays", "borrowed.json"
 PREFIX = "compress"
@@ -115,7 +115,7 @@ def own(folder: Path) -> dict[str, str]:
 def borrow(folder: Path, jobs: Mapping[str, str]) -> None:
     """Leave experiments to jobs of other sweeps."""
     if jobs:
-        result.write_json(folder / BORROWED, {**borrowed(folder), **jobs})
+        write_json(folder / BORROWED, {**borrowed(folder), **jobs})
 
 
 def borrowed(folder: Path) -> dict[str, str]:
@@ -153,7 +153,7 @@ def _parsed(file: Path, inode: int, time_ns: int) -> dict[str, Any] | None:
 
 
 def _write(folder: Path, array: Array) -> None:
-    result.write_json(_file(folder, array), asdict(array))
+    write_json(_file(folder, array), asdict(array))
 
 
 def _file(folder: Path, array: Array) -> Path:

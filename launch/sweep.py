@@ -24,6 +24,7 @@ from compress.config.schema import Config, from_mapping
 from compress.errors import ConfigError, one_line
 from compress.runs import result
 from compress.storage import atomic, surroundings
+from compress.storage.files import write_json, write_text
 from launch import submitted
 from launch.processes import Process
 
@@ -125,7 +126,7 @@ class Sweep:
         for name in ("outcomes", "logs", "jobs"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         text = json.dumps({**document, "to_run": self.to_run, "experiments": planned})
-        result.write_text(self.folder / "plan.json", text)
+        write_text(self.folder / "plan.json", text)
 
     @staticmethod
     def read(folder: Path) -> Sweep:
@@ -174,7 +175,7 @@ class Sweep:
 
     def record(self, outcome: Outcome) -> None:
         """Say how an experiment ended."""
-        result.write_json(self.folder / "outcomes" / f"{outcome.run_id}.json", asdict(outcome))
+        write_json(self.folder / "outcomes" / f"{outcome.run_id}.json", asdict(outcome))
 
     def outcomes(self) -> Mapping[str, Outcome]:
         """How those that ended did, by run_id.

@@ -24,8 +24,10 @@ from typing import NoReturn
 from compress import experiment
 from compress.config.schema import Config
 from compress.errors import ConfigError
+from compress.runs import folder as run_folders
 from compress.runs.claim import Claim
 from compress.storage import surroundings
+from compress.training import devices
 from compress.training.checkpoint import Stopped
 from launch.sweep import Outcome, Planned, Sweep
 
@@ -125,7 +127,7 @@ class Worker:
                 if self._start_or_rule_out(planned, outcomes):
                     return True
             except Exception as error:  # whatever it is, it is this experiment's
-                self._fail(planned, type(error).__name__, experiment.told(error), traceback.format_exc())
+                self._fail(planned, type(error).__name__, run_folders.told(error), traceback.format_exc())
                 return True
         return False
 
@@ -162,7 +164,7 @@ class Worker:
         if planned.run_id in self._outcomes():
             pass  # another worker was at it until now
         elif self._finished(planned.run_id):  # by another sweep
-            experiment.tidy(self.sweep.run_folder(planned.run_id))
+            run_folders.tidy(self.sweep.run_folder(planned.run_id))
             self._record(Outcome(planned.run_id, "finished", 0.0))
         else:
             pid = self._fork(planned)
@@ -217,7 +219,7 @@ class Worker:
         if run_id in self._outcomes():
             return
         if self._has_result(run_id):  # it was killed, or could not say it, after all was done
-            experiment.tidy(self.sweep.run_folder(run_id))
+            run_folders.tidy(self.sweep.run_folder(run_id))
             self._record(Outcome(run_id, "finished", seconds))
         elif self.stopping is None or child.timed_out:
             kind, cause = _died_of(child, code, self.log(run_id))
@@ -234,7 +236,7 @@ class Worker:
     def _fail(self, planned: Planned, kind: str, cause: str, trace: str = "", seconds: float = 0.0) -> None:
         """Record that an experiment failed, and leave error.json behind, as far as that can be written."""
         log = self.log(planned.run_id)
-        experiment.write_failure(self.sweep.run_folder(planned.run_id), planned.run_id, kind, cause, trace)
+        run_folders.write_failure(self.sweep.run_folder(planned.run_id), planned.run_id, kind, cause, trace)
         self._record(Outcome(planned.run_id, "failed", seconds, cause, str(log) if log.exists() else ""))
 
     def _outcomes(self) -> Mapping[str, Outcome]:
@@ -297,7 +299,7 @@ def be_the_child(sweep: Sweep, planned: Planned, config: Config, log: Path, thre
             os.dup2(descriptor, 2)
         sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
         faulthandler.enable(sys.stderr)
-        experiment.use_threads(threads)
+        devices.use_threads(threads)
         with surroundings.runs(sweep.runs).told():  # of who could not record it
             code = run_and_record(sweep, planned, config, log)
     except BaseException:  # SystemExit too: a fork must not go on as its parent; the worker records the exit code
@@ -323,9 +325,9 @@ def run_and_record(sweep: Sweep, planned: Planned, config: Config, log: Path) ->
             reason, where = error.__cause__, folder / "log.txt"
         else:
             traceback.print_exc()
-            experiment.write_error(folder, planned.run_id, error)
+            run_folders.write_error(folder, planned.run_id, error)
         log_file = str(where if os.path.isfile(where) else log)
-        sweep.record(Outcome(planned.run_id, "failed", time.monotonic() - started, experiment.told(reason), log_file))
+        sweep.record(Outcome(planned.run_id, "failed", time.monotonic() - started, run_folders.told(reason), log_file))
         return 1
     sweep.record(Outcome(planned.run_id, "finished", time.monotonic() - started))
     return 0

@@ -23,7 +23,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel, B
 
 from compress.artifact import store
 from compress.data import demo
-from compress.methods import fake_quantize
+from compress.methods.layers import fake_quantize
 from compress.methods.prune import MASK, prunable
 from tests.odd_inputs import Make
 

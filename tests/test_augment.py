@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.augment import KEPT, augment, main, replace_words, replaceable
+from compress.augment import main
 from compress.data import demo, wordnet
+from compress.data.augmentation import KEPT, augment, replace_words, replaceable
 from compress.data.corpus import Texts
 from compress.errors import ConfigError
 from tests.conftest import missing

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from compress import augment, experiment, teacher
-from compress.data import corpus, demo, tokenization
+from compress import experiment, teacher
+from compress.data import augmentation, corpus, demo, tokenization
 from compress.errors import ConfigError
 from compress.storage import atomic, cache
 from compress.storage.cache import MANIFEST, Damaged, Entry
@@ -380,7 +380,7 @@ def test_texts_that_change_while_they_are_read_are_refused(
     with pytest.raises(
         ConfigError, match=r"^task=rte: its texts, or WordNet, changed while they were read; run again$"
     ):
-        tokenization.prepare(config.data, config.task, demo.build_tokenizer(), tmp_path, augment.of(config))
+        tokenization.prepare(config.data, config.task, demo.build_tokenizer(), tmp_path, augmentation.of(config.methods, config.data, config.seed))
     assert not list(tmp_path.glob("tokens/*"))
 
 

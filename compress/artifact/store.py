@@ -116,13 +116,15 @@ def digest(folder: Path) -> str:
     return digest_files([file for file in folder.iterdir() if file.is_file()])
 
 
-def check(folder: Path, document: Mapping[str, Any]) -> None:
-    """Refuse an artifact that is not the one that a result is about; results of old versions do not say which.
+def check(folder: Path, promised: str | None) -> None:
+    """Refuse an artifact that is not the one that a result is about.
+
+    Args:
+        promised: `artifact_sha256` of the result; None in results of old versions, which do not say.
 
     Raises:
         ArtifactError: it was changed or damaged since.
     """
-    promised = document.get("artifact_sha256")
     if promised is not None and digest(folder) != promised:
         raise ArtifactError(f"{folder}: changed or damaged since it was scored; train it anew: force=true")
 

@@ -9,8 +9,9 @@ import typing
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from compress.config.schema import GROUPS, Config, keys, options
+from compress.config.schema import keys, options, type_of
 from compress.errors import ConfigError
+from compress.methods import registry
 
 BASH = """\
 _compress_completion() {
@@ -53,7 +54,7 @@ def complete(word: str, conf: Path) -> list[str]:
     key, equals, value = word.partition("=")
     if not equals:
         plus = "+" if word.startswith("+") else ""
-        names = [*options(conf), *keys()]
+        names = [*options(conf, *registry.folders()), *keys()]
         return sorted(f"{plus}{name}=" for name in names if name.startswith(word.removeprefix("+")))
     done, comma, last = value.rpartition(",")
     values = _values(key.removeprefix("+"), last, conf)
@@ -61,10 +62,9 @@ def complete(word: str, conf: Path) -> list[str]:
 
 
 def _values(key: str, beginning: str, conf: Path) -> Iterable[str]:
-    if key in (known := options(conf)):
+    if key in (known := options(conf, *registry.folders())):
         return known[key]
-    group, _, name = key.rpartition(".")
-    hint = typing.get_type_hints(GROUPS.get(group, Config)).get(name)
+    hint = type_of(key)
     if typing.get_origin(hint) is typing.Literal:
         return [str(value) for value in typing.get_args(hint)]
     if hint is bool:

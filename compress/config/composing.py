@@ -34,16 +34,19 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
 from hydra.version import setbase
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from compress.config import option_files
 from compress.config.option_folders import Folders
+from compress.config.schema import conf_folder
 from compress.errors import ConfigError, nearest, one_line
+from compress.methods import registry
 
 if TYPE_CHECKING:
     from compress.config.arguments import Arguments
 
+PRIMARY = (conf_folder() / "config.yaml").resolve()
 # What composing raises for wrong input: Hydra checks little of what users write before it relies on it.
 WRONG_INPUT = (HydraException, OmegaConfBaseException, ValueError, TypeError, KeyError, AttributeError, AssertionError,
                IndexError)  # fmt: skip
@@ -67,7 +70,9 @@ def opened(arguments: Arguments, conf: Path) -> Iterator[Composer]:
     path = create_config_search_path(str(main))
     if further is not None:
         path.prepend("command-line", f"file://{further}", anchor=SearchPathQuery(provider="schema"))
-    folders = Folders(main, *([further] if further else []))
+    for folder in registry.folders():
+        path.append("methods", f"file://{folder}")
+    folders = Folders(main, *([further] if further else []), *registry.folders())
     try:
         with _checking_sources(folders.read):
             yield Composer(Hydra.create_main_hydra2("compress", path), arguments.config_name, folders)
@@ -101,7 +106,10 @@ def _checking_sources(files: list[Path]) -> Iterator[None]:
             files.append(file)
             check(option_files.shown(file), data := option_files.read(file))
             with _named(option_files.shown(file), data):
-                return super().load_config(config_path)
+                loaded = super().load_config(config_path)
+            if file == PRIMARY:
+                _add_methods(loaded.config.defaults)
+            return loaded
 
     class CheckedPackages(ImportlibResourcesConfigSource):
         def load_config(self, config_path: str) -> ConfigResult:
@@ -117,6 +125,13 @@ def _checking_sources(files: list[Path]) -> Iterator[None]:
         yield
     finally:
         types |= before
+
+
+def _add_methods(defaults: ListConfig) -> None:
+    """Have every method be off by default, behind the group `train`."""
+    place = next(n for n, entry in enumerate(defaults) if OmegaConf.is_dict(entry) and "train" in entry)
+    for group in reversed(registry.registry()):
+        defaults.insert(place + 1, {group: registry.OFF})
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from compress.config.schema import GROUPS, Config, option_values, options
+from compress.config.schema import DERIVED, GROUPS, Config, conf_folders, groups, keys_of, option_values, options
+from compress.methods import registry
 
 EXAMPLES = """\
 Examples:
@@ -28,21 +29,23 @@ def render(conf: Path) -> str:
     lines += ["Fine-tune BERT on one GLUE task, compressed as told, and store the model with its scores.", ""]
     lines += ["Groups (GROUP=OPTION; the first is the default):"]
     defaults = _defaults(conf)
-    for group, found in options(conf).items():
+    for group, found in options(*_folders(conf)).items():
         default = defaults.get(group)
         listed = ([default] if default else []) + [option for option in found if option != default]
         prefix = f"  {'' if default else '+'}{group}"
         lines += textwrap.wrap(" ".join(listed), 108, initial_indent=f"{prefix:<14}", subsequent_indent=" " * 14)
     lines += ["", "Keys (KEY=VALUE; shown with their defaults):"]
     main = yaml.safe_load((conf / "config.yaml").read_text())
-    for group, kind in GROUPS.items():
-        values = main[group] if group in main else option_values((conf,), group, str(defaults[group]), yaml.safe_load)
-        lines += [line for field in fields(kind) for line in _key(f"{group}.{field.name}", values[field.name], field)]
-    lines += [line for field in fields(Config) if field.name in main and field.name not in GROUPS
+    for group in groups():
+        for option in registry.registry().get(group, [defaults.get(group)]):
+            values = main[group] if group in main else option_values(_folders(conf), group, str(option), yaml.safe_load)
+            lines += [line for name, field in keys_of(group).items() if name in values
+                      for line in _key(f"{group}.{name}", values[name], field) if line not in lines]  # fmt: skip
+    lines += [line for field in fields(Config) if field.name in main and field.name not in (*GROUPS, *DERIVED)
               for line in _key(field.name, main[field.name], field)]  # fmt: skip
     lines += ["", EXAMPLES, ""]
     lines += ["Other commands, each with -h:"]
-    lines += ["  python -m compress.augment      show the rewritten texts that distillation trains on"]
+    lines += ["  python -m compress.augment      show the rewritten texts that a student trains on"]
     lines += ["  python -m compress.export RUN   write a finished model as ONNX, checked against itself"]
     lines += ["  python -m compress.latency RUN  measure finished models, int8 against float32", ""]
     lines += ["Other flags: -m (sweep), --cfg job [--resolve], --info, --hydra-help, --config-dir DIR (further"]
@@ -51,9 +54,14 @@ def render(conf: Path) -> str:
     return "\n".join(lines)
 
 
+def _folders(conf: Path) -> tuple[Path, ...]:
+    return (conf, *conf_folders()[1:])
+
+
 def _defaults(conf: Path) -> dict[str, str]:
     listed = yaml.safe_load((conf / "config.yaml").read_text())["defaults"]
-    return {key: option for entry in listed if isinstance(entry, dict) for key, option in entry.items()}
+    chosen = {key: option for entry in listed if isinstance(entry, dict) for key, option in entry.items()}
+    return chosen | dict.fromkeys(registry.registry(), registry.OFF)
 
 
 def _key(name: str, value: Any, field: Any) -> Iterator[str]:

@@ -25,7 +25,7 @@ from compress.config import quoting
 from compress.config.arguments import Arguments
 from compress.config.composing import Composer, Groups, opened, tree
 from compress.config.option_files import shown
-from compress.config.schema import GROUPS, Config, conf_folder, keys
+from compress.config.schema import GROUPS, Config, conf_folder, groups, keys, keys_of, type_of
 from compress.config.sections import configurations as configurations
 from compress.errors import ConfigError, nearest
 
@@ -269,9 +269,8 @@ def _not_understood(word: str, error: str) -> str:
 
 def _takes_text(key: str) -> bool:
     """Whether a key may have a text for its value, or is a group, and has the name of a file."""
-    group, _, name = key.rpartition(".")
-    hint = typing.get_type_hints(GROUPS.get(group, Config)).get(name)
-    is_group = not group and (hint is None or key in GROUPS)
+    hint = type_of(key)
+    is_group = "." not in key and (hint is None or key in groups())
     return str in (hint, *typing.get_args(hint)) or is_group or key.startswith("hydra.")
 
 
@@ -301,7 +300,7 @@ def check_name(override: Override, composer: Composer) -> None:
         raise ConfigError(f"{override.input_line}: Hydra's settings are those of the whole sweep; give one value")
     if override.is_sweep_override() and override.is_delete():
         raise ConfigError(f"{override.input_line}: what is taken away cannot be swept; leave the values out")
-    if (folder := key.partition("/"))[0] in GROUPS and folder[1]:
+    if (folder := key.partition("/"))[0] in groups() and folder[1]:
         raise ConfigError(f"{override.input_line}: no such key; options in folders are {folder[0]}={folder[2]}/OPTION")
     if key != "hydra" and (options := composer.groups.options(key)):
         for value in () if override.is_delete() else values(override, composer.groups.options):
@@ -322,22 +321,21 @@ def _no_such_key(override: Override, composer: Composer) -> str:
     key = override.key_or_group
     written = str(override.input_line).lstrip("+~")
     group = key.split(".")[0].split("/")[0]
-    groups = composer.groups.names
     if key.startswith("hydra."):
         return f"{written}: no such key{nearest(key.split('.')[1], HYDRAS)}; hydra has {', '.join(HYDRAS)}"
-    if group in GROUPS:
-        allowed = f"{group} has {', '.join(field.name for field in fields(GROUPS[group]))}"
+    if group in groups():
+        allowed = f"{group} has {', '.join(keys_of(group))}"
     else:
-        allowed = f"there are {', '.join(sorted({*groups, *GROUPS, *(name for name in keys() if '.' not in name)}))}"
-    return f"{written}: no such key{nearest(key, [*keys(), *groups])}; {allowed}"
+        plain = (name for name in keys() if "." not in name)
+        allowed = f"there are {', '.join(sorted({*composer.groups.names, *groups(), *plain}))}"
+    return f"{written}: no such key{nearest(key, [*keys(), *composer.groups.names])}; {allowed}"
 
 
 def _is_key(key: str, override: Override) -> bool:
     """Whether there is such a key, or a mapping that may have one more: `resources.timeout_min.tiny`."""
     whole, _, inner = key.rpartition(".")
-    group, _, name = whole.rpartition(".")
-    hint = str(typing.get_type_hints(GROUPS[group]).get(name)) if group in GROUPS else ""
-    is_mapping = key in GROUPS and override.value_type == ValueType.ELEMENT and isinstance(override.value(), dict)
+    hint = str(type_of(whole)) if "." in whole else ""
+    is_mapping = key in groups() and override.value_type == ValueType.ELEMENT and isinstance(override.value(), dict)
     return key in keys() or is_mapping or (bool(inner) and "dict[" in hint)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
+from compress.checked import checked
 from compress.errors import ConfigError
 
 Number = TypeVar("Number", int, float)
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+@checked
 class ResourcesConfig:
     """Each a number for all, or numbers by the model's name, with `other` for names that are not listed."""
 

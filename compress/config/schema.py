@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import glob
-import json
-import math
 import posixpath
-import re
+import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import Field as DataclassField
+from dataclasses import asdict, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ConfigDict, Field, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
+from compress.checked import build, checked
 from compress.config import option_files
 from compress.config.resources import ResourcesConfig
 from compress.data import corpus, wordnet
 from compress.data.corpus import DataConfig
 from compress.errors import ConfigError, nearest
-from compress.methods import prune
-from compress.methods.distill import DistillConfig
-from compress.methods.prune import PruneConfig
-from compress.methods.quantize import QuantizeConfig
+from compress.methods import registry
+from compress.methods.base import EnlargesData, LearnsFromTeacher
 from compress.model import encoder
 from compress.model.encoder import ModelConfig
 from compress.storage import surroundings
@@ -40,7 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+@checked
 class PathsConfig:
     """Where files go; no part of an experiment's identity."""
 
@@ -53,26 +50,26 @@ GROUPS: dict[str, type[Any]] = {
     "task": TaskConfig,
     "data": DataConfig,
     "train": TrainConfig,
-    "quantize": QuantizeConfig,
-    "distill": DistillConfig,
-    "prune": PruneConfig,
     "tracking": TrackingConfig,
     "resources": ResourcesConfig,
     "paths": PathsConfig,
 }
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+@checked
 class Config:
-    """One experiment."""
+    """One experiment.
+
+    Attributes:
+        methods: group -> checked values, of the methods that are on, in the order in which they are named.
+        teacher: the model of the teacher that one of them learns from, looked up.
+    """
 
     model: ModelConfig
     task: TaskConfig
     data: DataConfig
     train: TrainConfig
-    quantize: QuantizeConfig
-    distill: DistillConfig
-    prune: PruneConfig
+    methods: dict[str, Any] = Field(default_factory=dict)
     tracking: TrackingConfig
     resources: ResourcesConfig
     paths: PathsConfig
@@ -80,11 +77,30 @@ class Config:
     device: str = Field(description="auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     force: bool = Field(description="run again what is finished")
     hub_seconds: float = Field(default=SECONDS, description="give up a hub that sends nothing for so long", gt=0)
-    teacher: ModelConfig | None = Field(default=None, description="what distill.teacher names, looked up")
+    teacher: ModelConfig | None = None
 
 
-LARGEST = 2**64 - 1  # integer, the largest seed that torch takes
-DERIVED = ("teacher",)  # fields of Config that are no keys of the command line
+DERIVED = ("methods", "teacher")  # fields of Config that are no keys of the command line
+
+
+def groups() -> list[str]:
+    """The groups of the configuration, those of the methods among them."""
+    names = list(GROUPS)
+    after = names.index("train") + 1
+    return [*names[:after], *registry.registry(), *names[after:]]
+
+
+def keys_of(group: str) -> dict[str, DataclassField[Any]]:
+    """The keys of a group, with their fields; of a method those of all its options."""
+    return {field.name: field for field in fields(GROUPS[group])} if group in GROUPS else registry.keys(group)
+
+
+def type_of(key: str) -> Any:
+    """What a dotted key may be, as an annotation; None if there is no such key."""
+    group, _, name = key.rpartition(".")
+    kinds = [option.config for option in registry.registry().get(group, {}).values()] or [GROUPS.get(group, Config)]
+    hints = [hint for kind in kinds if (hint := typing.get_type_hints(kind).get(name)) is not None]
+    return hints[0] if hints else None
 
 
 def conf_folder() -> Path:
@@ -93,16 +109,31 @@ def conf_folder() -> Path:
     return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
 
 
+def conf_folders() -> tuple[Path, ...]:
+    """The project's configuration files, and those of other packages' methods."""
+    return (conf_folder(), *registry.folders())
+
+
+@cache
 def keys() -> list[str]:
     """Every key of the configuration, dotted; those that are in no group last."""
-    inside = [f"{group}.{field.name}" for group, kind in GROUPS.items() for field in fields(kind)]
+    inside = [f"{group}.{name}" for group in groups() for name in keys_of(group)]
     return inside + [field.name for field in fields(Config) if field.name not in (*GROUPS, *DERIVED)]
 
 
-def options(conf: Path) -> dict[str, list[str]]:
-    """Every group of a configuration folder with its options; those of folders in it as `folder/option`."""
-    names = (name.rstrip("/") for name in glob.glob("*/", root_dir=conf))
-    return {name: _options(conf / name) for name in sorted(names) if name != "hydra"}
+def document(config: Config) -> dict[str, Any]:
+    """The configuration as nested plain values, as `from_mapping` takes them: a key for each group that is on."""
+    values = asdict(config)
+    methods = values.pop("methods")
+    order = ("model", "task", "data", "train", *methods)
+    return {key: (values | methods)[key] for key in (*order, *(key for key in values if key not in order))}
+
+
+def options(*folders: Path) -> dict[str, list[str]]:
+    """Every group of configuration folders with its options; those of folders in it as `folder/option`."""
+    names = {name.rstrip("/") for folder in folders for name in glob.glob("*/", root_dir=folder)} - {"hydra"}
+    return {name: list(dict.fromkeys(option for folder in folders for option in _options(folder / name)))
+            for name in sorted(names)}  # fmt: skip
 
 
 def _options(group: Path) -> list[str]:
@@ -216,29 +247,35 @@ def from_mapping(values: Mapping[str, Any], folders: Sequence[Path] = (), once: 
         once: shared between configurations that have groups in common, it builds and checks these once.
     """
     once = once or Once()
-    given = {key: value for key, value in values.items() if key not in DERIVED}
-    groups = {name: once(_group, name, values[name]) for name in GROUPS if isinstance(values.get(name), Mapping)}
-    config: Config = build(Config, {**given, **groups}, "")
+    known = registry.registry()
+    given = {key: value for key, value in values.items() if key not in (*DERIVED, *known)}
+    built = {name: once(_group, name, values[name]) for name in GROUPS if isinstance(values.get(name), Mapping)}
+    read = {name: once(_method, name, values[name]) for name in known if values.get(name) is not None}
+    methods = {name: config for name, config in read.items() if config is not None}
+    config = build(Config, {**given, **built, "methods": methods}, "")
     once(corpus.check, config.data, config.task)
-    once(_check_methods, config.quantize, config.prune)
+    once(_check_methods, methods, by=tuple(methods.values()))
     once(_check_model, config.model, config.data)
-    if config.distill.name == "none":
+    if (learns := registry.the_one(methods, LearnsFromTeacher)) is None:
         return config
-    return replace(config, teacher=once(_teacher, config.distill, config.data, values.get("teacher"), folders))
+    _check_synonyms(methods, config.data)
+    key = f"{registry.group_of(methods, learns)}.teacher={learns.teacher}"
+    teacher = once(_teacher, key, learns, config.data, values.get("teacher"), folders, by=(learns, config.data))
+    return replace(config, teacher=teacher)
 
 
 def _group(name: str, values: Mapping[str, Any]) -> Any:
     return build(GROUPS[name], values, f"{name}.")
 
 
-def _check_methods(quantize: QuantizeConfig, pruned: PruneConfig) -> None:
-    if pruned.name != "none":
-        prune.check(pruned)
-        if quantize.name != "none" and quantize.freeze < pruned.end:
-            raise ConfigError(
-                f"quantize.freeze={quantize.freeze:g}: must be at least prune.end={pruned.end:g}, "
-                "since ranges change as long as weights go"
-            )
+def _method(name: str, values: Any) -> Any:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{name}={values}: must be keys with values, or an option of the group")
+    return registry.read(name, values)
+
+
+def _check_methods(methods: registry.Active) -> None:
+    registry.check(methods)
 
 
 def _check_model(checked: ModelConfig, texts: DataConfig) -> None:
@@ -246,22 +283,34 @@ def _check_model(checked: ModelConfig, texts: DataConfig) -> None:
 
 
 def _teacher(
-    distill: DistillConfig, texts: DataConfig, known: Mapping[str, Any] | None, folders: Sequence[Path]
+    what: str,
+    learns: LearnsFromTeacher,
+    texts: DataConfig,
+    known: Mapping[str, Any] | None,
+    folders: Sequence[Path],
 ) -> ModelConfig:
-    """The model that `distill.teacher` names, which must fit the task as the student's must."""
-    values = known or _find_teacher(distill.teacher, texts.builds_vocabulary, (*folders,) or (conf_folder(),))
-    teacher: ModelConfig = build(ModelConfig, values, "teacher.")
+    """The model that a method's `teacher` names, which must fit the task as the student's must.
+
+    Args:
+        what: the key and value that messages begin with.
+    """
+    values = known or _find_teacher(what, learns.teacher, texts.builds_vocabulary, (*folders,) or conf_folders())
+    teacher = build(ModelConfig, values, "teacher.")
     try:
         _check_model(teacher, texts)
     except ConfigError as error:
-        raise ConfigError(f"distill.teacher={distill.teacher}: {error}") from error
-    if distill.copies and (distill.wordnet is not None or not texts.has_synonyms):
-        wordnet.find(distill.wordnet)
+        raise ConfigError(f"{what}: {error}") from error
     return teacher
 
 
+def _check_synonyms(methods: registry.Active, texts: DataConfig) -> None:
+    enlarges = registry.the_one(methods, EnlargesData)
+    if enlarges and enlarges.copies and (enlarges.wordnet is not None or not texts.has_synonyms):
+        wordnet.find(enlarges.wordnet)
+
+
 @cache
-def _find_teacher(name: str, prefer_demo: bool, folders: tuple[Path, ...]) -> Mapping[str, Any]:
+def _find_teacher(what: str, name: str, prefer_demo: bool, folders: tuple[Path, ...]) -> Mapping[str, Any]:
     """The values of the model option of that name (in `demo/` first, for generated data), or those of a checkpoint."""
     from omegaconf import OmegaConf
 
@@ -276,7 +325,7 @@ def _find_teacher(name: str, prefer_demo: bool, folders: tuple[Path, ...]) -> Ma
         return option_values((conf_folder(),), "model", "pretrained", read) | {"pretrained": name}
     choices = sorted(known - {"pretrained"})
     raise ConfigError(
-        f"distill.teacher={name}: no such model{nearest(name, choices)}; must be of {', '.join(choices)}, "
+        f"{what}: no such model{nearest(name, choices)}; must be of {', '.join(choices)}, "
         "or a checkpoint's folder or hub name"
     )
 
@@ -286,78 +335,12 @@ def teacher_experiment(config: Config) -> Config:
 
     So it is the very same as that cell of a grid.
     """
-    assert config.teacher is not None, "without distillation there is no teacher"
+    assert config.teacher is not None, "no method of it learns from a teacher"
     return replace(
         config,
         model=config.teacher,
         train=replace(config.train, learning_rate=config.teacher.learning_rate),
-        quantize=replace(config.quantize, name="none"),
-        distill=replace(config.distill, name="none"),
-        prune=replace(config.prune, name="none"),
+        methods={},
         teacher=None,
         force=False,
     )
-
-
-def build(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Any:
-    """A checked dataclass of plain values.
-
-    Args:
-        prefix: what stands before its fields' names on the command line.
-
-    Raises:
-        ConfigError: a value is missing, unknown, of the wrong type or out of range.
-    """
-    if strange := [key for key in values if not isinstance(key, str)]:
-        raise ConfigError(f"{prefix}{strange[0]}: no such key; names are texts")
-    try:
-        built = kind(**values)
-    except ValidationError as error:
-        raise ConfigError(_first_mistake(kind, values, prefix, error)) from error
-    for name in kind.__dataclass_fields__:
-        _check_numbers(f"{prefix}{name}", getattr(built, name))
-    return built
-
-
-def _first_mistake(kind: type[Any], values: Mapping[str, Any], prefix: str, error: ValidationError) -> str:
-    """The key, the value and what is allowed."""
-    errors = error.errors()
-    alike = (found for found in errors if found["loc"][:1] == errors[0]["loc"][:1])  # one for each type of a union
-    first = max(alike, key=lambda found: len(_path(found["loc"], values)))
-    key, names = ".".join(_path(first["loc"], values)), list(kind.__dataclass_fields__)
-    if first["type"] == "unexpected_keyword_argument":
-        where = f"{prefix[:-1]} has" if prefix else "there are"
-        return f"{prefix}{key}: no such key{nearest(key, names)}; {where} {', '.join(names)}"
-    if first["type"].startswith("missing"):
-        return f"{prefix}{key}: has no value; give {prefix}{key}=…"
-    allowed = first["msg"].replace("Value error, ", "").replace("a valid boolean", "a valid boolean, true or false")
-    allowed = re.sub(r"^(Input|List|String|Dictionary) should", "must", allowed)
-    allowed = re.sub(r"a dictionary or an instance of \w+|an instance of \w+", "keys with values", allowed)
-    if first["type"] == "string_pattern_mismatch":
-        allowed = f"must be {kind.__dataclass_fields__[key].default.description}"
-    value = first["input"]
-    choices = first.get("ctx", {}).get("expected", "").replace("'", "").replace(" or ", ", ").split(", ")
-    shown = json.dumps(value) if value is None or isinstance(value, bool) else value
-    return f"{prefix}{key}={shown}: {allowed}{nearest(value, choices)}"
-
-
-def _path(loc: tuple[int | str, ...], values: Any) -> list[str]:
-    """The keys and indices of a place in nested values, without the types of unions that pydantic puts between."""
-    path: list[str] = []
-    for part in loc:
-        inside = range(len(values)) if isinstance(values, list) else values if isinstance(values, Mapping) else ()
-        if part in inside:
-            values = values[part]
-        if part in inside or not path:
-            path.append(str(part))
-    return path
-
-
-def _check_numbers(key: str, value: Any) -> None:
-    """Refuse numbers that JSON and 64 bits have not."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{key}={value}: must be a finite number")
-    if isinstance(value, int) and abs(value) > LARGEST:
-        raise ConfigError(f"{key}={value}: must be at most {LARGEST}")
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
-        _check_numbers(key, inner)

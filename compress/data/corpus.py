@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
+from compress.checked import checked
 from compress.data import demo, tables
 from compress.errors import ConfigError, nearest
 from compress.storage.hub import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from compress.task.config import TaskConfig
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+@checked
 class DataConfig:
     """Where the texts come from and how much of them is used."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from transformers import PreTrainedTokenizerBase
 
-    from compress.augment import Augmentation
+    from compress.data.augmentation import Augmentation
     from compress.storage.cache import Arrays
     from compress.task.config import TaskConfig
 

@@ -7,28 +7,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
-from compress.methods import Method
+from compress.checked import checked
+from compress.methods.base import EnlargesData, LearnsFromTeacher, Method
+from compress.methods.registry import Option
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
-class DistillConfig:
+@checked
+class DistillConfig(LearnsFromTeacher, EnlargesData):
     """Whom the student learns from, how, and on what."""
 
-    name: Literal["none", "kd"] = Field(description="which method")
-    teacher: str = Field(description="option of the group model, or a checkpoint: folder or hub name", min_length=1)
+    name: Literal["kd"] = Field(description="which method")
     temperature: float = Field(description="softens both models' probabilities", gt=0)
     alpha: float = Field(description="weight of the teacher's answers; the labels have the rest", ge=0, le=1)
-    copies: int = Field(description="rewritten copies of each training row, by synonym replacement", ge=0)
-    replace: float = Field(description="share of the replaceable words that a copy replaces", gt=0, le=1)
-    wordnet: str | None = Field(description="folder of WordNet's database files; null: the usual places")
-    weak_teacher: bool = Field(default=False, description="take a teacher no better than the best constant answer")
 
 
 def distillation_loss(logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -59,11 +55,13 @@ class Distill(Method):
     def __init__(self, config: DistillConfig, teacher: np.ndarray[Any, Any]) -> None:
         self.config, self.teacher = config, teacher
         self.last: dict[str, torch.Tensor] = {}  # the loss's terms, before they are weighted
+        self.steps = 0
 
     def loss(self, loss: torch.Tensor, logits: torch.Tensor, rows: np.ndarray[Any, Any]) -> torch.Tensor:
         """α · distillation loss + (1 − α) · loss."""
         import torch
 
+        self.steps += 1
         if self.config.alpha == 0.0:
             return loss
         teacher = torch.from_numpy(self.teacher[rows]).to(logits.device, non_blocking=True)
@@ -74,3 +72,21 @@ class Distill(Method):
     def metrics(self) -> dict[str, float]:
         """The terms of the last batch's loss, before they are weighted."""
         return {name: term.item() for name, term in self.last.items()}
+
+    def trace(self, stored: torch.nn.Module) -> bool:
+        """Whether there was a step that it had a part in: what a teacher has taught has no form of its own."""
+        return self.steps > 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many steps it had a part in."""
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.steps = state["steps"]
+
+
+OPTION = Option(
+    group="distill", name="kd", noun="distillation", config=DistillConfig, build=Distill, acts=40, position=20,
+    shrinks=False,
+)  # fmt: skip

@@ -10,11 +10,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
+from compress.checked import checked
 from compress.errors import ConfigError
-from compress.methods import Method
+from compress.methods.base import Method
+from compress.methods.registry import Active, Option
 
 if TYPE_CHECKING:
     import torch
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 MASK = "weight_mask"  # buffer beside a pruned weight, bool, true where it survives
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+@checked
 class PruneConfig:
     """Which weights go, and when."""
 
-    name: Literal["none", "magnitude"] = Field(description="which method")
+    name: Literal["magnitude"] = Field(description="which method")
     sparsity: float = Field(description="share of the prunable weights that is 0 in the end", gt=0, lt=1)
     schedule: Literal["linear", "cubic"] = Field(description="how sparsity rises between start and end")
     scope: Literal["global", "layer"] = Field(description="least magnitudes of all matrices together, or of each")
@@ -35,7 +36,7 @@ class PruneConfig:
     updates: int = Field(description="how often masks are chosen anew between start and end", ge=1)
 
 
-def check(prune: PruneConfig) -> None:
+def check(prune: PruneConfig, methods: Active) -> None:
     """Refuse a ramp that ends before it begins.
 
     Raises:
@@ -194,3 +195,16 @@ class Prune(Method):
         """Go on from there, with the masks that the model has by now."""
         self.sparsity = state["sparsity"]
         self.factors = [layer.get_buffer(MASK).to(layer.weight.dtype) for layer in self.layers]
+
+    def trace(self, stored: torch.nn.Module) -> bool:
+        """Whether as many weights are masked as was asked for."""
+        masks = [mask for name, mask in stored.named_buffers() if name.rpartition(".")[2] == MASK]
+        pruned = sum(int((~mask).count_nonzero()) for mask in masks)
+        wanted = self.config.sparsity * sum(mask.numel() for mask in masks)
+        return bool(masks) and abs(pruned - wanted) <= len(masks)  # each matrix may be rounded
+
+
+OPTION = Option(
+    group="prune", name="magnitude", noun="pruning", config=PruneConfig, build=Prune, acts=20, position=30,
+    strength="sparsity", weights_until="end", check=check,
+)  # fmt: skip

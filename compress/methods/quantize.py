@@ -8,26 +8,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
-from compress.methods import Method
+from compress.checked import checked
+from compress.errors import ConfigError
+from compress.methods.base import Method
+from compress.methods.registry import Active, Option, options_of
 
 if TYPE_CHECKING:
     import torch
 
-    from compress.methods.fake_quantize import InputRange
+    from compress.methods.layers.fake_quantize import InputRange
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+@checked
 class QuantizeConfig:
     """What is rounded to int8, and until when the ranges of activations move."""
 
-    name: Literal["none", "int8"] = Field(description="which method")
+    name: Literal["int8"] = Field(description="which method")
     activations: bool = Field(description="round the inputs of Linear layers too")
     embeddings: bool = Field(description="round the embeddings too")
     momentum: float = Field(description="weight of a batch in the moving average of the ranges", gt=0, le=1)
     freeze: float = Field(description="share of training after which the ranges stay as they are", gt=0, le=1)
+
+
+def check(quantize: QuantizeConfig, methods: Active) -> None:
+    """Refuse ranges that freeze while other methods still change which weights there are.
+
+    Raises:
+        ConfigError: naming both keys.
+    """
+    for group, option in options_of(methods).items():
+        until = getattr(methods[group], option.weights_until) if option.weights_until else 0.0
+        if quantize.freeze < until:
+            raise ConfigError(
+                f"quantize.freeze={quantize.freeze:g}: must be at least {group}.{option.weights_until}={until:g}, "
+                "since ranges change as long as weights go"
+            )
 
 
 class Quantize(Method):
@@ -40,7 +57,7 @@ class Quantize(Method):
 
     def prepare(self, model: torch.nn.Module) -> None:
         """Let every Linear and embedding round its weights, and every Linear its input, once where three share it."""
-        from compress.methods import fake_quantize
+        from compress.methods.layers import fake_quantize
 
         momentum = self.config.momentum if self.config.activations else None
         self.ranges = fake_quantize.prepare(model, self.config.embeddings, momentum)
@@ -51,7 +68,7 @@ class Quantize(Method):
 
     def finalize(self, model: torch.nn.Module) -> None:
         """Turn what was rounded into int8."""
-        from compress.methods import fake_quantize
+        from compress.methods.layers import fake_quantize
 
         fake_quantize.finalize(model)
 
@@ -75,3 +92,15 @@ class Quantize(Method):
         self.frozen = frozen
         for observed in self.ranges:
             observed.frozen = frozen
+
+    def trace(self, stored: torch.nn.Module) -> bool:
+        """Whether it has int8 layers."""
+        from compress.artifact.int8 import Int8Linear
+
+        return any(isinstance(module, Int8Linear) for module in stored.modules())
+
+
+OPTION = Option(
+    group="quantize", name="int8", noun="quantization", config=QuantizeConfig, build=Quantize, acts=30, position=10,
+    step_cost=1.2, check=check,
+)  # fmt: skip

@@ -9,9 +9,9 @@ from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
+from compress.checked import checked
 from compress.errors import ConfigError
 from compress.model.pretrained import (
     HEAD,
@@ -52,7 +52,7 @@ RATES = (  # from 0 to below 1; with SHAPE and the activation all of a config.js
 )
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+@checked
 class ModelConfig:
     """The size of BERT and the checkpoint to start from."""
 

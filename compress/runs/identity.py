@@ -8,10 +8,9 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress import augment
 from compress.config.schema import DERIVED, Once, teacher_experiment
-from compress.data import corpus
-from compress.methods import GROUPS
+from compress.data import augmentation, corpus
+from compress.methods.base import EnlargesData, LearnsFromTeacher
 from compress.model import encoder
 from compress.runs.result import SCHEMA
 
@@ -26,27 +25,22 @@ INFRASTRUCTURE = ("paths", "tracking", "resources", "device", "force", "hub_seco
 def scientific(config: Config, once: Once | None = None) -> dict[str, Any]:
     """The full configuration without infrastructure; local files stand as digests of their contents.
 
-    Of a method that is off nothing else counts; a teacher counts by its own identity.
+    A method that is off does not count, so one that is added later changes no identity. A teacher counts by its own.
 
     Args:
         once: shared between configurations that have groups in common, it describes these, and reads their files, once.
     """
     once = once or Once()
-    special: dict[str, Any] = {
+    special = {
         "model": once(encoder.identity, config.model, config.data.builds_vocabulary),
         "data": once(corpus.identity, config.data, config.task),
         "train": once(_training, config.train),
-        **{group: {"name": "none"} for group in GROUPS if getattr(config, group).name == "none"},
     }
-    if config.distill.name != "none":
-        special["distill"] = {key: getattr(config.distill, key) for key in ("name", "temperature", "alpha")}
-        special["distill"]["teacher"] = _teacher_id(config, once)
-        special["distill"]["augmentation"] = once(_augmentation, config, by=(config.distill, config.data, config.seed))
-    known = {
+    plain = {
         name: special[name] if name in special else once(asdict, part) if is_dataclass(part) else part
         for name, part in _parts(config).items()
     }
-    return known | {"schema": SCHEMA}
+    return plain | {name: _method(own, config, once) for name, own in config.methods.items()} | {"schema": SCHEMA}
 
 
 def _parts(config: Config) -> dict[str, Any]:
@@ -58,14 +52,28 @@ def _training(train: TrainConfig) -> dict[str, Any]:
     return {key: value for key, value in asdict(train).items() if key != "checkpoint_seconds"}
 
 
-def _augmentation(config: Config) -> dict[str, Any] | None:
-    augmentation = augment.of(config)
-    return None if augmentation is None else augmentation.identity()
+def _method(method: Any, config: Config, once: Once) -> dict[str, Any]:
+    """The values of a method; a teacher and rewritten texts stand as what they come to."""
+    kinds = (kind for kind in (LearnsFromTeacher, EnlargesData) if isinstance(method, kind))
+    replaced = {field.name for kind in kinds for field in fields(kind)}
+    if not replaced:
+        return once(asdict, method)
+    values = {key: value for key, value in asdict(method).items() if key not in replaced}
+    if isinstance(method, LearnsFromTeacher):
+        values["teacher"] = _teacher_id(config, once)
+    if isinstance(method, EnlargesData):
+        values["augmentation"] = once(_rewriting, config, by=(method, config.data, config.seed))
+    return values
+
+
+def _rewriting(config: Config) -> dict[str, Any] | None:
+    asked = augmentation.of(config.methods, config.data, config.seed)
+    return None if asked is None else asked.identity()
 
 
 def _teacher_id(config: Config, once: Once) -> str:
     """The teacher's identity; its model is another, and it has no method."""
-    shared = (part for name, part in _parts(config).items() if name not in ("model", *GROUPS))
+    shared = (part for name, part in _parts(config).items() if name != "model")
     return once(_id_of_teacher, config, once, by=(config.teacher, *shared))
 
 
@@ -85,13 +93,8 @@ def _canonical(part: Any) -> str:
     return json.dumps(part, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def methods(config: Config) -> list[str]:
-    """Names of the active method groups, in their fixed order."""
-    return [group for group in GROUPS if getattr(config, group).name != "none"]
-
-
 def run_folder(config: Config, once: Once | None = None) -> Path:
     """`<runs>/<task>/<model>/<methods>/<run_id>`; methods joined with `+`, or `none`."""
-    name = "+".join(methods(config)) or "none"
+    name = "+".join(config.methods) or "none"
     folder = Path(config.paths.runs).expanduser() / config.task.name / encoder.label(config.model) / name
     return folder / run_id(config, once)

@@ -4,86 +4,241 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass
+
 from compress.errors import ConfigError
+from compress.runs import schema1
 from compress.storage import atomic
+from compress.storage.files import as_json
 
-SCHEMA = 1  # of result.json and of the identity in it
-FILE = "result.json"
+SCHEMA = 2  # of result.json and of the identity in it
+FILE, ERROR = "result.json", "error.json"
 RUN_ID = re.compile("[0-9a-f]{12}")
-SCORE = (int, float, type(None))  # null: undefined
-WHOLE: Mapping[str, type | tuple[type, ...]] = {  # what a result without these is none
-    "schema": int,
-    "run_id": str,
-    "model": str,
-    "task": str,
-    "methods": list,
-    "seed": int,
-    "metrics": dict,
-    "score_glue": SCORE,
-    "score_accuracy": SCORE,
-    "size": dict,
-    "timing": dict,
-    "config": dict,
-    "identity": dict,
-    "environment": dict,
-}
-CPU_FLAGS = (
-    "avx2",
-    "avx512f",
-    "avx_vnni",
-    "avx512_vnni",
-    "avx512_bf16",
-    "amx_int8",
-    "amx_bf16",
-    "asimddp",
-    "i8mm",
-)
+LAST = ("config", "identity")  # in the file: they are long, and people read the scores first
+READ = ConfigDict(extra="ignore")
 
 
-def write_text(path: Path, text: str) -> None:
-    """`write_bytes` of a text in UTF-8."""
-    write_bytes(path, text.encode())
+class MalformedError(ValueError):
+    """A document that is no result, or of another schema; says what is wrong in one sentence."""
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Put a whole file in place, or leave what was there."""
-    with atomic.new_file(path) as stream:
-        stream.write(data)
+@dataclass(frozen=True, kw_only=True, config=READ)
+class Compression:
+    """One method of an experiment, as those who read results must know it.
+
+    Attributes:
+        method: its configuration group: `prune`.
+        option: what the group was set to: `magnitude`.
+        noun: what prose calls the method: `pruning`.
+        position: names stand in the order of this number, then of the alphabet.
+        shrinks: whether it makes the stored model smaller; else it trains otherwise.
+        strength: the key that says how much it compresses: `sparsity`; None without such a key.
+        value: its value.
+    """
+
+    method: str
+    option: str
+    noun: str
+    position: int
+    shrinks: bool
+    strength: str | None = None
+    value: float | None = None
 
 
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """`write_text` of an indented document; NaN is refused: what is undefined is null."""
-    write_text(path, _as_text(document))
+@dataclass(frozen=True, kw_only=True, config=READ)
+class Part:
+    """Parameters of a model or of a part of it.
+
+    Attributes:
+        parameters: of the uncompressed architecture.
+        nonzero: numbers that survive.
+        nominal_bytes: by the study's rule, 4 for each survivor, 1 where it is int8.
+    """
+
+    parameters: int
+    nonzero: int
+    nominal_bytes: int
+
+    def __post_init__(self) -> None:
+        for name in ("parameters", "nonzero", "nominal_bytes"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"its size.{name} is {getattr(self, name)}, not a positive number")
 
 
-def _as_text(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+@dataclass(frozen=True, kw_only=True, config=READ)
+class Size(Part):
+    """Of the whole model; `artifact_bytes` is the size of the weight file, `by_part` has embeddings, encoder, head."""
+
+    artifact_bytes: int
+    by_part: dict[str, Part]
+
+    def __post_init__(self) -> None:
+        for name in ("parameters", "nonzero", "nominal_bytes", "artifact_bytes"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"its size.{name} is {getattr(self, name)}, not a positive number")
+
+
+@dataclass(frozen=True, kw_only=True, config=READ)
+class Timing:
+    """What a run took; `resumed` is how often it went on from a checkpoint, `wall_seconds` are without tracking."""
+
+    train_seconds: float | None = None
+    steps: int | None = None
+    steps_per_second: float | None = None
+    resumed: int = 0
+    wall_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=READ)
+class Head:
+    """What is known of a run before it starts.
+
+    Attributes:
+        methods: groups of the active methods, in the order in which they are named.
+        compression: of each of them, in the same order.
+        config: the full configuration; a method that is off is not in it.
+        identity: what the run_id is the hash of.
+    """
+
+    schema: int
+    run_id: str
+    model: str
+    task: str
+    methods: list[str]
+    seed: int
+    compression: list[Compression]
+    config: dict[str, Any]
+    identity: dict[str, Any]
+
+    @property
+    def subset(self) -> str:
+        """The methods as folders and tables name them: joined with `+`, or `none`."""
+        return "+".join(self.methods) or "none"
+
+
+@dataclass(frozen=True, kw_only=True, config=READ)
+class Result(Head):
+    """A finished experiment.
+
+    Attributes:
+        metrics: name -> value, of the artifact loaded from disk; None is undefined (0/0).
+        score_glue: mean of the task's official metrics, points from -100 to 100.
+        score_accuracy: accuracy-style score, points: the mean of accuracies, or of STS-B's correlations.
+        metrics_training: the same metrics of the model in training, so that a difference shows.
+        epoch_scores: dev scores after each epoch, if it selected by them.
+        teacher_run_id: None without a teacher.
+        sparsity: share of the prunable entries that are zero.
+        artifact_sha256: over the artifact's files; None in results of old versions.
+        notes: what a reader should know, one sentence each.
+        start: which checkpoint it started from, and what of the model was new.
+    """
+
+    metrics: dict[str, float | None]
+    score_glue: float | None
+    score_accuracy: float | None
+    size: Size
+    timing: Timing
+    environment: dict[str, Any]
+    metrics_training: dict[str, float | None]
+    epoch_scores: list[float | None]
+    teacher_run_id: str | None
+    sparsity: float
+    artifact_sha256: str | None
+    notes: list[str]
+    start: dict[str, Any] | None
+
+    def __post_init__(self) -> None:
+        for name in ("score_glue", "score_accuracy"):
+            score = getattr(self, name)
+            if score is not None and not -100.0 <= score <= 100.0:
+                raise ValueError(f"its {name} is {score}, not between -100 and 100")
+
+    def document(self) -> dict[str, Any]:
+        """As result.json has it."""
+        values = asdict(self)
+        return {key: values[key] for key in (*(key for key in values if key not in LAST), *LAST)}
+
+    def summary(self) -> str:
+        """One line: what it was and what came out."""
+        metrics = "  ".join(f"{name} {_shown(value, 4)}" for name, value in self.metrics.items())
+        what = f"{self.task} {self.model} {self.subset} seed {self.seed}"
+        size, seconds = f"{self.size.artifact_bytes / 1e6:.2f} MB", _shown(self.timing.wall_seconds, 1)
+        return f"{what}: score {_shown(self.score_glue, 1)}  {metrics}  {size}  {seconds} s"
+
+
+def _shown(value: float | None, digits: int) -> str:
+    return "undefined" if value is None else f"{value:.{digits}f}"
+
+
+OPTIONAL: Mapping[str, Any] = {  # what results from elsewhere, or of old versions, may lack
+    "metrics": {}, "metrics_training": {}, "epoch_scores": [], "teacher_run_id": None, "sparsity": 0.0,
+    "artifact_sha256": None, "notes": [], "start": None, "timing": {}, "environment": {},
+}  # fmt: skip
+
+
+def from_document(document: Mapping[str, Any]) -> Result:
+    """The result in a document of this schema or of the first one.
+
+    Raises:
+        MalformedError: it is none, or of another schema.
+    """
+    if not isinstance(document, Mapping):
+        raise MalformedError("it holds no fields")
+    schema = document.get("schema")
+    if schema not in (1, SCHEMA):
+        raise MalformedError(f"its schema is {schema!r}, and {SCHEMA} is what is read here")
+    size = document.get("size")
+    try:
+        known = schema1.upgraded(document) if schema == 1 else document
+        whole = {**OPTIONAL, **known, "size": {"by_part": {}, **size} if isinstance(size, Mapping) else size}
+        return Result(**_numbers(whole))
+    except ValidationError as error:
+        raise MalformedError(_mistake(error)) from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise MalformedError(f"it has no {error}" if isinstance(error, KeyError) else str(error)) from error
+
+
+def _numbers(value: Any) -> Any:
+    """With null for what is undefined: not everybody who passes JSON on keeps NaN as it was."""
+    if isinstance(value, Mapping):
+        return {key: _numbers(inner) for key, inner in value.items()}
+    if isinstance(value, float) and value != value:
+        return None
+    return None if isinstance(value, str) and value.lower() in ("nan", "infinity", "-infinity") else value
+
+
+def _mistake(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    if first["type"].startswith("missing"):
+        return f"it has no '{key}'"
+    message = first["msg"].removeprefix("Value error, ")
+    return message if message.startswith("its ") else f"its {key} is {first['input']!r}: {message}"
 
 
 @contextmanager
-def written_last(folder: Path, document: Mapping[str, Any]) -> Iterator[None]:
+def written_last(folder: Path, result: Result) -> Iterator[None]:
     """A context for what comes before a result, which is on disk already and put in place when the context ends well.
 
     Raises:
         OSError: it cannot be written; nothing else was done.
     """
     with atomic.new_file(folder / FILE) as stream:
-        stream.write(_as_text(document).encode())
+        stream.write(as_json(result.document()).encode())
         stream.flush()
         os.fsync(stream.fileno())
         yield
 
 
-def read(folder: Path, run_id: str) -> dict[str, Any] | None:
+def read(folder: Path, run_id: str) -> Result | None:
     """The result in a run folder if the experiment is finished: it is there, parses, is whole, and holds the id.
 
     Raises:
@@ -91,18 +246,12 @@ def read(folder: Path, run_id: str) -> dict[str, Any] | None:
     """
     file = folder / FILE
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        result = from_document(json.loads(file.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}); have it made readable, or remove it") from error
-    return document if _is_whole(document) and (document["run_id"], document["schema"]) == (run_id, SCHEMA) else None
-
-
-def _is_whole(document: Any) -> bool:
-    return isinstance(document, dict) and all(
-        name in document and isinstance(document[name], kind) for name, kind in WHOLE.items()
-    )
+    return result if (result.run_id, result.schema) == (run_id, SCHEMA) else None
 
 
 def run_folders(runs: Path) -> Iterator[Path]:
@@ -115,56 +264,9 @@ def run_folders(runs: Path) -> Iterator[Path]:
 def failure(folder: Path) -> str | None:
     """What an experiment failed of, in one line, as error.json says; None without one."""
     try:
-        error = json.loads((folder / "error.json").read_text(encoding="utf-8"))
+        error = json.loads((folder / ERROR).read_text(encoding="utf-8"))
         return f"{error['type']}: {(str(error['message']).splitlines() or [''])[0]}"
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as damage:
         return f"error.json cannot be read ({damage})"
-
-
-@cache
-def environment() -> dict[str, Any]:
-    """Versions, processor and commit: what may make two runs of one experiment differ."""
-    import torch
-    import transformers
-
-    return {
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "transformers": transformers.__version__,
-        "platform": platform.platform(),
-        "cpu": _cpu_name(),
-        "cpu_flags": [flag for flag in CPU_FLAGS if flag in _cpu_info("flags", "Features").split()],
-        "threads": torch.get_num_threads(),
-        "git_commit": _git_commit(),
-    }
-
-
-def _cpu_info(*keys: str) -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line.split(":", 1)[1].strip() for line in lines if line.split(":")[0].strip() in keys), "")
-
-
-def _cpu_name() -> str:
-    return _cpu_info("model name") or platform.processor() or platform.machine()
-
-
-def _git_commit() -> str | None:
-    """Commit of the source tree, with `+` where files differ from it; None outside a checkout."""
-    here = Path(__file__).resolve().parents[2]
-    if not (here / ".git").exists():
-        return None
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None

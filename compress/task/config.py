@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field, field_validator
-from pydantic.dataclasses import dataclass
+from pydantic import Field, field_validator
 
+from compress.checked import checked
 from compress.errors import ConfigError, nearest
 from compress.task.metrics import METRICS
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+@checked
 class TaskConfig:
     """What a GLUE task asks for."""
 

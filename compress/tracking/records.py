@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from compress.errors import ConfigError
-from compress.runs import result
+from compress.runs.folder import TRACKING
+from compress.runs.result import Head, Result
+from compress.storage.files import write_json
 from compress.tracking import run_names, tracking_options, wandb_settings
 from compress.tracking.run_names import artifact_name, cell_name, run_name, shortened
 from compress.tracking.tracking_options import TrackingConfig
 
-FOLDER = "wandb"  # in a run folder; the client's own files are there too
+FOLDER = TRACKING  # in a run folder; the client's own files are there too
+NESTED = ("compression", "config", "identity")  # what of a run is sent as it is, beside the flat factors
 CARD, UPLOADED = "card.json", "uploaded.json"
 UNTRACKED = "its teacher was run without tracking"
 
@@ -67,7 +69,7 @@ class Card:
 
     def write(self, folder: Path) -> None:
         """Put it into a run folder."""
-        result.write_json(folder / FOLDER / CARD, asdict(self))
+        write_json(folder / FOLDER / CARD, asdict(self))
 
 
 def _card_of(values: Any) -> Card:
@@ -87,10 +89,10 @@ def _card_of(values: Any) -> Card:
 
 def card(
     settings: TrackingConfig,
-    head: Mapping[str, Any],
+    head: Head,
     *,
     teaches: bool,
-    teacher: Mapping[str, Any] | None,
+    teacher: Result | None,
     single: bool = False,
     anew: bool = False,
 ) -> Card:
@@ -106,15 +108,15 @@ def card(
     given = wandb_settings.value_of("run_name")
     name = run_name(head) if given is None else given if single and not teaches else f"{given}-{run_name(head)}"
     return Card(
-        run_id=head["run_id"],
+        run_id=head.run_id,
         name=shortened(name),
         project=tracking_options.project_of(settings),
         entity=settings.entity or wandb_settings.value_of("entity"),
         group=settings.group or wandb_settings.value_of("run_group") or cell_name(head),
         job_type=wandb_settings.value_of("run_job_type") or ("teacher" if teaches else "run"),
-        config={**run_names.factors(head), "config": head["config"], "identity": head["identity"]},
+        config={**run_names.factors(head), **{key: asdict(head)[key] for key in NESTED}},
         logs=artifact_name(head) if wanted else None,
-        uses=None if uses is None else f"{artifact_name(uses)}:{uses['run_id']}",
+        uses=None if uses is None else f"{artifact_name(uses)}:{uses.run_id}",
         seconds=settings.seconds,
         anew=anew,
     )

@@ -12,59 +12,74 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from functools import cache
 from typing import Any
 
-from compress.config.schema import build, conf_folder, from_mapping, option_values
+from compress.checked import build
+from compress.config.schema import conf_folders, document, from_mapping, option_values
 from compress.data.corpus import DataConfig
 from compress.errors import ConfigError
-from compress.methods import GROUPS
+from compress.methods import registry
+from compress.methods.base import EnlargesData, LearnsFromTeacher
 from compress.model import encoder
 from compress.model.encoder import ModelConfig
 from compress.runs import identity
+from compress.runs.result import Head
 from compress.tracking.tracking_options import LONGEST
 
-HEAD = ("schema", "run_id", "model", "task", "methods", "seed", "config", "identity")  # of result.json; not its outcome
 USUAL = {"data": "glue", "train": "paper"}  # the study's options of groups that no part of a name stands for
 SHORT = {"learning_rate": "lr"}
-OF_SEED = ("distill.teacher", "distill.augmentation.seed")  # parts of an identity that follow from the seed
-OF_CELL = ("model.name", "task.name", *(f"{group}.name" for group in GROUPS), "prune.sparsity")
-OF_CELL += ("distill.augmentation", "distill.augmentation.copies")  # told by distill.copies
 ROOM = 24  # characters for the seed, behind a cell's name
 DIGITS = 8  # of a hash that stands for what is too long to be written out
 
 
-def factors(head: Mapping[str, Any]) -> dict[str, Any]:
+def factors(head: Head) -> dict[str, Any]:
     """What the experiments of a grid differ in, flat: the dashboard groups, filters and draws by these.
 
-    Args:
-        head: the fields `HEAD` of result.json.
+    Every method is a factor, whose level is its option or `none`, and so is every strength, 0 where a method is off.
     """
-    config = head["config"]
-    options = {group: config[group]["name"] for group in GROUPS}
-    sparsity = config["prune"]["sparsity"] if options["prune"] != "none" else 0.0
-    plain = {key: head[key] for key in ("model", "task", "seed", "run_id", "schema")}
-    methods = {"methods": "+".join(head["methods"]) or "none", "sparsity": sparsity}
-    known = {**plain, "data": config["data"]["source"], **options, **methods}
-    return {**_flat_settings(head), **known, "cell": cell_name(head)}
+    options = dict.fromkeys(registry.registry(), registry.OFF)
+    options |= {own.method: own.option for own in head.compression}
+    strengths: dict[str | None, float | None] = {
+        option.strength: 0.0 for same in registry.registry().values() for option in same.values()
+    }
+    strengths |= {own.strength: own.value for own in head.compression}
+    return {
+        **_flat_settings(head),
+        **{key: getattr(head, key) for key in ("model", "task", "seed", "run_id", "schema")},
+        "data": head.config["data"]["source"],
+        **options,
+        "methods": head.subset,
+        **{name: value for name, value in strengths.items() if name is not None},
+        "cell": cell_name(head),
+    }
 
 
-def cell_name(head: Mapping[str, Any]) -> str:
-    """An experiment without its seed: `rte-mini-quantize+prune-0.6`, with the sparsity where something is pruned."""
-    methods, source = "+".join(head["methods"]) or "none", head["config"]["data"]["source"]
-    parts = [head["task"], head["model"], methods]
-    parts += [_text(head["config"]["prune"]["sparsity"])] if "prune" in head["methods"] else []
+def cell_name(head: Head) -> str:
+    """An experiment without its seed: `rte-mini-quantize+prune-0.6`, with how strong each method is that has a number.
+
+    An option that is not the usual one of its method is named too: `rte-mini-prune-0.6-prune=movement`.
+    """
+    source = head.config["data"]["source"]
+    parts = [head.task, head.model, head.subset]
+    parts += [_text(own.value) for own in head.compression if own.value is not None]
+    parts += [f"{own.method}={own.option}" for own in head.compression if own.option != _usual_option(own.method)]
     parts += [source] if source != USUAL["data"] else []
     return shortened("-".join([*parts, *_differences(head)]), LONGEST - ROOM)
 
 
-def run_name(head: Mapping[str, Any]) -> str:
+def _usual_option(group: str) -> str:
+    """The one that is named first."""
+    options = registry.registry()[group].values()
+    return min(options, key=lambda option: (option.position, option.name)).name
+
+
+def run_name(head: Head) -> str:
     """What the dashboard calls a run."""
-    return f"{cell_name(head)}-s{head['seed']}"
+    return f"{cell_name(head)}-s{head.seed}"
 
 
-def artifact_name(head: Mapping[str, Any]) -> str:
+def artifact_name(head: Head) -> str:
     """What the stored weights are called; W&B allows letters, digits, dots, dashes and underscores."""
     return "".join(letter if letter.isalnum() or letter in ".-_" else "_" for letter in run_name(head))
 
@@ -77,28 +92,41 @@ def shortened(name: str, longest: int = LONGEST) -> str:
 # --- what is not as usual ---------------------------------------------------------------------------------------------
 
 
-def _differences(head: Mapping[str, Any]) -> list[str]:
+def _differences(head: Head) -> list[str]:
     """`key=value` of each setting that is not what the options say, in order."""
-    own, usual = _settings(head), _usual_settings(head)
+    own, usual = _settings(head.config, head.identity), _usual_settings(head)
     changed = {key: value for key, value in own.items() if key not in usual or usual[key] != value}
     if own.get("data.path") is not None:  # which stands for these
         changed = {key: value for key, value in changed.items() if key not in ("data.hub", "data.revision")}
     for group in ("model", "task"):
         if _option_of(head, group) is None:  # all of it is as somebody else has it
             changed = {key: value for key, value in changed.items() if not key.startswith(f"{group}.")}
-            changed[group] = head["identity"][group]
+            changed[group] = head.identity[group]
     names = _short_names({*own, *changed})
     return sorted(f"{names[key]}={_text(value)}" for key, value in changed.items())
 
 
-def _settings(head: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(config: Mapping[str, Any], identity: Mapping[str, Any]) -> dict[str, Any]:
     """All that decides a result but the seed and what a cell's name begins with, dotted."""
-    parts = {name: part for name, part in head["identity"].items() if name not in ("seed", "schema")}
-    flat = {key: value for key, value in _flat(parts).items() if key not in (*OF_SEED, *OF_CELL)}
-    if isinstance(teacher := head["config"].get("teacher"), Mapping):
-        flat["teacher"] = _teachers_name(head["config"], teacher)
-        flat["distill.copies"] = head["config"]["distill"]["copies"]
+    parts = {name: part for name, part in identity.items() if name not in ("seed", "schema")}
+    methods = registry.read_all(config)
+    left_out = {"model.name", "task.name", *(f"{group}.name" for group in methods)}
+    for group, option in registry.options_of(methods).items():
+        left_out |= {f"{group}.{option.strength}"}
+    flat = {key: value for key, value in _flat(parts).items() if key not in left_out | _derived(methods)}
+    if isinstance(teacher := config.get("teacher"), Mapping):
+        flat["teacher"] = _teachers_name(config, teacher)
+    if (enlarges := registry.the_one(methods, EnlargesData)) is not None:
+        flat[f"{registry.group_of(methods, enlarges)}.copies"] = enlarges.copies
     return flat
+
+
+def _derived(methods: registry.Active) -> set[str]:
+    """Parts of an identity that follow from the seed, or that `copies` tells."""
+    learning = [group for group, own in methods.items() if isinstance(own, LearnsFromTeacher)]
+    enlarging = [f"{group}.augmentation" for group, own in methods.items() if isinstance(own, EnlargesData)]
+    return {*(f"{group}.teacher" for group in learning), *enlarging,
+            *(f"{name}.{key}" for name in enlarging for key in ("seed", "copies"))}  # fmt: skip
 
 
 def _teachers_name(config: Mapping[str, Any], teacher: Mapping[str, Any]) -> Any:
@@ -114,36 +142,44 @@ def _described(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str
     return {**encoder.identity(built, vocabulary), "learning_rate": built.learning_rate}
 
 
-def _usual_settings(head: Mapping[str, Any]) -> dict[str, Any]:
+def _usual_settings(head: Head) -> dict[str, Any]:
     """`_settings` as the options say: those of the model, the task and the methods, and the study's of all else."""
     values = _usual_values(head)
-    copies = values["distill"]["copies"]
-    for tried in (copies, 0):
+    methods = registry.read_all(values)
+    enlarges = registry.the_one(methods, EnlargesData)
+    if enlarges is None:
+        return _of_values(values)
+    group = registry.group_of(methods, enlarges)
+    for tried in (enlarges.copies, 0):
         try:
-            usual = from_mapping({**values, "distill": {**values["distill"], "copies": tried}})
-            found = _settings({"config": asdict(usual), "identity": identity.scientific(usual)})
+            usual = _of_values({**values, group: {**values[group], "copies": tried}})
+            return usual | {f"{group}.copies": enlarges.copies}
         except ConfigError:  # there is no WordNet to look synonyms up in
             continue
-        return found | ({"distill.copies": copies} if "distill.copies" in found else {})
     return {}
 
 
-def _usual_values(head: Mapping[str, Any]) -> dict[str, Any]:
+def _of_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    usual = from_mapping(values)
+    return _settings(document(usual), identity.scientific(usual))
+
+
+def _usual_values(head: Head) -> dict[str, Any]:
     """The configuration that the options make; of a model and a task that none describes their own values."""
-    config = head["config"]
+    config = head.config
     source = config["data"]["source"]
     values = {**config, "teacher": None, "force": False}
     values |= {group: _option_of(head, group) or config[group] for group in ("model", "task")}
     values["data"] = _option("data", [source]) or config["data"]
     rate = (_option_of(head, "model") or _option("model", ["pretrained"]) or config["model"])["learning_rate"]
     values["train"] = {**(_option("train", [source, USUAL["train"]]) or config["train"]), "learning_rate": rate}
-    for group in GROUPS:
+    for group in head.methods:
         values[group] = _option(group, [config[group]["name"]]) or config[group]
     return values
 
 
-def _option_of(head: Mapping[str, Any], group: str) -> Mapping[str, Any] | None:
-    names = {"model": [f"{head['config']['data']['source']}/{head['model']}", head["model"]], "task": [head["task"]]}
+def _option_of(head: Head, group: str) -> Mapping[str, Any] | None:
+    names = {"model": [f"{head.config['data']['source']}/{head.model}", head.model], "task": [head.task]}
     return _option(group, names[group])
 
 
@@ -160,18 +196,20 @@ def _values_of(group: str, name: str) -> Mapping[str, Any] | None:
         return OmegaConf.to_container(OmegaConf.create(text))
 
     try:
-        return option_values((conf_folder(),), group, name, read)
+        return option_values(conf_folders(), group, name, read)
     except ConfigError:
         return None
 
 
-def _flat_settings(head: Mapping[str, Any]) -> dict[str, Any]:
+def _flat_settings(head: Head) -> dict[str, Any]:
     """The settings that are plain values, under their own names, of methods that are on."""
-    groups = ("train", "data", *head["methods"])
-    parts = {name: part for name, part in head["identity"].items() if name in groups}
-    flat = {key.rpartition(".")[2]: value for key, value in _flat(parts).items() if key not in OF_SEED}
-    if "distill" in head["methods"]:
-        flat["teacher"] = head["config"]["distill"]["teacher"]
+    groups = ("train", "data", *head.methods)
+    parts = {name: part for name, part in head.identity.items() if name in groups}
+    methods = registry.read_all(head.config)
+    derived = {key for key in _derived(methods) if key.endswith((".teacher", ".seed"))}
+    flat = {key.rpartition(".")[2]: value for key, value in _flat(parts).items() if key not in derived}
+    if (learns := registry.the_one(methods, LearnsFromTeacher)) is not None:
+        flat["teacher"] = learns.teacher
     left_out = ("name", "seed", "path", "hub", "revision", "source", "version", "synonyms")
     return {key: value for key, value in flat.items() if value is not None and key not in left_out}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
+from compress.checked import checked
 from compress.errors import ConfigError, nearest
 from compress.tracking import wandb_settings
 from compress.tracking.wandb_settings import Asked
@@ -22,7 +22,7 @@ MODES |= {"offline": "offline", "dryrun": "offline", "disabled": "disabled"}
 SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+@checked
 class TrackingConfig:
     """What is told to Weights & Biases; no part of an experiment's identity."""
 

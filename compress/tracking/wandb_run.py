@@ -17,22 +17,24 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.errors import ConfigError
 from compress.runs import result
+from compress.runs.result import Head, Result
 from compress.storage import surroundings
+from compress.storage.files import write_json
 from compress.tracking import records, wandb_client, wandb_settings
 from compress.tracking.records import FOLDER, UPLOADED, Card, card
-from compress.tracking.run_names import HEAD
 from compress.tracking.tracking_options import Mode, mode_of
 from compress.tracking.wandb_client import first_line, tear_down, within
 
 if TYPE_CHECKING:
-    from compress.config.schema import Config
+    from compress.tracking.tracking_options import TrackingConfig
 
+HEAD = {field.name for field in fields(Head)}  # of a result: what is told when a run starts
 UPLOAD_RATE = 10e6  # bytes per second that an upload of weights is given time for
 OWNER = "run-folder.txt"  # in a folder of the client's that is not in the run folder: whose it is
 
@@ -113,7 +115,7 @@ class Tracker:
                 self.run.log({key: value for key, value in json.loads(row).items() if value is not None})
                 self.sent += 1
 
-    def finish(self, document: Mapping[str, Any]) -> None:
+    def finish(self, finished: Result) -> None:
         """Send the outcome: all of result.json, as the run's summary, and the weights if they are wanted."""
         if self.run is None:
             return
@@ -122,10 +124,10 @@ class Tracker:
             if self.missing and self.online:  # the teacher may have been uploaded since
                 self._use_teacher()
             with self._surviving("sending the result"):
-                self._summarize({key: value for key, value in document.items() if key not in HEAD})
+                self._summarize({key: value for key, value in finished.document().items() if key not in HEAD})
                 if self.card and self.card.logs and self.online:
-                    allowed = self.card.seconds + document["size"]["artifact_bytes"] / UPLOAD_RATE
-                    within(allowed, lambda: self._log_weights(document))
+                    allowed = self.card.seconds + finished.size.artifact_bytes / UPLOAD_RATE
+                    within(allowed, lambda: self._log_weights(finished))
             self._end(exit_code=0)
 
     def failed(self, cause: str) -> None:
@@ -268,14 +270,15 @@ class Tracker:
         cleared = {"failure": None} if self.run.resumed or self.card.anew else {}  # of an earlier try
         self.run.summary.update({**cleared, **values})
 
-    def _log_weights(self, document: Mapping[str, Any]) -> None:
+    def _log_weights(self, finished: Result) -> None:
         assert self.card is not None
         keys = ("run_id", "model", "task", "methods", "seed", "score_glue", "score_accuracy", "sparsity")
+        document = finished.document()
         known = {key: document[key] for key in keys}
         known |= {key: document["size"][key] for key in ("artifact_bytes", "nominal_bytes", "parameters", "nonzero")}
         artifact = wandb_client.client().Artifact(self.card.logs, type="model", metadata=known)
         artifact.add_dir(str(self.folder / "artifact"), policy="immutable")  # no second copy on disk
-        logged = self.run.log_artifact(artifact, aliases=["latest", document["run_id"]]).wait()
+        logged = self.run.log_artifact(artifact, aliases=["latest", finished.run_id]).wait()
         self.artifact = logged.qualified_name
 
     def _use_teacher(self) -> None:
@@ -316,7 +319,7 @@ class Tracker:
         same = (run.entity, run.project) == (self.before.get("entity"), self.before.get("project"))
         there |= {"exit_code": exit_code, "artifact": self.artifact or (self.before.get("artifact") if same else None)}
         there |= {"lineage": self.lineage, "missing": self.missing}
-        result.write_json(self.folder / FOLDER / UPLOADED, there)
+        write_json(self.folder / FOLDER / UPLOADED, there)
         self.done = True
 
     @contextlib.contextmanager
@@ -366,26 +369,28 @@ class Tracker:
 
 
 def of_experiment(
-    config: Config,
-    head: Mapping[str, Any],
+    settings: TrackingConfig,
+    head: Head,
     folder: Path,
     rows: Sequence[str],
     say: Callable[..., None],
     *,
     teaches: bool,
-    teacher: Mapping[str, Any] | None,
+    teacher: Result | None,
     single: bool = False,
+    force: bool = False,
 ) -> Tracker:
     """The tracker of an experiment that is about to start, connected if it is tracked.
 
     Args:
         single: it was asked for alone, not in a sweep.
+        force: it is run again although it may be finished.
     """
-    mode = mode_of(config.tracking)
+    mode = mode_of(settings)
     if mode == "disabled":
         return Tracker(None, folder, rows, say)
-    anew = records.starts_anew(folder, config.force)
-    made = card(config.tracking, head, teaches=teaches, teacher=teacher, single=single, anew=anew)
+    anew = records.starts_anew(folder, force)
+    made = card(settings, head, teaches=teaches, teacher=teacher, single=single, anew=anew)
     tracker = Tracker(made, folder, rows, say)
     tracker.connect(mode)
     return tracker
@@ -405,9 +410,9 @@ def upload(folder: Path, card: Card) -> str | None:
     tracker = Tracker(card, folder, rows, lambda message, **_: said.append(message))
     if (reason := tracker.connect_online()) is not None:
         return reason
-    document = result.read(folder, card.run_id)
-    if document is not None:
-        tracker.finish(document)
+    finished = result.read(folder, card.run_id)
+    if finished is not None:
+        tracker.finish(finished)
     elif (failure := result.failure(folder)) is not None:
         tracker.failed(failure)
     else:

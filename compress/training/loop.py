@@ -6,12 +6,12 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass as plain_dataclass
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
+
+from compress.checked import checked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from compress.data.tokenization import Tokens
-    from compress.methods import Method
+    from compress.methods.base import Method
     from compress.training.checkpoint import Checkpoint
 
 LOG_POINTS = 100  # rows of metrics.jsonl that one training leaves, evenly spread
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+@checked
 class TrainConfig:
     """How a model is fine-tuned."""
 
@@ -42,7 +42,7 @@ class TrainConfig:
     checkpoint_seconds: float = Field(description="between checkpoints, from which a killed run goes on", gt=0)
 
 
-@plain_dataclass(frozen=True)
+@dataclass(frozen=True)
 class Training:
     """What a training took, and the dev scores after each epoch if it selected by them."""
 
@@ -52,7 +52,7 @@ class Training:
     resumed: int  # how often it went on from a checkpoint
 
 
-@plain_dataclass
+@dataclass
 class Progress:
     """Where a training is, apart from its weights."""
 
@@ -155,6 +155,8 @@ def train(
             for method in methods:
                 loss = method.loss(loss, logits, picked)
             loss.backward()
+            for method in methods:
+                method.after_backward(model)
             norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
             optimizer.step()
             optimizer.zero_grad()

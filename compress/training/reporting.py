@@ -15,14 +15,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from compress.runs.result import write_json, write_text
+from compress.runs.folder import LOG, METRICS, PROGRESS, WRITTEN
 from compress.storage import atomic
+from compress.storage.files import write_json, write_text
 
 LINE_SECONDS = 10.0  # between plain progress lines, where there is no terminal
 FLUSH_SECONDS = 2.0  # between rewrites of metrics.jsonl, and of progress.json
-PROGRESS = "progress.json"  # how far it is, for who looks on; there only while it runs
-METRICS = "metrics.jsonl"
-WRITTEN = ("config.yaml", METRICS, PROGRESS, "error.json", "result.json", "artifact")  # by who is at it
 
 
 class Reporter:
@@ -44,7 +42,7 @@ class Reporter:
         self.complete = False  # whether all that belongs beside a result is in place
         folder.mkdir(parents=True, exist_ok=True)
         atomic.clear_all(folder, WRITTEN)
-        self.stream = (folder / "log.txt").open("a", encoding="utf-8", buffering=1)
+        self.stream = (folder / LOG).open("a", encoding="utf-8", buffering=1)
 
     def __enter__(self) -> Reporter:
         return self

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from compress.runs import environment
 from compress import cli, errors, experiment
 from compress.config.overrides import compositions
 from compress.config.schema import Config, conf_folder
@@ -145,4 +146,4 @@ def warm_up() -> None:
     from compress.runs import result
     from launch import local, start, worker  # noqa: F401
 
-    result.environment()
+    environment.environment()

@@ -1,0 +1,141 @@
+"""A training set enlarged by synonym replacement (as the study's distillation uses; compare Wei & Zou, 2019).
+
+Label-preserving by construction: only plain lower-case words are replaced, and only by words that mean the same.
+Numbers, names (anything with a capital), negations, quantifiers and other function words neither go nor come.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compress.data import demo, wordnet
+from compress.data.corpus import Texts
+from compress.methods.base import EnlargesData
+from compress.methods.registry import Active, the_one
+from compress.storage.hub import digest_files
+
+if TYPE_CHECKING:
+    from compress.data.corpus import DataConfig
+
+VERSION = 1  # part of the identity of whatever was trained on rewritten rows: raise it when any of them changes
+WORD = re.compile(r"(?<![\w'’-])[a-z]{3,}(?![\w'’-])")  # no part of `don't`, `co-op`, `B2b`, `iPhone`
+
+_FUNCTION_WORDS = """
+    no not nor never none nothing nobody nowhere neither without hardly scarcely barely rarely seldom except but
+    however though although yet unless if whether because since while until till when where why how what which
+    who whom whose that this these those there here then than thus the and for with from into onto upon over
+    under above below about along across after before again against among around behind beside between beyond
+    down during near off out past round through toward towards underneath within all any both each either enough
+    every few half less least little lot many more most much several some such too very only even just also
+    almost nearly pretty quite rather still already always often sometimes usually ever once twice one two three four
+    five six seven eight nine ten hundred thousand million billion first second third last next other another
+    same different can could may might must shall should will would ought need dare used did does done doing
+    have has had having are was were been being its his her hers him she they them their theirs our ours your
+    yours you mine myself yourself himself herself itself ourselves themselves someone somebody something anyone
+    anybody anything everyone everybody everything percent percentage per yes okay please maybe perhaps possibly
+    probably and away back forth
+"""
+KEPT = frozenset(_FUNCTION_WORDS.split())
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a training set is enlarged.
+
+    Attributes:
+        copies: rewritten ones of each row.
+        share: of the replaceable words that a copy replaces.
+        wordnet: folder of its database files; None: the synonyms that the generated data brings.
+    """
+
+    copies: int
+    share: float
+    seed: int
+    wordnet: Path | None
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the rewritten rows; WordNet counts by its contents, not by where it lies."""
+        source = f"demo {demo.VERSION}"
+        if self.wordnet is not None:
+            source = digest_files([self.wordnet / name for name in wordnet.FILES])
+        known = {"copies": self.copies, "replace": self.share, "seed": self.seed}
+        return known | {"synonyms": source, "version": VERSION}
+
+    def synonyms(self) -> Mapping[str, Sequence[str]]:
+        """Word -> the words that can replace it."""
+        return demo.SYNONYMS if self.wordnet is None else wordnet.synonyms(self.wordnet)
+
+    def apply(self, texts: Texts) -> tuple[Texts, list[int]]:
+        """The enlarged rows, and for each the number of the row that it comes from."""
+        return augment(texts, self.synonyms(), self.copies, self.share, self.seed)
+
+
+def of(methods: Active, data: DataConfig, seed: int) -> Augmentation | None:
+    """The augmentation that one of the active methods asks for; None if none does.
+
+    Raises:
+        ConfigError: it needs WordNet and there is none.
+    """
+    enlarges = the_one(methods, EnlargesData)
+    if enlarges is None or enlarges.copies == 0:
+        return None
+    own = enlarges.wordnet is None and data.has_synonyms
+    folder = None if own else wordnet.find(enlarges.wordnet)
+    return Augmentation(enlarges.copies, enlarges.replace, seed, folder)
+
+
+def replaceable(text: str, synonyms: Mapping[str, Sequence[str]]) -> list[tuple[re.Match[str], list[str]]]:
+    """The words of a text that may be replaced, in order, and what by."""
+    pairs = []
+    for found in WORD.finditer(text):
+        if found[0] not in KEPT and (others := [word for word in synonyms.get(found[0], ()) if word not in KEPT]):
+            pairs.append((found, others))
+    return pairs
+
+
+def replace_words(text: str, synonyms: Mapping[str, Sequence[str]], share: float, rng: random.Random) -> str:
+    """The text with about a `share` of its replaceable words replaced, each by one of its synonyms at random.
+
+    If there are any, at least one of them is.
+    """
+    found = replaceable(text, synonyms)
+    chosen = [rng.random() < share for _ in found]
+    if found and not any(chosen):
+        chosen[rng.randrange(len(found))] = True
+    parts, done = [], 0
+    for (word, others), replaced in zip(found, chosen, strict=True):
+        if replaced:
+            parts += [text[done : word.start()], rng.choice(others)]
+            done = word.end()
+    return "".join([*parts, text[done:]])
+
+
+def augment(
+    texts: Texts, synonyms: Mapping[str, Sequence[str]], copies: int, share: float, seed: int
+) -> tuple[Texts, list[int]]:
+    """The rows followed by `copies` rewritten ones of each, with their labels; of pairs both texts are rewritten.
+
+    What a copy reads depends on the seed, its number and its row's own text, not on the other rows. A copy in which
+    nothing was replaced, or that reads like another copy of its row, is left out: it would only count a row twice.
+
+    Returns:
+        The texts, and for each row the number of the row that it comes from.
+    """
+    columns = [list(column) for column in texts.columns]
+    source = list(range(len(texts.labels)))
+    read: list[set[tuple[str, ...]]] = [set(row) for row in zip(zip(*texts.columns, strict=True), strict=True)]
+    for copy in range(copies):
+        for row, original in enumerate(zip(*texts.columns, strict=True)):
+            rng = random.Random(f"{seed} {copy} {list(original)}")
+            written = tuple(replace_words(text, synonyms, share, rng) for text in original)
+            if written not in read[row]:
+                read[row].add(written)
+                source.append(row)
+                for column, text in zip(columns, written, strict=True):
+                    column.append(text)
+    return Texts(columns, [texts.labels[row] for row in source]), source

@@ -1,0 +1,83 @@
+"""What a compression method is to the training loop: a few verbs, called by name.
+
+A method sees the model and how far training has come, never the loop or another method.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from compress.checked import checked
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+class Method:
+    """What a method may do; it overrides what it needs."""
+
+    def prepare(self, model: torch.nn.Module) -> None:
+        """Rebuild the model for training with this method."""
+
+    def before_step(self, progress: float) -> None:
+        """Follow the schedule; `progress` runs from 0 (the first step) to 1 (once more when training has ended)."""
+
+    def loss(self, loss: torch.Tensor, logits: torch.Tensor, rows: np.ndarray[Any, Any]) -> torch.Tensor:
+        """Add to or replace the loss of a batch.
+
+        Args:
+            logits: float32 [batch, outputs].
+            rows: numbers of the batch's rows among those that are trained on, int64 [batch].
+        """
+        return loss
+
+    def after_backward(self, model: torch.nn.Module) -> None:
+        """Read or change the gradients, before they are clipped and the optimizer takes its step."""
+
+    def after_step(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Restore what the optimizer's step must not change."""
+
+    def finalize(self, model: torch.nn.Module) -> None:
+        """Leave the compressed model with no trace of training in it; called once, by whoever trained."""
+
+    def trace(self, stored: torch.nn.Module) -> bool:
+        """Whether the model, loaded from the artifact, shows that the method was applied; if not, the experiment fails.
+
+        Called on the method that has trained it. Every method must say how it can be seen.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how to see in the artifact that it was applied")
+
+    def settled(self) -> bool:
+        """Whether the model is as compressed as it will be, so that its score may count for `train.select=best`."""
+        return True
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers worth logging while training."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has to be saved to go on later."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+
+
+@checked
+class LearnsFromTeacher:
+    """Options of a method that wants the logits of a teacher: an uncompressed experiment, which is run before."""
+
+    teacher: str = Field(description="option of the group model, or a checkpoint: folder or hub name", min_length=1)
+    weak_teacher: bool = Field(default=False, description="take a teacher no better than the best constant answer")
+
+
+@checked
+class EnlargesData:
+    """Options of a method that trains on rewritten copies of the training rows too."""
+
+    copies: int = Field(description="rewritten copies of each training row, by synonym replacement", ge=0)
+    replace: float = Field(description="share of the replaceable words that a copy replaces", gt=0, le=1)
+    wordnet: str | None = Field(description="folder of WordNet's database files; null: the usual places")

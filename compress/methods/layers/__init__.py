@@ -1,0 +1,1 @@
+"""Layers that models have while they are trained with a method."""

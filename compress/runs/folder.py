@@ -1,0 +1,74 @@
+"""What lies in a run folder beside the result: a checkpoint, progress, scratch, why it failed; how it is cleared."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+
+from compress.errors import ConfigError
+from compress.runs.claim import Claim
+from compress.runs.result import ERROR, FILE
+from compress.storage import atomic
+from compress.storage.files import write_json
+
+CHECKPOINT, PROGRESS = "checkpoint", "progress.json"  # of one that is not finished: how far it is, for who looks on
+METRICS, LOG, TRACKING = "metrics.jsonl", "log.txt", "wandb"
+WRITTEN = ("config.yaml", METRICS, PROGRESS, ERROR, FILE, "artifact")  # by who is at it
+
+
+def tidy(folder: Path) -> None:
+    """Remove what killed processes left in a finished experiment's folder; for nobody but who holds its claim."""
+    shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+    for name in (PROGRESS, ERROR):
+        with suppress(OSError):
+            (folder / name).unlink(missing_ok=True)
+    clear_scratch(folder)
+
+
+def clear_scratch(folder: Path) -> None:
+    """Remove what killed writers left in a run folder; for nobody but who holds the experiment's claim."""
+    atomic.clear_all(folder, WRITTEN)
+    atomic.clear_all(folder / TRACKING)
+
+
+def tidy_alone(runs: str | Path, folder: Path) -> None:
+    """Tidy a finished experiment's folder, and its claim, if there is need to, unless somebody is at it."""
+    claim = Claim(Path(runs).expanduser(), folder.name)
+    if claim.file.exists() or not _is_tidy(folder):
+        with suppress(ConfigError, OSError):  # of another user, say: it stays as it is
+            if claim.take():
+                tidy(folder)
+        claim.release()
+        claim.clean()
+
+
+def _is_tidy(folder: Path) -> bool:
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if name in (CHECKPOINT, PROGRESS, ERROR) or atomic.is_scratch(name, WRITTEN):
+                return False
+    return True
+
+
+def told(error: BaseException) -> str:
+    """What an experiment failed of, in one line: a mistake of the input speaks for itself."""
+    message = (str(error).splitlines() or ["without a word"])[0]
+    return message if isinstance(error, ConfigError) else f"{type(error).__name__}: {message}"
+
+
+def write_error(folder: Path, run_id: str, error: BaseException) -> None:
+    """Leave error.json behind, if there is room for it; called while the error is handled."""
+    write_failure(folder, run_id, type(error).__name__, str(error), traceback.format_exc())
+
+
+def write_failure(folder: Path, run_id: str, kind: str, message: str, trace: str = "") -> None:
+    """Leave error.json behind, if there is room for it."""
+    failure = {"run_id": run_id, "type": kind, "message": message, "traceback": trace}
+    try:
+        write_json(folder / ERROR, failure)
+    except OSError as lost:
+        print(f"{folder}: {ERROR} cannot be written ({lost})", file=sys.stderr)
