@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compress.config import identity, run_names
 from compress.config.schema import document, teacher_experiment
 from compress.data import augmentation
 from compress.errors import ConfigError
@@ -17,9 +18,9 @@ from compress.methods import registry
 from compress.methods.base import LearnsFromTeacher
 from compress.model.encoder import label
 from compress.model.tokenizer import check_texts
-from compress.runs import environment, identity, result
+from compress.runs import environment, result
 from compress.runs import folder as run_folders
-from compress.runs.claim import Claim
+from compress.runs.experiment_lock import ExperimentLock
 from compress.runs.folder import CHECKPOINT, told, write_error
 from compress.runs.result import SCHEMA, Head, Result, Timing
 from compress.storage import hub, surroundings
@@ -87,11 +88,11 @@ def warm_up(config: Config) -> None:
     gc.freeze()  # else every collection in a child copies all pages
 
 
-def run(config: Config, *, claimed: bool = False, teaches: bool = False) -> Result:
+def run(config: Config, *, locked: bool = False, teaches: bool = False) -> Result:
     """Train, store and score one experiment, unless it is finished already.
 
     Args:
-        claimed: this process, or the one that it was forked from, holds the experiment's claim.
+        locked: this process, or the one that it was forked from, holds the experiment's lock.
         teaches: a student is known to wait for it; W&B calls it a teacher.
 
     Raises:
@@ -101,12 +102,12 @@ def run(config: Config, *, claimed: bool = False, teaches: bool = False) -> Resu
     """
     run_id, folder = identity.run_id(config), identity.run_folder(config)
     if (finished := _finished(config, run_id, folder)) is not None:
-        run_folders.tidy(folder) if claimed else run_folders.tidy_alone(config.paths.runs, folder)
+        run_folders.tidy(folder) if locked else run_folders.tidy_alone(config.paths.runs, folder)
         if config.teacher:
             _finished_teacher(config)
         return finished
     surroundings.runs(config.paths.runs).require_writable(folder)
-    if claimed:
+    if locked:
         return _run(config, run_id, folder, teaches, single=False)
     with _alone(config, run_id):
         if (finished := _finished(config, run_id, folder)) is not None:  # by whoever was at it
@@ -130,23 +131,23 @@ def _moved(config: Config, finished: Result) -> str:
     return "" if known in (None, used) else f": it started from commit {used}, {config.model.revision} is {known} now"
 
 
-def claim_of(config: Config) -> Claim:
+def lock_of(config: Config) -> ExperimentLock:
     """What a process must hold while it is at an experiment."""
-    return Claim(Path(config.paths.runs).expanduser(), identity.run_id(config))
+    return ExperimentLock(Path(config.paths.runs).expanduser(), identity.run_id(config))
 
 
 @contextmanager
 def _alone(config: Config, run_id: str) -> Iterator[None]:
     """Let no two processes be at the same experiment."""
-    claim = claim_of(config)
-    if not claim.take():
+    lock = lock_of(config)
+    if not lock.take():
         print(f"waiting: another process is at {identity.run_folder(config)}", flush=True)
-        claim.take(wait=True)
+        lock.take(wait=True)
     try:
         yield
     finally:
-        claim.release()
-        claim.clean()  # a refused experiment leaves nothing behind
+        lock.release()
+        lock.clean()  # a refused experiment leaves nothing behind
 
 
 def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool) -> Result:
@@ -168,9 +169,10 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool)
         reporter.say(f"run {run_id} on {device}: {folder}")
         for note in inputs.dataset.notes:
             reporter.say(note)
+        uses = None if teacher is None else f"{run_names.artifact_name(teacher)}:{teacher.run_id}"
         tracked = wandb_run.of_experiment(
-            config.tracking, head, folder, reporter.rows, reporter.say,
-            teaches=teaches, teacher=teacher, single=single, force=config.force,
+            config.tracking, head, run_names.names(head), folder, reporter.rows, reporter.say,
+            teaches=teaches, uses=uses, single=single, force=config.force,
         )  # fmt: skip
         reporter.on_row = tracked.update
         with tracked as tracker:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.artifact import store
+from compress.config import identity
 from compress.config.schema import teacher_experiment
 from compress.data import augmentation, corpus, tokenization
 from compress.errors import ConfigError
-from compress.runs import identity
 from compress.storage import hub
 from compress.storage.cache import Damaged, Entry
 from compress.training.evaluate import evaluate, predict

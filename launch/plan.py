@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from compress.config import identity
 from compress.config.schema import Config, Once, document, teacher_experiment
 from compress.errors import ConfigError
 from compress.model.encoder import label
-from compress.runs import identity, result
+from compress.runs import result
 from compress.runs.result import Result
 from launch.cost import Experience
 from launch.sweep import Planned

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.runs import result
-from compress.runs.claim import Claim
+from compress.runs.experiment_lock import ExperimentLock
 from compress.runs.folder import PROGRESS
 from compress.training.checkpoint import FILE
 from launch import losses, scheduler, submitted
@@ -131,7 +131,7 @@ class _Look:
                 else:
                     self.members[job].append(run_id)
         self._finished: dict[str, bool] = {}
-        self._claimed: dict[str, bool] = {}
+        self._locked: dict[str, bool] = {}
         self._lost: dict[Path, Mapping[str, Outcome]] = {}
 
     def planned(self) -> Iterator[tuple[str, Planned]]:
@@ -146,10 +146,10 @@ class _Look:
             self._finished[run_id] = self.latest[run_id].finished(run_id)
         return self._finished[run_id]
 
-    def claimed(self, run_id: str) -> bool:
-        if run_id not in self._claimed:
-            self._claimed[run_id] = Claim(self.runs, run_id).taken()
-        return self._claimed[run_id]
+    def locked(self, run_id: str) -> bool:
+        if run_id not in self._locked:
+            self._locked[run_id] = ExperimentLock(self.runs, run_id).taken()
+        return self._locked[run_id]
 
     def state(self, run_id: str) -> dict[str, Any]:
         """State and details of an experiment that a sweep planned."""
@@ -158,7 +158,7 @@ class _Look:
         waits = self._waits_for_teacher(run_id)
         if self.finished(run_id):
             return {"state": "finished"}
-        if self.claimed(run_id):
+        if self.locked(run_id):
             return {"state": "running", **_progress(sweep.run_folder(run_id))}
         if self.there is None and not ended and (job is not None or run_id in self.unclear):
             return {"state": "unknown", "detail": "SLURM does not answer"}
@@ -175,7 +175,7 @@ class _Look:
         return teacher is not None and not self.finished(teacher)
 
     def _in_job(self, run_id: str, name: str, job: scheduler.Job, *, waits: bool) -> dict[str, Any]:
-        """Of an experiment whose job is in the queue and that holds no claim that can be seen here."""
+        """Of an experiment whose job is in the queue and that holds no lock that can be seen here."""
         if job.state == "RUNNING":
             if run_id in self._running(name):
                 return {"state": "running", **_progress(self.latest[run_id].run_folder(run_id))}
@@ -189,7 +189,7 @@ class _Look:
     def _running(self, job: str) -> Sequence[str]:
         """What a job runs; where the locks of its node are not seen here, or it is about to start: the first ones."""
         members = [run_id for run_id in self.members[job] if not self.finished(run_id)]
-        return [run_id for run_id in members if self.claimed(run_id)] or members[: self.slots[job]]
+        return [run_id for run_id in members if self.locked(run_id)] or members[: self.slots[job]]
 
     def _ended(self, run_id: str, sweep: Sweep) -> dict[str, Any]:
         """Of an experiment that nobody is at and that is not finished: what is known."""
@@ -250,7 +250,7 @@ def _alone(folder: Path, runs: Path) -> Status:
     task, model, methods, run_id = folder.relative_to(runs).parts
     if result.read(folder, run_id) is not None:
         state: dict[str, Any] = {"state": "finished"}
-    elif Claim(runs, run_id).taken():
+    elif ExperimentLock(runs, run_id).taken():
         state = {"state": "running", **_progress(folder)}
     else:
         state = _left_behind(folder)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from compress.runs.claim import Claim
+from compress.runs.experiment_lock import ExperimentLock
 from compress.storage.files import write_text
 from launch import sbatch, scheduler, submitted
 from launch.batches import Batch, SlurmSettings, batches
@@ -86,7 +86,7 @@ class Submission:
             Unanswered: SLURM does not say what is in its queue; nothing was submitted by this call.
         """
         self.tried, self.ended = time.monotonic(), len(self.sweep.outcomes())
-        lock = Claim(self.sweep.runs, "submission")
+        lock = ExperimentLock(self.sweep.runs, "submission")
         lock.take(wait=True)  # two launches of one grid: the second sees what the first has submitted
         try:
             self._leave_to_others()

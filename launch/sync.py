@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from compress.errors import ConfigError
 from compress.runs import result
-from compress.runs.claim import Claim
+from compress.runs.experiment_lock import ExperimentLock
 from compress.tracking import records, wandb_run
 from compress.tracking.records import Card
 from compress.tracking.wandb_client import PROBE_SECONDS, tear_down, why_offline
@@ -56,7 +56,7 @@ def _sort_in(found: Found, runs: Path, folder: Path) -> None:
     card = Card.read(folder)
     if card is None:
         found.untracked += 1
-    elif Claim(runs, card.run_id).taken():
+    elif ExperimentLock(runs, card.run_id).taken():
         found.running += 1
     elif records.is_behind(folder) or records.lacks_teacher(folder):
         found.waiting.append((folder, card))
@@ -72,7 +72,7 @@ def _teachers_without_weights(runs: Path, students: Iterable[tuple[Path, Card]])
         if taught is not None and not (records.note(taught) or {}).get("artifact"):
             taught = runs / taught.relative_to(runs.absolute())
             own = Card.read(taught)
-            if own is not None and not Claim(runs, own.run_id).taken():
+            if own is not None and not ExperimentLock(runs, own.run_id).taken():
                 found[taught] = replace(own, logs=str(card.uses).rpartition(":")[0])
     return found
 

@@ -1,7 +1,7 @@
 """A worker: takes the next experiment of a sweep that can run, again and again, each in a forked child of its own.
 
 Heavy libraries are imported once, here; a child that crashes, is killed or hangs is one experiment that failed. Workers
-do not talk to each other: an experiment is whose claim it is, and what became of it is on disk.
+do not talk to each other: an experiment is whose lock it is, and what became of it is on disk.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from compress import experiment
 from compress.config.schema import Config
 from compress.errors import ConfigError
 from compress.runs import folder as run_folders
-from compress.runs.claim import Claim
+from compress.runs.experiment_lock import ExperimentLock
 from compress.storage import surroundings
 from compress.training import devices
 from compress.training.checkpoint import Stopped
@@ -46,7 +46,7 @@ class Child:
     """An experiment that is being run."""
 
     planned: Planned
-    claim: Claim
+    lock: ExperimentLock
     started: float
     deadline: float
     timed_out: bool = False
@@ -140,14 +140,14 @@ class Worker:
             cause = self.sweep.failure_of_teacher(planned.teacher)
             self._record(Outcome(planned.run_id, "failed", 0.0, cause, ended.log))
             return True
-        claim = Claim(self.sweep.runs, planned.run_id)
-        if not claim.take():
+        lock = ExperimentLock(self.sweep.runs, planned.run_id)
+        if not lock.take():
             return False  # another worker, or another sweep, is at it
         try:
-            return self._start(planned, claim)
+            return self._start(planned, lock)
         finally:
-            if all(child.claim is not claim for child in self.children.values()):
-                claim.release()
+            if all(child.lock is not lock for child in self.children.values()):
+                lock.release()
 
     def _teacher_is_ready(self, teacher: str, outcomes: Mapping[str, Outcome]) -> bool:
         if teacher not in self.ready:
@@ -159,7 +159,7 @@ class Worker:
     def _finished(self, run_id: str) -> bool:
         return not self.sweep.experiments[run_id].config["force"] and self.sweep.finished(run_id)
 
-    def _start(self, planned: Planned, claim: Claim) -> bool:
+    def _start(self, planned: Planned, lock: ExperimentLock) -> bool:
         """Start an experiment that nobody else is at; False if the machine has no room for its process now."""
         if planned.run_id in self._outcomes():
             pass  # another worker was at it until now
@@ -172,7 +172,7 @@ class Worker:
                 return False
             now = time.monotonic()
             limit = planned.resources["timeout_min"] * 60 if self.timeout else math.inf
-            self.children[pid] = Child(planned, claim, now, now + limit)
+            self.children[pid] = Child(planned, lock, now, now + limit)
         self.pending.remove(planned)
         return True
 
@@ -206,7 +206,7 @@ class Worker:
             if ended:
                 del self.children[pid]
                 self._bury(child, os.waitstatus_to_exitcode(status))
-                child.claim.release()
+                child.lock.release()
             elif time.monotonic() > child.deadline:
                 os.kill(pid, signal.SIGKILL if child.timed_out else signal.SIGTERM)
                 child.timed_out, child.deadline = True, time.monotonic() + GRACE_SECONDS
@@ -312,10 +312,10 @@ def be_the_child(sweep: Sweep, planned: Planned, config: Config, log: Path, thre
 
 
 def run_and_record(sweep: Sweep, planned: Planned, config: Config, log: Path) -> int:
-    """Run an experiment whose claim is held and record how it ended; the exit code that says so too."""
+    """Run an experiment whose lock is held and record how it ended; the exit code that says so too."""
     started = time.monotonic()
     try:
-        experiment.run(config, claimed=True, teaches=planned.run_id in sweep.teachers)
+        experiment.run(config, locked=True, teaches=planned.run_id in sweep.teachers)
     except Stopped as stopped:
         return 128 + stopped.signum
     except Exception as error:  # whatever it is, it is this experiment's

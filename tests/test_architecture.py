@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 
+PACKAGES = ("compress", "launch", "analysis")
 MODULES = sorted(path for path in (ROOT / "compress").rglob("*.py"))
 LIGHT = [
     "cli", "completion", "config", "corpus", "demo", "encoder", "errors", "experiment", "help", "hub", "identity",
@@ -19,30 +21,88 @@ LIGHT = [
 ]  # fmt: skip
 
 
+# a room's modules import from rooms before it only, and from errors and checked; what is on top of compress/ from all
+ROOMS = ("storage", "runs", "task", "model", "artifact", "methods", "data", "training", "tracking", "config")
+LEAVES = ("errors", "checked")
+ANALYSIS = ("read", "statistics")  # then the outputs, which do not know each other's rooms but for tables and figures
+
+
 def imports(path: Path, *, top_level_only: bool = False) -> set[str]:
+    """The modules that a file imports, late ones and those for annotations included."""
     tree = ast.parse(path.read_text())
     nodes = tree.body if top_level_only else list(ast.walk(tree))
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    return plain | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            plain |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return plain
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def graph() -> dict[str, set[str]]:
+    """Module -> the project's modules that it imports."""
+    paths = {module(path): path for name in PACKAGES for path in (ROOT / name).rglob("*.py")}
+    return {name: imports(path) & (paths.keys() - {name}) for name, path in paths.items()}
+
+
+def circles(arrows: Mapping[str, Iterable[str]]) -> list[str]:
+    """Names from which an arrow, or several, lead back to them."""
+    reached = {name: set(ends) for name, ends in arrows.items()}
+    for middle in reached:
+        for ends in reached.values():
+            if middle in ends:
+                ends |= reached[middle]
+    return sorted(name for name, ends in reached.items() if name in ends)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    arrows = {name: {end for end in ends if end.count(".")} for name, ends in graph().items()}
+    assert circles(arrows) == []
+
+
+def room(name: str) -> str:
+    parts = name.split(".")
+    return parts[1] if len(parts) > 2 or (parts[1:2] and parts[1] in (*ROOMS, *ANALYSIS)) else ""
+
+
+def test_rooms_know_those_below_them_only() -> None:
+    for name, ends in graph().items():
+        own = room(name)
+        for end in (end for end in ends if name.startswith("compress.") and end.startswith("compress.") and own):
+            leaf = end.removeprefix("compress.") in LEAVES
+            assert leaf or ROOMS.index(room(end)) <= ROOMS.index(own), f"{name} imports {end}"
+
+
+def test_results_are_read_then_counted_then_shown() -> None:
+    order = {room: floor for floor, room in enumerate(ANALYSIS)}
+    for name, ends in graph().items():
+        own = room(name)
+        for end in (end for end in ends if name.startswith("analysis.") and end.startswith("analysis.") and own):
+            assert order.get(room(end), len(order) * bool(room(end))) <= order.get(own, len(order)), (
+                f"{name} imports {end}"
+            )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module)
 def test_one_experiment_knows_neither_the_launcher_nor_the_analysis(path: Path) -> None:
     assert not {name for name in imports(path) if name.split(".")[0] in ("launch", "analysis")}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "launch").rglob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "launch").rglob("*.py")), ids=module)
 def test_the_launcher_knows_configurations_and_results_but_no_models_and_no_analysis(path: Path) -> None:
-    known = {"errors", "experiment", "config", "model", "runs", "storage", "tracking", "training"}
+    known = {"checked", "errors", "experiment", "config", "methods", "model", "runs", "storage", "tracking", "training"}
     used = {name for name in imports(path) if name.split(".")[0] in ("compress", "analysis", "torch", "transformers")}
     assert {name.split(".")[1] if "compress." in name else name for name in used - {"compress"}} <= known
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "analysis").rglob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "analysis").rglob("*.py")), ids=module)
 def test_the_analysis_reads_results_only(path: Path) -> None:
     ours = {name for name in imports(path) if name.split(".")[0] in ("compress", "launch", "torch", "transformers")}
-    known = {"compress.errors", "compress.runs", "compress.runs.result", "compress.tracking.wandb_client"}
-    assert ours <= {"compress", *known}
+    known = ("compress.errors", "compress.runs.result", "compress.storage.files", "compress.tracking.wandb_client")
+    assert not [name for name in ours if name.count(".") > 1 and not name.startswith(known)]
 
 
 def test_the_analysis_loads_no_torch() -> None:

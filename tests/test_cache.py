@@ -355,12 +355,12 @@ def test_tokens_that_cannot_be_a_tasks_are_not_taken(compose: Compose, wrong: st
 def test_tokens_that_were_swapped_in_place_do_not_reach_a_score(compose: Compose, tmp_path: Path) -> None:
     words = ("model=demo/tiny", "data=demo", "task=rte", "train.max_steps=20", "device=cpu")
     places = f"paths.cache={tmp_path / 'cache'}"
-    good = experiment.run(compose(*words, places))
+    good = experiment.run(compose(*words, places)).document()
     (file,) = tmp_path.glob("cache/tokens/*/train.labels.npy")
     labels = np.load(file)
     np.save(file, labels[::-1])
     np.save(file.with_name("train.ids.npy"), np.load(file.with_name("train.ids.npy"))[::-1])
-    again = experiment.run(compose(*words, places, "force=true"))
+    again = experiment.run(compose(*words, places, "force=true")).document()
     assert again["metrics"] == good["metrics"]
     assert np.array_equal(np.load(file), labels)
 
@@ -380,7 +380,13 @@ def test_texts_that_change_while_they_are_read_are_refused(
     with pytest.raises(
         ConfigError, match=r"^task=rte: its texts, or WordNet, changed while they were read; run again$"
     ):
-        tokenization.prepare(config.data, config.task, demo.build_tokenizer(), tmp_path, augmentation.of(config.methods, config.data, config.seed))
+        tokenization.prepare(
+            config.data,
+            config.task,
+            demo.build_tokenizer(),
+            tmp_path,
+            augmentation.of(config.methods, config.data, config.seed),
+        )
     assert not list(tmp_path.glob("tokens/*"))
 
 

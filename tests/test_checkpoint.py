@@ -23,9 +23,10 @@ import pytest
 import torch
 
 from compress import experiment
+from compress.config import identity
 from compress.config.schema import Config, teacher_experiment
-from compress.methods import Method
-from compress.runs import identity, result
+from compress.methods.base import Method
+from compress.runs import result
 from compress.storage import atomic
 from compress.training import loop
 from compress.training.checkpoint import FILE, Checkpoint, Stopped, random_state, set_random_state
@@ -71,7 +72,7 @@ def test_a_stopped_run_goes_on_and_ends_bit_for_bit_as_an_undisturbed_one(
     compose: Compose, subset: tuple[str, ...], signum: signal.Signals, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = compose(*words(subset, *TASK))
-    whole = experiment.run(elsewhere(config, tmp_path))
+    whole = experiment.run(elsewhere(config, tmp_path)).document()
     signal_at(monkeypatch, [7, 19], signum)
     folder = identity.run_folder(config)
     for step in (7, 19):
@@ -80,7 +81,7 @@ def test_a_stopped_run_goes_on_and_ends_bit_for_bit_as_an_undisturbed_one(
         assert (folder / "checkpoint" / FILE).is_file()
         assert not (folder / "error.json").exists()
         assert result.read(folder, folder.name) is None
-    document = experiment.run(config)
+    document = experiment.run(config).document()
     assert weights(config) == weights(elsewhere(config, tmp_path))
     assert rows(config) == rows(elsewhere(config, tmp_path))
     assert not (folder / "checkpoint").exists()
@@ -92,13 +93,13 @@ def test_a_stopped_run_goes_on_and_ends_bit_for_bit_as_an_undisturbed_one(
 def test_the_best_epoch_is_remembered(compose: Compose, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config = compose(*words(("quantize",), "task=rte", "train.select=best", "data.max_train=160", "train.epochs=6",
                             "train.max_steps=null", "quantize.freeze=0.2"))  # fmt: skip
-    whole = experiment.run(elsewhere(config, tmp_path))
+    whole = experiment.run(elsewhere(config, tmp_path)).document()
     assert len(whole["epoch_scores"]) == 5
     signal_at(monkeypatch, [10, 20, 55], signal.SIGUSR2)  # twice at the end of an epoch
     for _ in range(3):
         with pytest.raises(Stopped):
             experiment.run(config)
-    document = experiment.run(config)
+    document = experiment.run(config).document()
     assert document["epoch_scores"] == whole["epoch_scores"]
     assert weights(config) == weights(elsewhere(config, tmp_path))
     assert rows(config) == rows(elsewhere(config, tmp_path))
@@ -133,7 +134,7 @@ def test_a_run_that_is_killed_at_random_ends_bit_for_bit_as_an_undisturbed_one(
         killed += 1
     document = result.read(folder, folder.name)
     assert document is not None
-    assert document["timing"]["resumed"] == killed
+    assert document.timing.resumed == killed
     assert weights(config) == weights(elsewhere(config, tmp_path))
     assert rows(config) == rows(elsewhere(config, tmp_path))
 
@@ -219,7 +220,7 @@ def test_a_checkpoint_that_is_not_whole_or_does_not_fit_is_told_and_training_sta
         file.write_bytes(good)
         act(file)
         capsys.readouterr()
-        assert experiment.run(replace(config, force=True))["timing"]["resumed"] == 0, damage
+        assert experiment.run(replace(config, force=True)).timing.resumed == 0, damage
         told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("the checkpoint")]
         assert len(told) == 1, damage
         assert told[0].startswith(f"the checkpoint in {file.parent} cannot be used, training starts anew: "), damage

@@ -464,7 +464,7 @@ def test_a_file_that_hydra_would_not_read_for_another_of_its_name_is_told(own: P
 
 def test_primary_configurations_that_lack_something_are_told(own: Path) -> None:
     assert told("--config-dir", str(own), "-cn", "empty").startswith(
-        "--config-name empty: has no model, task, data, train, quantize, distill, prune, tracking, resources, paths; "
+        "--config-name empty: has no model, task, data, train, tracking, resources, paths; "
         "begin empty.yaml with defaults: [config, _self_]"
     )
     message = told("--config-dir", str(own), "-cn", "empty", *DEMO)

@@ -115,7 +115,7 @@ def test_scores_rise_with_size_and_with_data_and_stay_off_the_ends(compose: Comp
     def mean(size: str, *more: str) -> float:
         words = [f"model=demo/{size}", "data=demo", "train=demo", "device=cpu", *more]
         tasks = ("sst2", "qqp", "mnli", "stsb")
-        return statistics.mean(experiment.run(compose(*words, f"task={task}"))["score_accuracy"] for task in tasks)
+        return statistics.mean(experiment.run(compose(*words, f"task={task}")).score_accuracy or 0.0 for task in tasks)
 
     tiny, large = mean("tiny"), mean("large")
     assert 65 < tiny < large - 4

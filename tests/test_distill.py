@@ -17,14 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from compress import augment, experiment, teacher
+from compress import experiment, teacher
 from compress.artifact import store
-from compress.config.schema import conf_folder, from_mapping, teacher_experiment
+from compress.config import identity
+from compress.config.schema import Config, conf_folder, from_mapping, teacher_experiment
+from compress.data import augmentation
 from compress.errors import ConfigError
 from compress.methods.distill import Distill, distillation_loss
-from compress.runs import identity, result
+from compress.runs.result import from_document
+from compress.storage.files import write_json
 from compress.training.evaluate import Scores, predict
 from compress.training.loop import task_loss, train
+from tests import grids
 from tests.conftest import Compose
 from tests.test_train import RECIPE
 
@@ -33,6 +37,11 @@ KD = (*DEMO, "distill=kd", "distill.teacher=mini", "distill.weak_teacher=true")
 
 
 # --- the loss ---------------------------------------------------------------------------------------------------------
+
+
+def distilling(config: Config, **changes: object) -> Config:
+    """The same experiment with other options of its distillation."""
+    return replace(config, methods=config.methods | {"distill": replace(config.methods["distill"], **changes)})
 
 
 @given(
@@ -86,7 +95,7 @@ def test_a_regression_is_taught_by_the_squared_difference_without_temperature() 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 def test_alpha_weighs_the_teacher_against_the_labels(compose: Compose, alpha: float) -> None:
-    config = replace(compose(*KD).distill, alpha=alpha)
+    config = replace(compose(*KD).methods["distill"], alpha=alpha)
     logits, answers = torch.randn(3, 2), np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
     rows = np.array([7, 0, 3])
     labels = task_loss(logits, torch.tensor([0, 1, 1]))
@@ -100,14 +109,14 @@ def test_alpha_weighs_the_teacher_against_the_labels(compose: Compose, alpha: fl
 def test_a_student_follows_its_teacher_row_by_row_where_the_labels_are_noise(compose: Compose) -> None:
     """Answers that were mixed up between rows could not be learned."""
     config = compose(*KD)
-    dataset, tokenizer = experiment.load_data(replace(config, distill=replace(config.distill, copies=0)))
+    dataset, tokenizer = experiment.load_data(distilling(config, copies=0))
     train_split = dataset.splits["train"]
     answers = np.eye(2, dtype=np.float32)[train_split.labels] * 8
     noise = replace(train_split, labels=np.random.default_rng(0).permutation(train_split.labels))
     torch.manual_seed(0)
     model, _ = experiment.build_model(compose(*KD, "model=demo/base"), tokenizer)
     recipe = replace(RECIPE, epochs=3, batch_size=16, learning_rate=1.5e-3, warmup=0.2)
-    method = Distill(replace(config.distill, alpha=1.0), answers[dataset.train_rows[::-1]])
+    method = Distill(replace(config.methods["distill"], alpha=1.0), answers[dataset.train_rows[::-1]])
     train(model, noise, dataset.train_rows[::-1], recipe, seed=0, padding=0, methods=[method])
     validation = dataset.splits["validation"]
     assert (predict(model, validation, 0).argmax(1) == validation.labels).mean() > 0.75
@@ -202,13 +211,13 @@ def cached(config: object) -> list[Path]:
 
 def test_the_teacher_is_trained_when_missing_and_asked_once(compose: Compose, capfd: pytest.CaptureFixture) -> None:
     config = compose(*KD, "data.seed=11")
-    document = experiment.run(config)
+    document = experiment.run(config).document()
     taught = teacher_experiment(config)
     assert document["teacher_run_id"] == identity.run_id(taught)
     file = identity.run_folder(taught) / "result.json"
     (answers,) = cached(config)
     before = file.stat().st_mtime_ns, (answers / "logits.npy").stat().st_mtime_ns
-    other = experiment.run(compose(*KD, "data.seed=11", "quantize=int8", "distill.temperature=5"))
+    other = experiment.run(compose(*KD, "data.seed=11", "quantize=int8", "distill.temperature=5")).document()
     assert other["teacher_run_id"] == document["teacher_run_id"]
     assert cached(config) == [answers]
     assert (file.stat().st_mtime_ns, (answers / "logits.npy").stat().st_mtime_ns) == before
@@ -217,8 +226,8 @@ def test_the_teacher_is_trained_when_missing_and_asked_once(compose: Compose, ca
 
 def test_the_answers_are_the_stored_teachers_on_the_rows_that_are_trained_on(compose: Compose) -> None:
     config = compose(*KD, "data.max_train=100", "distill.copies=2", "data.seed=12")
-    document = experiment.run(teacher_experiment(config))
-    found = teacher.logits(config, document, torch.device("cpu"))
+    finished = experiment.run(teacher_experiment(config))
+    found = teacher.logits(config, finished, torch.device("cpu"))
     assert isinstance(found, np.memmap)
     dataset, tokenizer = experiment.load_data(config)
     assert len(found) == len(dataset.train_rows) > 250
@@ -230,8 +239,8 @@ def test_the_answers_are_the_stored_teachers_on_the_rows_that_are_trained_on(com
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "changed", "no description", "garbage"])
 def test_a_damaged_cache_is_noticed_and_made_anew(compose: Compose, damage: str) -> None:
     config = compose(*KD, "data.seed=13")
-    document = experiment.run(teacher_experiment(config))
-    good = np.array(teacher.logits(config, document, torch.device("cpu")))
+    finished = experiment.run(teacher_experiment(config))
+    good = np.array(teacher.logits(config, finished, torch.device("cpu")))
     (folder,) = cached(config)
     file, about = folder / "logits.npy", folder / "about.json"
     if damage == "truncated":
@@ -239,29 +248,29 @@ def test_a_damaged_cache_is_noticed_and_made_anew(compose: Compose, damage: str)
     elif damage == "changed":
         np.save(file, good[::-1])
     elif damage == "foreign":
-        about.write_text(about.read_text().replace(document["run_id"], "0" * 12))
+        about.write_text(about.read_text().replace(finished.run_id, "0" * 12))
     elif damage == "no description":
         about.unlink()
     else:
         about.write_text("{")
     asked: list[int] = []
-    again = teacher.logits(config, document, torch.device("cpu"), lambda done, total: asked.append(done))
+    again = teacher.logits(config, finished, torch.device("cpu"), lambda done, total: asked.append(done))
     assert asked
     assert np.array_equal(again, good)
-    teacher.logits(config, document, torch.device("cpu"), lambda done, total: pytest.fail("asked again"))
+    teacher.logits(config, finished, torch.device("cpu"), lambda done, total: pytest.fail("asked again"))
 
 
 def test_another_teacher_of_the_same_name_is_asked_anew(compose: Compose) -> None:
     """Trained again, on another device say, it may have other weights."""
     config = compose(*KD, "data.seed=14")
-    document = experiment.run(teacher_experiment(config))
-    before = np.array(teacher.logits(config, document, torch.device("cpu")))
+    finished = experiment.run(teacher_experiment(config))
+    before = np.array(teacher.logits(config, finished, torch.device("cpu")))
     other = experiment.run(replace(teacher_experiment(config), seed=9))
     ours, theirs = (identity.run_folder(replace(teacher_experiment(config), seed=seed)) for seed in (0, 9))
     shutil.rmtree(ours / "artifact")
     shutil.copytree(theirs / "artifact", ours / "artifact")
-    renewed = {key: other[key] for key in ("metrics", "artifact_sha256")}
-    found = teacher.logits(config, document | renewed, torch.device("cpu"))
+    renewed = replace(finished, metrics=other.metrics, artifact_sha256=other.artifact_sha256)
+    found = teacher.logits(config, renewed, torch.device("cpu"))
     assert not np.array_equal(before, found)
 
 
@@ -308,10 +317,12 @@ def test_a_teacher_no_better_than_the_best_constant_answer_is_refused(compose: C
     dataset, _ = experiment.load_data(config)
     labels = dataset.splits[config.task.validation[0]].labels
     constant = 0.0 if task == "stsb" else np.bincount(labels).max() / len(labels)
-    about = {"model": "large", "run_id": "0123456789ab"}
+    finished = from_document(grids.document("rte", "large", "none", None))
+    learns = compose(*KD).methods["distill"]
 
     def notes(value: float | None, *, allowed: bool) -> list[str]:
-        return teacher.check_learned({**about, "metrics": {name: value}}, dataset, config.task, allowed=allowed)
+        asked = replace(finished, metrics={name: value}), dataset, config.task, "distill"
+        return teacher.check_learned(*asked, replace(learns, weak_teacher=allowed))
 
     assert notes(constant + 0.01, allowed=False) == []
     for poor in (constant, constant - 0.2, None):
@@ -328,8 +339,8 @@ def test_a_collapsed_teacher_is_refused_also_when_its_answers_are_in_the_cache(c
     majority = compose(*words, "distill=kd", "distill.teacher=mini", "tracking=none", "device=cpu")
     assert majority.teacher is not None
     majority = replace(majority, teacher=replace(majority.teacher, learning_rate=1e-9))
-    allowed = replace(majority, distill=replace(majority.distill, weak_teacher=True))
-    document = experiment.run(allowed)
+    allowed = distilling(majority, weak_teacher=True)
+    document = experiment.run(allowed).document()
     assert [note for note in document["notes"] if "no more than the" in note]
     assert identity.run_id(majority) == document["run_id"], "the key says whether, not what"
     with pytest.raises(experiment.ExperimentError, match=r"distill.weak_teacher=true"):
@@ -338,13 +349,13 @@ def test_a_collapsed_teacher_is_refused_also_when_its_answers_are_in_the_cache(c
 
 def test_a_refused_teacher_fails_its_student_with_the_cause(compose: Compose) -> None:
     config = compose(*KD, "data.seed=16")
-    document, folder = experiment.run(teacher_experiment(config)), identity.run_folder(teacher_experiment(config))
+    finished, folder = experiment.run(teacher_experiment(config)), identity.run_folder(teacher_experiment(config))
     file = folder / "artifact" / "config.json"
     file.write_text(file.read_text().replace('"not_entailment"', '"?"').replace('"entailment"', '"not_entailment"'))
     with pytest.raises(experiment.ExperimentError, match=r"ArtifactError: .*changed or damaged since it was scored"):
         experiment.run(config)
     assert "ArtifactError" in (identity.run_folder(config) / "error.json").read_text()
-    result.write_json(folder / "result.json", document | {"artifact_sha256": store.digest(folder / "artifact")})
+    write_json(folder / "result.json", finished.document() | {"artifact_sha256": store.digest(folder / "artifact")})
     with pytest.raises(experiment.ExperimentError, match="TeacherError: the teacher in"):
         experiment.run(config)
     assert "TeacherError" in (identity.run_folder(config) / "error.json").read_text()
@@ -407,8 +418,12 @@ def test_wordnet_counts_by_its_contents_and_only_if_it_is_asked(compose: Compose
     assert none[0] == none[1]
 
 
+def asked_for(config: Config) -> augmentation.Augmentation | None:
+    return augmentation.of(config.methods, config.data, config.seed)
+
+
 def test_synonyms_are_the_datas_own_or_wordnets(compose: Compose) -> None:
-    augmentation = augment.of(compose(*KD))
-    assert augmentation is not None
-    assert augmentation.wordnet is None
-    assert augment.of(compose(*KD, "distill.copies=0")) is augment.of(compose(*DEMO)) is None
+    asked = asked_for(compose(*KD))
+    assert asked is not None
+    assert asked.wordnet is None
+    assert asked_for(compose(*KD, "distill.copies=0")) is asked_for(compose(*DEMO)) is None

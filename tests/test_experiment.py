@@ -13,9 +13,10 @@ import yaml
 
 from compress import experiment
 from compress.artifact import store
+from compress.config import identity
 from compress.config.schema import from_mapping
 from compress.experiment import ExperimentError
-from compress.runs import identity, result
+from compress.runs import result
 from compress.training.evaluate import evaluate
 from tests.conftest import ROOT, Compose
 from tests.odd_checkpoints import good, whole_tokenizer
@@ -31,7 +32,7 @@ def one_thread() -> None:
 
 def test_the_run_folder_holds_what_the_contract_says(compose: Compose) -> None:
     config = compose(*QUICK)
-    document = experiment.run(config)
+    document = experiment.run(config).document()
     folder = identity.run_folder(config)
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml",
@@ -55,7 +56,7 @@ def shape(value: Any) -> Any:
 
 
 def test_the_results_fields_are_those_on_record(compose: Compose) -> None:
-    found = json.dumps(shape(experiment.run(compose(*QUICK))), indent=1) + "\n"
+    found = json.dumps(shape(experiment.run(compose(*QUICK)).document()), indent=1) + "\n"
     assert found == RECORD.read_text(), (
         f"result.json has other fields than {RECORD.relative_to(ROOT)}: others read it, so raise identity.SCHEMA if "
         f"a field went or changed its meaning, and write the new record:\n{found}"
@@ -73,7 +74,7 @@ def test_metrics_come_from_the_artifact_on_disk(compose: Compose, monkeypatch: p
 
     monkeypatch.setattr(store, "save", save_another_head)
     config = compose(*QUICK, "task=cola")
-    document = experiment.run(config)
+    document = experiment.run(config).document()
     labels = experiment.load_data(config)[0].splits["validation"].labels
     assert document["metrics"]["accuracy"] == np.mean(labels == 0)
     assert document["metrics_training"]["accuracy"] != document["metrics"]["accuracy"]
@@ -82,7 +83,7 @@ def test_metrics_come_from_the_artifact_on_disk(compose: Compose, monkeypatch: p
 
 def test_anyone_can_score_the_artifact_again_from_its_folder_alone(compose: Compose) -> None:
     config = compose(*QUICK, "task=stsb")
-    document = experiment.run(config)
+    document = experiment.run(config).document()
     dataset, tokenizer = experiment.load_data(config)
     loaded = store.load(identity.run_folder(config) / "artifact")
     assert evaluate(loaded, dataset, config.task, tokenizer.pad_token_id).metrics == document["metrics"]
@@ -91,7 +92,7 @@ def test_anyone_can_score_the_artifact_again_from_its_folder_alone(compose: Comp
 
 def test_sizes_are_those_of_the_file_and_of_the_weights(compose: Compose) -> None:
     config = compose(*QUICK)
-    document = experiment.run(config)
+    document = experiment.run(config).document()
     size, weights = document["size"], store.load(identity.run_folder(config) / "artifact").state_dict()
     assert size["artifact_bytes"] == (identity.run_folder(config) / "artifact" / "model.safetensors").stat().st_size
     assert size["parameters"] == sum(value.numel() for value in weights.values())
@@ -102,19 +103,19 @@ def test_sizes_are_those_of_the_file_and_of_the_weights(compose: Compose) -> Non
 def test_a_finished_experiment_is_not_run_again(
     compose: Compose, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = experiment.run(compose(*QUICK))
+    first = experiment.run(compose(*QUICK)).document()
     monkeypatch.setattr(experiment, "load_data", lambda config: pytest.fail("it ran again"))
     capsys.readouterr()
-    assert experiment.run(compose(*QUICK, "device=auto")) == first
+    assert experiment.run(compose(*QUICK, "device=auto")).document() == first
     assert capsys.readouterr().out.startswith("finished already: rte tiny none seed 0")
 
 
 def test_force_runs_it_again_to_the_same_end(compose: Compose) -> None:
     config = compose(*QUICK)
-    first = experiment.run(config)
+    first = experiment.run(config).document()
     file = identity.run_folder(config) / "result.json"
     written = file.stat().st_mtime_ns
-    second = experiment.run(compose(*QUICK, "force=true"))
+    second = experiment.run(compose(*QUICK, "force=true")).document()
     assert file.stat().st_mtime_ns > written
     assert (second["metrics"], second["run_id"]) == (first["metrics"], first["run_id"])
 
@@ -151,14 +152,14 @@ def test_a_failure_leaves_error_json_and_the_next_run_clears_it(
 def test_an_undefined_score_is_null_and_said(compose: Compose) -> None:
     document = experiment.run(
         compose(*QUICK, "task=stsb", "train.learning_rate=1e-12", "model.initializer_range=1e-12")
-    )
+    ).document()
     assert document["metrics"] == {"pearson": None, "spearman": None}
     assert (document["score_glue"], document["score_accuracy"]) == (None, None)
     assert any("pearson is undefined" in note for note in document["notes"])
 
 
 def test_select_best_reports_every_epochs_dev_score(compose: Compose) -> None:
-    document = experiment.run(compose(*QUICK, "train.select=best", "train.max_steps=null", "train.epochs=2"))
+    document = experiment.run(compose(*QUICK, "train.select=best", "train.max_steps=null", "train.epochs=2")).document()
     assert len(document["epoch_scores"]) == 2
     assert document["score_glue"] == pytest.approx(max(document["epoch_scores"]), abs=1e-6)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from compress import experiment
-from compress.runs import identity
+from compress.config import identity
 from tests.conftest import Command, Compose
 
 TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte")
@@ -27,7 +27,7 @@ def test_every_task_runs_from_a_local_folder(compose: Compose, glue: Path, weigh
         "model=tiny", f"model.pretrained={weights / 'standin-tiny'}", f"task={task}", f"data.path={glue}",
         "train.max_steps=5", "data.max_train=160", "device=cpu",
     )  # fmt: skip
-    document = experiment.run(config)
+    document = experiment.run(config).document()
     assert document["timing"]["steps"] == 5
     assert set(config.task.metrics + config.task.accuracy_metrics) == {
         name.split("_m")[0] if task == "mnli" else name for name in document["metrics"]
@@ -45,7 +45,7 @@ def test_every_task_runs_with_all_three_methods(compose: Compose, glue: Path, we
         f"distill.teacher={weights / 'standin-tiny'}", "prune=magnitude",
         "train.max_steps=6", "data.max_train=160", "device=cpu",
     )  # fmt: skip
-    document = experiment.run(config)
+    document = experiment.run(config).document()
     assert document["methods"] == ["quantize", "distill", "prune"]
     assert document["teacher_run_id"]
     assert document["sparsity"] == pytest.approx(0.4, abs=1e-4)
@@ -66,7 +66,7 @@ def test_a_few_hundred_steps_beat_the_majority_class(compose: Compose, glue: Pat
         "model=tiny", f"model.pretrained={weights / 'standin-tiny'}", f"task={task}", f"data.path={glue}",
         "train.max_steps=400", "data.max_length=64", "device=cpu",
     )  # fmt: skip
-    document = experiment.run(config)
+    document = experiment.run(config).document()
     labels = experiment.load_data(config)[0].splits["validation"].labels
     assert 100 * max(labels.mean(), 1 - labels.mean()) == pytest.approx(majority, abs=0.1)
     assert document["score_accuracy"] > bar

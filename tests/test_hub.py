@@ -398,7 +398,7 @@ def test_who_asks_again_hears_that_the_branch_has_moved(
 ) -> None:
     words = ("model=pretrained", "model.pretrained=owner/small", "task=rte", "data=demo", "train=demo")
     config = compose(*words, "data.max_length=16", "train.max_steps=2", "tracking=none", "device=cpu")
-    document = experiment.run(config)
+    document = experiment.run(config).document()
     assert document["start"] | {"sha256": ""} == {
         "checkpoint": "owner/small", "commit": SMALL.commit, "sha256": "", "new": ["head"], "prefix": "bert.",
         "unused": document["start"]["unused"], "notes": [],
@@ -408,6 +408,6 @@ def test_who_asks_again_hears_that_the_branch_has_moved(
     assert capsys.readouterr().out.splitlines()[-1].endswith("force=true runs it again)")
     server.publish(moved := SMALL.changed({"README.md": b"renewed"}))
     fetched()
-    assert experiment.run(config) == document
+    assert experiment.run(config).document() == document
     told = f"force=true runs it again: it started from commit {SMALL.commit}, main is {moved.commit} now)"
     assert capsys.readouterr().out.splitlines()[-1].endswith(told)

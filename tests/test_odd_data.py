@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from compress import experiment
+from compress.config import identity
 from compress.config.overrides import compositions
 from compress.config.schema import Config, conf_folder
 from compress.data import corpus
 from compress.data.corpus import Texts
 from compress.errors import ConfigError
 from compress.model import encoder
-from compress.runs import identity
 from compress.training.evaluate import scored
 from tests import odd_checkpoints, odd_inputs
 from tests import odd_data as odd
@@ -109,7 +109,7 @@ def test_right_answers_score_100_in_whatever_order_the_classes_are(asked: Make, 
 
 
 def test_one_row_is_trained_on_and_its_score_explained(asked: Make) -> None:
-    result = experiment.run(asked(TAKEN["one row"])())
+    result = experiment.run(asked(TAKEN["one row"])()).document()
     assert result["score_glue"] in (0, 100)
     assert any(note.startswith("validation: every prediction is ") for note in result["notes"])
 

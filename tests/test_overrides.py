@@ -17,12 +17,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from compress.config import identity
 from compress.config.overrides import compositions, jobs, parse
 from compress.config.schema import Config, Once, conf_folder, from_hydra, teacher_experiment
 from compress.config.sections import Composed, choices_read, configurations, cover, keeps_to_itself, scopes, section
 from compress.data import wordnet
 from compress.errors import ConfigError
-from compress.runs import identity
 
 SIZES = ("tiny", "mini", "small", "medium", "base", "large")
 TASKS = "cola,sst2,mrpc,stsb,qqp,mnli,qnli,rte"
@@ -199,7 +199,7 @@ def test_a_file_for_one_pair_of_options_changes_that_pair_only(tmp_path: Path) -
     found = list(compositions(words, conf, multirun=True))
     assert found == by_hydra(jobs_of(words), conf)
     assert [config.train.epochs == 9 for config in found] == [
-        (config.task.name, config.quantize.name) == ("sst2", "int8") for config in found
+        (config.task.name, config.methods["quantize"].name) == ("sst2", "int8") for config in found
     ]
 
 
@@ -403,5 +403,5 @@ def test_an_identity_is_the_hash_of_the_whole_canonical_document(synonyms: str) 
             assert identity.scientific(config, once) == document
             assert identity.run_id(config) == identity.run_id(config, once) == expected
             assert identity.run_folder(config, once).name == expected
-            if config.distill.name != "none":
+            if "distill" in config.methods:
                 assert document["distill"]["teacher"] == identity.run_id(teacher_experiment(config))

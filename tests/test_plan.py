@@ -16,11 +16,13 @@ import pytest
 
 from compress import experiment
 from compress.config.overrides import compositions
-from compress.config.schema import Config, conf_folder, teacher_experiment
+from compress.config.schema import Config, conf_folder, document, teacher_experiment
 from compress.errors import ConfigError
+from compress.runs.result import Result, Timing, from_document
 from launch import cost, plan
 from launch.plan import Plan, elapsed
 from launch.sweep import Planned
+from tests import grids
 from tests.conftest import Compose
 
 BASE = ("model=demo/tiny", "data=demo", "train=demo", "task=rte", "device=cpu")
@@ -90,7 +92,7 @@ def test_missing_teachers_are_added_once_and_come_first(compose: Compose) -> Non
     assert {planned.teacher for planned in found.to_run[2:]} == {planned.run_id for planned in found.to_run[:2]}
     student = compose(*BASE, "distill=kd", "distill.teacher=mini")
     (teacher,) = [p for p in found.teachers if p.task == "rte"]
-    assert teacher.config == plan.made_plain(teacher_experiment(student)) | {"paths": teacher.config["paths"]}
+    assert teacher.config == document(teacher_experiment(student)) | {"paths": teacher.config["paths"]}
 
 
 def test_what_is_finished_is_not_run_again_nor_are_its_teachers_missed(compose: Compose, tmp_path: Path) -> None:
@@ -170,13 +172,13 @@ def test_arithmetic_orders_sizes_tasks_and_methods() -> None:
 
 def test_measured_runs_count_more_than_arithmetic_and_the_likest_most() -> None:
     (config,) = cells(*BASE)
-    plain = plan.made_plain(config)
-    alone = cost.arithmetic(plain, [])
+    plain = document(config)
+    alone = cost.arithmetic(plain)
 
-    def past(task: str, factor: float, methods: list[str]) -> dict[str, Any]:
-        timing = {"wall_seconds": factor * cost.arithmetic(plain, methods)}
-        return {"task": task, "model": "tiny", "methods": methods, "config": plain, "timing": timing,
-                "environment": {"device": "cpu"}}  # fmt: skip
+    def past(task: str, factor: float, methods: list[str]) -> Result:
+        timing = Timing(wall_seconds=factor * cost.arithmetic(plain))
+        known = from_document(grids.document(task, "tiny", "+".join(methods) or "none", None))
+        return replace(known, timing=timing, config=plain, environment={"device": "cpu"})
 
     assert cost.Experience([]).seconds(plain, "rte", "tiny", "none") == alone
     other = cost.Experience([past("cola", 3.0, ["prune"])])

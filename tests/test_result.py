@@ -6,26 +6,33 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from compress.runs import result
+from compress.storage.files import write_json
 from tests import grids
 
-DOCUMENT = grids.document("rte", "tiny", "none", None) | {"run_id": "0123456789ab"}
+KNOWN = replace(
+    result.from_document(grids.document("rte", "tiny", "none", None)), run_id="0123456789ab", schema=result.SCHEMA
+)
+DOCUMENT = KNOWN.document()
+NEEDED = ("schema", "run_id", "model", "task", "methods", "compression", "seed", "score_glue", "score_accuracy", "size",
+          "config", "identity")  # fmt: skip
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    result.write_json(tmp_path / "result.json", DOCUMENT)
-    assert result.read(tmp_path, "0123456789ab") == DOCUMENT
+    write_json(tmp_path / "result.json", DOCUMENT)
+    assert result.read(tmp_path, "0123456789ab") == KNOWN
 
 
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", '{"run_id": "0123456789ab"', json.dumps(DOCUMENT | {"run_id": "ba9876543210"}),
      json.dumps(DOCUMENT | {"schema": 99}), json.dumps({"schema": 1, "run_id": "0123456789ab"}),
-     *(json.dumps({name: value for name, value in DOCUMENT.items() if name != missing}) for missing in result.WHOLE),
+     *(json.dumps({name: value for name, value in DOCUMENT.items() if name != missing}) for missing in NEEDED),
      *(json.dumps(DOCUMENT | {name: "no"}) for name in ("methods", "seed", "metrics", "score_glue", "size", "timing"))],
 )  # fmt: skip
 @pytest.mark.fault(
@@ -40,14 +47,14 @@ def test_what_does_not_parse_is_not_whole_or_anothers_is_not_finished(tmp_path: 
 
 
 def test_what_comes_before_a_result_is_done_before_it_is_there_and_it_is_not_if_that_fails(tmp_path: Path) -> None:
-    with result.written_last(tmp_path, DOCUMENT):
+    with result.written_last(tmp_path, KNOWN):
         assert result.read(tmp_path, "0123456789ab") is None
         (scratch,) = tmp_path.iterdir()
         assert json.loads(scratch.read_text()) == DOCUMENT, "it is on disk: a full one is known by now"
-    assert result.read(tmp_path, "0123456789ab") == DOCUMENT
-    with pytest.raises(OSError, match="full"), result.written_last(tmp_path, DOCUMENT | {"seed": 7}):
+    assert result.read(tmp_path, "0123456789ab") == KNOWN
+    with pytest.raises(OSError, match="full"), result.written_last(tmp_path, replace(KNOWN, seed=7)):
         raise OSError("full")
-    assert result.read(tmp_path, "0123456789ab") == DOCUMENT
+    assert result.read(tmp_path, "0123456789ab") == KNOWN
     assert [path.name for path in tmp_path.iterdir()] == [result.FILE]
 
 
@@ -76,10 +83,10 @@ def test_what_an_experiment_failed_of_is_told_even_where_the_file_is_damaged(tmp
 
 
 def test_nan_is_refused_and_leaves_the_old_file(tmp_path: Path) -> None:
-    result.write_json(tmp_path / "result.json", DOCUMENT)
+    write_json(tmp_path / "result.json", DOCUMENT)
     with pytest.raises(ValueError, match="not JSON compliant"):
-        result.write_json(tmp_path / "result.json", {"score": math.nan})
-    assert result.read(tmp_path, "0123456789ab") == DOCUMENT
+        write_json(tmp_path / "result.json", {"score": math.nan})
+    assert result.read(tmp_path, "0123456789ab") == KNOWN
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
@@ -87,7 +94,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> No
     code = f"""
 import itertools
 from pathlib import Path
-from compress.result import write_json
+from compress.storage.files import write_json
 for number in itertools.count():
     write_json(Path({str(tmp_path)!r}) / "result.json", {{"number": number, "filling": "x" * 300_000}})
     print(number, flush=True)
@@ -103,6 +110,6 @@ for number in itertools.count():
 
 
 def test_reading_needs_no_torch(tmp_path: Path) -> None:
-    code = "import sys; from compress import result; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    code = "import sys; from compress.runs import result; print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

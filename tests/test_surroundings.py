@@ -16,12 +16,15 @@ import pytest
 
 from compress import cli, experiment
 from compress.artifact import store
+from compress.config import identity
 from compress.config.schema import teacher_experiment
 from compress.data import wordnet
 from compress.errors import ConfigError
-from compress.runs import identity, result
-from compress.runs.claim import Claim, Lock
+from compress.runs import result
+from compress.runs.experiment_lock import ExperimentLock
 from compress.storage import atomic, surroundings
+from compress.storage.files import write_json
+from compress.storage.lock import Lock
 from compress.tracking import wandb_run
 from compress.training import reporting
 from compress.training.reporting import Reporter
@@ -249,7 +252,7 @@ def test_run_folders_follow_the_umask(compose: Compose, tmp_path: Path) -> None:
     config, before = compose(*WORDS, "train.max_steps=5"), os.umask(0o007)
     try:
         experiment.run(config)
-        Claim(tmp_path / "runs", "x").take()
+        ExperimentLock(tmp_path / "runs", "x").take()
     finally:
         os.umask(before)
     for path in (tmp_path / "runs", *(tmp_path / "runs").rglob("*")):
@@ -287,19 +290,19 @@ def test_a_lock_that_another_user_left_is_as_good_as_ones_own(common: Path) -> N
     runs = common / "runs"
 
     def left() -> None:
-        Claim(runs, "x").take()  # and ends, as if killed
+        ExperimentLock(runs, "x").take()  # and ends, as if killed
 
     as_user(FIRST, left, umask=0o022)
-    claim = Claim(runs, "x")
-    assert claim.file.stat().st_mode & 0o777 == 0o644
-    assert not as_user(SECOND, claim.taken)
-    assert as_user(SECOND, claim.take)
-    assert claim.take()
-    assert as_user(SECOND, lambda: Claim(runs, "x").taken())
-    assert not as_user(SECOND, lambda: Claim(runs, "x").take())
-    claim.release()
+    lock = ExperimentLock(runs, "x")
+    assert lock.file.stat().st_mode & 0o777 == 0o644
+    assert not as_user(SECOND, lock.taken)
+    assert as_user(SECOND, lock.take)
+    assert lock.take()
+    assert as_user(SECOND, lambda: ExperimentLock(runs, "x").taken())
+    assert not as_user(SECOND, lambda: ExperimentLock(runs, "x").take())
+    lock.release()
     with pytest.raises(ConfigError, match=r"^paths.runs=.*/.locks/y: Permission denied; give paths.runs=DIR that this"):
-        as_user(SECOND, Claim(runs, "y").take)
+        as_user(SECOND, ExperimentLock(runs, "y").take)
 
 
 def test_who_may_not_remove_a_lock_lets_go_of_it_all_the_same(common: Path) -> None:
@@ -323,17 +326,17 @@ def test_a_refused_experiment_removes_a_folder_of_runs_only_if_it_made_it(tmp_pa
         runs = tmp_path / str(there)
         if there:
             runs.mkdir()
-        claim = Claim(runs, "x")
-        claim.take()
-        claim.release()
-        claim.clean()
+        lock = ExperimentLock(runs, "x")
+        lock.take()
+        lock.release()
+        lock.clean()
         assert runs.exists() == there
         assert not (runs / ".locks").exists()
 
 
 def test_a_result_that_this_user_may_not_read_is_not_taken_for_none(common: Path) -> None:
     document = grids.document("rte", "tiny", "none", 50.0)
-    result.write_json(common / "result.json", document)
+    write_json(common / "result.json", document)
     assert as_user(FIRST, lambda: result.read(common, document["run_id"])) == document
     (common / "result.json").chmod(0o600)
     with pytest.raises(
@@ -499,12 +502,12 @@ def test_what_was_left_behind_is_removed_when_an_experiment_is_found_finished(co
             (folder / name).touch()
 
     litter()
-    claim = experiment.claim_of(config)
-    assert claim.take()
+    lock = experiment.lock_of(config)
+    assert lock.take()
     experiment.run(config)
     assert set(folder.iterdir()) != whole, "somebody is at it"
-    experiment.run(config, claimed=True)
-    claim.release()
+    experiment.run(config, locked=True)
+    lock.release()
     assert set(folder.iterdir()) == whole
     litter()
     experiment.run(config)

@@ -15,7 +15,7 @@ from transformers import BertConfig, BertForSequenceClassification, get_linear_s
 
 from compress.data.batches import bucketed, collate
 from compress.data.tokenization import Tokens
-from compress.methods import Method
+from compress.methods.base import Method
 from compress.training.loop import TrainConfig, build_optimizer, learning_rate_factor, task_loss, train
 
 RECIPE = TrainConfig(

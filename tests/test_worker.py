@@ -63,8 +63,8 @@ def by_seed(sweep: Sweep) -> dict[int, Any]:
 def misbehaving(monkeypatch: pytest.MonkeyPatch, acts: dict[int, Callable[[], None]]) -> None:
     """Have experiments do something else, by their seed; the others do nothing."""
 
-    def run(config: Config, *, claimed: bool, teaches: bool) -> None:
-        assert claimed
+    def run(config: Config, *, locked: bool, teaches: bool) -> None:
+        assert locked
         acts.get(config.seed, lambda: None)()
 
     monkeypatch.setattr(experiment, "run", run)
@@ -128,8 +128,8 @@ def test_students_wait_for_their_own_teacher_only_and_fail_with_it(
     started = tmp_path / "started"
     started.mkdir()
 
-    def run(config: Config, *, claimed: bool, teaches: bool) -> None:
-        task, student = config.task.name, config.distill.name == "kd"
+    def run(config: Config, *, locked: bool, teaches: bool) -> None:
+        task, student = config.task.name, "distill" in config.methods
         (started / f"{task}-{'student' if student else 'teacher'}").touch()
         if student:
             assert (started / f"{task}-ready").exists(), "its teacher was not finished"
@@ -163,7 +163,7 @@ def test_two_workers_never_run_an_experiment_twice(
 ) -> None:
     log = tmp_path / "log"
 
-    def run(config: Config, *, claimed: bool, teaches: bool) -> None:
+    def run(config: Config, *, locked: bool, teaches: bool) -> None:
         with log.open("a") as stream:
             stream.write(f"{config.seed}\n")
         time.sleep(0.02)
@@ -188,15 +188,15 @@ def test_an_experiment_that_another_sweep_is_at_is_left_to_it_and_found_finished
 ) -> None:
     made = sweep("train.max_steps=3")
     config = made.config(made.to_run[0])
-    claim = experiment.claim_of(config)
-    assert claim.take()
+    lock = experiment.lock_of(config)
+    assert lock.take()
     code = "import sys; from pathlib import Path; from launch.sweep import Sweep; from launch.worker import Worker;"
     code += "Worker(Sweep.read(Path(sys.argv[1]))).run()"
     process = subprocess.Popen([sys.executable, "-c", code, str(made.folder)])
     time.sleep(1)
     assert process.poll() is None
-    document = experiment.run(config, claimed=True)
-    claim.release()
+    document = experiment.run(config, locked=True).document()
+    lock.release()
     assert process.wait(timeout=60) == 0
     assert made.outcomes()[made.to_run[0]].state == "finished"
     assert document["timing"]["resumed"] == 0
@@ -251,7 +251,7 @@ def test_children_do_not_outlive_a_worker_that_is_killed(sweep: Callable[..., Sw
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     deadline = time.monotonic() + 20
-    while experiment.claim_of(made.config(made.to_run[0])).taken() and time.monotonic() < deadline:
+    while experiment.lock_of(made.config(made.to_run[0])).taken() and time.monotonic() < deadline:
         time.sleep(0.05)
     stat = Path(f"/proc/{child}/stat")
     assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
@@ -277,7 +277,7 @@ def test_forced_experiments_run_once_more_and_once_only(
     experiment.run(config)
     log = tmp_path / "log"
 
-    def run(config: Config, *, claimed: bool, teaches: bool) -> None:
+    def run(config: Config, *, locked: bool, teaches: bool) -> None:
         log.write_text(log.read_text() + "x" if log.exists() else "x")
 
     monkeypatch.setattr(experiment, "run", run)
@@ -415,9 +415,9 @@ def test_an_experiment_that_is_killed_after_its_result_is_finished_and_its_stude
     (teacher,) = made.teachers
     real = experiment.run
 
-    def run(config: Config, *, claimed: bool, teaches: bool) -> None:
+    def run(config: Config, *, locked: bool, teaches: bool) -> None:
         if teaches:
-            real(config, claimed=claimed, teaches=teaches)
+            real(config, locked=locked, teaches=teaches)
             (made.run_folder(teacher) / "checkpoint").mkdir()
             (made.run_folder(teacher) / "error.json").touch()
             os.kill(os.getpid(), signal.SIGKILL)

@@ -108,7 +108,7 @@ def _checking_sources(files: list[Path]) -> Iterator[None]:
             with _named(option_files.shown(file), data):
                 loaded = super().load_config(config_path)
             if file == PRIMARY:
-                _add_methods(loaded.config.defaults)
+                _add_methods(cast(DictConfig, loaded.config).defaults)
             return loaded
 
     class CheckedPackages(ImportlibResourcesConfigSource):

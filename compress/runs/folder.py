@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from compress.errors import ConfigError
-from compress.runs.claim import Claim
+from compress.runs.experiment_lock import ExperimentLock
 from compress.runs.result import ERROR, FILE
 from compress.storage import atomic
 from compress.storage.files import write_json
@@ -21,7 +21,7 @@ WRITTEN = ("config.yaml", METRICS, PROGRESS, ERROR, FILE, "artifact")  # by who 
 
 
 def tidy(folder: Path) -> None:
-    """Remove what killed processes left in a finished experiment's folder; for nobody but who holds its claim."""
+    """Remove what killed processes left in a finished experiment's folder; for nobody but who holds its lock."""
     shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
     for name in (PROGRESS, ERROR):
         with suppress(OSError):
@@ -30,20 +30,20 @@ def tidy(folder: Path) -> None:
 
 
 def clear_scratch(folder: Path) -> None:
-    """Remove what killed writers left in a run folder; for nobody but who holds the experiment's claim."""
+    """Remove what killed writers left in a run folder; for nobody but who holds the experiment's lock."""
     atomic.clear_all(folder, WRITTEN)
     atomic.clear_all(folder / TRACKING)
 
 
 def tidy_alone(runs: str | Path, folder: Path) -> None:
-    """Tidy a finished experiment's folder, and its claim, if there is need to, unless somebody is at it."""
-    claim = Claim(Path(runs).expanduser(), folder.name)
-    if claim.file.exists() or not _is_tidy(folder):
+    """Tidy a finished experiment's folder, and its lock, if there is need to, unless somebody is at it."""
+    lock = ExperimentLock(Path(runs).expanduser(), folder.name)
+    if lock.file.exists() or not _is_tidy(folder):
         with suppress(ConfigError, OSError):  # of another user, say: it stays as it is
-            if claim.take():
+            if lock.take():
                 tidy(folder)
-        claim.release()
-        claim.clean()
+        lock.release()
+        lock.clean()
 
 
 def _is_tidy(folder: Path) -> bool:

@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from compress.runs.claim import Lock
 from compress.storage import atomic, surroundings
+from compress.storage.lock import Lock
 
 if TYPE_CHECKING:
     import numpy as np

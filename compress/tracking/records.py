@@ -10,16 +10,32 @@ from typing import Any
 
 from compress.errors import ConfigError
 from compress.runs.folder import TRACKING
-from compress.runs.result import Head, Result
+from compress.runs.result import Head
 from compress.storage.files import write_json
-from compress.tracking import run_names, tracking_options, wandb_settings
-from compress.tracking.run_names import artifact_name, cell_name, run_name, shortened
+from compress.tracking import tracking_options, wandb_settings
 from compress.tracking.tracking_options import TrackingConfig
 
 FOLDER = TRACKING  # in a run folder; the client's own files are there too
 NESTED = ("compression", "config", "identity")  # what of a run is sent as it is, beside the flat factors
 CARD, UPLOADED = "card.json", "uploaded.json"
 UNTRACKED = "its teacher was run without tracking"
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a run is called.
+
+    Attributes:
+        run: in the dashboard.
+        cell: the run without its seed.
+        artifact: its stored weights.
+        factors: what experiments differ in, flat: the dashboard groups, filters and draws by these.
+    """
+
+    run: str
+    cell: str
+    artifact: str
+    factors: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -90,9 +106,10 @@ def _card_of(values: Any) -> Card:
 def card(
     settings: TrackingConfig,
     head: Head,
+    names: Names,
     *,
     teaches: bool,
-    teacher: Result | None,
+    uses: str | None,
     single: bool = False,
     anew: bool = False,
 ) -> Card:
@@ -100,23 +117,22 @@ def card(
 
     Args:
         teaches: whether a student of the same sweep learns from it.
-        teacher: the result of its own teacher.
+        uses: `name:run_id` of its teacher's weights; None without a teacher.
         single: it was asked for alone, so a name in the environment is meant for it; else that begins its name.
     """
     wanted = settings.log_artifacts == "all" or (settings.log_artifacts == "teachers" and teaches)
-    uses = None if teacher is None or settings.log_artifacts == "none" else teacher
     given = wandb_settings.value_of("run_name")
-    name = run_name(head) if given is None else given if single and not teaches else f"{given}-{run_name(head)}"
+    name = names.run if given is None else given if single and not teaches else f"{given}-{names.run}"
     return Card(
         run_id=head.run_id,
-        name=shortened(name),
+        name=tracking_options.shortened(name),
         project=tracking_options.project_of(settings),
         entity=settings.entity or wandb_settings.value_of("entity"),
-        group=settings.group or wandb_settings.value_of("run_group") or cell_name(head),
+        group=settings.group or wandb_settings.value_of("run_group") or names.cell,
         job_type=wandb_settings.value_of("run_job_type") or ("teacher" if teaches else "run"),
-        config={**run_names.factors(head), **{key: asdict(head)[key] for key in NESTED}},
-        logs=artifact_name(head) if wanted else None,
-        uses=None if uses is None else f"{artifact_name(uses)}:{uses.run_id}",
+        config={**names.factors, **{key: asdict(head)[key] for key in NESTED}},
+        logs=names.artifact if wanted else None,
+        uses=None if settings.log_artifacts == "none" else uses,
         seconds=settings.seconds,
         anew=anew,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from typing import Literal
 
@@ -15,6 +17,7 @@ from compress.tracking.wandb_settings import Asked
 PROJECT = "combining-compressions"  # where nobody says otherwise
 FORBIDDEN = "/\\#?%:"  # in a project's name
 LONGEST = 128  # characters of a project's, a run's or a group's name
+DIGITS = 8  # of a hash in a name
 
 Mode = Literal["online", "offline", "disabled"]
 MODES: dict[str, Mode] = {"online": "online", "run": "online", "shared": "online"}
@@ -98,3 +101,14 @@ def project_of(settings: TrackingConfig) -> str:
     if len(found.value) > LONGEST:
         raise ConfigError(f"{said}: must have at most {LONGEST} characters")
     return found.value
+
+
+def shortened(name: str, longest: int = LONGEST) -> str:
+    """A name that is not too long: a hash of all of it stands for its end."""
+    return name if len(name) <= longest else f"{name[: longest - DIGITS - 1]}-{digest(name)}"
+
+
+def digest(value: object) -> str:
+    """A few hex digits that stand for what is too long to be written out."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:DIGITS]

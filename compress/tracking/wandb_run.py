@@ -27,7 +27,7 @@ from compress.runs.result import Head, Result
 from compress.storage import surroundings
 from compress.storage.files import write_json
 from compress.tracking import records, wandb_client, wandb_settings
-from compress.tracking.records import FOLDER, UPLOADED, Card, card
+from compress.tracking.records import FOLDER, UPLOADED, Card, Names, card
 from compress.tracking.tracking_options import Mode, mode_of
 from compress.tracking.wandb_client import first_line, tear_down, within
 
@@ -371,18 +371,20 @@ class Tracker:
 def of_experiment(
     settings: TrackingConfig,
     head: Head,
+    names: Names,
     folder: Path,
     rows: Sequence[str],
     say: Callable[..., None],
     *,
     teaches: bool,
-    teacher: Result | None,
+    uses: str | None,
     single: bool = False,
     force: bool = False,
 ) -> Tracker:
     """The tracker of an experiment that is about to start, connected if it is tracked.
 
     Args:
+        uses: `name:run_id` of its teacher's weights; None without a teacher.
         single: it was asked for alone, not in a sweep.
         force: it is run again although it may be finished.
     """
@@ -390,7 +392,7 @@ def of_experiment(
     if mode == "disabled":
         return Tracker(None, folder, rows, say)
     anew = records.starts_anew(folder, force)
-    made = card(settings, head, teaches=teaches, teacher=teacher, single=single, anew=anew)
+    made = card(settings, head, names, teaches=teaches, uses=uses, single=single, anew=anew)
     tracker = Tracker(made, folder, rows, say)
     tracker.connect(mode)
     return tracker

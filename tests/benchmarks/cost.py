@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from compress import experiment, methods
+from compress import experiment
 from compress.config.overrides import compositions
 from compress.config.schema import Config, conf_folder
+from compress.methods import registry
 from compress.training.loop import train
 
 SUBSETS = {
@@ -72,7 +73,7 @@ def main() -> None:
     for number in range(options.rounds + 1):
         for name, words in SUBSETS.items():
             config = compose(options, *words)
-            model, active = copy.deepcopy(start), methods.build(config, answers)
+            model, active = copy.deepcopy(start), registry.build(config.methods, answers)
             rows = dataset.train_rows
             torch.manual_seed(0)
             began = time.perf_counter()

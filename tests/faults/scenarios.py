@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from compress.runs import environment
 from compress import cli, errors, experiment
 from compress.config.overrides import compositions
 from compress.config.schema import Config, conf_folder
+from compress.runs import environment
 from compress.tracking import wandb_client
 from tests.faults.harness import Scenario, in_child
 from tests.faults.operations import Watch
@@ -143,7 +143,6 @@ def warm_up() -> None:
     wandb_client.warm_up()
     import submitit  # noqa: F401
 
-    from compress.runs import result
     from launch import local, start, worker  # noqa: F401
 
     environment.environment()

@@ -18,10 +18,12 @@ import psutil
 import pytest
 
 from compress import experiment
+from compress.config import identity
 from compress.config.schema import Config
 from compress.errors import ConfigError
-from compress.runs import identity, result
-from compress.tracking.run_names import HEAD
+from compress.runs import result
+from compress.runs.result import Result
+from compress.tracking.wandb_run import HEAD
 from compress.training.checkpoint import Stopped
 from compress.training.reporting import Reporter
 from launch.sync import sync
@@ -111,14 +113,18 @@ def folder_of(config: Config) -> Path:
     return identity.run_folder(config)
 
 
+def result_of(config: Config) -> Result:
+    return read_result(folder_of(config))
+
+
 def document_of(config: Config) -> dict[str, Any]:
-    return read_document(folder_of(config))
+    return result_of(config).document()
 
 
-def read_document(folder: Path) -> dict[str, Any]:
-    document = result.read(folder, folder.name)
-    assert document is not None
-    return document
+def read_result(folder: Path) -> Result:
+    found = result.read(folder, folder.name)
+    assert found is not None
+    return found
 
 
 def logged(folder: Path) -> list[dict[str, float]]:
@@ -142,7 +148,7 @@ def assert_whole(run: Run, folder: Path, *, same_process: bool = True) -> None:
     Args:
         same_process: the process that sent a row has also written it to disk, clock and all.
     """
-    document, rows = read_document(folder), logged(folder)
+    document, rows = read_result(folder).document(), logged(folder)
     assert [row["global_step"] for row in run.history] == [row["global_step"] for row in rows]
     for got, expected in zip(run.history, rows, strict=True):
         for key, value in expected.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from compress.runs import identity
+from compress.config import identity
 from tests.conftest import Compose
 from tests.test_subsets import words
 from tests.tracking.runs import (

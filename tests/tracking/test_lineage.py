@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from compress.config import identity
+from compress.config.run_names import artifact_name
 from compress.config.schema import Config, teacher_experiment
-from compress.runs import identity
 from compress.tracking import records
 from compress.tracking.records import FOLDER, UPLOADED
-from compress.tracking.run_names import artifact_name
 from launch.sync import reminder
 from tests.conftest import Compose
 from tests.test_subsets import words
-from tests.tracking.runs import SHORT, assert_whole, document_of, folder_of, in_child, said, synced
+from tests.tracking.runs import SHORT, assert_whole, folder_of, in_child, result_of, said, synced
 from tests.wandb_server import Run, WandbServer
 
 
@@ -27,7 +27,7 @@ def run_of(server: WandbServer, config: Config) -> Run:
 
 
 def weights_of(config: Config) -> str:
-    return f"{artifact_name(document_of(config))}:v0"
+    return f"{artifact_name(result_of(config))}:v0"
 
 
 def reminded(config: Config) -> list[str]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from compress import experiment
+from compress.config import identity
+from compress.config.run_names import ROOM, artifact_name, cell_name, factors, run_name
 from compress.config.schema import Config, teacher_experiment
 from compress.data.wordnet import FILES
-from compress.runs import identity
-from compress.tracking.run_names import ROOM, artifact_name, cell_name, factors, run_name, shortened
-from compress.tracking.tracking_options import LONGEST
+from compress.runs.result import Head
+from compress.tracking.tracking_options import LONGEST, shortened
 from tests.conftest import Compose, missing
 
 WORDNET = Path("/usr/share/wordnet")
@@ -71,13 +71,13 @@ CELLS: tuple[Sequence[str], ...] = (
 )  # fmt: skip
 
 
-def head_of(compose: Compose, *words: str) -> dict[str, Any]:
+def head_of(compose: Compose, *words: str) -> Head:
     return described(compose(*words))
 
 
-def described(config: Config) -> dict[str, Any]:
+def described(config: Config) -> Head:
     head = experiment.describe(config, identity.run_id(config))
-    return dict(json.loads(json.dumps(head)))  # as it is read back
+    return Head(**json.loads(json.dumps(asdict(head))))  # as it is read back
 
 
 @pytest.mark.parametrize("name", STUDY)
@@ -85,19 +85,19 @@ def test_the_study_has_short_names_and_what_differs_is_added(compose: Compose, n
     if "distill=kd" in STUDY[name] and not all((WORDNET / file).is_file() for file in FILES):
         missing(f"WordNet's files are not in {WORDNET}: Debian's package wordnet-base")
     head = head_of(compose, *STUDY[name])
-    assert (run_name(head), f"{cell_name(head)}-s{head['seed']}") == (name, name)
+    assert (run_name(head), f"{cell_name(head)}-s{head.seed}") == (name, name)
 
 
 def test_cells_are_apart_and_seeds_together(compose: Compose) -> None:
     configs = [compose(*words) for words in CELLS]
     heads = [described(config) for config in configs]
     names = [cell_name(head) for head in heads]
-    assert len({head["run_id"] for head in heads}) == len(CELLS)
+    assert len({head.run_id for head in heads}) == len(CELLS)
     assert len(set(names)) == len(CELLS), [name for name in names if names.count(name) > 1]
     assert len({artifact_name(head) for head in heads}) == len(CELLS)
     for config, head, name in zip(configs, heads, names, strict=True):
         another = described(replace(config, seed=7))
-        assert another["run_id"] != head["run_id"]
+        assert another.run_id != head.run_id
         assert (cell_name(another), run_name(another)) == (name, f"{name}-s7")
         assert len(name) <= LONGEST - ROOM
         assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", artifact_name(head))

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from compress import experiment
+from compress.config import identity
+from compress.config.run_names import artifact_name
 from compress.config.schema import teacher_experiment
-from compress.runs import identity
-from compress.tracking.run_names import artifact_name
 from compress.training.checkpoint import FILE
 from launch.sync import reminder
 from tests.conftest import Compose
@@ -19,10 +19,10 @@ from tests.test_subsets import words
 from tests.tracking.runs import (
     SHORT,
     assert_complete,
-    document_of,
     folder_of,
     in_child,
     launch,
+    result_of,
     said,
     synced,
 )
@@ -48,7 +48,7 @@ def test_without_a_key_it_is_offline_and_says_so_in_a_line(compose: Compose, ser
     assert "W&B" not in launch("status", runs).stdout
     for each in (config, teacher_experiment(config)):
         assert_complete(server, each)
-    taught = document_of(teacher_experiment(config))
+    taught = result_of(teacher_experiment(config))
     assert server.runs[identity.run_id(config)].used_artifacts == [f"{artifact_name(taught)}:v0"], (
         "the teacher went first"
     )
@@ -82,13 +82,13 @@ def test_what_is_not_tracked_or_still_runs_is_left_alone(compose: Compose, serve
     in_child(configs[1], None, {15: signal.SIGTERM}, WANDB_MODE="offline")
     assert not (folder_of(configs[0]) / "wandb").exists()
     assert (folder_of(configs[1]) / "checkpoint" / FILE).is_file()
-    claim = experiment.claim_of(configs[1])
-    assert claim.take()
+    lock = experiment.lock_of(configs[1])
+    assert lock.take()
     done = launch("sync", configs[0].paths.runs, **server.environment())
     assert (done.returncode, done.stdout.strip()) == (
         0, "0 uploaded, 0 were there, 1 are running, 1 were run without tracking",
     )  # fmt: skip
-    claim.release()
+    lock.release()
     assert not server.runs
     done = launch("sync", configs[0].paths.runs, "--project", "other", **server.environment())
     assert done.returncode == 0, done.stderr

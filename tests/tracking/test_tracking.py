@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from compress import experiment
-from compress.config.schema import teacher_experiment
+from compress.config import identity
+from compress.config.run_names import artifact_name, factors, names
+from compress.config.schema import Config, teacher_experiment
 from compress.errors import ConfigError
-from compress.runs import identity
+from compress.runs.result import Result, from_document
 from compress.tracking import tracking_options
 from compress.tracking.records import card as card_of
-from compress.tracking.run_names import artifact_name, factors
+from tests import grids
 from tests.conftest import Compose
 from tests.test_subsets import words
 from tests.tracking.runs import (
@@ -38,6 +40,13 @@ from tests.tracking.runs import (
 )
 from tests.wandb_server import WandbServer
 
+
+def taught_by(config: Config) -> Result:
+    """What the teacher of an experiment would come to."""
+    head = experiment.describe(teacher_experiment(config), identity.run_id(teacher_experiment(config)))
+    return replace(from_document(grids.document(head.task, head.model, "none", 90.0)), **vars(head))
+
+
 # --- what a run is called and what it does ----------------------------------------------------------------------------
 
 
@@ -54,8 +63,10 @@ from tests.wandb_server import WandbServer
 def test_whose_weights_are_uploaded(compose: Compose, asked: str, teaches: bool, logs: bool, uses: bool) -> None:
     config = compose(*words(("distill",), *SHORT, f"tracking.log_artifacts={asked}"))
     head = experiment.describe(config, "0123456789ab")
-    teacher = experiment.describe(teacher_experiment(config), "ba9876543210")
-    card = card_of(config.tracking, head, teaches=teaches, teacher=teacher)
+    teacher = replace(taught_by(config), run_id="ba9876543210")
+    card = card_of(
+        config.tracking, head, names(head), teaches=teaches, uses=f"{artifact_name(teacher)}:{teacher.run_id}"
+    )
     assert card.logs == (artifact_name(head) if logs else None)
     assert card.uses == (f"{artifact_name(teacher)}:ba9876543210" if uses else None)
     assert card.job_type == ("teacher" if teaches else "run")

@@ -1,4 +1,4 @@
-"""Locks that go with the processes that hold them, however they end; and that somebody is at an experiment."""
+"""Locks that are released when the last process that holds them exits, however it ends."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
-
-from compress.storage import surroundings
 
 
 class Lock:
@@ -82,38 +80,3 @@ def _is(descriptor: int, file: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), file.stat())
     except FileNotFoundError:
         return False
-
-
-class Claim(Lock):
-    """The right to run one experiment, `runs/.locks/<run_id>`; of all processes that may want to, one has it."""
-
-    def __init__(self, runs: Path, run_id: str) -> None:
-        super().__init__(runs / ".locks" / run_id)
-        self.place = surroundings.runs(runs)
-        self.makes_runs = False  # whether their folder was not there
-
-    def take(self, *, wait: bool = False) -> bool:
-        """Get it, waiting for who has it if asked to; whether this process has it now.
-
-        Raises:
-            ConfigError: the folder of runs cannot be written or locked.
-        """
-        with self.place.told():
-            self.makes_runs = self.makes_runs or not self.place.folder.exists()
-            return super().take(wait=wait)
-
-    def taken(self) -> bool:
-        """Whether a process of this machine has it (on most shared file systems: of any machine).
-
-        Raises:
-            ConfigError: it cannot be known.
-        """
-        with self.place.told():
-            return super().taken()
-
-    def clean(self) -> None:
-        """Remove the folder of claims if it is empty, and so that of the runs if it was not there before."""
-        with suppress(OSError):
-            self.file.parent.rmdir()
-            if self.makes_runs:
-                self.place.folder.rmdir()

@@ -7,7 +7,6 @@ say, so that two cells never share a name, and seeds of one cell always do. Cell
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -16,6 +15,7 @@ from functools import cache
 from typing import Any
 
 from compress.checked import build
+from compress.config import identity
 from compress.config.schema import conf_folders, document, from_mapping, option_values
 from compress.data.corpus import DataConfig
 from compress.errors import ConfigError
@@ -23,14 +23,13 @@ from compress.methods import registry
 from compress.methods.base import EnlargesData, LearnsFromTeacher
 from compress.model import encoder
 from compress.model.encoder import ModelConfig
-from compress.runs import identity
 from compress.runs.result import Head
-from compress.tracking.tracking_options import LONGEST
+from compress.tracking.records import Names
+from compress.tracking.tracking_options import LONGEST, digest, shortened
 
 USUAL = {"data": "glue", "train": "paper"}  # the study's options of groups that no part of a name stands for
 SHORT = {"learning_rate": "lr"}
 ROOM = 24  # characters for the seed, behind a cell's name
-DIGITS = 8  # of a hash that stands for what is too long to be written out
 
 
 def factors(head: Head) -> dict[str, Any]:
@@ -84,9 +83,9 @@ def artifact_name(head: Head) -> str:
     return "".join(letter if letter.isalnum() or letter in ".-_" else "_" for letter in run_name(head))
 
 
-def shortened(name: str, longest: int = LONGEST) -> str:
-    """A name that is not too long: a hash of all of it stands for its end."""
-    return name if len(name) <= longest else f"{name[: longest - DIGITS - 1]}-{_hash(name)}"
+def names(head: Head) -> Names:
+    """All that W&B calls a run by."""
+    return Names(run_name(head), cell_name(head), artifact_name(head), factors(head))
 
 
 # --- what is not as usual ---------------------------------------------------------------------------------------------
@@ -232,7 +231,7 @@ def _text(value: Any) -> str:
         return str(value)
     if isinstance(value, float):
         return _number(value)
-    return value if isinstance(value, str) and re.fullmatch(r"\w{1,16}", value) else _hash(value)
+    return value if isinstance(value, str) and re.fullmatch(r"\w{1,16}", value) else digest(value)
 
 
 def _number(value: float) -> str:
@@ -244,11 +243,6 @@ def _number(value: float) -> str:
     shortest = next(text for places in range(18) if float(text := f"{value:.{places}e}") == value)
     digits, _, power = shortest.partition("e")
     return f"{digits}e{int(power)}"
-
-
-def _hash(value: Any) -> str:
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:DIGITS]
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
