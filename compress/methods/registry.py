@@ -165,12 +165,12 @@ def check(methods: Active) -> None:
     Raises:
         ConfigError: naming the keys.
     """
-    for group, option in options_of(methods).items():
-        if option.check is not None:
-            option.check(methods[group], methods)
     for kind, what in ((LearnsFromTeacher, "learn from a teacher"), (EnlargesData, "enlarge the training set")):
         if len(groups := [group for group, config in methods.items() if isinstance(config, kind)]) > 1:
             raise ConfigError(f"{' and '.join(groups)}: both {what}, which one method does; turn one of them off")
+    for group, option in options_of(methods).items():
+        if option.check is not None:
+            option.check(methods[group], methods)
 
 
 def the_one(methods: Active, kind: type[T]) -> T | None:
