@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from compress.config import identity, run_names
 from compress.config.schema import document, teacher_experiment
-from compress.data import augmentation
+from compress.data import augmentation, tokenization
 from compress.errors import ConfigError
 from compress.methods import registry
-from compress.methods.base import LearnsFromTeacher
+from compress.methods.base import LearnsFromTeacher, Method
+from compress.model import encoder
 from compress.model.encoder import label
-from compress.model.tokenizer import check_texts
 from compress.runs import environment, result
 from compress.runs import folder as run_folders
 from compress.runs.experiment_lock import ExperimentLock
@@ -31,8 +31,10 @@ from compress.training.devices import device_name, pick_device, use_threads
 from compress.training.reporting import Reporter
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
-    from transformers import BertForSequenceClassification, PreTrainedTokenizerBase
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from compress.config.schema import Config
     from compress.data.tokenization import Dataset
@@ -57,7 +59,7 @@ class Inputs:
 
     dataset: Dataset
     tokenizer: PreTrainedTokenizerBase
-    model: BertForSequenceClassification
+    model: PreTrainedModel
     start: Start
     teacher: Result | None
 
@@ -80,7 +82,7 @@ def warm_up(config: Config) -> None:
     with hub.quiet():  # the first loading of weights compiles hundreds of patterns
         weights = BertForSequenceClassification(nothing).state_dict()
         BertForSequenceClassification.from_pretrained(None, config=nothing, state_dict=weights)
-    if _has_demo_vocabulary(config):
+    if tokenization.has_demo_vocabulary(config.data, config.model):
         load_tokenizer(config)  # the demo remembers its vocabulary, which takes a second
     if tracking_options.mode_of(config.tracking) != "disabled":
         wandb_client.warm_up()
@@ -177,7 +179,9 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool)
         reporter.on_row = tracked.update
         with tracked as tracker:
             try:
-                finished = _train_and_store(config, head, folder, inputs, reporter)
+                methods, notes = _build_methods(config, inputs, reporter)
+                finished = _train_and_store(config, head, folder, inputs, methods, reporter)
+                finished = replace(finished, notes=[*inputs.dataset.notes, *notes, *finished.notes])
                 seconds = time.perf_counter() - started - tracker.waited
                 finished = replace(finished, timing=replace(finished.timing, wall_seconds=seconds))
                 with result.written_last(folder, finished):
@@ -209,11 +213,21 @@ def _load(config: Config, teacher: Result | None, device: torch.device) -> Input
     dataset, tokenizer = load_data(config)
     torch.manual_seed(config.seed)
     model, start = build_model(config, tokenizer)
-    notes = [*dataset.notes, *check_texts(dataset, tokenizer), *start.notes]
+    notes = [*dataset.notes, *tokenization.check_texts(dataset, tokenizer), *start.notes]
     return Inputs(replace(dataset, notes=notes), tokenizer, model.to(device), start, teacher)
 
 
-def _train_and_store(config: Config, head: Head, folder: Path, inputs: Inputs, reporter: Reporter) -> Result:
+def _build_methods(config: Config, inputs: Inputs, reporter: Reporter) -> tuple[list[Method], list[str]]:
+    """The methods that are on, and notes for the result; a teacher that one of them learns from has answered."""
+    if inputs.teacher is None:
+        return registry.build(config.methods), []
+    answers, notes = _ask_teacher(config, inputs, inputs.teacher, reporter)
+    return registry.build(config.methods, answers), notes
+
+
+def _train_and_store(
+    config: Config, head: Head, folder: Path, inputs: Inputs, methods: list[Method], reporter: Reporter
+) -> Result:
     """Train the model, store it, load it again, and score what was loaded."""
     from compress.artifact import size, store
     from compress.training.evaluate import evaluate
@@ -223,8 +237,6 @@ def _train_and_store(config: Config, head: Head, folder: Path, inputs: Inputs, r
     checkpoint = Checkpoint(
         folder / CHECKPOINT, config.train.checkpoint_seconds, head.run_id, reporter.rows, reporter.say
     )
-    answers, weak = _learn_from(config, inputs, reporter) if inputs.teacher else (None, [])
-    methods = registry.build(config.methods, answers)
     with checkpoint.listening():
         training = train(
             model,
@@ -246,7 +258,9 @@ def _train_and_store(config: Config, head: Head, folder: Path, inputs: Inputs, r
     stored = store.load(folder / "artifact").to(model.device)
     for method, applied in zip(methods, registry.options_of(config.methods).values(), strict=True):
         if not method.trace(stored):
-            raise ExperimentError(f"{applied.group}={applied.name}: left no trace in the artifact; nothing is scored")
+            raise store.ArtifactError(
+                f"{applied.group}={applied.name} left no trace in the artifact; nothing is scored"
+            )
     scores = evaluate(stored, dataset, config.task, padding)
     return Result(
         **vars(head),
@@ -255,7 +269,7 @@ def _train_and_store(config: Config, head: Head, folder: Path, inputs: Inputs, r
         sparsity=size.sparsity(stored),
         teacher_run_id=None if inputs.teacher is None else inputs.teacher.run_id,
         artifact_sha256=store.digest(folder / "artifact"),
-        notes=[*dataset.notes, *weak, *scores.notes],
+        notes=scores.notes,
         environment=environment.environment() | {"device": device_name(model.device)},
         start=asdict(inputs.start),
     )
@@ -276,13 +290,14 @@ def _outcome(training: Training, scores: Scores, in_training: Scores) -> dict[st
     }
 
 
-def _learn_from(config: Config, inputs: Inputs, reporter: Reporter) -> tuple[Any, list[str]]:
+def _ask_teacher(
+    config: Config, inputs: Inputs, teacher: Result, reporter: Reporter
+) -> tuple[NDArray[np.float32], list[str]]:
     """The teacher's logits of the training rows, from the cache if it was asked before; and what to note of it."""
     from compress.teacher import check_learned, logits
 
-    teacher, learns = inputs.teacher, registry.the_one(config.methods, LearnsFromTeacher)
-    assert teacher is not None
-    assert learns is not None
+    learns = registry.the_one(config.methods, LearnsFromTeacher)
+    assert learns is not None, "only a method that learns from a teacher has one"
     weak = check_learned(teacher, inputs.dataset, config.task, registry.group_of(config.methods, learns), learns)
     reporter.say(f"teacher: {teacher.summary()}", to_terminal=False)
     with reporter.task(f"{teacher.task} {teacher.model} answers", "row"):
@@ -341,26 +356,15 @@ def to_yaml(config: Config) -> str:
 
 def load_data(config: Config) -> tuple[Dataset, PreTrainedTokenizerBase]:
     """The task's tokens, the training set enlarged if a method asks for it, and the tokenizer that made them."""
-    from compress.data import tokenization
-
     tokenizer, cache = load_tokenizer(config), Path(config.paths.cache).expanduser()
     asked = augmentation.of(config.methods, config.data, config.seed)
     dataset = tokenization.prepare(config.data, config.task, tokenizer, cache, asked, seconds=config.hub_seconds)
     return dataset, tokenizer
 
 
-def load_tokenizer(config: Config) -> Any:
+def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
     """The demo's own for a model from scratch on its texts, else the checkpoint's."""
-    from compress.data import demo
-    from compress.model import encoder
-
-    if _has_demo_vocabulary(config):
-        return demo.build_tokenizer(config.data.seed)
-    return encoder.build_tokenizer(config.model, config.hub_seconds)
-
-
-def _has_demo_vocabulary(config: Config) -> bool:
-    return config.data.builds_vocabulary and config.model.pretrained is None
+    return tokenization.load_tokenizer(config.data, config.model, config.hub_seconds)
 
 
 def fetch_model(config: Config) -> Start:
@@ -368,11 +372,6 @@ def fetch_model(config: Config) -> Start:
     return build_model(config, load_tokenizer(config))[1]
 
 
-def build_model(config: Config, tokenizer: Any) -> tuple[BertForSequenceClassification, Start]:
+def build_model(config: Config, tokenizer: PreTrainedTokenizerBase) -> tuple[PreTrainedModel, Start]:
     """The model to train, its new weights drawn from the global generator, and what it starts from."""
-    from compress.model import encoder
-    from compress.model.tokenizer import check_size
-
-    built, start = encoder.build(config.model, config.task, len(tokenizer), tokenizer.pad_token_id, config.hub_seconds)
-    check_size(tokenizer, built.config.vocab_size, f"model.pretrained={config.model.pretrained}")
-    return built, start
+    return encoder.build_model(config.model, config.task, tokenizer, config.data.max_length, config.hub_seconds)
