@@ -341,7 +341,7 @@ WEIGHT_KINDS = [
     ),
     Kind(
         "Weights",
-        "no tensors, none of BERT's names, two encoders, or an old and a new name for one tensor",
+        "no tensors, none of the architecture's names, two encoders, or an old and a new name for one tensor",
         "refused, naming what is there",
         {
             "old and new name": refused(
@@ -352,11 +352,11 @@ WEIGHT_KINDS = [
             "no tensors, pickled": refused(pickled(lambda state: {"epoch": 3}), r"no tensors .*, but epoch; "),
             "other names": refused(
                 weighing(lambda state: {"transformer.wte.weight": state[EMBEDDINGS]}),
-                r"names like transformer\.wte\.weight; they must hold one BERT",
+                r"names like transformer\.wte\.weight; they must hold one encoder",
             ),
             "two encoders": refused(
                 weighing(lambda state: prefixed("query.")(state) | prefixed("passage.")(state)),
-                r"several encoders, passage\., query\.; they must hold one BERT",
+                r"several encoders, passage\., query\.; they must hold one encoder",
             ),
         },
     ),
@@ -596,9 +596,11 @@ CONFIGURATION_KINDS = [
         "refused, naming the key",
         {
             "config: another model": refused(
-                setting(model_type="roberta"), r"its model_type is .?roberta.?; must be bert"
+                setting(model_type="gpt2"), r"its model_type is gpt2.*; must be of albert, bart, bert, "
             ),
-            "config: no model": refused(setting(model_type=None), r"its model_type is null; must be bert"),
+            "config: no model": refused(
+                setting(model_type=None), r"its model_type is null; must be of albert, bart, bert, "
+            ),
             "config: its own code": refused(
                 setting(auto_map={"AutoModel": "modeling.MyBert"}), r"auto_map in its config\.json.*; "
             ),

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import BertConfig, BertForSequenceClassification, BertModel
+from transformers import BertForSequenceClassification, BertModel
 
-from compress.errors import ConfigError
 from compress.model import encoder
 from tests.conftest import Compose, shared
 
@@ -100,23 +99,6 @@ def test_a_regression_has_one_output_and_three_classes_three(compose: Compose) -
     for task, outputs in (("stsb", 1), ("mnli", 3)):
         config = compose("model=tiny", "model.pretrained=null", f"task={task}")
         assert encoder.build(config.model, config.task, 99, padding=0)[0].classifier.out_features == outputs
-
-
-def test_parts_are_embeddings_encoder_and_head() -> None:
-    with torch.device("meta"):
-        names = dict(BertModel(BertConfig()).named_parameters(prefix="bert"))
-    split = encoder.parts(names)
-    assert {name for part in split.values() for name in part} == set(names)
-    assert all("embeddings" in name for name in split["embeddings"])
-    assert split["head"] == ["bert.pooler.dense.weight", "bert.pooler.dense.bias"]
-
-
-def test_what_is_no_bert_is_refused(compose: Compose, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
-    for name in ("model.safetensors", "vocab.txt"):
-        (tmp_path / name).touch()
-    with pytest.raises(ConfigError, match=r"^model.pretrained=.*: its model_type is gpt2; must be bert"):
-        compose("model=pretrained", f"model.pretrained={tmp_path}")
 
 
 def test_the_papers_uncompressed_sizes_come_out(compose: Compose) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+
+from compress.model.structure import INPUTS
 
 if TYPE_CHECKING:
     from compress.data.tokenization import Tokens
@@ -46,11 +48,16 @@ def by_length(lengths: Rows, batch_size: int) -> Iterator[Rows]:
     yield from (order[first : first + batch_size] for first in range(0, len(order), batch_size))
 
 
-def collate(tokens: Tokens, rows: Rows, padding: int, device: torch.device) -> dict[str, torch.Tensor]:
+def collate(
+    tokens: Tokens, rows: Rows, padding: int, device: torch.device, inputs: Collection[str] = INPUTS
+) -> dict[str, torch.Tensor]:
     """The rows as tensors, padded to the longest of them.
 
+    Args:
+        inputs: those of `INPUTS` that the model takes.
+
     Returns:
-        `input_ids`, `token_type_ids` and `attention_mask`, int64 [batch, length], and `labels` [batch].
+        The inputs, int64 [batch, length], and `labels` [batch].
     """
     starts, ends = tokens.offsets[rows], tokens.offsets[rows + 1]
     columns = np.arange(int((ends - starts).max()))
@@ -61,7 +68,7 @@ def collate(tokens: Tokens, rows: Rows, padding: int, device: torch.device) -> d
         "token_type_ids": mask & (columns >= tokens.seconds[rows][:, None]),
         "attention_mask": mask,
     }
-    batch = {name: torch.from_numpy(array.astype(np.int64)) for name, array in arrays.items()}
+    batch = {name: torch.from_numpy(array.astype(np.int64)) for name, array in arrays.items() if name in inputs}
     batch["labels"] = torch.from_numpy(np.asarray(tokens.labels[rows]))
     if device.type == "cpu":
         return batch

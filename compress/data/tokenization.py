@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from compress.data.augmentation import Augmentation
+    from compress.model.encoder import ModelConfig
     from compress.storage.cache import Arrays
     from compress.task.config import TaskConfig
 
 FORMAT = 3  # of the token cache
+UNKNOWN, MOSTLY_UNKNOWN = 0.01, 0.2  # share of unknown tokens in the texts that is told, and that is refused
 ARRAYS = ("ids", "offsets", "seconds", "labels", "sources")
 
 
@@ -62,6 +64,25 @@ class Dataset:
     splits: dict[str, Tokens]
     train_rows: np.ndarray[Any, Any]
     notes: list[str]
+
+
+def has_demo_vocabulary(data: DataConfig, model: ModelConfig) -> bool:
+    """Whether the model's tokenizer is the demo's own: for one from scratch on its texts."""
+    return data.builds_vocabulary and model.pretrained is None
+
+
+def load_tokenizer(data: DataConfig, model: ModelConfig, seconds: float = SECONDS) -> PreTrainedTokenizerBase:
+    """The demo's own for a model from scratch on its texts, else the checkpoint's.
+
+    Args:
+        seconds: see `hub.snapshot`.
+    """
+    from compress.data import demo
+    from compress.model import encoder
+
+    if has_demo_vocabulary(data, model):
+        return demo.build_tokenizer(data.seed)
+    return encoder.build_tokenizer(model, seconds)
 
 
 def prepare(
@@ -139,6 +160,25 @@ def tokenize(
         labels=np.array(texts.labels, np.int64 if is_class else np.float32),
         sources=np.arange(len(texts.labels)) if sources is None else np.array(sources, np.int64),
     )
+
+
+def check_texts(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Refuse texts that are mostly unknown to the tokenizer; what is unknown in no small part is noted.
+
+    Returns:
+        Notes for the result.
+    """
+    notes = []
+    for split, tokens in dataset.splits.items():
+        share = float((tokens.ids == tokenizer.unk_token_id).mean())
+        told = f"{share:.0%} of the tokens in {split} are unknown ({tokenizer.unk_token})"
+        if share > MOSTLY_UNKNOWN:
+            raise ConfigError(
+                f"data: {told}: the checkpoint's vocabulary is not one for these texts; "
+                "check that both are of the same language, and cased or not"
+            )
+        notes += [told] if share > UNKNOWN else []
+    return notes
 
 
 def _splits(arrays: Arrays, task: TaskConfig) -> dict[str, Tokens]:

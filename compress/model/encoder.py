@@ -1,9 +1,9 @@
-"""The model: BERT with a classification head, from a checkpoint or from scratch."""
+"""The model: an encoder with a classification head, from a checkpoint, or a BERT from scratch."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
@@ -13,9 +13,8 @@ from pydantic import Field
 
 from compress.checked import checked
 from compress.errors import ConfigError
+from compress.model.config_json import ALIASES, ASSUMED, check_described, check_length
 from compress.model.pretrained import (
-    HEAD,
-    POOLER,
     check_finite,
     check_fit,
     checkpoint_files,
@@ -23,41 +22,26 @@ from compress.model.pretrained import (
     read_weights,
     tokenizer_files,
 )
-from compress.model.tokenizer import check_types
 from compress.storage.hub import SECONDS, Choose, Snapshot, digest_files, local_folder, looks_like_path, quiet, snapshot
 from compress.storage.names import check_name
 
 if TYPE_CHECKING:
     import torch
-    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from compress.task.config import TaskConfig
 
 CHECKPOINT_SUFFIXES = (".json", ".txt", ".safetensors", ".bin")
-ARCHITECTURE = {
-    "layers": "num_hidden_layers",
-    "hidden": "hidden_size",
-    "heads": "num_attention_heads",
-    "intermediate": "intermediate_size",
-    "positions": "max_position_embeddings",
-}
-SHAPE = (*ARCHITECTURE.values(), "vocab_size", "type_vocab_size")  # what a config.json must say
-PLAIN = {"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False, "auto_map": None}
-RATES = (  # from 0 to below 1; with SHAPE and the activation all of a config.json that decides what is computed
-    "hidden_dropout_prob",
-    "attention_probs_dropout_prob",
-    "classifier_dropout",
-    "layer_norm_eps",
-    "initializer_range",
-)
+ARCHITECTURE = {ours: names[0] for ours, names in ALIASES.items()}  # what BERT calls our sizes
 
 
 @checked
 class ModelConfig:
-    """The size of BERT and the checkpoint to start from."""
+    """The checkpoint to start from, of any encoder, or the size of a BERT from scratch."""
 
     name: str | None = Field(description="what results call it; null: the checkpoint's own name")
     pretrained: str | None = Field(description="checkpoint: folder or hub name; null: from scratch")
+    type: str | None = Field(default=None, description="the checkpoint's model_type; null: as its config.json says")
     revision: str = Field(description="the checkpoint's revision on the hub")
     tokenizer: str | None = Field(description="vocabulary to use from scratch: folder or hub name")
     layers: int | None = Field(description="transformer layers", ge=1)
@@ -78,7 +62,8 @@ class Start:
         checkpoint: folder or hub name; None from scratch.
         commit: of the repository on the hub.
         sha256: over the files that were read.
-        new: parts whose weights are drawn: `all`, or of `head`, `pooler`.
+        new: parts whose weights are drawn: `all`, or of `head` (the layer with the outputs), `pooler` (what makes one
+            vector of the encoder's output).
         prefix: what stood before the names of the checkpoint's tensors.
         unused: names of tensors that have no place here, of other heads.
         notes: what a reader of the result should know of it.
@@ -131,8 +116,12 @@ def check(model: ModelConfig, max_length: int, builds_vocabulary: bool) -> None:
         _check_reference(
             f"model.{key}", getattr(model, key), checkpoint_files if key == "pretrained" else tokenizer_files
         )
+    if model.type is not None and model.pretrained is None:
+        raise ConfigError(
+            f"model.type={model.type}: is of a checkpoint; from scratch there is BERT alone: leave it out"
+        )
     if folder := local_folder(model.pretrained):
-        check_architecture(model, _what(model), read_json(folder / "config.json", _what(model)), max_length)
+        _described(model, folder, max_length)
 
 
 def _what(model: ModelConfig) -> str:
@@ -154,58 +143,20 @@ def _check_reference(key: str, reference: str | None, choose: Choose) -> None:
         )
 
 
-def check_architecture(model: ModelConfig, what: str, found: Mapping[str, Any], max_length: int) -> None:
-    """Refuse a checkpoint that is no plain BERT encoder, or not the one that the configuration says.
-
-    Args:
-        what: the key and value that messages begin with.
-        found: its config.json.
+def _described(model: ModelConfig, folder: Path, max_length: int = 0) -> dict[str, Any]:
+    """A checkpoint's config.json, whose `model_type` may be the configured one.
 
     Raises:
-        ConfigError: with the key, its value and the fix.
+        ConfigError: a value in it cannot be, or contradicts the configuration.
     """
-    if (kind := found.get("model_type", "bert")) != "bert":
-        raise ConfigError(
-            f"{what}: its model_type is {kind if isinstance(kind, str) else json.dumps(kind)}; must be bert"
-        )
-    for name in SHAPE:
-        value = found.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigError(
-                f"{what}: {name} in its config.json is {json.dumps(value)}; must be a whole number above 0"
-            )
-    hidden, heads = found["hidden_size"], found["num_attention_heads"]
-    if hidden % heads:
-        raise ConfigError(
-            f"{what}: num_attention_heads in its config.json is {heads}; must divide hidden_size, {hidden}"
-        )
-    for name in RATES:
-        value = found.get(name, 0)
-        if not _is_rate(value) and not (name == "classifier_dropout" and value is None):
-            raise ConfigError(
-                f"{what}: {name} in its config.json is {json.dumps(value)}; must be a number from 0 to below 1"
-            )
-    for name, plain in PLAIN.items():
-        if found.get(name, plain) != plain:
-            raise ConfigError(
-                f"{what}: {name} in its config.json is {json.dumps(found[name])}; must be {json.dumps(plain)}"
-            )
-    for ours, theirs in ARCHITECTURE.items():
-        asked = getattr(model, ours)
-        if asked is not None and asked != found[theirs]:
-            raise ConfigError(
-                f"model.{ours}={asked}: the checkpoint {model.pretrained} has {found[theirs]}; "
-                "model=pretrained takes the architecture from the checkpoint"
-            )
-    if max_length > found["max_position_embeddings"]:
-        raise ConfigError(
-            f"data.max_length={max_length}: the longest that {model.pretrained} takes is "
-            f"{found['max_position_embeddings']}; must be at most that"
-        )
-
-
-def _is_rate(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+    what = _what(model)
+    described = read_json(folder / "config.json", what)
+    stated = described.setdefault("model_type", model.type or ASSUMED)
+    if model.type not in (None, stated):
+        raise ConfigError(f"model.type={model.type}: config.json says {json.dumps(stated)}; leave model.type out")
+    asked = {key: getattr(model, key) for key in ALIASES}
+    check_described(asked, str(model.pretrained), described, max_length, what)
+    return described
 
 
 def identity(model: ModelConfig, builds_vocabulary: bool) -> dict[str, Any]:
@@ -216,6 +167,8 @@ def identity(model: ModelConfig, builds_vocabulary: bool) -> dict[str, Any]:
     folder, vocabulary = local_folder(model.pretrained), local_folder(model.tokenizer)
     known = asdict(model) | {"name": label(model)}
     del known["learning_rate"]
+    if model.type is None:
+        del known["type"]
     if folder:
         files = [file for file in folder.iterdir() if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
         known |= {"pretrained": digest_files(files), "revision": None}
@@ -239,10 +192,11 @@ def build_tokenizer(model: ModelConfig, seconds: float = SECONDS) -> PreTrainedT
     Raises:
         ConfigError: it cannot be had, or its files do not fit each other.
     """
-    from compress.model import tokenizer
+    from compress.model import architecture, tokenizer
 
     if model.pretrained:
-        return tokenizer.build(fetch(model, seconds).folder, _what(model))
+        folder, what = fetch(model, seconds).folder, _what(model)
+        return tokenizer.build(folder, what, architecture.read(_described(model, folder), what))
     assert model.tokenizer, "check() lets no model without a vocabulary through"
     key = "model.tokenizer"
     folder = snapshot(key, model.tokenizer, "main", tokenizer_files, seconds=seconds).folder
@@ -255,10 +209,33 @@ def fetch(model: ModelConfig, seconds: float = SECONDS) -> Snapshot:
     return snapshot("model.pretrained", model.pretrained, model.revision, checkpoint_files, seconds=seconds)
 
 
+def build_model(
+    model: ModelConfig, task: TaskConfig, tokenizer: PreTrainedTokenizerBase, max_length: int, seconds: float = SECONDS
+) -> tuple[PreTrainedModel, Start]:
+    """The model to train, as `build` makes it, and what it starts from; it takes the tokenizer's texts.
+
+    Raises:
+        ConfigError: as `build` does; or texts may be longer than what it takes, its tokens are others, or methods would
+            find no layers in it.
+    """
+    from compress.model.structure import longest, structure, takes
+    from compress.model.tokenizer import check_size, check_types
+
+    built, start = build(model, task, len(tokenizer), int(tokenizer.pad_token_id), seconds)
+    if model.pretrained:
+        check_size(tokenizer, built.config.vocab_size, _what(model))
+        check_types(
+            tokenizer, task, built.config.type_vocab_size if "token_type_ids" in takes(built) else 0, _what(model)
+        )
+        check_length(max_length, longest(built), model.pretrained)
+        structure(built)
+    return built, start
+
+
 def build(
     model: ModelConfig, task: TaskConfig, vocabulary: int, padding: int, seconds: float = SECONDS
-) -> tuple[BertForSequenceClassification, Start]:
-    """BERT with a head for the task, in float32, and what it starts from; new weights are drawn from torch's generator.
+) -> tuple[PreTrainedModel, Start]:
+    """A classifier for the task, in float32, and what it starts from; new weights are drawn from torch's generator.
 
     Args:
         vocabulary: rows of the word embeddings of a model from scratch.
@@ -275,67 +252,67 @@ def build(
         "id2label": dict(enumerate(task.labels or ["score"])),
         "label2id": {name: index for index, name in enumerate(task.labels or ["score"])},
         "problem_type": "regression" if task.regression else "single_label_classification",
+        "pad_token_id": padding,
     }
-    if model.dropout is not None:
-        settings |= {"hidden_dropout_prob": model.dropout, "attention_probs_dropout_prob": model.dropout}
-    if model.initializer_range is not None:
-        settings |= {"initializer_range": model.initializer_range}
-    settings["pad_token_id"] = padding
-    if model.pretrained is None:
-        settings |= {theirs: getattr(model, ours) for ours, theirs in ARCHITECTURE.items()}
-        return BertForSequenceClassification(BertConfig(vocab_size=vocabulary, **settings)), FROM_SCRATCH
-    return _from_checkpoint(model, task, settings, fetch(model, seconds))
+    if model.pretrained is not None:
+        return _from_checkpoint(model, task, settings, fetch(model, seconds))
+    settings |= {theirs: getattr(model, ours) for ours, theirs in ARCHITECTURE.items()}
+    settings |= {"hidden_dropout_prob": model.dropout, "attention_probs_dropout_prob": model.dropout}
+    config = BertConfig(vocab_size=vocabulary, initializer_range=model.initializer_range, **settings)
+    return BertForSequenceClassification(config), FROM_SCRATCH
 
 
 def _from_checkpoint(
     model: ModelConfig, task: TaskConfig, settings: Mapping[str, Any], source: Snapshot
-) -> tuple[BertForSequenceClassification, Start]:
-    what = _what(model)
-    found = read_json(source.folder / "config.json", what)
-    check_architecture(model, what, found, max_length=0)
-    check_types(task, found["type_vocab_size"], what)
-    weights = read_weights(source.folder, what)
-    config = _config(found, settings, what)
-    check_fit(weights.tensors, _encoder_shapes(config), what)
-    fits = POOLER[0] in weights.tensors and head_fits(weights.head, class_names(found), task, config.hidden_size)
+) -> tuple[PreTrainedModel, Start]:
+    from compress.model import architecture
+
+    what, described = _what(model), _described(model, source.folder)
+    config = _for_training(model, architecture.read(described, what), settings)
+    layout = architecture.layout(config)
+    weights = read_weights(source.folder, layout, what)
+    check_fit(weights.tensors, layout, what)
+    pooled = layout.pooler.keys() <= weights.tensors.keys()
+    head = {name: tuple(value.shape) for name, value in weights.head.items()}
+    fits = pooled and head == layout.head and _same_classes(class_names(described), task)
     check_finite(weights.head if fits else {}, what)
-    state = {f"bert.{name}": value for name, value in weights.tensors.items()} | (weights.head if fits else {})
-    new = ([] if fits else ["head"]) + ([] if POOLER[0] in weights.tensors else ["pooler"])
+    state = weights.tensors | (weights.head if fits else {})
+    new = ([] if fits else ["head"]) + ([] if pooled else ["pooler"])
     notes = [source.note] if source.note else []
     notes += ["the head is the checkpoint's, whose labels are the task's"] if fits else []
     notes += ["the pooler is new: the checkpoint has none"] if "pooler" in new else []
     digest = digest_files([source.folder / file for file in source.files])
     unused = weights.unused + ([] if fits else sorted(weights.head))
     start = Start(model.pretrained, source.commit, digest, new, weights.prefix, unused, notes)
-    return _loaded(config, state, new, what), start
+    drawn = {*(() if fits else layout.head), *(() if pooled else layout.pooler)}
+    return _loaded(config, state, drawn, what), start
 
 
-def _config(found: Mapping[str, Any], settings: Mapping[str, Any], what: str) -> BertConfig:
-    """The architecture of a checked config.json with the task's head; all else that it says is left out."""
-    from transformers import BertConfig
-    from transformers.activations import ACT2FN
+def _for_training(model: ModelConfig, config: PreTrainedConfig, settings: Mapping[str, Any]) -> PreTrainedConfig:
+    """A checkpoint's architecture with the task's head, and with what the configuration asks for.
 
-    activation, rows, padding = found.get("hidden_act", "gelu"), found["vocab_size"], settings["pad_token_id"]
-    if not isinstance(activation, str) or activation not in ACT2FN:
-        shown = json.dumps(activation)
-        raise ConfigError(f"{what}: hidden_act in its config.json is {shown}; must be of {', '.join(ACT2FN)}")
-    if padding >= rows:
+    Raises:
+        ConfigError: the architecture has no dropout or standard deviation that could be set; or the tokenizer's padding
+            is not the checkpoint's.
+    """
+    from compress.model.architecture import DROPOUT, with_settings
+
+    asked = dict(settings)
+    for key, names in (
+        ("dropout", [name for name in vars(config) if DROPOUT.search(name)]),
+        ("initializer_range", [name for name in vars(config) if name == "initializer_range"]),
+    ):
+        if (value := getattr(model, key)) is not None:
+            asked |= dict.fromkeys(names, value)
+            if not names:
+                raise ConfigError(f"model.{key}={value}: {config.model_type} has none that can be set; give null")
+    padding = settings["pad_token_id"]
+    if padding >= config.vocab_size:
         raise ConfigError(
-            f"{what}: its tokenizer's padding has the number {padding}, its word embeddings {rows} rows; "
-            "give the tokenizer that belongs to these weights"
+            f"{_what(model)}: its tokenizer's padding has the number {padding}, its word embeddings "
+            f"{config.vocab_size} rows; give the tokenizer that belongs to these weights"
         )
-    kept: dict[str, Any] = {name: found[name] for name in SHAPE} | {"hidden_act": activation}
-    kept |= {name: float(found[name]) for name in RATES if found.get(name) is not None}
-    return BertConfig(**(kept | dict(settings)))
-
-
-def _encoder_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of all weights of the encoder and the pooler."""
-    import torch
-    from transformers import BertModel
-
-    with torch.device("meta"):
-        return {name: tuple(value.shape) for name, value in BertModel(config).named_parameters()}
+    return with_settings(config, asked)
 
 
 def class_names(found: Mapping[str, Any]) -> list[str]:
@@ -349,38 +326,32 @@ def class_names(found: Mapping[str, Any]) -> list[str]:
     return [] if contradicts else ordered
 
 
-def head_fits(head: Mapping[str, torch.Tensor], names: Sequence[str], task: TaskConfig, hidden: int) -> bool:
-    """Whether a checkpoint's head is one for the task: as many outputs, and for the very labels in their order."""
-    ours = task.labels or ["score"]
-    return (
-        [name.lower() for name in names] == [label.lower() for label in ours]
-        and len(head) == 2
-        and tuple(head["classifier.weight"].shape) == (len(ours), hidden)
-        and tuple(head["classifier.bias"].shape) == (len(ours),)
-    )
+def _same_classes(names: Sequence[str], task: TaskConfig) -> bool:
+    """Whether a checkpoint's classes are the task's, in their order."""
+    return [name.lower() for name in names] == [label.lower() for label in task.labels or ["score"]]
 
 
-def _loaded(
-    config: BertConfig, state: Mapping[str, torch.Tensor], new: Sequence[str], what: str
-) -> BertForSequenceClassification:
+def _loaded(config: PreTrainedConfig, state: Mapping[str, torch.Tensor], drawn: Set[str], what: str) -> PreTrainedModel:
     """The model with these weights, float32; of the rest only what is meant to be new is drawn."""
     import torch
-    from transformers import BertForSequenceClassification
+
+    from compress.model.architecture import class_of
 
     with quiet():
-        model, loading = BertForSequenceClassification.from_pretrained(
+        model, loading = class_of(config).from_pretrained(
             None, config=config, state_dict=dict(state), dtype=torch.float32, output_loading_info=True
         )
-    meant = {f"bert.{name}" for name in POOLER if "pooler" in new} | {name for name in HEAD if "head" in new}
-    if set(loading.pop("missing_keys")) != meant or any(loading.values()):
+    if set(loading.pop("missing_keys")) != drawn or any(loading.values()):
         raise ConfigError(f"{what}: its weights were not loaded as they should be ({loading}); please report this")
     return model
 
 
-def parts(names: Iterable[str]) -> dict[str, list[str]]:
-    """Parameter names by part: embeddings, encoder, head (pooler and classifier)."""
-    found: dict[str, list[str]] = {"embeddings": [], "encoder": [], "head": []}
-    for name in names:
-        part = next((part for part in ("embeddings", "encoder") if f".{part}." in name), "head")
-        found[part].append(name)
-    return found
+def empty(config: PreTrainedConfig) -> PreTrainedModel:
+    """A classifier of an architecture on the CPU, float32: buffers are right, weights are whatever lies in memory."""
+    import torch
+    from transformers.initialization import no_init_weights
+
+    from compress.model.architecture import class_of
+
+    with torch.random.fork_rng(devices=[]), no_init_weights():
+        return class_of(config)(config).eval()

@@ -20,6 +20,8 @@ from compress.storage.hub import POINTER, Lacking, Repository
 if TYPE_CHECKING:
     import torch
 
+    from compress.model.architecture import Layout
+
 WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -30,11 +32,6 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.(safetensors|bin)")
 
-ENCODER = ("embeddings", "encoder", "pooler")  # BERT's own parts; heads have other names
-ANCHOR = "embeddings.word_embeddings.weight"  # what stands before it stands before all names of the encoder
-BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")  # stored by old versions; arithmetic, not weights
-POOLER = ("pooler.dense.weight", "pooler.dense.bias")
-HEAD = ("classifier.weight", "classifier.bias")
 OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module")  # keys under which training scripts save the weights
 SHOWN = 3  # names in a message
@@ -117,10 +114,10 @@ class Weights:
     """The tensors of a checkpoint by the names of the architecture, and how it came to them.
 
     Attributes:
-        tensors: `embeddings…`, `encoder…` and, where it has one, `pooler…`.
-        head: `classifier.weight` [outputs, hidden] and `classifier.bias` [outputs]; empty without both.
+        tensors: of the encoder and, where it has one, the pooler.
+        head: of the layer with the outputs; empty unless it is whole.
         prefix: what stood before the encoder's names.
-        unused: names of tensors that are no part of the encoder: other heads.
+        unused: names of tensors that have no place here: of other heads.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -129,8 +126,8 @@ class Weights:
     unused: list[str]
 
 
-def read_weights(folder: Path, what: str) -> Weights:
-    """All tensors of a checkpoint's folder, under BERT's names.
+def read_weights(folder: Path, layout: Layout, what: str) -> Weights:
+    """All tensors of a checkpoint's folder, under the architecture's names.
 
     Args:
         what: the key and value that messages begin with.
@@ -139,23 +136,22 @@ def read_weights(folder: Path, what: str) -> Weights:
         ConfigError: a file is missing, truncated, damaged or none of weights; names that are not understood.
     """
     files = weight_files([file.name for file in folder.iterdir()])
-    state = _unwrapped(_read_all(folder, files, what), what)
-    _check_types(state, what)
-    return named(state, what)
+    state = _unwrapped(_read_all(folder, files, what), layout, what)
+    _check_types({name: value for name, value in state.items() if not name.endswith(tuple(layout.buffers))}, what)
+    return named(state, layout, what)
 
 
 def _check_types(state: Mapping[str, torch.Tensor], what: str) -> None:
     """Refuse what holds no plain numbers: 8 bits or integers want scales that nobody knows here."""
     import torch
 
-    weights = {name: value for name, value in state.items() if not name.endswith(BUFFERS)}
-    if wrong := [name for name, v in weights.items() if not v.is_floating_point() or v.dtype.itemsize < 2]:
+    if wrong := [name for name, v in state.items() if not v.is_floating_point() or v.dtype.itemsize < 2]:
         kinds = sorted({str(state[name].dtype).removeprefix("torch.") for name in wrong})
         raise ConfigError(
             f"{what}: {_some(wrong)} hold {', '.join(kinds)}, no floating-point weights of 16 bits or more; "
             "a checkpoint that is compressed already cannot be started from: give the one it was made of"
         )
-    if wrong := [name for name, v in weights.items() if v.layout != torch.strided or v.is_meta]:
+    if wrong := [name for name, v in state.items() if v.layout != torch.strided or v.is_meta]:
         raise ConfigError(f"{what}: {_some(wrong)} are sparse, or have no values; save all weights as plain tensors")
 
 
@@ -211,22 +207,22 @@ def _unpickled(file: Path, what: str) -> dict[str, Any]:
     return loaded
 
 
-def _unwrapped(state: Mapping[str, Any], what: str) -> dict[str, torch.Tensor]:
+def _unwrapped(state: Mapping[str, Any], layout: Layout, what: str) -> dict[str, torch.Tensor]:
     """The tensors by name, taken out of what a training script saved around them."""
     import torch
 
     tensors = {str(name): value for name, value in state.items() if isinstance(value, torch.Tensor)}
     inner = [key for key in WRAPPERS if isinstance(state.get(key), Mapping)]
-    if len(inner) == 1 and not any(name.endswith(ANCHOR) for name in tensors):
-        return _unwrapped(state[inner[0]], what)
+    if len(inner) == 1 and not any(name.endswith(layout.words) for name in tensors):
+        return _unwrapped(state[inner[0]], layout, what)
     if not tensors:
         there = f", but {_some(state)}" if state else ""
         raise ConfigError(f"{what}: no tensors in its weights{there}; save the model's state_dict()")
     return tensors
 
 
-def named(state: Mapping[str, torch.Tensor], what: str) -> Weights:
-    """Tensors under BERT's names: old names made new, a prefix that all of the encoder has taken off.
+def named(state: Mapping[str, torch.Tensor], layout: Layout, what: str) -> Weights:
+    """Tensors under the architecture's names: old names made new, a prefix that all of the encoder has taken off.
 
     Raises:
         ConfigError: no encoder is found, or more than one, or two tensors have one name.
@@ -234,18 +230,39 @@ def named(state: Mapping[str, torch.Tensor], what: str) -> Weights:
     renamed = {_modern(name): value for name, value in state.items()}
     if twice := [name for name in state if name != _modern(name) and _modern(name) in state]:
         raise ConfigError(f"{what}: its weights have both {twice[0]} and {_modern(twice[0])}; leave one of them out")
-    prefixes = sorted(name.removesuffix(ANCHOR) for name in renamed if name.endswith(ANCHOR))
+    prefix = _prefix(renamed, layout, what)
+    inner, outer = layout.base, prefix.removesuffix(layout.base)
+    beyond = {name for name in (*layout.pooler, *layout.head) if not name.startswith(inner)}
+    modules = {_module(name, inner) for name in (*layout.encoder, *layout.pooler) if name.startswith(inner)}
+    ours = {name: name.removeprefix(outer) for name in renamed if name.startswith(outer)}
+    ours = {name: new for name, new in ours.items() if new in beyond}
+    inside = (name for name in renamed if name.startswith(prefix) and _module(name, prefix) in modules)
+    ours |= {name: inner + name.removeprefix(prefix) for name in inside}
+    buffers = {prefix + name for name in layout.buffers}
+    tensors = {new: renamed[name] for name, new in ours.items() if name not in buffers}
+    head = {name: tensors.pop(name) for name in layout.head if name in tensors}
+    whole = head if len(head) == len(layout.head) else {}
+    unused = {name for name in renamed if ours.get(name) not in {*tensors, *whole}} - buffers
+    return Weights(tensors, whole, prefix, sorted(unused))
+
+
+def _module(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).partition(".")[0]
+
+
+def _prefix(names: Collection[str], layout: Layout, what: str) -> str:
+    """What stands before the encoder's names.
+
+    Raises:
+        ConfigError: there is no encoder, or more than one.
+    """
+    prefixes = sorted(name.removesuffix(layout.words) for name in names if name.endswith(layout.words))
     if len(prefixes) != 1:
-        found = f"several encoders, {_some(prefixes)}" if prefixes else f"names like {_some(renamed)}"
-        raise ConfigError(f"{what}: its weights have {found}; they must hold one BERT, whose names end like …{ANCHOR}")
-    prefix = prefixes[0]
-    inside = {name.removeprefix(prefix): value for name, value in renamed.items() if name.startswith(prefix)}
-    tensors = {name: value for name, value in inside.items() if name.split(".")[0] in ENCODER and name not in BUFFERS}
-    outer = prefix.removesuffix("bert.")
-    whole = all(outer + name in renamed for name in HEAD)
-    head = {name: renamed[outer + name] for name in HEAD} if whole else {}
-    used = {prefix + name for name in (*tensors, *BUFFERS)} | {outer + name for name in head}
-    return Weights(tensors, head, prefix, sorted(set(renamed) - used))
+        seen = f"several encoders, {_some(prefixes)}" if prefixes else f"names like {_some(names)}"
+        raise ConfigError(
+            f"{what}: its weights have {seen}; they must hold one encoder, whose names end like …{layout.words}"
+        )
+    return prefixes[0]
 
 
 def _modern(name: str) -> str:
@@ -253,33 +270,35 @@ def _modern(name: str) -> str:
     return name if old is None else name.removesuffix(old) + OLD_NAMES[old]
 
 
-def check_fit(tensors: Mapping[str, torch.Tensor], shapes: Mapping[str, tuple[int, ...]], what: str) -> None:
+def check_fit(tensors: Mapping[str, torch.Tensor], layout: Layout, what: str) -> None:
     """Refuse weights that are not all there, of another shape, in excess, or no finite numbers.
 
-    Args:
-        shapes: of the architecture's encoder, by name; of these the pooler alone may be missing, as a whole.
+    The pooler alone may be missing, as a whole.
 
     Raises:
         ConfigError: naming some tensors.
     """
-    if extra := [name for name in tensors if name not in shapes]:
+    shapes = layout.encoder | layout.pooler
+    told = {name: name.removeprefix(layout.base) for name in (*shapes, *tensors)}
+    if extra := [told[name] for name in tensors if name not in shapes]:
         raise ConfigError(
             f"{what}: config.json has no place for {len(extra)} of its tensors, such as {_some(extra)}; "
             "give the config.json that belongs to these weights (adapters must be merged into them first)"
         )
     absent = [name for name in shapes if name not in tensors]
-    if absent and set(absent) != set(POOLER):
+    if absent and set(absent) != set(layout.pooler):
         raise ConfigError(
-            f"{what}: {len(absent)} of its {len(shapes)} tensors are missing, such as {_some(absent)}; they would be "
-            "random: give a whole checkpoint, or a config.json that fits it"
+            f"{what}: {len(absent)} of its {len(shapes)} tensors are missing, such as "
+            f"{_some(told[name] for name in absent)}; they would be random: give a whole checkpoint, or a config.json "
+            "that fits it"
         )
     for name, value in tensors.items():
         if tuple(value.shape) != shapes[name]:
             raise ConfigError(
-                f"{what}: {name} has the shape {_shape(value.shape)}, config.json asks for {_shape(shapes[name])}; "
-                "give the config.json that belongs to these weights"
+                f"{what}: {told[name]} has the shape {_shape(value.shape)}, config.json asks for "
+                f"{_shape(shapes[name])}; give the config.json that belongs to these weights"
             )
-    check_finite(tensors, what)
+    check_finite({told[name]: value for name, value in tensors.items()}, what)
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor], what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Part = Literal["embeddings", "encoder", "head"]
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 TOKENS = (2, 3)  # of the forward pass, as ids: padding is rarely one of them
 
 
@@ -64,6 +66,31 @@ class _Calls:
     before: set[str] = field(default_factory=set)
     after: set[str] = field(default_factory=set)
     inputs: dict[str, list[torch.Tensor]] = field(default_factory=lambda: defaultdict(list))
+
+
+def takes(model: nn.Module) -> tuple[str, ...]:
+    """What a model's forward pass makes use of: token ids, which of them are padding, and perhaps their types."""
+    named = inspect.signature(model.forward).parameters
+    types: object = getattr(model.config, "type_vocab_size", None)
+    return INPUTS if "token_type_ids" in named and types else INPUTS[:2]
+
+
+def longest(model: nn.Module) -> int:
+    """Tokens of the longest sequence that a model takes.
+
+    RoBERTa counts positions from behind its padding's id on, and marks that row of its position embeddings.
+    """
+    from torch import nn
+
+    rows = int(model.config.max_position_embeddings)  # type: ignore[union-attr, arg-type]
+    words = model.get_input_embeddings()  # type: ignore[operator]
+    offsets = (
+        module.padding_idx + 1
+        for module in model.modules()
+        if isinstance(module, nn.Embedding) and module.num_embeddings == rows and module is not words
+        if module.padding_idx is not None
+    )
+    return rows - next(offsets, 0)
 
 
 def structure(model: nn.Module) -> Structure:

@@ -13,19 +13,17 @@ from compress.storage.hub import quiet
 
 if TYPE_CHECKING:
     import tokenizers
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-    from compress.data.tokenization import Dataset
     from compress.task.config import TaskConfig
 
 SPECIAL = ("pad_token", "unk_token", "cls_token", "sep_token")
 SAMPLES = ("The Café costs 3 dollars, doesn't it?", "Ünïcode 電影 un-believably FINE", "a b")
 CASED = 0.01  # share of words with capitals, from which on a vocabulary is one that keeps them
 BLOCKS = (8, 256)  # rows of embeddings are rounded up to whole blocks of so many, or not at all
-UNKNOWN, MOSTLY_UNKNOWN = 0.01, 0.2  # share of unknown tokens in the texts that is told, and that is refused
 
 
-def build(folder: Path, what: str) -> PreTrainedTokenizerBase:
+def build(folder: Path, what: str, config: PreTrainedConfig | None = None) -> PreTrainedTokenizerBase:
     """The tokenizer in a folder, that of BERT: `tokenizer.json`, or a `vocab.txt` alone.
 
     It keeps capitals or does not as `tokenizer_config.json` says, else as `tokenizer.json` does, else as the vocabulary
@@ -49,7 +47,7 @@ def build(folder: Path, what: str) -> PreTrainedTokenizerBase:
     try:
         lower = _lower_case(settings, whole, vocabulary, what)
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder, config=BertConfig(), do_lower_case=lower)
+            tokenizer = AutoTokenizer.from_pretrained(folder, config=config or BertConfig(), do_lower_case=lower)
         tokenizer.truncation_side = tokenizer.padding_side = "right"
         reset(tokenizer)
         _check_files(tokenizer, vocabulary, folder if whole else None, what)
@@ -224,29 +222,14 @@ def check_size(tokenizer: PreTrainedTokenizerBase, rows: int, what: str) -> None
         )
 
 
-def check_types(task: TaskConfig, types: int, what: str) -> None:
-    """Refuse pairs of texts for a model that knows one type of tokens."""
-    if len(task.text) > types:
+def check_types(tokenizer: PreTrainedTokenizerBase, task: TaskConfig, types: int, what: str) -> None:
+    """Refuse pairs of texts whose tokens are of two types for a model that knows one.
+
+    Args:
+        types: that the model knows; 0 if it takes none.
+    """
+    if len(task.text) == 2 and types == 1 and 1 in tokenizer("a", "b", return_token_type_ids=True)["token_type_ids"]:
         raise ConfigError(
-            f"{what}: its type_vocab_size is {types}, but {task.name} has pairs of texts, with two types of tokens; "
+            f"{what}: its type_vocab_size is 1, but {task.name} has pairs of texts, with two types of tokens; "
             "choose a task of single texts, or another checkpoint"
         )
-
-
-def check_texts(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Refuse texts that are mostly unknown to the tokenizer; what is unknown in no small part is noted.
-
-    Returns:
-        Notes for the result.
-    """
-    notes = []
-    for split, tokens in dataset.splits.items():
-        share = float((tokens.ids == tokenizer.unk_token_id).mean())
-        told = f"{share:.0%} of the tokens in {split} are unknown ({tokenizer.unk_token})"
-        if share > MOSTLY_UNKNOWN:
-            raise ConfigError(
-                f"data: {told}: the checkpoint's vocabulary is not one for these texts; "
-                "check that both are of the same language, and cased or not"
-            )
-        notes += [told] if share > UNKNOWN else []
-    return notes

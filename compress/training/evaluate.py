@@ -44,15 +44,16 @@ def predict(
     import torch
 
     from compress.data.batches import by_length, collate
+    from compress.model.structure import takes
 
-    device = next(model.parameters()).device
+    device, inputs = next(model.parameters()).device, takes(model)
     was_training = model.training
     model.eval()
     parts, order, done = [], [], 0
     wanted = np.arange(len(tokens)) if rows is None else rows
     with torch.inference_mode():
         for picked in by_length(tokens.lengths[wanted], BATCH):
-            batch = collate(tokens, wanted[picked], padding, device)
+            batch = collate(tokens, wanted[picked], padding, device, inputs)
             del batch["labels"]
             parts.append(model(**batch).logits.float().cpu().numpy())
             order.append(picked)

@@ -119,8 +119,9 @@ def train(
     import torch
 
     from compress.data.batches import bucketed, collate, steps_per_epoch
+    from compress.model.structure import takes
 
-    device = next(model.parameters()).device
+    device, inputs = next(model.parameters()).device, takes(model)
     epoch_steps = steps_per_epoch(len(rows), config.batch_size)
     total = min(config.epochs * epoch_steps, config.max_steps or math.inf)
     assert isinstance(total, int)
@@ -141,7 +142,7 @@ def train(
             if checkpoint is not None and checkpoint.due():
                 at.seconds = time.perf_counter() - started
                 save(checkpoint, at, model, optimizer, methods)
-            batch = collate(tokens, rows[picked], padding, device)
+            batch = collate(tokens, rows[picked], padding, device, inputs)
             rate = config.learning_rate * learning_rate_factor(at.step, total, config.warmup)
             for group in optimizer.param_groups:
                 group["lr"] = rate

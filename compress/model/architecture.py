@@ -1,0 +1,171 @@
+"""The architecture that a checked config.json describes, as transformers builds it.
+
+Nothing of config.json is used but what decides what is computed: no data type, no code, no other software's settings.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.activations import ACT2FN
+from transformers.models.auto import modeling_auto
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from compress.errors import ConfigError, nearest
+from compress.model.config_json import COUNTS, PLAIN, RATE, refused
+
+Shapes = dict[str, tuple[int, ...]]  # by name of a parameter
+
+DROPOUT = re.compile(r"^((hidden|attention|attention_probs|embedding|mlp)_)?dropout(_prob)?$")  # not the head's
+ACTIVATION = re.compile(r"(^|_)act(ivation)?$")
+WITHOUT_EFFECT = re.compile(r"_token_id$|^(use_cache|tie_word_embeddings|gradient_checkpointing)$")
+GENERAL = {field.name for field in fields(PreTrainedConfig)} | {"model_type", "torch_dtype", *PLAIN}
+ENCODERS: dict[str, str] = {  # the kinds of models that transformers both fills masks and classifies texts with
+    kind: name
+    for kind, name in modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.items()
+    if kind in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+}
+
+
+def read(described: Mapping[str, Any], what: str) -> PreTrainedConfig:
+    """The architecture of a checked config.json; all else that it says is left out.
+
+    Args:
+        what: the key and value that messages begin with.
+
+    Raises:
+        ConfigError: there is no encoder of that kind with a classification head, a value is missing, or makes no sense.
+    """
+    kind = described["model_type"]
+    if not isinstance(kind, str) or kind not in ENCODERS:
+        told = kind if isinstance(kind, str) else json.dumps(kind)
+        raise ConfigError(
+            f"{what}: its model_type is {told}{nearest(told, ENCODERS)}; must be of {', '.join(sorted(ENCODERS))}"
+        )
+    try:
+        config = _configured(CONFIG_MAPPING[kind], described, what)
+    except ConfigError:
+        raise
+    except Exception as error:  # of any class: over values that make no sense
+        raise _explained(error, kind, described, what) from error
+    if config.is_encoder_decoder:
+        raise ConfigError(f"{what}: its model_type is {kind}, an encoder with a decoder; must be an encoder alone")
+    return config
+
+
+def _configured(family: type[PreTrainedConfig], described: Mapping[str, Any], what: str) -> PreTrainedConfig:
+    """Of a config.json what its class declares, and what the model looks for besides (DeBERTa: `position_buckets`)."""
+    declared = {field.name: field.default for field in fields(family) if field.name not in GENERAL}
+    given = {name: value for name, value in described.items() if not (name in GENERAL or WITHOUT_EFFECT.search(name))}
+    given |= {name: float(value) for name, value in given.items() if RATE.search(name) and value is not None}
+    for name, default in declared.items():
+        if name in COUNTS and name not in given:
+            raise refused(what, name, None, "a whole number above 0")
+        if name == "type_vocab_size" and given[name] == 0 != default:
+            raise refused(what, name, 0, "a whole number above 0")
+        if ACTIVATION.search(name) and isinstance(given.get(name), str) and given[name] not in ACT2FN:
+            raise refused(what, name, given[name], f"of {', '.join(ACT2FN)}")
+    translated = family(**given)  # older names into today's
+    kept = {name: getattr(translated, name) for name in declared if not WITHOUT_EFFECT.search(name)}
+    while more := {name: given[name] for name in _looked_for(family, kept) if name in given}:
+        kept |= more
+    return family(**kept)
+
+
+def _looked_for(family: type[PreTrainedConfig], values: Mapping[str, Any]) -> set[str]:
+    """Names that a model asks its configuration for in vain when it is built."""
+    missing: set[str] = set()
+
+    def miss(config: PreTrainedConfig, name: str) -> None:
+        missing.add(name)
+        raise AttributeError(name)
+
+    config = type(family.__name__, (family,), {"__getattr__": miss})(**values)
+    missing.clear()
+    on_meta(config)
+    return missing
+
+
+def _explained(error: Exception, kind: str, described: Mapping[str, Any], what: str) -> ConfigError:
+    named = re.search(r"field '(\w+)'", str(error))
+    if named and named[1] in described:
+        return refused(what, named[1], described[named[1]], f"of the type that {kind} has for it")
+    cause = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+    return ConfigError(f"{what}: no {kind} can be built by its config.json ({cause}); fetch it again")
+
+
+def with_settings(config: PreTrainedConfig, settings: Mapping[str, Any]) -> PreTrainedConfig:
+    """The same architecture with other values."""
+    kept = {name: value for name, value in vars(config).items() if name not in GENERAL and not name.startswith("_")}
+    return type(config)(**(kept | dict(settings)))
+
+
+def class_of(config: PreTrainedConfig) -> type[PreTrainedModel]:
+    """The classifier of an architecture."""
+    found: type[PreTrainedModel] = getattr(transformers, ENCODERS[config.model_type])
+    return found
+
+
+def on_meta(config: PreTrainedConfig) -> PreTrainedModel:
+    """A classifier whose tensors have shapes and no values."""
+    with torch.device("meta"):
+        return class_of(config)(config)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The parameters of a classifier, by name.
+
+    Attributes:
+        base: what stands before the encoder's names: `bert.`.
+        words: the word embeddings' matrix, without that.
+        encoder: of the encoder.
+        pooler: what makes one vector of the encoder's output, the base model's or the head's own.
+        head: the layer with the outputs.
+        buffers: of the encoder, without `base`: arithmetic, not weights.
+    """
+
+    base: str
+    words: str
+    encoder: Shapes
+    pooler: Shapes
+    head: Shapes
+    buffers: frozenset[str]
+
+
+def layout(config: PreTrainedConfig) -> Layout:
+    """Where parameters belong: the head's shapes follow the number of labels, a base model's pooler can be left out."""
+    model, base = on_meta(config), f"{class_of(config).base_model_prefix}."
+    wider = copy.deepcopy(config)
+    wider.num_labels = config.num_labels + 1
+    shapes, others = _shapes(model), _shapes(on_meta(wider))
+    head = {name: shape for name, shape in shapes.items() if others[name] != shape}
+    bare = {base + name for name in _bare(model.base_model)}
+    encoder = {name: shape for name, shape in shapes.items() if name in bare}
+    pooler = {name: shape for name, shape in shapes.items() if name not in head and name not in bare}
+    embeddings = model.get_input_embeddings()
+    words = next(name for name, module in model.base_model.named_modules() if module is embeddings)
+    buffers = frozenset(name for name, _ in model.base_model.named_buffers())
+    return Layout(base, f"{words}.weight", encoder, pooler, head, buffers)
+
+
+def _shapes(model: nn.Module) -> Shapes:
+    return {name: tuple(value.shape) for name, value in model.named_parameters()}
+
+
+def _bare(base: nn.Module) -> list[str]:
+    """Names of a base model's parameters without its pooler."""
+    if "add_pooling_layer" in inspect.signature(type(base).__init__).parameters:
+        with torch.device("meta"):
+            base = type(base)(base.config, add_pooling_layer=False)
+    return [name for name, _ in base.named_parameters()]
