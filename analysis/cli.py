@@ -56,23 +56,23 @@ def _parser() -> argparse.ArgumentParser:
         "interactions": "how methods combine", "figure": "Figure 1", "advise": "what to use for a budget",
     }  # fmt: skip
     for verb, what in helps.items():
-        found = verbs.add_parser(verb, help=what)
-        _add_reading(found)
+        words = verbs.add_parser(verb, help=what)
+        _add_reading(words)
         if verb in ("report", "figure"):
-            found.add_argument(
+            words.add_argument(
                 "--out", type=Path, required=True, metavar="DIR", help="a folder, made if it is not there"
             )
         if verb in ("table", "interactions", "advise"):
-            found.add_argument("--json", action="store_true", help="one document, nothing else")
+            words.add_argument("--json", action="store_true", help="one document, nothing else")
         if verb in ("table", "interactions"):
-            found.add_argument("--format", choices=FORMATS, default="text", help="of what is printed (default text)")
+            words.add_argument("--format", choices=FORMATS, default="text", help="of what is printed (default text)")
         if verb in ("report", "table"):
-            found.add_argument("--tolerance", type=float, default=0.5, metavar="POINTS",
+            words.add_argument("--tolerance", type=float, default=0.5, metavar="POINTS",
                                help="below the baseline that still count as reaching it (default 0.5)")  # fmt: skip
         if verb == "advise":
-            found.add_argument("--max-mb", type=_positive, metavar="MB", help="the greatest size, decimal megabytes")
-            found.add_argument("--min-score", type=float, metavar="POINTS", help="the least score")
-            found.add_argument("--task", help="one task (default: the mean over all)")
+            words.add_argument("--max-mb", type=_positive, metavar="MB", help="the greatest size, decimal megabytes")
+            words.add_argument("--min-score", type=float, metavar="POINTS", help="the least score")
+            words.add_argument("--task", help="one task (default: the mean over all)")
     collect = verbs.add_parser("collect", help="results as one small file")
     collect.add_argument("runs", metavar="RUNS", type=Path, nargs="+",
                          help="folder of runs or file of results; of what several have, the first counts")  # fmt: skip
@@ -86,8 +86,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", metavar="RUNS", help="folder of runs, file of results, or W&B project")
     parser.add_argument("--source", choices=SOURCES, default="runs", help="what RUNS is (default runs)")
-    parser.add_argument("--settings", metavar="DIGITS",
-                        help="keep runs of these settings (default: in each task those of most runs)")  # fmt: skip
+    parser.add_argument("--recipe", metavar="DIGITS",
+                        help="keep runs of this recipe (default: in each task that of most runs)")  # fmt: skip
     parser.add_argument("--score", choices=SCORES, default="glue",
                         help="the official metrics' mean, or accuracies as in the study (default glue)")  # fmt: skip
     parser.add_argument("--bytes", choices=BYTES, default="nominal",
@@ -109,14 +109,14 @@ def _read(options: argparse.Namespace) -> Results:
     if options.source == "wandb":
         from analysis.read.online import read_wandb
 
-        return read_wandb(options.runs, options.settings)
+        return read_wandb(options.runs, options.recipe)
     if options.source == "offline":
         from analysis.read.offline import read_offline
 
-        return read_offline(Path(options.runs), options.settings)
+        return read_offline(Path(options.runs), options.recipe)
     from analysis.read.results import read_runs
 
-    return read_runs(Path(options.runs), options.settings)
+    return read_runs(Path(options.runs), options.recipe)
 
 
 def _options(options: argparse.Namespace) -> Options:
@@ -153,31 +153,27 @@ def _table(options: argparse.Namespace) -> int:
     from analysis.statistics import table1
     from analysis.tables.presentation import PRESENTED
 
-    found = table1.table(results, chosen)
+    reductions = table1.table(results, chosen)
     if options.json:
         picks = printing.records(table1.factors(results, chosen))
-        return printing.document(
-            results, chosen, {"table1": printing.records(found), "picks": picks, "study": reference.SOURCE}
-        )
-    shown = PRESENTED["table1"](found)
+        answers = {"table1": printing.records(reductions), "picks": picks, "study": reference.SOURCE}
+        return printing.document(results, chosen, answers)
     if options.format != "text":
-        return printing.table(shown, options.format)
+        return printing.table(PRESENTED["table1"](reductions), options.format)
     print(printing.about(results, chosen))
     print(
         f"Reductions at the uncompressed score − {chosen.tolerance:g}, mean over tasks; (study): {reference.SOURCE}\n"
     )
-    if found.empty:
+    if reductions.empty:
         print("no reduction is defined: no architecture has an uncompressed score")
     else:
-        printing.table(shown, "text")
-    undefined = found[found["tasks"] < found["of"]]
-    printing.notes(
-        results,
-        [
-            f"{row.model} {row.methods}: mean over {row.tasks} of {row.of} tasks ({row.reason})"
-            for row in undefined.itertuples()
-        ],
-    )
+        printing.table(PRESENTED["table1"](reductions), "text")
+    partial = reductions[reductions["tasks"] < reductions["of"]]
+    said = [
+        f"{row.model} {row.methods}: mean over {row.tasks} of {row.of} tasks ({row.reason})"
+        for row in partial.itertuples()
+    ]
+    printing.notes(results, said)
     return 0
 
 
@@ -187,23 +183,21 @@ def _interactions(options: argparse.Namespace) -> int:
     from analysis.statistics import interactions
     from analysis.tables.presentation import PRESENTED
 
-    found = interactions.table(results, chosen)
+    contrasts = interactions.table(results, chosen)
     if options.json:
-        return printing.document(results, chosen, {"interactions": printing.records(found)})
+        return printing.document(results, chosen, {"interactions": printing.records(contrasts)})
     if options.format != "text":
-        return printing.table(PRESENTED["interactions"](found), options.format)
+        return printing.table(PRESENTED["interactions"](contrasts), options.format)
     print(printing.about(results, chosen), end="\n\n")
-    printing.table(PRESENTED["interactions"](found), "text")
+    if contrasts.empty:
+        print("no interaction is defined: the collection has fewer than two methods")
+    else:
+        printing.table(PRESENTED["interactions"](contrasts), "text")
     print()
-    for row in found[found["scope"].isin(["mean", "repeated"])].to_dict("records"):
+    for row in contrasts[contrasts["scope"].isin(["mean", "repeated"])].to_dict("records"):
         print(interactions.sentence(row))
-    undefined = found[found["reason"] != ""]
-    said = [
-        f"{row.contrast} ({row.kind}), {row.scope}: {row.reason}"
-        for row in undefined.itertuples()
-        if row.scope == "mean"
-    ]
-    printing.notes(results, said)
+    undefined = contrasts[(contrasts["reason"] != "") & (contrasts["scope"] == "mean")]
+    printing.notes(results, [f"{row.contrast} ({row.kind}), mean: {row.reason}" for row in undefined.itertuples()])
     return 0
 
 
@@ -212,25 +206,25 @@ def _advise(options: argparse.Namespace) -> int:
     if options.max_mb is None and options.min_score is None:
         raise ConfigError("advise: give a greatest size, --max-mb 10, or a least score, --min-score 80, or both")
     results = _read(options)
-    from analysis.reference import MEGABYTE
+    from analysis.names import MEGABYTE
     from analysis.statistics import advice
 
     most = None if options.max_mb is None else options.max_mb * MEGABYTE
-    found = advice.advise(results, chosen, options.task, most, options.min_score)
+    answer = advice.advise(results, chosen, options.task, most, options.min_score)
     if options.json:
-        printing.document(results, chosen, {"advice": found.document()})
+        printing.document(results, chosen, {"advice": answer.document()})
     else:
-        print("\n".join(advice.sentences(found)))
+        print("\n".join(advice.sentences(answer)))
         printing.notes(results, [])
-    return 0 if found.chosen else 1
+    return 0 if answer.chosen else 1
 
 
 def _collect(options: argparse.Namespace) -> int:
     from analysis.read import collection
 
-    found = collection.write(options.runs, options.out)
-    print(f"{options.out}: {len(found.documents)} results, {len(found.failures)} failures")
-    printing.listed(found.notes)
+    written = collection.write(options.runs, options.out)
+    print(f"{options.out}: {len(written.documents)} results, {len(written.failures)} failures")
+    printing.listed(written.notes)
     return 0
 
 

@@ -1,62 +1,198 @@
-"""How a subset of the methods looks, alike on paper and on the page.
+"""What people read and see: every label, unit, colour and marker, once, for paper, page and dashboard.
 
-Hue and marker tell quantize × prune, filled and solid tells distill: four colours instead of eight, so that they stay
-apart for colour-blind readers, and a legend that can be reasoned about. In greyscale markers, fill and dashes remain.
+Hue and marker tell which of the methods that make the stored model smaller are on: eight pairs for three such methods,
+apart for colour-blind readers; with more of them, markers move on by one after every eight subsets, so that 64 pairs
+differ, and then begin anew. Methods that only train otherwise fill the marker; without any of them it is hollow and the
+line dashed. The first alone has a solid line, other sets of them the other dashes in turn. In greyscale markers, fill
+and dashes remain.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from analysis.methods import Methods, split
+
+TASKS = {
+    "cola": "CoLA", "sst2": "SST-2", "mrpc": "MRPC", "stsb": "STS-B", "qqp": "QQP", "mnli": "MNLI", "qnli": "QNLI",
+    "rte": "RTE",
+}  # fmt: skip
+MEGABYTE = 1e6  # decimal, as in the study
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A score, or a way of counting bytes.
+
+    Attributes:
+        label: on axes and in prose.
+        short: where there is little room.
+        meaning: what it is, under a figure.
+    """
+
+    label: str
+    short: str
+    meaning: str
+
+
+SCORES = {
+    "glue": Measure("GLUE score", "GLUE", "the tasks' official GLUE metrics"),
+    "accuracy": Measure(
+        "accuracy-style score", "accuracy-style", "accuracies (STS-B: Pearson and Spearman correlation)"
+    ),
+}
+SIZES = {
+    "nominal": Measure(
+        "Model size", "nominal bytes", "size: surviving weights at 4 bytes, at 1 byte where they are int8"
+    ),
+    "artifact": Measure("File size", "file on disk", "bytes of the weight file, masks and scales included"),
+}
+LOG_MEGABYTES = "MB, log scale"
+
+
+@dataclass(frozen=True)
+class Paint:
+    """A name and its colours, on a white and on a dark ground."""
+
+    label: str
+    light: str
+    dark: str
+
+
+PARTS = {
+    "embeddings": Paint("embeddings", "#31446b", "#8ea6dc"),
+    "encoder": Paint("encoder", "#6f9bd1", "#4a76b4"),
+    "head": Paint("head", "#7a4a12", "#d9a441"),
+    "rest": Paint("masks, scales, header", "#b9bdc4", "#5d646f"),
+}
+INTERVAL = "#1f6fd0"
+HUES = (
+    ("#2f3237", "#e6e6e6"), ("#1f6fd0", "#5c9cff"), ("#a85400", "#e39a2d"), ("#d6308f", "#f0659f"),
+    ("#125936", "#99ff33"), ("#7300e6", "#7a995c"), ("#800000", "#ffcc99"), ("#2121a6", "#66d9ff"),
+)  # fmt: skip
+MARKERS = {  # matplotlib's name -> SVG path around 0, of radius 1
+    "o": "M-1,0a1,1 0 1,0 2,0a1,1 0 1,0 -2,0Z",
+    "s": "M-1,-1H1V1H-1Z",
+    "^": "M0,-1.25L1.2,.85H-1.2Z",
+    "D": "M0,-1.35L1.35,0L0,1.35L-1.35,0Z",
+    "v": "M0,1.25L1.2,-.85H-1.2Z",
+    "P": "M-.45,-1.25H.45V-.45H1.25V.45H.45V1.25H-.45V.45H-1.25V-.45H-.45Z",
+    "X": "M-1.1,-.55L-.55,-1.1L0,-.55L.55,-1.1L1.1,-.55L.55,0L1.1,.55L.55,1.1L0,.55L-.55,1.1L-1.1,.55L-.55,0Z",
+    "*": "M0,-1.5L.36,-.48L1.43,-.46L.57,.19L.88,1.21L0,.6L-.88,1.21L-.57,.19L-1.43,-.46L-.36,-.48Z",
+}
+Dash = tuple[float, ...]
+HOLLOW: Dash = (3.2, 1.6)  # on, off, in widths of the line
+DASHES: tuple[Dash, ...] = ((), (1.0, 1.2), (4.5, 1.3, 1.0, 1.3))
+SIGNS = {
+    "super-multiplicative": "▲", "multiplicative": "=", "sub-multiplicative": "▼", "inconclusive": "?",
+    "undefined": "–",
+}  # fmt: skip
+WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
 
 @dataclass(frozen=True)
 class Look:
-    """One subset of the methods.
+    """How one subset of the methods is drawn.
 
     Attributes:
-        light: colour on a white ground.
-        dark: colour on a dark ground.
-        marker: matplotlib's name: circle, square, triangle, diamond.
-        distilled: marker filled and line solid; otherwise hollow and dashed.
+        hue: place in `HUES`.
+        marker: of `MARKERS`.
+        filled: the marker; otherwise hollow.
+        dash: of the line; empty is solid.
     """
 
-    light: str
-    dark: str
+    hue: int
     marker: str
-    distilled: bool
+    filled: bool
+    dash: Dash
+
+    @property
+    def light(self) -> str:
+        """Its colour on a white ground."""
+        return HUES[self.hue][0]
+
+    @property
+    def dark(self) -> str:
+        """Its colour on a dark ground."""
+        return HUES[self.hue][1]
 
 
-_HUES = {
-    (False, False): ("#2f3237", "#e6e6e6", "o"),
-    (True, False): ("#1f6fd0", "#5c9cff", "s"),
-    (False, True): ("#a85400", "#e39a2d", "^"),
-    (True, True): ("#d6308f", "#f0659f", "D"),
-}
+@dataclass(frozen=True)
+class Names:
+    """What a collection's subsets of methods are called, and how they look."""
+
+    methods: Methods
+
+    def look(self, subset: str) -> Look:
+        """Of a subset; see the top of this file."""
+        active = split(subset)
+        shrinking = _number(active, [method.name for method in self.methods.methods if method.shrinks])
+        others = _number(active, [method.name for method in self.methods.methods if not method.shrinks])
+        marker = list(MARKERS)[(shrinking + shrinking // len(HUES)) % len(MARKERS)]
+        dash = DASHES[(others - 1) % len(DASHES)] if others else HOLLOW
+        return Look(shrinking % len(HUES), marker, bool(others), dash)
+
+    def label(self, subset: str) -> str:
+        """As people read a subset; `all three` where these are all methods of the collection."""
+        active = split(subset)
+        if len(active) == 3 == len(self.methods.names):
+            return "all three"
+        return " + ".join(active) or "uncompressed"
+
+    def cell(self, subset: str, variant: str) -> str:
+        """A subset with its options and strengths: `quantize + prune 40 %`."""
+        label = self.label(subset)
+        told = {words.split(" ")[0]: words for words in variant.split(", ")}
+        if not variant or label.startswith("all "):
+            return ", ".join([label, *filter(None, [variant])])
+        return " + ".join(told.get(name, name) for name in split(subset))
+
+    def contrast(self, combination: str, kind: str) -> str:
+        """A combination whose interaction is told; `pure` is the term beyond its smaller combinations."""
+        size = len(split(combination))
+        if kind != "pure":
+            return self.label(combination)
+        term = f"{WORDS[size] if size < len(WORDS) else size}-way term"
+        return term if len(self.methods.names) == 3 else f"{term} of {self.label(combination)}"
+
+    def legend(self) -> str:
+        """What hue, marker and fill tell, in a sentence; empty without methods."""
+        nouns = {shrinks: [method.noun for method in self.methods.methods if method.shrinks == shrinks]
+                 for shrinks in (True, False)}  # fmt: skip
+        told = [f"hue and marker tell {enumerated(nouns[True])}"] if nouns[True] else []
+        if nouns[False]:
+            told.append(f"a filled marker and {_line_words(len(nouns[False]))} tell {enumerated(nouns[False])}")
+        sentence = "; ".join(told)
+        return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
 
 
-def look(methods: str) -> Look:
-    """How a subset looks, `none` or names joined by `+`."""
-    active = methods.split("+")
-    return Look(*_HUES["quantize" in active, "prune" in active], distilled="distill" in active)
+def _number(active: Iterable[str], among: Sequence[str]) -> int:
+    """A number for each subset of the names `among`: the sum of 2^place."""
+    return sum(2 ** among.index(name) for name in active if name in among)
 
 
-def label(methods: str) -> str:
-    """As people read it."""
-    if methods == "none":
-        return "uncompressed"
-    active = methods.split("+")
-    return "all three" if len(active) == 3 else " + ".join(active)
+def _line_words(methods: int) -> str:
+    return "a solid line" if methods == 1 else "the line's dashes"
 
 
-def contrast_label(contrast: str, kind: str) -> str:
-    """A combination whose interaction is told; of three methods also the term beyond the three pairs."""
-    return {"total": "all three", "pure": "three-way term"}.get(kind, label(contrast))
+def enumerated(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def against(combination: str, kind: str) -> str:
+    """What a combination is compared with, in few words."""
+    size = len(split(combination))
+    count = WORDS[size] if size < len(WORDS) else str(size)
+    if kind == "pure":
+        return "what pairs explain" if size == 3 else "what smaller ones explain"
+    return "the product" if kind == "pair" else f"the product of {count}"
 
 
 def task_label(task: str) -> str:
     """As the field writes it: CoLA, SST-2, …; another task by its own name."""
-    known = {"cola": "CoLA", "sst2": "SST-2", "mrpc": "MRPC", "stsb": "STS-B", "qqp": "QQP", "mnli": "MNLI"}
-    return (known | {"qnli": "QNLI", "rte": "RTE"}).get(task, task)
+    return TASKS.get(task, task)
 
 
 def plural(count: int, what: str, many: str | None = None) -> str:
@@ -64,19 +200,20 @@ def plural(count: int, what: str, many: str | None = None) -> str:
     return f"{count} {what if count == 1 else many or what + 's'}"
 
 
+def seeds(least: int, most: int) -> str:
+    """`1 seed`, `1 to 3 seeds`."""
+    return plural(most, "seed") if least == most else f"{least} to {most} seeds"
+
+
 def megabytes(size: float) -> str:
     """Decimal MB with three digits that count: 1341, 44.7, 0.086."""
-    shown = size / 1e6
-    digits = 0 if shown >= 100 else 1 if shown >= 10 else 2 if shown >= 1 else 3
-    return f"{shown:.{digits}f}"
+    value = size / MEGABYTE
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
+    return f"{value:.{digits}f}"
 
 
-def hue_rules() -> str:
-    """The colours as CSS: one class for each hue, for light and dark grounds."""
-    names = {
-        "-".join(name for name, on in zip(("quantize", "prune"), key, strict=True) if on) or "plain": colours
-        for key, colours in _HUES.items()
-    }
-    return "".join(
-        f".hue-{name} {{ --hue: light-dark({light}, {dark}); }}\n" for name, (light, dark, _) in names.items()
-    )
+def colour_rules() -> str:
+    """Colours as CSS: a class for each hue and part, for light and dark grounds."""
+    hues = (f".hue-{place} {{ --hue: light-dark({light}, {dark}); }}" for place, (light, dark) in enumerate(HUES))
+    parts = (f".{key} {{ --hue: light-dark({part.light}, {part.dark}); }}" for key, part in PARTS.items())
+    return "\n".join([*hues, *parts, ""])

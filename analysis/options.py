@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from analysis import names
 from compress.errors import ConfigError, nearest
 
-SCORES = ("glue", "accuracy")
-BYTES = ("nominal", "artifact")
+SCORES, BYTES = tuple(names.SCORES), tuple(names.SIZES)
 
 
 @dataclass(frozen=True)
@@ -46,3 +46,8 @@ class Options:
     def bytes_column(self) -> str:
         """Of the table of runs."""
         return f"{self.bytes}_bytes"
+
+    @property
+    def told(self) -> str:
+        """Which score and which bytes, in words."""
+        return f"{names.SCORES[self.score].label}, {names.SIZES[self.bytes].short}"

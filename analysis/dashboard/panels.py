@@ -12,40 +12,85 @@ What the package wandb-workspaces cannot say, and what stands for it:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import wandb_workspaces.reports.v2
 import wandb_workspaces.workspaces
 
-from analysis.names import look
+from analysis import names
+from analysis.methods import Compressions, Methods, collected, joined
+from analysis.names import Names
+from analysis.read.tracked import compressions_of
+from compress.runs.result import Result
 
 wr: Any = wandb_workspaces.reports.v2  # whose names have no types
 ws: Any = wandb_workspaces.workspaces
 
 NAME = "Combining Compressions"
-SCORES = {"score_glue": "GLUE score", "score_accuracy": "accuracy as in the paper"}
-SIZES = {"size.nominal_bytes": "nominal bytes", "size.artifact_bytes": "bytes of the artifact"}
-FACTORS = ("model", "task", "quantize", "distill", "prune", "sparsity", "seed")
-COLUMNS = (
-    "run:displayName",
-    "run:state",
-    *(f"config:{factor}.value" for factor in ("task", "model", "methods", "sparsity", "seed")),
-    *(f"summary:{key}" for key in (*SCORES, *SIZES, "timing.train_seconds", "failure")),
-)
+SCORES = {f"score_{key}": measure.label for key, measure in names.SCORES.items()}
+SIZES = {f"size.{key}_bytes": measure.short for key, measure in names.SIZES.items()}
+LOOP = ("epoch", "global_step", "loss", "learning_rate", "gradient_norm", "examples_per_second", "memory_bytes")
 BROKEN = ("failed", "crashed", "killed")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the dashboard must know of a run."""
+    """What the dashboard must know of a run; the project may hold other people's too.
+
+    Attributes:
+        config: flat factors, and `compression`.
+        summary: the outcome, and the last value of everything that was logged.
+    """
 
     run_id: str
     name: str
     state: str
-    methods: Any
-    failure: Any = None
+    config: Mapping[str, Any]
+    summary: Mapping[str, Any]
+
+    @cached_property
+    def compressions(self) -> Compressions | None:
+        """Its methods; None if it is no experiment of this project."""
+        return compressions_of(self.config)
+
+
+@dataclass(frozen=True)
+class Project:
+    """What all runs of a project tell of its methods.
+
+    Attributes:
+        methods: in their order.
+        strengths: keys that say how much a method compresses.
+        logged: what methods logged while they trained.
+    """
+
+    methods: Methods
+    strengths: list[str]
+    logged: list[str]
+
+    @property
+    def factors(self) -> list[str]:
+        """What the experiments differ in."""
+        return ["model", "task", *self.methods.names, *self.strengths, "seed"]
+
+
+def project_of(runs: Sequence[Run]) -> Project:
+    """From the runs' configurations and summaries."""
+    compressions = [run.compressions for run in runs if run.compressions is not None]
+    entries = [entry for own in compressions for entry in own]
+    strengths = list(dict.fromkeys(entry.strength for entry in entries if entry.strength is not None))
+    others = {field.name for field in fields(Result)} - set(strengths) | set(LOOP)
+    logged = {
+        key
+        for run in runs
+        if run.compressions
+        for key, value in run.summary.items()
+        if isinstance(value, int | float) and key not in others and not key.startswith("_")
+    }
+    return Project(collected(compressions), strengths, sorted(logged))
 
 
 def workspace(entity: str, project: str, runs: Sequence[Run], now: float) -> Any:
@@ -54,31 +99,40 @@ def workspace(entity: str, project: str, runs: Sequence[Run], now: float) -> Any
     Args:
         now: seconds since the epoch, said beside the list of failures.
     """
-    known = [run for run in runs if isinstance(run.methods, str)]  # a project may hold other people's runs too
-    colours = {run.run_id: ws.RunSettings(color=colour(run.methods)) for run in known}
+    about = project_of(runs)
+    colours = {
+        run.run_id: ws.RunSettings(color=colour(Names(about.methods), run.compressions))
+        for run in runs
+        if run.compressions is not None
+    }
+    columns = [
+        "run:displayName", "run:state",
+        *(f"config:{factor}.value" for factor in ("task", "model", "methods", *about.strengths, "seed")),
+        *(f"summary:{key}" for key in (*SCORES, *SIZES, "timing.train_seconds", "failure")),
+    ]  # fmt: skip
     return ws.Workspace(
         entity=entity,
         project=project,
         name=NAME,
         sections=[
-            _section("Score and size", _score_and_size(), columns=2, is_open=True),
-            _section("Factors", _factors(), columns=1, is_open=True),
+            _section("Score and size", _score_and_size(about.strengths), columns=2, is_open=True),
+            _section("Factors", _factors(about.factors), columns=1, is_open=True),
             _section("Scores by task, methods and size", _bars(), columns=3, is_open=True),
-            _section("Training", _training(), columns=3),
-            _section("Cost", _cost(), columns=3),
+            _section("Training", _training(about.logged), columns=3),
+            _section("Cost", _cost(about.strengths), columns=3),
             _section("Failures", _failures(runs, now), columns=2, is_open=True),
             _section("Compare runs", _comparison(), columns=1),
         ],
         settings=ws.WorkspaceSettings(x_axis="global_step", max_runs=100),
-        runset_settings=ws.RunsetSettings(run_settings=colours, pinned_columns=list(COLUMNS)),
+        runset_settings=ws.RunsetSettings(run_settings=colours, pinned_columns=columns),
     )
 
 
-def colour(methods: str) -> str:
-    """The figures' hue for a subset; paler where it is not distilled, since points here have no other mark."""
-    seen = look(methods)
-    channels = [int(seen.light[at : at + 2], 16) for at in (1, 3, 5)]
-    mixed = channels if seen.distilled else [round(0.5 * channel + 0.5 * 255) for channel in channels]
+def colour(names: Names, compressions: Compressions) -> str:
+    """The figures' hue for a subset; paler where its marker is hollow, since points here have no other mark."""
+    look = names.look(joined(entry.method for entry in compressions))
+    channels = [int(look.light[at : at + 2], 16) for at in (1, 3, 5)]
+    mixed = channels if look.filled else [round(0.5 * channel + 0.5 * 255) for channel in channels]
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 
 
@@ -88,20 +142,20 @@ def _section(name: str, panels: list[Any], columns: int, is_open: bool = False) 
     return ws.Section(name=name, panels=panels, is_open=is_open, layout_settings=layout, panel_settings=settings)
 
 
-def _score_and_size() -> list[Any]:
-    return [_scatter(f"{score}, {size}", x, y) for y, score in SCORES.items() for x, size in SIZES.items()]
+def _score_and_size(strengths: Sequence[str]) -> list[Any]:
+    return [_scatter(f"{score}, {size}", x, y, strengths) for y, score in SCORES.items() for x, size in SIZES.items()]
 
 
-def _scatter(title: str, x: str, y: str) -> Any:
+def _scatter(title: str, x: str, y: str, strengths: Sequence[str]) -> Any:
     """One point for each run; `x` on a logarithmic axis."""
-    label = "${config:methods} ${config:model} ${config:task} ${config:sparsity}"
+    label = " ".join(f"${{config:{factor}}}" for factor in ("methods", "model", "task", *strengths))
     axes = {"x": wr.SummaryMetric(x), "y": wr.SummaryMetric(y)}
     return wr.ScatterPlot(title=title, **axes, log_x=True, legend_template=label)
 
 
-def _factors() -> list[Any]:
+def _factors(names: Sequence[str]) -> list[Any]:
     column = wr.ParallelCoordinatesPlotColumn
-    factors = [column(wr.Config(factor)) for factor in FACTORS]
+    factors = [column(wr.Config(factor)) for factor in names]
     sizes = [column(wr.SummaryMetric(key), display_name=name, log=True) for key, name in SIZES.items()]
     scores = [column(wr.SummaryMetric(key), display_name=name) for key, name in SCORES.items()]
     return [wr.ParallelCoordinatesPlot(title="Factors, size and score", columns=[*factors, *sizes, *scores])]
@@ -121,13 +175,11 @@ def _bar(title: str, metric: str, factor: str) -> Any:
     return wr.BarPlot(title=title, metrics=[metric], orientation="v", max_bars_to_show=50, **grouping)
 
 
-def _training() -> list[Any]:
+def _training(logged: Sequence[str]) -> list[Any]:
     """Losses of each run; what follows a schedule or the machine, as means over the runs of each subset."""
-    alike = ("learning_rate", "sparsity", "ranges_frozen", "examples_per_second")
-    return [
-        *(_line(metric) for metric in ("loss", "distillation_loss")),
-        *(_line(metric, "methods") for metric in alike),
-    ]
+    losses = ["loss", *(key for key in logged if key.endswith("loss"))]
+    alike = ["learning_rate", *(key for key in logged if key not in losses), "examples_per_second"]
+    return [*map(_line, losses), *(_line(metric, "methods") for metric in alike)]
 
 
 def _line(metric: str, factor: str | None = None) -> Any:
@@ -137,12 +189,12 @@ def _line(metric: str, factor: str | None = None) -> Any:
     return wr.LinePlot(title=title, x="global_step", y=[metric], max_runs_to_show=100, **grouping)
 
 
-def _cost() -> list[Any]:
+def _cost(strengths: Sequence[str]) -> list[Any]:
     bars = {"timing.train_seconds": "training, seconds", "timing.steps_per_second": "steps per second"}
     bars |= {"memory_bytes": "GPU memory, bytes"}
     return [
         *(_bar(f"{name}, by {factor}", key, factor) for factor in ("model", "methods") for key, name in bars.items()),
-        _scatter("GLUE score, seconds of training", "timing.train_seconds", "score_glue"),
+        _scatter("GLUE score, seconds of training", "timing.train_seconds", "score_glue", strengths),
         _line("memory_bytes"),
     ]
 
@@ -178,15 +230,18 @@ def failure_list(runs: Iterable[Run], now: float, longest: int = 100) -> str:
         longest: how many are listed.
     """
     every = list(runs)
-    broken = [run for run in every if run.state in BROKEN and isinstance(run.methods, str)]
-    others = sum(not isinstance(run.methods, str) for run in every)
+    broken = [run for run in every if run.state in BROKEN and run.compressions is not None]
+    others = sum(run.compressions is None for run in every)
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now))
     lines = [f"**{len(broken)} failed or crashed** at {when}; `python -m analysis dashboard` lists anew. Live: filter "]
     lines[0] += f"the runs by State in {', '.join(BROKEN)}; the column *failure* says why. A crashed run said nothing."
     lines[0] += f" {others} runs of this project are none of these experiments." if others else ""
     if broken:
         lines += ["", "| run | state | cause |", "| --- | --- | --- |"]
-    lines += [f"| {_cell(run.name)} | {run.state} | {_cell(str(run.failure or ''))} |" for run in broken[:longest]]
+    lines += [
+        f"| {_cell(run.name)} | {run.state} | {_cell(str(run.summary.get('failure') or ''))} |"
+        for run in broken[:longest]
+    ]
     lines += [f"\n… and {len(broken) - longest} more"] if len(broken) > longest else []
     return "\n".join(lines)
 

@@ -15,23 +15,15 @@ from matplotlib.ticker import NullLocator
 
 from analysis.figures import captions
 from analysis.figures.plotting import COLUMN, GREY, PAGE, draw_curves, legend, log_sizes, new, save, style
-from analysis.names import contrast_label, look, megabytes, task_label
-from analysis.read.results import Results, models_by_size
+from analysis.methods import NONE
+from analysis.names import INTERVAL, LOG_MEGABYTES, PARTS, SCORES, SIZES, Names, megabytes, task_label
+from analysis.read.results import Results
 from analysis.statistics.breakdown import breakdown
-from analysis.statistics.curves import Curves, curves
+from analysis.statistics.means import MeanScores, mean_scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SIZE = {"nominal": "Model size", "artifact": "File size"}
-SCORE = {"glue": "GLUE score", "accuracy": "accuracy"}
-PARTS = {
-    "embeddings": ("embeddings", "#31446b"),
-    "encoder": ("encoder", "#6f9bd1"),
-    "head": ("head", "#7a4a12"),
-    "rest": ("masks, scales, header", "#b9bdc4"),
-}
-INTERVAL = "#1f6fd0"
 SLANTED = 0.12  # inches between slanted names
 
 
@@ -45,45 +37,46 @@ def write(results: Results, out: Path, score: str, contrasts: pd.DataFrame | Non
     out.mkdir(parents=True, exist_ok=True)
     made: dict[str, tuple[Figure, str]] = {}
     for size, suffix in (("nominal", ""), ("artifact", "-file")):
-        shown = curves(results.runs, score, size)
+        shown = mean_scores(results, score, size)
         if len(shown.points):
             caption = captions.figure1(shown)
             made[f"figure1{suffix}"] = figure1(shown), caption
             made[f"figure1{suffix}-column"] = figure1(shown, COLUMN), caption
-            each = _each_task(results.runs, score, size)
+            each = _each_task(results, score, size)
             made[f"tasks{suffix}"] = tasks(each), captions.tasks(each)
     if contrasts is not None and contrasts["interaction"].notna().any():
-        made["interactions"] = interactions(contrasts[contrasts["scope"] == "mean"]), captions.INTERACTIONS
-    if len(breakdown(results.runs)):
-        made["sizes"] = sizes(results.runs), captions.PARTS
+        means = contrasts[contrasts["scope"] == "mean"]
+        made["interactions"] = interactions(means, Names(results.methods)), captions.INTERACTIONS
+    if len(breakdown(results)):
+        made["sizes"] = sizes(results), captions.PARTS
     written = [path for name, (figure, _) in made.items() for path in save(figure, out, name)]
     words = out / "captions.md"
     words.write_text("".join(f"**{name}.** {said}\n\n" for name, (_, said) in made.items()), encoding="utf-8")
     return [*written, words]
 
 
-def figure1(shown: Curves, width: float = PAGE) -> Figure:
+def figure1(shown: MeanScores, width: float = PAGE) -> Figure:
     """Mean score against size, a curve for each subset of the methods, dotted: the largest uncompressed model."""
     wide = width > COLUMN
     with style():
         figure, axes = new(width, (0.66 if wide else 1.22) * width)
-        draw_curves(axes, shown.points)
+        draw_curves(axes, shown)
         log_sizes(axes, shown.points["bytes"])
         axes.yaxis.get_major_locator().set_params(min_n_ticks=4)
-        _baseline(axes, shown.points, width)
-        axes.set_xlabel(f"{SIZE[shown.size]} (MB, log scale)")
-        axes.set_ylabel(f"{shown.subject} {SCORE[shown.score]}, {shown.counts}")
+        _baseline(axes, shown, width)
+        axes.set_xlabel(f"{SIZES[shown.size].label} ({LOG_MEGABYTES})")
+        axes.set_ylabel(f"{shown.subject} {SCORES[shown.score].label}, {shown.counts}")
         legend(figure, axes, columns=4 if wide else 2)
         return figure
 
 
-def _baseline(axes: Axes, points: pd.DataFrame, width: float) -> None:
+def _baseline(axes: Axes, shown: MeanScores, width: float) -> None:
     """A dotted line at the largest uncompressed model; above the axes every uncompressed model's name at its size."""
-    plain = points[points["methods"] == "none"].sort_values("bytes")
+    plain = shown.points[shown.points["methods"] == NONE].sort_values("bytes")
     if plain.empty:
         return
     largest = plain.iloc[-1]
-    axes.axhline(largest["score"], color=look("none").light, linewidth=0.9, linestyle=":", zorder=1)
+    axes.axhline(largest["score"], color=shown.names.look(NONE).light, linewidth=0.9, linestyle=":", zorder=1)
     axes.annotate(f"{largest['model'].upper()} {largest['score']:.1f}", (0, largest["score"]),
                   xycoords=("axes fraction", "data"), xytext=(3, 2), textcoords="offset points", fontsize=8,
                   path_effects=[withStroke(linewidth=1.6, foreground="white")], zorder=1.5)  # fmt: skip
@@ -107,12 +100,12 @@ def _apart(plain: pd.DataFrame, least: float) -> pd.DataFrame:
     return plain.iloc[kept]
 
 
-def _each_task(runs: pd.DataFrame, score: str, size: str) -> list[Curves]:
-    each = [curves(runs, score, size, tasks=[task]) for task in dict.fromkeys(runs["task"])]
+def _each_task(results: Results, score: str, size: str) -> list[MeanScores]:
+    each = [mean_scores(results, score, size, tasks=[task]) for task in results.tasks]
     return [shown for shown in each if len(shown.points)]
 
 
-def tasks(each: Sequence[Curves]) -> Figure:
+def tasks(each: Sequence[MeanScores]) -> Figure:
     """The same curves for each task alone; every panel has its own scale of scores."""
     columns = min(4, len(each))
     rows = -(-len(each) // columns)
@@ -120,22 +113,23 @@ def tasks(each: Sequence[Curves]) -> Figure:
     with style():
         figure, grid = new(PAGE, 0.6 + 1.45 * rows, nrows=rows, ncols=columns, squeeze=False, sharex=True)
         for axes, shown in zip(grid.flat, each, strict=False):
-            draw_curves(axes, shown.points, linewidth=0.9, markersize=2.6)
+            draw_curves(axes, shown, linewidth=0.9, markersize=2.6)
             log_sizes(axes, everything, digits=(1,))
             axes.set_title(f"{task_label(shown.tasks[0])} ({shown.seeds})", pad=3)
             axes.yaxis.get_major_locator().set_params(nbins=4)
         _hide(grid, len(each))
-        figure.supxlabel(f"{SIZE[each[0].size]} (MB, log scale)", fontsize=9)
-        figure.supylabel(SCORE[each[0].score][0].upper() + SCORE[each[0].score][1:], fontsize=9)
+        label = SCORES[each[0].score].label
+        figure.supxlabel(f"{SIZES[each[0].size].label} ({LOG_MEGABYTES})", fontsize=9)
+        figure.supylabel(label[0].upper() + label[1:], fontsize=9)
         most = max(grid.flat[: len(each)], key=lambda axes: len(axes.get_legend_handles_labels()[0]))
         legend(figure, most, columns=4)
         return figure
 
 
-def sizes(runs: pd.DataFrame) -> Figure:
+def sizes(results: Results) -> Figure:
     """What the bytes of the weight file are: parts by nominal bytes, and what masks, scales and the format add."""
-    parts = breakdown(runs)
-    models = models_by_size(runs)
+    parts = breakdown(results)
+    models = results.models
     names = list(dict.fromkeys(parts["name"]))
     columns = min(3, len(models))
     rows = -(-len(models) // columns)
@@ -154,14 +148,15 @@ def sizes(runs: pd.DataFrame) -> Figure:
         return figure
 
 
-def _stack(axes: Axes, own: pd.DataFrame) -> None:
+def _stack(axes: Axes, rows: pd.DataFrame) -> None:
     """One model's bars, a row for each way of compression; `not run` where there is none."""
-    left = pd.Series(0.0, index=own.index)
-    for part, (name, colour) in PARTS.items():
-        share = 100 * own[part] / own["whole"]
-        axes.barh(own.index, share, left=left, color=colour, height=0.72, label=name, edgecolor="white", linewidth=0.3)
+    left = pd.Series(0.0, index=rows.index)
+    for name, part in PARTS.items():
+        share = 100 * rows[name] / rows["whole"]
+        axes.barh(rows.index, share, left=left, color=part.light, height=0.72, label=part.label, edgecolor="white",
+                  linewidth=0.3)  # fmt: skip
         left += share.fillna(0.0)
-    for row, (end, total) in enumerate(zip(left, own["artifact"], strict=True)):
+    for row, (end, total) in enumerate(zip(left, rows["artifact"], strict=True)):
         said = "not run" if pd.isna(total) else f"{megabytes(total)} MB"
         axes.annotate(said, (end, row), xytext=(2, 0), textcoords="offset points", va="center", fontsize=7)
 
@@ -171,7 +166,7 @@ def _hide(grid: Any, used: int) -> None:
         axes.set_visible(False)
 
 
-def interactions(contrasts: pd.DataFrame) -> Figure:
+def interactions(contrasts: pd.DataFrame, names: Names) -> Figure:
     """Each combination's log-interaction with its 95 % interval, for nominal and file bytes.
 
     Args:
@@ -187,7 +182,7 @@ def interactions(contrasts: pd.DataFrame) -> Figure:
             for size, offset in (("nominal", -0.17), ("artifact", 0.17)):
                 for _, drawn in own[own["bytes"] == size].iterrows():
                     _interval(axes, drawn, row + offset)
-        axes.set_yticks(range(len(rows)), [contrast_label(*row) for row in rows])
+        axes.set_yticks(range(len(rows)), [names.contrast(*row) for row in rows])
         axes.set_ylim(len(rows) - 0.45, -0.55)
         axes.grid(axis="y", visible=False)
         ends = contrasts[["interaction", "shown_low", "shown_high"]].abs().to_numpy(float)
@@ -217,5 +212,5 @@ def _interval(axes: Axes, row: pd.Series, height: float) -> None:
         axes.plot([row["shown_low"], row["shown_high"]], [height, height], color=INTERVAL, linewidth=1.3, zorder=2,
                   linestyle="-" if row["shown_by"] == "seeds" else (0, (2, 1.5)))  # fmt: skip
     axes.plot(row["interaction"], height, color=INTERVAL, marker="o" if nominal else "s", markersize=4.5,
-              markerfacecolor=INTERVAL if nominal else "white", label="nominal bytes" if nominal else "file on disk",
+              markerfacecolor=INTERVAL if nominal else "white", label=SIZES[row["bytes"]].short,
               linestyle="none", zorder=3)  # fmt: skip

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from analysis.names import label, look
-from analysis.read.results import SUBSETS
+from analysis.names import MEGABYTE
+from analysis.statistics.means import MeanScores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 PAGE, COLUMN = 6.3, 3.03  # inches: text width and column width of an ACL paper
 FORMATS = ("pdf", "svg", "png")
 GREY = "#5b6068"
+USUAL, ROW = 8, 0.165  # labels of a legend, inches of one of its rows
 STYLE: Any = {
     "font.family": "STIXGeneral",  # comes with matplotlib, fits a paper in Times
     "mathtext.fontset": "stix",
@@ -83,30 +85,50 @@ def log_sizes(axes: Axes, sizes: Sequence[float] | pd.Series, digits: Sequence[i
     steps = [digit * 10.0**power for power in range(14) for digit in digits]
     axes.xaxis.set_major_locator(FixedLocator([step for step in steps if low <= step <= high]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda size, _: f"{size / 1e6:g}")
+    axes.xaxis.set_major_formatter(lambda size, _: f"{size / MEGABYTE:g}")
 
 
-def draw_curves(axes: Axes, points: pd.DataFrame, **more: Any) -> None:
-    """A curve for each subset of the methods, with error bars where they are known; points as of `Curves`."""
-    for methods in [name for name in SUBSETS if (points["methods"] == name).any()]:
-        shown = look(methods)
-        own = points[points["methods"] == methods].sort_values(["bytes", "sparsity"])
-        kind: dict[str, Any] = {"linestyle": "-", "markerfacecolor": shown.light, "zorder": 3}
-        if not shown.distilled:
-            kind = {"linestyle": (0, (3.2, 1.6)), "markerfacecolor": "white", "zorder": 2.5}
-        axes.plot(own["bytes"], own["score"], label=label(methods), color=shown.light, marker=shown.marker,
-                  markeredgewidth=0.9, **kind, **more)  # fmt: skip
-        bars = own[own["error"].notna()]
-        axes.errorbar(bars["bytes"], bars["score"], bars["error"], fmt="none", ecolor=shown.light, elinewidth=0.7,
+def draw_curves(axes: Axes, shown: MeanScores, **more: Any) -> None:
+    """A curve for each subset of the methods, with error bars where they are known."""
+    for subset, points in by_subset(shown):
+        look = shown.names.look(subset)
+        fill, order = (look.light, 3) if look.filled else ("white", 2.5)
+        axes.plot(points["bytes"], points["score"], label=shown.names.label(subset), color=look.light,
+                  marker=look.marker, markeredgewidth=0.9, linestyle=(0, look.dash) if look.dash else "-",
+                  markerfacecolor=fill, zorder=order, **more)  # fmt: skip
+        bars = points[points["error"].notna()]
+        axes.errorbar(bars["bytes"], bars["score"], bars["error"], fmt="none", ecolor=look.light, elinewidth=0.7,
                       capsize=1.5, capthick=0.7)  # fmt: skip
 
 
+def by_subset(shown: MeanScores) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each subset of the methods that has points, with these, by size."""
+    for subset in shown.methods.subsets:
+        points = shown.points[shown.points["methods"] == subset]
+        if len(points):
+            yield subset, points.sort_values("bytes", kind="stable")
+
+
 def legend(figure: Figure, axes: Axes, columns: int) -> None:
-    """Above the axes, read line by line, each label once."""
+    """Above the axes, read line by line, each label once; in fewer columns where these are too wide.
+
+    More than eight labels make the figure higher, so that the axes keep their room.
+    """
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    made = _legend(figure, handles, columns)
+    while columns > 1 and made.get_window_extent().width > figure.bbox.width:
+        made.remove()
+        columns -= 1
+        made = _legend(figure, handles, columns)
+    more = -(-len(handles) // columns) - -(-USUAL // min(columns, USUAL))
+    if len(handles) > USUAL:
+        figure.set_figheight(figure.get_figheight() + ROW * max(0, more))
+
+
+def _legend(figure: Figure, handles: dict[str, Any], columns: int) -> Legend:
     labels = list(handles)
     rows = -(-len(labels) // columns)
     places = [row * columns + column for column in range(columns) for row in range(rows)]
     labels = [labels[place] for place in places if place < len(labels)]
-    figure.legend([handles[name] for name in labels], labels, loc="outside upper center", ncols=columns,
-                  columnspacing=1.4, handlelength=2.6, handletextpad=0.5)  # fmt: skip
+    return figure.legend([handles[name] for name in labels], labels, loc="outside upper center", ncols=columns,
+                         columnspacing=1.4, handlelength=2.6, handletextpad=0.5)  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 
 from analysis.read.folders import Gathered, gather
 from compress.errors import ConfigError
-from compress.runs.result import write_bytes
+from compress.storage.files import write_bytes
 
 SUFFIX = ".jsonl.gz"
 
@@ -32,14 +32,15 @@ def write(places: Iterable[Path], file: Path) -> Gathered:
     """
     if not file.name.endswith(SUFFIX):
         raise ConfigError(f"--out {file}: must end in {SUFFIX}")
-    found = _together([found_in(place) for place in places])
-    lines = [*found.documents, *({"failure": own} for own in found.failures), *({"note": own} for own in found.notes)]
+    whole = _together([gathered(place) for place in places])
+    lines = [*whole.documents, *({"failure": failed} for failed in whole.failures),
+             *({"note": note} for note in whole.notes)]  # fmt: skip
     text = "".join(f"{json.dumps(line, ensure_ascii=False, separators=(',', ':'))}\n" for line in lines)
     write_bytes(file, gzip.compress(text.encode(), mtime=0))
-    return found
+    return whole
 
 
-def found_in(place: Path) -> Gathered:
+def gathered(place: Path) -> Gathered:
     """What a folder of runs or a file of results holds.
 
     Raises:
@@ -48,16 +49,16 @@ def found_in(place: Path) -> Gathered:
     return read(place) if place.is_file() else gather(place)
 
 
-def _together(parts: Sequence[Gathered]) -> Gathered:
+def _together(collections: Sequence[Gathered]) -> Gathered:
     documents: dict[Any, dict[str, Any]] = {}
     failures: dict[Any, dict[str, Any]] = {}
-    for part in parts:
-        for own in part.documents:
-            documents.setdefault(own.get("run_id"), _portable(own))
-        for own in part.failures:
-            failures.setdefault(own.get("run_id"), own)
-    failed = [own for run_id, own in failures.items() if run_id not in documents]
-    return Gathered([*documents.values()], failed, [note for part in parts for note in part.notes])
+    for collection in collections:
+        for document in collection.documents:
+            documents.setdefault(document.get("run_id"), _portable(document))
+        for failure in collection.failures:
+            failures.setdefault(failure.get("run_id"), failure)
+    failed = [failure for run_id, failure in failures.items() if run_id not in documents]
+    return Gathered([*documents.values()], failed, [note for collection in collections for note in collection.notes])
 
 
 def _portable(document: dict[str, Any]) -> dict[str, Any]:
@@ -74,15 +75,15 @@ def read(file: Path) -> Gathered:
     Raises:
         ConfigError: it is something else, or damaged.
     """
-    found = Gathered([], [], [])
+    collection = Gathered([], [], [])
     for line in _lines(file):
         if "failure" in line:
-            found.failures.append(line["failure"])
+            collection.failures.append(line["failure"])
         elif "note" in line:
-            found.notes.append(line["note"])
+            collection.notes.append(line["note"])
         else:
-            found.documents.append(line)
-    return found
+            collection.documents.append(line)
+    return collection
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:

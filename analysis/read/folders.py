@@ -36,27 +36,27 @@ def gather(folder: Path) -> Gathered:
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; give the folder of runs, as in paths.runs")
-    found, unfinished = Gathered([], [], []), Counter[str]()
+    collection, unfinished = Gathered([], [], []), Counter[str]()
     for path in run_folders(folder):
         document, problem = _read_result(path)
         if document is not None:
-            found.documents.append(document | {"folder": path})
+            collection.documents.append(document | {"folder": path})
         elif (failed := _read_failure(path)) is not None:
-            found.failures.append(failed)
+            collection.failures.append(failed)
         if problem:
-            found.notes.append(f"{path.relative_to(folder)}: left out: {problem}")
+            collection.notes.append(f"{path.relative_to(folder)}: left out: {problem}")
         elif document is None and failed is None:
             unfinished["stopped" if (path / "checkpoint").is_dir() else "empty"] += 1
     if unfinished:
         told = {"stopped": "with a checkpoint (running or stopped)", "empty": "without one (starting, or interrupted)"}
         kinds = ", ".join(f"{count} {told[kind]}" for kind, count in unfinished.items())
-        found.notes.append(f"{unfinished.total()} run folders hold no result: {kinds}")
-    if not found.documents:
+        collection.notes.append(f"{unfinished.total()} run folders hold no result: {kinds}")
+    if not collection.documents:
         raise ConfigError(
             f"{folder}: no finished run below it (looked for <task>/<model>/<methods>/<run_id>/result.json;"
-            f" {len(found.failures)} failed, {unfinished.total()} unfinished)"
+            f" {len(collection.failures)} failed, {unfinished.total()} unfinished)"
         )
-    return found
+    return collection
 
 
 def _read_result(path: Path) -> tuple[dict[str, Any] | None, str | None]:
@@ -82,7 +82,7 @@ def _read_failure(path: Path) -> dict[str, Any] | None:
 def _seed(path: Path) -> int | None:
     """From config.yaml; parsing YAML would take longer than all the rest."""
     try:
-        found = re.search(r"^seed: (\d+)$", (path / "config.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+        seed = re.search(r"^seed: (\d+)$", (path / "config.yaml").read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:
         return None
-    return int(found[1]) if found else None
+    return int(seed[1]) if seed else None

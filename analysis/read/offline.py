@@ -25,7 +25,7 @@ CHUNK_HEADER = struct.Struct("<IHB")  # checksum, length, kind
 WHOLE, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
-def read_offline(folder: Path, settings: str | None = None) -> Results:
+def read_offline(folder: Path, recipe: str | None = None) -> Results:
     """The table of all runs that have a `.wandb` file somewhere below a folder.
 
     Raises:
@@ -39,7 +39,7 @@ def read_offline(folder: Path, settings: str | None = None) -> Results:
     runs: dict[str, TrackedRun] = {}
     for file in files:  # of one run the oldest first: an interrupted one has several
         read_into(runs, file)
-    return as_results(runs.values(), f"{len(files)} .wandb files below {folder}", settings)
+    return as_results(runs.values(), f"{len(files)} .wandb files below {folder}", recipe)
 
 
 def read_into(runs: dict[str, TrackedRun], file: Path) -> None:

@@ -13,7 +13,7 @@ PAGE = 500  # runs in a query
 SECONDS = 60  # that the server may take to answer
 
 
-def read_wandb(where: str, settings: str | None = None) -> Results:
+def read_wandb(where: str, recipe: str | None = None) -> Results:
     """The table of a project's runs.
 
     Args:
@@ -22,7 +22,7 @@ def read_wandb(where: str, settings: str | None = None) -> Results:
     Raises:
         ConfigError: no key, no server, no such project, or no run in it.
     """
-    return as_results(fetch(where), f"W&B project {where}", settings)
+    return as_results(fetch(where), f"W&B project {where}", recipe)
 
 
 def fetch(where: str) -> list[TrackedRun]:
@@ -33,10 +33,10 @@ def fetch(where: str) -> list[TrackedRun]:
     if (reason := why_offline(SECONDS)) is not None:
         raise ConfigError(f"{where}: cannot be read from W&B: {reason}")
     try:
-        api = session().Api(timeout=SECONDS)
+        wandb: Any = session()
+        api = wandb.Api(timeout=SECONDS)
         path = f"{entity or api.default_entity}/{project}"
-        found = api.runs(path, per_page=PAGE, lazy=False)
-        runs = [_as_tracked(run) for run in found]
+        runs = [_as_tracked(run) for run in api.runs(path, per_page=PAGE, lazy=False)]
     except Exception as error:  # the client raises all kinds
         tear_down()  # it may wait for an answer that does not come when Python ends
         cause = (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,117 +1,134 @@
-"""Which runs may be compared: those of the same data, recipe and method options.
+"""Which runs may be compared: those of the same data, training and settings of each method's option.
 
-Models, tasks and seeds are what a grid varies. The learning rate belongs to the model. Of a method that is off nothing
-counts, so a run without it may be compared with runs of any of its options.
+Models, tasks, seeds and methods with their options and strengths are what a grid varies. The learning rate belongs to
+the model. What else an option is set to must agree between the runs that have it on; others stand beside all of them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-METHODS = ("quantize", "distill", "prune")
-VARIED = ("model", "task", "seed", *METHODS)
+from compress.runs.result import MalformedError, Result
+
+VARIED = ("model", "task", "seed", "schema")
+Options = tuple[tuple[str, str], ...]  # `prune=magnitude` -> canonical JSON of its other settings, in order
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What must agree for two runs of a task to be compared; parts are canonical JSON, so that recipes are hashable.
+    """What must agree for two runs of a task to be compared, as canonical JSON, so that recipes are hashable.
 
     Attributes:
         base: data and training.
         files: digest of local data files, which differs between tasks; None for the hub's and generated data.
-        options: of quantize, distill, prune; None where the method is off (or nothing is known of it).
+        options: settings of the options that are on, but for their strength.
     """
 
     base: str
     files: str | None
-    options: tuple[str | None, ...]
+    options: Options
 
     def fits(self, chosen: Recipe) -> bool:
         """Whether a run of this recipe may stand beside runs of the chosen one."""
         same = (self.base, self.files) == (chosen.base, chosen.files)
-        return same and all(own in (None, other) for own, other in zip(self.options, chosen.options, strict=True))
+        return same and set(self.options) <= set(chosen.options)
 
-    def filled(self, usual: Sequence[str | None]) -> Recipe:
-        """With the usual options for the methods that are off."""
-        options = (own or other for own, other in zip(self.options, usual, strict=True))
-        return Recipe(self.base, self.files, tuple(options))
+    def filled(self, usual: Mapping[str, str]) -> Recipe:
+        """With the usual settings of the options that it does not have."""
+        return replace(self, options=tuple(sorted({**usual, **dict(self.options)}.items())))
 
     def document(self) -> dict[str, Any]:
         """As nested values, without the files' digest."""
-        options = {name: json.loads(text) for name, text in zip(METHODS, self.options, strict=True) if text}
-        return {**json.loads(self.base), **options}
+        return {**json.loads(self.base), **{name: json.loads(text) for name, text in self.options}}
 
     def digest(self) -> str:
-        """Eight hex digits that name the settings."""
-        return hashlib.sha256(_canonical(self.document()).encode()).hexdigest()[:8]
+        """Eight hex digits that name it."""
+        return _digest(self.document())
 
 
-def recipe_of(document: Mapping[str, Any]) -> Recipe:
-    """From a result's `identity`; the teacher counts by its name, since its identity differs from task to task."""
-    identity = document["identity"]
-    base = {name: part for name, part in identity.items() if name not in VARIED and part != {"name": "none"}}
-    base["train"] = _without(identity.get("train") or {}, "learning_rate")
-    base["data"] = data = dict(identity.get("data") or {})
+def recipe_of(result: Result) -> Recipe:
+    """From a result's identity.
+
+    Raises:
+        MalformedError: the identity lacks a part.
+    """
+    active = {entry.method for entry in result.compression}
+    base = {name: part for name, part in result.identity.items() if name not in VARIED and name not in active}
+    base["train"] = _without(_part(result, "train"), "learning_rate")
+    base["data"] = data = dict(_part(result, "data"))
     files = data.pop("path", None)
     data["path"] = None if files is None else "local files"
-    options: list[str | None] = []
-    for name in METHODS:
-        own = identity.get(name) or {}
-        if name not in document["methods"]:
-            options.append(None)
-        elif name == "prune":
-            options.append(_canonical(_without(own, "sparsity")))
-        elif name == "distill":
-            named = ((document.get("config") or {}).get("distill") or {}).get("teacher")
-            augmentation = own.get("augmentation") and _without(own["augmentation"], "seed")
-            options.append(_canonical({**own, "teacher": named, "augmentation": augmentation}))
-        else:
-            options.append(_canonical(own))
-    return Recipe(_canonical(base), files, tuple(options))
+    options = {
+        f"{entry.method}={entry.option}": canonical(_settings(result, entry.method, entry.strength))
+        for entry in result.compression
+    }
+    return Recipe(canonical(base), files, tuple(sorted(options.items())))
+
+
+def _settings(result: Result, method: str, strength: str | None) -> dict[str, Any]:
+    """A method's settings but for its option and strength; a teacher by its name, as its run differs between tasks."""
+    config = result.config.get(method)
+    settings = {key: value for key, value in _part(result, method).items() if key not in ("name", strength)}
+    taught = [key for key, value in settings.items() if value is not None and value == result.teacher_run_id]
+    return {key: _seedless(value) for key, value in settings.items()} | {
+        key: config.get(key) if isinstance(config, Mapping) else None for key in taught
+    }
+
+
+def _part(result: Result, name: str) -> Mapping[str, Any]:
+    part = result.identity.get(name)
+    if not isinstance(part, Mapping):
+        raise MalformedError(f"its identity.{name} is {part!r}, not a group of settings")
+    return part
+
+
+def _seedless(part: Any) -> Any:
+    return _without(part, "seed") if isinstance(part, Mapping) else part
 
 
 def complete(recipes: Sequence[Recipe], tasks: Sequence[str]) -> list[Recipe]:
-    """Each run's recipe with the options of methods that are off filled in: the task's most frequent, or all tasks'."""
-    whole = _usual((recipe.base, recipe) for recipe in recipes)
-    own = _usual(((task, recipe.base), recipe) for task, recipe in zip(tasks, recipes, strict=True))
+    """Each recipe with the settings of options that its run lacks: the task's most frequent, or all tasks'."""
+    everywhere = _usual((recipe.base, recipe) for recipe in recipes)
+    in_task = _usual(((task, recipe.base), recipe) for task, recipe in zip(tasks, recipes, strict=True))
     return [
-        recipe.filled(own[task, recipe.base]).filled(whole[recipe.base])
+        recipe.filled({**everywhere[recipe.base], **in_task[task, recipe.base]})
         for task, recipe in zip(tasks, recipes, strict=True)
     ]
 
 
-def _usual(pairs: Iterable[tuple[Any, Recipe]]) -> dict[Any, list[str | None]]:
-    """Key -> the most frequent options of each method among its recipes."""
-    counts: dict[Any, list[Counter[str]]] = {}
+def _usual(pairs: Iterable[tuple[Any, Recipe]]) -> dict[Any, dict[str, str]]:
+    """Key -> the most frequent settings of each option among its recipes."""
+    counts: dict[Any, dict[str, Counter[str]]] = {}
     for key, recipe in pairs:
-        counters = counts.setdefault(key, [Counter() for _ in METHODS])
-        for counter, text in zip(counters, recipe.options, strict=True):
-            counter.update([text] if text else [])
-    return {key: [_most_frequent(counter) for counter in counters] for key, counters in counts.items()}
+        counters = counts.setdefault(key, {})
+        for name, text in recipe.options:
+            counters.setdefault(name, Counter())[text] += 1
+    return {
+        key: {name: min(texts, key=lambda text: (-texts[text], text)) for name, texts in counters.items()}
+        for key, counters in counts.items()
+    }
 
 
-def _most_frequent(counter: Counter[str]) -> str | None:
-    return min(counter, key=lambda text: (-counter[text], text), default=None)
-
-
-def model_recipe(document: Mapping[str, Any]) -> str:
+def model_recipe(result: Result) -> str:
     """Eight hex digits for a model's architecture, weights and learning rate."""
-    identity = document["identity"]
-    what = [identity.get("model"), (identity.get("train") or {}).get("learning_rate")]
-    return hashlib.sha256(_canonical(what).encode()).hexdigest()[:8]
+    return _digest([result.identity.get("model"), _part(result, "train").get("learning_rate")])
 
 
 def differences(document: Mapping[str, Any], other: Mapping[str, Any], longest: int = 3) -> str:
-    """In words, where two settings differ: `train.epochs 6 instead of 3`; methods that only one has do not count."""
-    alone = {name for name in METHODS if (name in document) != (name in other)}
+    """In words, where two recipes differ: `train.epochs 6 instead of 3`; options that only one has do not count."""
+    alone = {name for name in document.keys() ^ other.keys() if "=" in name}
     left, right = (_flat({key: part for key, part in own.items() if key not in alone}) for own in (document, other))
     keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
-    said = [f"{key} {left.get(key, 'absent')} instead of {right.get(key, 'absent')}" for key in keys[:longest]]
+    said = [
+        f"{re.sub('=[^.]*', '', key, count=1)} {left.get(key, 'absent')} instead of {right.get(key, 'absent')}"
+        for key in keys[:longest]
+    ]
     return ", ".join(said + ([f"and {len(keys) - longest} more"] if len(keys) > longest else []))
 
 
@@ -126,14 +143,19 @@ def _without(part: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {name: value for name, value in part.items() if name != key}
 
 
-def _canonical(part: Any) -> str:
-    return json.dumps(_plain(part), sort_keys=True, separators=(",", ":"), default=str)
+def _digest(part: Any) -> str:
+    return hashlib.sha256(canonical(part).encode()).hexdigest()[:8]
 
 
-def _plain(part: Any) -> Any:
+def canonical(part: Any) -> str:
+    """Compact JSON with sorted keys, the same for equal values."""
+    return json.dumps(_whole(part), sort_keys=True, separators=(",", ":"), default=str)
+
+
+def _whole(part: Any) -> Any:
     """With 2.0 as 2: not everybody who passes JSON on keeps them apart."""
     if isinstance(part, Mapping):
-        return {key: _plain(value) for key, value in part.items()}
+        return {key: _whole(value) for key, value in part.items()}
     if isinstance(part, list | tuple):
-        return [_plain(value) for value in part]
+        return [_whole(value) for value in part]
     return int(part) if isinstance(part, float) and part.is_integer() else part

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from analysis.methods import Methods, collected, joined
+from analysis.names import TASKS
 from analysis.read import collection, selection
-from analysis.read.recipe import Recipe, complete, recipe_of
-from analysis.read.schema import MALFORMED, row, told
+from analysis.read.recipe import Recipe, complete, model_recipe, recipe_of
 from compress.errors import ConfigError
+from compress.runs.result import MalformedError, Result, from_document
 
-TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte")
-SUBSETS = (
-    "none", "quantize", "distill", "prune", "quantize+distill", "quantize+prune", "distill+prune",
-    "quantize+distill+prune",
-)  # fmt: skip
+CELL = ["task", "model", "methods", "variant"]  # its runs differ only in their seed
 COLUMNS = (
-    "run_id", "task", "model", "methods", "quantize", "distill", "prune", "sparsity", "seed", "score_glue",
-    "score_accuracy", "metrics", "parameters", "nonzero", "nominal_bytes", "artifact_bytes", "by_part",
-    "train_seconds", "steps", "steps_per_second", "wall_seconds", "teacher_run_id", "settings", "device", "folder",
-    "url",
+    "run_id", "task", "model", "methods", "variant", "compression", "seed", "score_glue", "score_accuracy", "metrics",
+    "parameters", "nonzero", "nominal_bytes", "artifact_bytes", "by_part", "train_seconds", "steps", "steps_per_second",
+    "wall_seconds", "teacher_run_id", "recipe", "device", "folder", "url",
 )  # fmt: skip
 MAY_BE_ABSENT = ("teacher_run_id", "device", "folder", "url")
 FAILURE_COLUMNS = ("run_id", "task", "model", "methods", "seed", "cause")
+Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,115 +34,138 @@ class Results:
     """A collection of runs that may be compared within each task.
 
     Attributes:
-        runs: one row per finished run, in the order of tasks, sizes, methods, sparsities, seeds; columns `COLUMNS`.
+        runs: one row per finished run, in the order of tasks, sizes, methods, variants, seeds; columns `COLUMNS`.
         failures: one row per experiment that failed and was not finished later; columns `FAILURE_COLUMNS`.
         notes: what was left out and why, and what else a reader must know, one sentence each.
         source: where it was read from, in words.
-        left_out: runs that were read but not kept, with the columns of `runs` and `reason`.
-        settings: what each name in the column `settings` stands for: data, train and the methods' options.
+        recipes: what each name in the column `recipe` stands for: data, train and the options' settings.
     """
 
     runs: pd.DataFrame
     failures: pd.DataFrame
     notes: list[str]
     source: str
-    left_out: pd.DataFrame
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def tasks(self) -> list[str]:
         """In the table's order."""
         return list(dict.fromkeys(self.runs["task"]))
 
-    @property
+    @cached_property
     def models(self) -> list[str]:
-        """From small to large."""
-        return models_by_size(self.runs)
+        """From small to large, by their numbers of parameters (which no method changes)."""
+        parameters = self.runs.groupby("model")["parameters"].median()
+        return sorted(parameters.index, key=lambda model: (parameters[model], model))
+
+    @cached_property
+    def methods(self) -> Methods:
+        """In their order."""
+        return collected(self.runs["compression"])
 
 
-def read_runs(place: Path, settings: str | None = None) -> Results:
+def read_runs(place: Path, recipe: str | None = None) -> Results:
     """A folder of runs, or a file that holds the results of one (`collection`).
 
     Args:
-        settings: digits that the wanted settings' name begins with; without them, each task's most frequent.
+        recipe: digits that the wanted recipe's name begins with; without them, each task's most frequent.
 
     Raises:
-        ConfigError: no such folder or file, nothing finished in it, or no such settings.
+        ConfigError: no such folder or file, nothing finished in it, or no such recipe.
     """
-    found = collection.found_in(place)
-    return from_documents(found.documents, found.failures, str(place), notes=found.notes, settings=settings)
+    gathered = collection.gathered(place)
+    return from_documents(gathered.documents, gathered.failures, str(place), notes=gathered.notes, recipe=recipe)
 
 
 def from_documents(
-    documents: Iterable[Mapping[str, Any]],
-    failures: Iterable[Mapping[str, Any]],
+    documents: Iterable[Document],
+    failures: Iterable[Document],
     source: str,
     *,
     notes: Iterable[str] = (),
-    settings: str | None = None,
+    recipe: str | None = None,
 ) -> Results:
     """The table of documents like result.json, which may also have `folder` and `url`.
 
-    A document that is malformed or of another schema is left out with a note. In each task the settings that most cells
-    were run with are kept; the rest is in `left_out`.
+    A document that is malformed or of another schema is left out with a note. In each task the recipe that most cells
+    were run with is kept.
 
     Raises:
-        ConfigError: no document is usable, or none has the wanted settings.
+        ConfigError: no document is usable, or none has the wanted recipe.
     """
     said = list(notes)
     rows: list[dict[str, Any]] = []
-    recipes: list[Recipe] = []
     for document in documents:
         try:
-            rows.append(row(document))
-            recipes.append(recipe_of(document))
-        except MALFORMED as error:
-            del rows[len(recipes) :]
-            said.append(f"{document.get('folder') or document.get('run_id') or 'a run'}: left out: {told(error)}")
+            rows.append(_row(from_document(document), document))
+        except MalformedError as error:
+            said.append(f"{document.get('folder') or document.get('run_id') or 'a run'}: left out: {error}")
     if not rows:
         raise ConfigError(f"{source}: no usable result" + "".join(f"\n  {line}" for line in said[:5]))
-    filled = complete(recipes, [own["task"] for own in rows])
-    digests = {recipe: recipe.digest() for recipe in dict.fromkeys(filled)}
-    for own, recipe, whole in zip(rows, recipes, filled, strict=True):
-        own |= {"recipe": recipe, "filled": whole, "settings": digests[whole], "reason": ""}
-    table = _ordered(pd.DataFrame(rows))
-    for column in MAY_BE_ABSENT:
-        table[column] = table[column].astype(object).where(table[column].notna(), None)
-    said += selection.choose_settings(table, settings)
-    said += selection.drop_repeats(table)
-    said += selection.mixtures(table)
-    out = table[table["reason"] != ""]
+    table = _ordered(pd.DataFrame(rows), collected(row["compression"] for row in rows))
+    table["filled"] = complete(list(table["as_run"]), list(table["task"]))
+    choice = selection.choose_recipes(table, recipe)
+    kept, repeats = selection.without_repeats(_with_recipe(table, choice.chosen))
+    methods = collected(kept["compression"])
     return Results(
-        runs=table.loc[table["reason"] == "", list(COLUMNS)].reset_index(drop=True),
+        runs=kept.assign(variant=kept["compression"].map(methods.variant))[list(COLUMNS)].reset_index(drop=True),
         failures=pd.DataFrame(list(failures), columns=list(FAILURE_COLUMNS)).astype({"seed": "Int64"}),
-        notes=said,
+        notes=[*said, *choice.notes(), *repeats, *selection.mixtures(kept)],
         source=source,
-        left_out=out[[*COLUMNS, "reason"]].reset_index(drop=True),
-        settings={name: recipe.document() for recipe, name in digests.items()},
+        recipes={chosen.digest(): chosen.document() for chosen in choice.chosen.values()},
     )
 
 
-# --- order ------------------------------------------------------------------------------------------------------------
-
-
-def models_by_size(runs: pd.DataFrame) -> list[str]:
-    """From small to large, by their numbers of parameters (which no method changes)."""
-    parameters = runs.groupby("model")["parameters"].median()
-    return sorted(parameters.index, key=lambda model: (parameters[model], model))
-
-
-def known_first(names: Iterable[str], known: Sequence[str]) -> list[str]:
-    """The known names in their order, then the others by name."""
-    return sorted(set(names), key=lambda name: (known.index(name) if name in known else len(known), name))
-
-
-def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    ranks = {
-        "task": {name: rank for rank, name in enumerate(known_first(table["task"], TASKS))},
-        "model": {name: rank for rank, name in enumerate(models_by_size(table))},
-        "methods": {name: rank for rank, name in enumerate(SUBSETS)},
+def _row(result: Result, document: Document) -> dict[str, Any]:
+    """A result's row, without what needs the others; with `as_run`, its recipe, and `model_recipe`."""
+    size, timing = result.size, result.timing
+    known = {"run_id", "task", "model", "seed", "metrics", "teacher_run_id"}
+    counts = ("parameters", "nonzero", "nominal_bytes", "artifact_bytes")
+    times = ("train_seconds", "steps", "steps_per_second", "wall_seconds")
+    return {
+        **{key: getattr(result, key) for key in known},
+        "methods": joined(entry.method for entry in result.compression),
+        "compression": tuple(result.compression),
+        **{key: _defined(getattr(result, key)) for key in ("score_glue", "score_accuracy")},
+        **{key: getattr(size, key) for key in counts},
+        "by_part": {name: part.nominal_bytes for name, part in size.by_part.items()},
+        **{key: _defined(getattr(timing, key)) for key in times},
+        "device": result.environment.get("device"),
+        **{key: document.get(key) for key in ("folder", "url")},
+        "as_run": recipe_of(result),
+        "model_recipe": model_recipe(result),
     }
-    keys = table[[*selection.IDENTITY, "run_id"]].copy()
-    for column, rank in ranks.items():
-        keys[column] = keys[column].map(rank)
-    return table.loc[keys.sort_values(list(keys.columns)).index].reset_index(drop=True)
+
+
+def _defined(value: float | None) -> float:
+    return nan if value is None else value
+
+
+def _with_recipe(table: pd.DataFrame, chosen: Mapping[str, Recipe]) -> pd.DataFrame:
+    """The rows that fit their task's recipe, with its name."""
+    fits = [task in chosen and own.fits(chosen[task]) for task, own in zip(table["task"], table["as_run"], strict=True)]
+    kept = table[fits]
+    return kept.assign(recipe=kept["task"].map({task: recipe.digest() for task, recipe in chosen.items()}))
+
+
+def _ordered(table: pd.DataFrame, methods: Methods) -> pd.DataFrame:
+    parameters = table.groupby("model")["parameters"].median()
+    keys = pd.DataFrame({
+        "task": table["task"].map(_rank(listed_first(table["task"], list(TASKS)))),
+        "parameters": table["model"].map(parameters), "model": table["model"],
+        "compression": table["compression"].map({own: methods.rank(own) for own in set(table["compression"])}),
+        "seed": table["seed"], "run_id": table["run_id"],
+    })  # fmt: skip
+    ordered = table.loc[keys.sort_values(list(keys.columns)).index].reset_index(drop=True)
+    for column in MAY_BE_ABSENT:
+        ordered[column] = ordered[column].astype(object).where(ordered[column].notna(), None)
+    return ordered
+
+
+def _rank(names: Sequence[str]) -> dict[str, int]:
+    return {name: rank for rank, name in enumerate(names)}
+
+
+def listed_first(names: Iterable[str], listed: Sequence[str]) -> list[str]:
+    """The listed names in their order, then the others by name."""
+    return sorted(set(names), key=lambda name: (listed.index(name) if name in listed else len(listed), name))

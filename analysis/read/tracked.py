@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from analysis.methods import Compressions, split
 from analysis.read.results import Results, from_documents
+from compress.runs import schema1
+from compress.runs.result import Compression, Head
 
-HEAD = (
-    "schema",
-    "run_id",
-    "model",
-    "task",
-    "seed",
-    "config",
-    "identity",
-)  # in the run's config; the rest is its summary
+FAILED_CELL = ("task", "model", "methods", "seed")
 
 
 @dataclass
@@ -38,15 +33,29 @@ class TrackedRun:
 
 def as_document(run: TrackedRun) -> dict[str, Any]:
     """The run's result.json."""
-    head = {key: run.config[key] for key in HEAD if key in run.config}
-    methods = run.config.get("methods")
-    if isinstance(methods, str):
-        head["methods"] = [] if methods == "none" else methods.split("+")
     undefined = {"score_glue": None, "score_accuracy": None}  # a summary does not keep nulls
-    return {**undefined, **run.summary, **head, "url": run.url}
+    return {**undefined, **run.summary, **_head(run.config), "url": run.url}
 
 
-def as_results(runs: Iterable[TrackedRun], source: str, settings: str | None) -> Results:
+def _head(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of result.json a run's configuration has."""
+    head = {item.name: config[item.name] for item in fields(Head) if item.name in config}
+    if isinstance(methods := head.get("methods"), str):
+        head["methods"] = split(methods)
+    return head
+
+
+def compressions_of(config: Mapping[str, Any]) -> Compressions | None:
+    """The methods of a run by its configuration; None if it is no experiment of this project."""
+    try:
+        head = _head(config)
+        entries: Any = (head if "compression" in head else schema1.upgraded(head))["compression"]
+        return tuple(Compression(**entry) for entry in entries)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def as_results(runs: Iterable[TrackedRun], source: str, recipe: str | None) -> Results:
     """The table; runs that have no result are failures, or said to be unfinished.
 
     Raises:
@@ -66,9 +75,8 @@ def as_results(runs: Iterable[TrackedRun], source: str, settings: str | None) ->
             unfinished += 1
     notes = [f"{unfinished} runs are not finished"] if unfinished else []
     notes += [f"{others} runs are none of this project's experiments"] if others else []
-    return from_documents(documents, failures, source, notes=notes, settings=settings)
+    return from_documents(documents, failures, source, notes=notes, recipe=recipe)
 
 
 def _failure(run: TrackedRun, cause: str) -> Mapping[str, Any]:
-    known = {key: run.config.get(key) for key in ("task", "model", "methods", "seed")}
-    return {"run_id": run.run_id, **known, "cause": cause}
+    return {"run_id": run.run_id, **{key: run.config.get(key) for key in FAILED_CELL}, "cause": cause}

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from html import escape
+from collections.abc import Mapping
 from pathlib import Path
-from string import Template
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from analysis import reference
-from analysis.names import hue_rules
+from analysis.names import PARTS, SIZES, Names, colour_rules
 from analysis.options import Options
 from analysis.read.results import Results
 from analysis.report import payload, sections, verdicts
-from analysis.statistics.curves import curves
 from analysis.statistics.findings import Findings, findings
+from analysis.statistics.means import mean_scores
 from analysis.tables import tables
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = ("charts.js", "curves.js", "sections.js")
-TITLE = "Combining compressions"
+SCRIPTS = (
+    "drawing.js", "axes.js", "pointing.js", "data.js", "figure1.js", "filters.js", "interactions.js", "sizes.js",
+    "latency.js", "training.js", "opening.js",
+)  # fmt: skip
 
 
 def write(results: Results, out: Path, options: Options) -> list[Path]:
@@ -27,77 +33,104 @@ def write(results: Results, out: Path, options: Options) -> list[Path]:
     from analysis.figures import figures  # matplotlib takes a second
 
     out.mkdir(parents=True, exist_ok=True)
-    found = findings(results, options)
+    statistics = findings(results, options)
     report = out / "report.html"
-    report.write_text(page(results, options, found), encoding="utf-8")
+    report.write_text(page(results, options, statistics), encoding="utf-8")
     return [
         report,
-        *figures.write(results, out / "figures", options.score, found.interactions),
-        *_tables(results, found, options, out / "tables"),
+        *figures.write(results, out / "figures", options.score, statistics.interactions),
+        *_tables(results, statistics, options, out / "tables"),
     ]
 
 
-def _tables(results: Results, found: Findings, options: Options, folder: Path) -> list[Path]:
+def _tables(results: Results, statistics: Findings, options: Options, folder: Path) -> list[Path]:
     """What the statistics are, the points of Figure 1, what failed; and every run, for programs alone."""
-    points = curves(results.runs, options.score, options.bytes).points
     failures = {"failures": results.failures} if len(results.failures) else {}
     written = tables.write(
         folder,
-        interactions=found.interactions,
-        table1=found.table1,
-        priorities=found.effects,
-        figure1=points,
+        interactions=statistics.interactions,
+        table1=statistics.table1,
+        priorities=statistics.effects,
+        figure1=mean_scores(results, options.score, options.bytes).points,
         **failures,
     )
     runs = folder / "runs.csv"
-    runs.write_text(tables.csv(results.runs.drop(columns=["metrics", "by_part"])), encoding="utf-8")
+    runs.write_text(tables.csv(flat(results.runs)), encoding="utf-8")
     return [*written, runs]
 
 
-def page(results: Results, options: Options, found: Findings) -> str:
+def flat(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs with a column for each method's option (`none` where it is off), and one for each of its strengths."""
+    by_run = [{entry.method: entry for entry in compressions} for compressions in runs["compression"]]
+    entries = dict.fromkeys((entry.method, entry.strength) for own in by_run for entry in own.values())
+    columns: dict[str, list[Any]] = {}
+    for method, strength in entries:
+        columns[method] = [own[method].option if method in own else "none" for own in by_run]
+        if strength is not None:
+            columns[f"{method}.{strength}"] = [
+                own[method].value if method in own and own[method].strength == strength else None for own in by_run
+            ]
+    return runs.drop(columns=["compression", "by_part"]).assign(**columns)
+
+
+def page(results: Results, options: Options, statistics: Findings) -> str:
     """The whole of report.html."""
-    data = payload.document(results, options.score, options.bytes)
-    data["interactions"] = verdicts.plotted(found.interactions)
-    notes = [*results.notes, *data.pop("unread")]
-    parts = [("failures", "Failures and what was left out", sections.failures(results, notes))]
-    if len(results.runs):
-        parts = [
-            (
-                "verdicts",
-                "What the runs say",
-                verdicts.headline(found.interactions) + verdicts.priorities(found.effects),
-            ),
-            ("figure", "Score against size", sections.figure1()),
-            ("table1", "Table 1: size reductions", verdicts.table1(found.table1, options.tolerance, options.bytes)),
-            ("interactions", "Interactions", verdicts.interactions(found.interactions)),
-            ("tasks", "Each task", sections.tasks()),
-            ("sizes", "What the bytes are", sections.sizes(data)),
-            ("latency", "Latency", sections.latency(data)),
-            ("training", "Training", sections.training(data)),
-            *parts,
-            ("settings", "Settings", sections.settings(results, options)),
-        ]
-    style = (PAGE / "page.css").read_text(encoding="utf-8") + hue_rules()
+    style = (PAGE / "page.css").read_text(encoding="utf-8") + colour_rules()
     script = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    return Template((PAGE / "page.html").read_text(encoding="utf-8")).substitute(
-        title=TITLE,
-        summary=escape(f"{sections.summary(results)} · read from {results.source}"),
-        contents="".join(f'<a href="#{name}-section">{escape(heading)}</a>' for name, heading, _ in parts),
-        sections="\n".join(_section(*part) for part in parts),
-        footer=escape(f"The paper: {reference.SOURCE}"),
-        data=payload.embedded(data),
-        style=style,
+    template = _environment().get_template("page.html")
+    return template.render(
+        **_content(results, options, statistics),
+        style=Markup(style),
         style_hash=_hash(style),
-        script=script,
+        script=Markup(script),
         script_hash=_hash(script),
     )
 
 
-def _section(name: str, heading: str, inside: str) -> str:
-    return (
-        f'<section id="{name}-section" aria-labelledby="{name}-heading">'
-        f'<h2 id="{name}-heading">{escape(heading)}</h2>{inside}</section>'
+def _environment() -> Environment:
+    """Every value is escaped; a name that is not given is an error."""
+    made = Environment(
+        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
+    return made
+
+
+def _content(results: Results, options: Options, statistics: Findings) -> Mapping[str, Any]:
+    """What the template tells."""
+    names = Names(results.methods)
+    data = payload.document(results, options.score, options.bytes)
+    unread = data.pop("unread")
+    contrasts, effects = statistics.interactions, statistics.effects
+    return {
+        "summary": f"{sections.summary(results)} · read from {results.source}",
+        "runs": len(results.runs),
+        "verdicts": verdicts.headline(contrasts, names),
+        "reasons": [reason for reason in dict.fromkeys(contrasts["reason"]) if reason],
+        "by_tasks": {"contrasts": _by_tasks(contrasts), "effects": _by_tasks(effects)},
+        "priorities": verdicts.priorities(effects),
+        "legend": names.legend(),
+        "table1": verdicts.table1(statistics.table1, names),
+        "counted": {"nominal": SIZES["nominal"].short, "artifact": "bytes of the file"}[options.bytes],
+        "interactions": verdicts.interactions(contrasts),
+        "each_task": verdicts.each_task(contrasts, names),
+        "bytes": SIZES,
+        "parts": PARTS,
+        "sizes": sections.sizes(data["breakdown"]),
+        "failures": sections.failures(results),
+        "notes": [*results.notes, *unread],
+        "options": options,
+        "intervals": sections.intervals(options),
+        "devices": sections.devices(results.runs),
+        "recipes": sections.recipes(results),
+        "source": reference.SOURCE,
+        "data": {**data, "interactions": verdicts.plotted(contrasts, names)},
+    }
+
+
+def _by_tasks(table: pd.DataFrame) -> bool:
+    """Whether some interval of a mean is from the differences between tasks."""
+    return bool((table[table["scope"].isin(verdicts.MEANS)]["shown_by"] == "tasks").any())
 
 
 def _hash(text: str) -> str:

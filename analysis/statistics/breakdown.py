@@ -6,34 +6,40 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.names import label
+from analysis.methods import joined
+from analysis.names import PARTS, Names
+from analysis.read.results import Results
+
+REST = "rest"
+STORED = [name for name in PARTS if name != REST]
 
 
-def breakdown(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per model, precision and sparsity, distilled or not: distillation changes no size.
+def breakdown(results: Results) -> pd.DataFrame:
+    """One row per model and compression that changes its size; methods that only train otherwise count as off.
 
     Returns:
         Columns model, name (`prune 40 %`), embeddings, encoder, head (nominal bytes), rest (the weight file's bytes
         beyond them: masks, scales, ranges, the format's header), artifact (the file's bytes) and whole
         (float32 bytes of all parameters); means over tasks and seeds.
     """
-    rows = [_row(run) for _, run in runs.iterrows() if {"embeddings", "encoder"} <= set(run["by_part"])]
-    columns = ["model", "name", "embeddings", "encoder", "head", "rest", "artifact", "whole"]
-    table = pd.DataFrame(rows, columns=["order", *columns])
+    runs = results.runs
+    there = runs[runs["by_part"].map(lambda parts: {"embeddings", "encoder"} <= set(parts))]
+    columns = ["model", "name", *PARTS, "artifact", "whole"]
+    table = pd.DataFrame([_row(results, run) for _, run in there.iterrows()], columns=["order", *columns])
     means = table.groupby(["model", "order", "name"], sort=True).mean().reset_index()
     return means.sort_values(["order", "model"], kind="stable")[columns].reset_index(drop=True)
 
 
-def _row(run: pd.Series) -> dict[str, Any]:
-    methods = "+".join(name for name in ("quantize", "prune") if run[name]) or "none"
-    parts = {name: float(part["nominal_bytes"]) for name, part in run["by_part"].items()}
-    known = {name: parts.get(name, 0.0) for name in ("embeddings", "encoder", "head")}
+def _row(results: Results, run: pd.Series) -> dict[str, Any]:
+    methods = results.methods
+    shrinking = tuple(entry for entry in run["compression"] if entry.shrinks)
+    nominal = {name: float(run["by_part"].get(name, 0)) for name in STORED}
     return {
         "model": run["model"],
-        "order": (run["quantize"] + 2 * run["prune"], run["sparsity"]),
-        "name": label(methods) + (f" {100 * run['sparsity']:g} %" if run["prune"] else ""),
-        **known,
-        "rest": max(0.0, run["artifact_bytes"] - sum(known.values())),
+        "order": methods.rank(shrinking),
+        "name": Names(methods).cell(joined(entry.method for entry in shrinking), methods.variant(shrinking)),
+        **nominal,
+        REST: max(0.0, run["artifact_bytes"] - sum(nominal.values())),
         "artifact": float(run["artifact_bytes"]),
         "whole": 4.0 * run["parameters"],
     }

@@ -1,4 +1,4 @@
-"""Sums and differences of fronts: how much smaller one subset of methods makes a model than others, at equal score."""
+"""Sums and differences of score-size curves: how much smaller one subset of methods makes a model at equal score."""
 
 from __future__ import annotations
 
@@ -11,45 +11,60 @@ import numpy as np
 import pandas as pd
 
 from analysis.options import Options
-from analysis.statistics import uncertainty as noises
+from analysis.statistics import intervals
 from analysis.statistics.cells import cells
-from analysis.statistics.fronts import Array, Front, common_scores, fronts, isotonic, mean_inverse
-from analysis.statistics.uncertainty import Interval, Noise
+from analysis.statistics.intervals import Interval
+from analysis.statistics.score_size import (
+    Array,
+    ScoreSizeCurve,
+    common_scores,
+    isotonic,
+    mean_inverse,
+    score_size_curves,
+)
+from analysis.statistics.uncertainty import ONE_SEED, SeedVariation, seed_variation
 
 MOST_UNDEFINED = 0.1  # share of replicates
 NO_INTERVAL = Interval()
 NO_REPLICATES = "no replicates were asked for"
+Weights = Mapping[str, float]  # subset -> weight
 
 
 @dataclass(frozen=True)
-class TaskFronts:
-    """One task's fronts, and replicates of them.
+class TaskCurves:
+    """One task's score-size curves, and replicates of them.
 
     Attributes:
-        fronts: subset -> front.
-        noise: of the cells, in the order of the fronts; None with one seed.
+        curves: subset -> curve.
+        taught: subsets whose models learn from a teacher.
+        variation: of the cells with seeds, in the order of the curves; None with one seed.
         replicates: how many; 0 for none.
         seed: of their random numbers.
     """
 
     task: str
-    fronts: Mapping[str, Front]
-    noise: Noise | None
+    curves: Mapping[str, ScoreSizeCurve]
+    taught: frozenset[str]
+    variation: SeedVariation | None
     replicates: int
     seed: int
 
+    def depends_on_teacher(self, weights: Weights) -> bool:
+        """Whether a teacher's luck, the same for all its students, is left in a sum of curves with these weights."""
+        return abs(sum(weight for name, weight in weights.items() if name in self.taught)) > 1e-9
+
     def changes(self, together: bool) -> Array | None:
-        """Noise of the cells' means in each replicate, shape (R, N); None without noise or replicates."""
-        if self.noise is None or not self.replicates:
+        """Changes of the cells' means in each replicate, shape (R, N); None with one seed or without replicates."""
+        if self.variation is None or not self.replicates:
             return None
         random = np.random.default_rng([self.seed, together, *self.task.encode()])  # the same with other tasks or not
-        return self.noise.draw(self.replicates, random, together)
+        return self.variation.draw(self.replicates, random, together)
 
     def fitted(self, together: bool) -> dict[str, Array] | None:
-        """Subset -> fitted scores in each replicate, shape (R, n); noise is added to the fitted scores, their truth."""
+        """Subset -> fitted scores in each replicate, shape (R, n); changes are added to the fitted scores."""
         if together not in self._fitted:
             changes = self.changes(together)
-            scores = {name: front.scores for name, front in self.fronts.items()}
+            scores = {name: curve.scores for name, curve in self.curves.items()}
             self._fitted[together] = None if changes is None else self._fit(scores, changes)
         return self._fitted[together]
 
@@ -57,33 +72,36 @@ class TaskFronts:
     def _fitted(self) -> dict[bool, dict[str, Array] | None]:
         return {}
 
-    def moved(self, changes: Array, names: Iterable[str]) -> dict[str, Array]:
-        """Of these subsets: fitted scores if the means were changed so, shape (R, n)."""
-        return self._fit({name: self.fronts[name].means for name in names}, changes)
+    def refitted(self, changes: Array, names: Iterable[str]) -> dict[str, Array]:
+        """Fits these subsets' curves again after adding `changes`, shape (R, N), to the cells' means; shapes (R, n)."""
+        return self._fit({name: self.curves[name].means for name in names}, changes)
 
     def _fit(self, scores: Mapping[str, Array], changes: Array) -> dict[str, Array]:
-        parts = self.split(changes)
-        seeds = {name: self.fronts[name].seeds.astype(float) for name in scores}
-        return {name: isotonic(own + parts[name], seeds[name]) for name, own in scores.items()}
+        by_curve = self.split(changes)
+        seeds = {name: self.curves[name].seeds.astype(float) for name in scores}
+        return {name: isotonic(means + by_curve[name], seeds[name]) for name, means in scores.items()}
 
     def split(self, changes: Array) -> dict[str, Array]:
-        """Subset -> its cells' part of numbers of all cells, shape (R, N)."""
-        ends = np.cumsum([len(front.log_bytes) for front in self.fronts.values()])
-        return dict(zip(self.fronts, np.split(changes, ends[:-1], axis=1), strict=True))
+        """Subset -> the columns of its cells, of numbers of all cells, shape (R, N)."""
+        ends = np.cumsum([len(curve.log_bytes) for curve in self.curves.values()])
+        return dict(zip(self.curves, np.split(changes, ends[:-1], axis=1), strict=True))
 
 
-def fronts_of(runs: pd.DataFrame, options: Options) -> list[TaskFronts]:
-    """Of every task: its fronts, their noise, and the replicates that are asked for."""
+def curves_by_task(runs: pd.DataFrame, options: Options) -> list[TaskCurves]:
+    """Of every task its curves, how they vary with seeds, and the replicates that are asked for."""
     score = options.score_column
+    taught = frozenset(runs.loc[runs["teacher_run_id"].notna(), "methods"])
     return [
-        TaskFronts(task, own, noises.noise_of(runs[runs["task"] == task], own, score), options.bootstrap, options.seed)
-        for task, own in fronts(cells(runs, score, options.bytes_column)).items()
+        TaskCurves(
+            task,
+            curves,
+            taught,
+            seed_variation(runs[runs["task"] == task], curves.values(), score),
+            options.bootstrap,
+            options.seed,
+        )
+        for task, curves in score_size_curves(cells(runs, score, options.bytes_column)).items()
     ]
-
-
-def shares_teacher(weights: Mapping[str, float]) -> bool:
-    """Whether a teacher's luck, the same in all distilled fronts, is left in a sum of fronts with these weights."""
-    return abs(sum(weight for name, weight in weights.items() if "distill" in name)) > 1e-9
 
 
 @dataclass(frozen=True)
@@ -98,7 +116,7 @@ class Estimate:
         parts: its variance's independent parts, for degrees of freedom.
         tasks: that define it.
         seeds: the least and the greatest number in the cells that it is of.
-        scores: the least and the greatest that all fronts cover; NaN for means over tasks.
+        scores: the least and the greatest that all curves cover; NaN for means over tasks.
         reason: why it is undefined, or what it leaves out; empty otherwise.
     """
 
@@ -118,76 +136,84 @@ class Estimate:
         return math.isfinite(self.value)
 
 
-def weighted(weights: Mapping[str, float], fitted: Mapping[str, Array], own: Mapping[str, Front]) -> Array:
-    """The sum of weights times L, averaged over the scores that all the weights' fronts cover; NaN if there are none.
+def weighted(weights: Weights, fitted: Mapping[str, Array], curves: Mapping[str, ScoreSizeCurve]) -> Array:
+    """The sum of weights times L, averaged over the scores that all the weights' curves cover; NaN if there are none.
 
     Args:
-        weights: subset -> weight; a weight of 0 has the front count for the scores alone.
+        weights: a weight of 0 has the curve count for the scores alone.
         fitted: subset -> fitted scores, shape (…, n).
     """
     low, high = common_scores([fitted[name] for name in weights])
     means = [
-        weight * mean_inverse(own[name].log_bytes, fitted[name], low, high)
+        weight * mean_inverse(curves[name].log_bytes, fitted[name], low, high)
         for name, weight in weights.items()
         if weight
     ]
     return np.asarray(np.sum(means, axis=0))
 
 
-def estimate(task: TaskFronts, *contrasts: Mapping[str, float]) -> Estimate:
-    """The mean of contrasts in one task, each over the scores that its own fronts cover, with its interval.
+def estimate(task: TaskCurves, *contrasts: Weights) -> Estimate:
+    """The mean of contrasts in one task, each over the scores that its own curves cover, with its interval.
 
     Args:
-        contrasts: subset -> weight, as for `weighted`. The result is undefined if one of them is.
+        contrasts: as for `weighted`. The result is undefined if one of them is.
     """
     names = list(dict.fromkeys(name for weights in contrasts for name in weights))
-    if absent := [name for name in names if name not in task.fronts]:
+    if absent := [name for name in names if name not in task.curves]:
         return Estimate(reason=f"no scores of {', '.join(absent)}")
-    own = {name: task.fronts[name] for name in names}
-    ranges = [common_scores([own[name].scores for name in weights]) for weights in contrasts]
+    curves = {name: task.curves[name] for name in names}
+    ranges = [common_scores([curves[name].scores for name in weights]) for weights in contrasts]
     if reason := next(filter(None, (_too_narrow(task, float(low), float(high)) for low, high in ranges)), ""):
         return Estimate(reason=reason)
 
     def value(fitted: Mapping[str, Array]) -> Array:
-        return np.asarray(np.mean([weighted(weights, fitted, own) for weights in contrasts], axis=0))
+        return np.asarray(np.mean([weighted(weights, fitted, curves) for weights in contrasts], axis=0))
 
-    found = float(value({name: front.scores for name, front in own.items()}))
-    draws, interval = np.empty(0), Interval(reason=NO_REPLICATES if task.noise else noises.ONE_SEED)
-    parts: tuple[tuple[float, int], ...] = ()
-    together = any(shares_teacher(weights) for weights in contrasts)
-    if task.noise is not None and (replicates := task.fitted(together)) is not None:
-        draws = value(replicates)
-        influence = noises.influence_of(lambda changes: value(task.moved(changes, names)), task.noise)
-        parts = tuple(task.noise.parts(influence, together))
-        interval = interval_of(found, draws, parts)
-    seeds = np.concatenate([front.seeds for front in own.values()])
-    counts = int(seeds.min()), int(seeds.max())
-    scores = (float(ranges[0][0]), float(ranges[0][1])) if len(ranges) == 1 else (math.nan, math.nan)
-    return Estimate(found, interval, NO_INTERVAL, draws, parts, (task.task,), counts, scores)
+    seeds = np.concatenate([curve.seeds for curve in curves.values()])
+    known = Estimate(
+        float(value({name: curve.scores for name, curve in curves.items()})),
+        tasks=(task.task,),
+        seeds=(int(seeds.min()), int(seeds.max())),
+        scores=(float(ranges[0][0]), float(ranges[0][1])) if len(ranges) == 1 else (math.nan, math.nan),
+    )
+    together = any(task.depends_on_teacher(weights) for weights in contrasts)
+    replicates = task.fitted(together)
+    if task.variation is None or replicates is None:
+        return without_interval(known, task)
+    influence = task.variation.influence(lambda changes: value(task.refitted(changes, names)))
+    return with_interval(known, value(replicates), tuple(task.variation.parts(influence, together)))
 
 
-def _too_narrow(task: TaskFronts, low: float, high: float) -> str:
-    """Why fronts that have the scores from `low` to `high` in common cannot be compared; empty if they can.
+def without_interval(known: Estimate, task: TaskCurves) -> Estimate:
+    """An estimate that says why there is no interval."""
+    return replace(known, interval=Interval(reason=NO_REPLICATES if task.variation else ONE_SEED))
 
-    Over a range that is within the noise the average of L is mostly noise.
+
+def with_interval(known: Estimate, draws: Array, parts: tuple[tuple[float, int], ...]) -> Estimate:
+    """An estimate with the interval of its replicates, unless too many of these are undefined."""
+    undefined = float(np.isnan(draws).mean())
+    interval = (
+        Interval(reason=f"undefined in {100 * undefined:.0f} % of the replicates")
+        if undefined > MOST_UNDEFINED
+        else intervals.of_draws(known.value, draws, parts)
+    )
+    return replace(known, interval=interval, draws=draws, parts=parts)
+
+
+def _too_narrow(task: TaskCurves, low: float, high: float) -> str:
+    """Why curves that have the scores from `low` to `high` in common cannot be compared; empty if they can.
+
+    Over a range no wider than seeds vary, the average of L says little but how they do.
     """
     if not low < high:
-        return "the fronts have no scores in common"
-    if task.noise is None:
+        return "the curves have no scores in common"
+    if task.variation is None:
         return ""
-    least = math.sqrt(2 * task.noise.variance / float(np.median(task.noise.seeds)))
+    least = math.sqrt(2 * task.variation.variance / float(np.median(task.variation.seeds)))
     if high - low > least:
         return ""
     limit = f"less than the standard error of a difference ({least:.1f})"
-    return f"the fronts have only scores {low:.1f} to {high:.1f} in common, {limit}"
-
-
-def interval_of(value: float, draws: Array, parts: Sequence[tuple[float, int]]) -> Interval:
-    """The noise's interval, unless too many of the replicates are undefined."""
-    undefined = float(np.isnan(draws).mean())
-    if undefined > MOST_UNDEFINED:
-        return Interval(reason=f"undefined in {100 * undefined:.0f} % of the replicates")
-    return noises.interval(value, draws, parts)
+    return f"the curves have only scores {low:.1f} to {high:.1f} in common, {limit}"
 
 
 def mean(estimates: Mapping[str, Estimate]) -> Estimate:
@@ -196,25 +222,24 @@ def mean(estimates: Mapping[str, Estimate]) -> Estimate:
     Args:
         estimates: by task.
     """
-    defined = {task: found for task, found in estimates.items() if found.defined}
-    left_out = _reasons({task: found.reason for task, found in estimates.items() if not found.defined})
+    defined = {task: estimated for task, estimated in estimates.items() if estimated.defined}
+    left_out = _reasons({task: estimated.reason for task, estimated in estimates.items() if not estimated.defined})
     if not defined:
         return Estimate(reason=left_out or "no tasks")
-    values = np.array([found.value for found in defined.values()])
-    value = float(values.mean())
-    seeds = [found.seeds for found in defined.values()]
+    values = np.array([estimated.value for estimated in defined.values()])
+    seeds = [estimated.seeds for estimated in defined.values()]
     known = Estimate(
-        value,
-        across=noises.over_tasks(values),
+        float(values.mean()),
+        across=intervals.over_tasks(values),
         tasks=tuple(defined),
         seeds=(min(least for least, _ in seeds), max(most for _, most in seeds)),
         reason=left_out,
     )
-    if unknown := {task: found.interval.reason for task, found in defined.items() if not len(found.draws)}:
+    if unknown := {task: own.interval.reason for task, own in defined.items() if not len(own.draws)}:
         return replace(known, interval=Interval(reason=_reasons(unknown)))
-    draws = mean_draws([found.draws for found in defined.values()])
-    parts = tuple((variance / len(values) ** 2, free) for found in defined.values() for variance, free in found.parts)
-    return replace(known, interval=interval_of(value, draws, parts), draws=draws, parts=parts)
+    draws = mean_draws([estimated.draws for estimated in defined.values()])
+    parts = ((variance / len(values) ** 2, free) for own in defined.values() for variance, free in own.parts)
+    return with_interval(known, draws, tuple(parts))
 
 
 def mean_draws(draws: Sequence[Array]) -> Array:
@@ -230,18 +255,18 @@ def _reasons(reasons: Mapping[str, str]) -> str:
     tasks: dict[str, list[str]] = {}
     for task, reason in reasons.items():
         tasks.setdefault(reason, []).append(task)
-    return "; ".join(f"{', '.join(own)}: {reason}" for reason, own in tasks.items())
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in tasks.items())
 
 
-def scopes(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
+def with_means(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
     """The mean over tasks, that over the tasks with several seeds (`repeated`) where these are fewer, and each task.
 
     Args:
         estimates: by task.
     """
-    defined = [found for found in estimates.values() if found.defined]
-    repeated = {task: found for task, found in estimates.items() if found.defined and found.seeds[1] > 1}
-    found = {"mean": mean(estimates)}
+    defined = [estimated for estimated in estimates.values() if estimated.defined]
+    repeated = {task: own for task, own in estimates.items() if own.defined and own.seeds[1] > 1}
+    means = {"mean": mean(estimates)}
     if 0 < len(repeated) < len(defined):
-        found["repeated"] = mean(repeated)
-    return found | dict(estimates)
+        means["repeated"] = mean(repeated)
+    return means | dict(estimates)

@@ -1,14 +1,17 @@
 """Whether methods together reduce a model's size by more than the product of what each does alone.
 
-With L as in `fronts` and the reduction r_S(a) = exp(L_none(a) − L_S(a)), a combination is expected to reduce by the
-product of its methods' reductions. The log-interaction is the log of observed over expected,
+With L as in `score_size` and the reduction r_S(a) = exp(L_none(a) − L_S(a)), a combination is expected to reduce by the
+product of its methods' reductions. The log-interaction is the log of observed over expected, of a pair
 
     I_AB = L_A + L_B − L_none − L_AB,
 
-averaged over the scores that all four fronts cover, each score counting the same, then over tasks. Positive: the
-combination reduces by more than the product. Of three methods there is the total (against the product of three) and
-the pure three-way term (what the three pairs do not explain, by inclusion and exclusion); over equal scores the total
-is the sum of the three pairs and the pure term.
+averaged over the scores that all four curves cover, each score counting the same, then over tasks. Positive: the
+combination reduces by more than the product. Of three or more methods T there is the total, against the product of all
+of them, and the pure term, what their smaller combinations do not explain, by inclusion and exclusion:
+
+    I_T = sum over subsets S of T of  (−1)^(|T| + |S| + 1) · L_S.
+
+Over equal scores a total is the sum of the pure terms of all subsets of T with two methods or more.
 
 Verdicts, from the 95 % interval of the seeds (`verdict`) and from that of the differences between tasks
 (`tasks_verdict`): `multiplicative` if it lies within ± ln 1.1, so that observed and expected differ by
@@ -20,23 +23,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis import names
+from analysis.methods import NONE, Methods, smaller, split
 from analysis.options import Options
-from analysis.read.recipe import METHODS
-from analysis.read.results import SUBSETS, Results
-from analysis.statistics.cells import cells
-from analysis.statistics.contrasts import Estimate, TaskFronts, estimate, fronts_of, scopes
-from analysis.statistics.fronts import common_scores, fronts
-from analysis.statistics.uncertainty import Interval
+from analysis.read.results import Results
+from analysis.statistics.contrasts import Estimate, TaskCurves, curves_by_task, estimate, with_means
+from analysis.statistics.intervals import Interval
 
 ZONE = math.log(1.1)
-SUPER, EQUAL, SUB = "super-multiplicative", "multiplicative", "sub-multiplicative"
-INCONCLUSIVE, UNDEFINED = "inconclusive", "undefined"
+SUPER, EQUAL, SUB, INCONCLUSIVE, UNDEFINED = names.SIGNS
 COLUMNS = (
     "contrast", "kind", "scope", "interaction", "low", "high", "error", "freedom", "tasks_low", "tasks_high",
     "observed", "expected", "tasks", "seeds_min", "seeds_max", "score_low", "score_high", "verdict", "tasks_verdict",
@@ -46,7 +46,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Interaction:
-    """A contrast of fronts.
+    """A contrast of score-size curves.
 
     Attributes:
         methods: that are combined, joined with `+`.
@@ -61,20 +61,23 @@ class Interaction:
     @property
     def observed(self) -> dict[str, float]:
         """Weights of the log of the combination's reduction, over the same scores."""
-        return dict.fromkeys(self.weights, 0.0) | {"none": 1.0, self.methods: -1.0}
+        return dict.fromkeys(self.weights, 0.0) | {NONE: 1.0, self.methods: -1.0}
 
 
-def interactions() -> list[Interaction]:
-    """The three pairs, then the two of all three methods."""
-    pairs = ["+".join(pair) for pair in combinations(METHODS, 2)]
-    every = "+".join(METHODS)
-    singles = dict.fromkeys(METHODS, 1.0)
-    found = [
-        Interaction(pair, "pair", {"none": -1.0, **dict.fromkeys(pair.split("+"), 1.0), pair: -1.0}) for pair in pairs
-    ]
-    found.append(Interaction(every, "total", {"none": -2.0, **singles, every: -1.0}))
-    pure = {"none": 1.0, **dict.fromkeys(METHODS, -1.0), **dict.fromkeys(pairs, 1.0), every: -1.0}
-    return [*found, Interaction(every, "pure", pure)]
+def interactions(methods: Methods) -> list[Interaction]:
+    """Of every combination of two methods or more: the pairs, then totals and pure terms of the larger ones."""
+    combinations = [subset for subset in methods.subsets if len(split(subset)) > 1]
+    return [interaction for combination in combinations for interaction in _of(combination)]
+
+
+def _of(combination: str) -> list[Interaction]:
+    singles = split(combination)
+    count = len(singles)
+    total = {NONE: 1.0 - count, **dict.fromkeys(singles, 1.0), combination: -1.0}
+    if count == 2:
+        return [Interaction(combination, "pair", total)]
+    pure = {subset: -((-1.0) ** (count + len(split(subset)))) for subset in smaller(singles)}
+    return [Interaction(combination, "total", total), Interaction(combination, "pure", pure)]
 
 
 def table(results: Results, options: Options) -> pd.DataFrame:
@@ -82,18 +85,18 @@ def table(results: Results, options: Options) -> pd.DataFrame:
 
     `scope` is `mean`, `repeated` (the mean over the tasks that have several seeds, where these are not all) or a task.
     """
-    tasks = fronts_of(results.runs, options)
-    return pd.DataFrame([row for own in interactions() for row in _rows(own, tasks)], columns=list(COLUMNS))
+    tasks = curves_by_task(results.runs, options)
+    rows = [row for interaction in interactions(results.methods) for row in _rows(interaction, tasks)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(own: Interaction, tasks: Sequence[TaskFronts]) -> Iterator[dict[str, Any]]:
-    found = scopes({task.task: estimate(task, own.weights) for task in tasks})
-    observed = {task.task: estimate(task, own.observed).value for task in tasks}
-    for scope, value in found.items():
+def _rows(interaction: Interaction, tasks: Sequence[TaskCurves]) -> Iterator[dict[str, Any]]:
+    observed = {task.task: estimate(task, interaction.observed).value for task in tasks}
+    for scope, value in with_means({task.task: estimate(task, interaction.weights) for task in tasks}).items():
         log_observed = float(np.mean([observed[task] for task in value.tasks])) if value.defined else math.nan
         yield {
-            "contrast": own.methods,
-            "kind": own.kind,
+            "contrast": interaction.methods,
+            "kind": interaction.kind,
             "scope": scope,
             "interaction": value.value,
             **columns(value),
@@ -104,60 +107,16 @@ def _rows(own: Interaction, tasks: Sequence[TaskFronts]) -> Iterator[dict[str, A
         }
 
 
-def columns(found: Estimate) -> dict[str, Any]:
+def columns(estimated: Estimate) -> dict[str, Any]:
     """What every number is told with."""
-    interval, across = found.interval, found.across
+    interval, across = estimated.interval, estimated.across
     return {
         "low": interval.low, "high": interval.high, "error": interval.error, "freedom": interval.freedom,
-        "tasks_low": across.low, "tasks_high": across.high, "tasks": len(found.tasks),
-        "seeds_min": found.seeds[0], "seeds_max": found.seeds[1],
-        "score_low": found.scores[0], "score_high": found.scores[1],
-        "reason": found.reason, "unsure": interval.reason,
+        "tasks_low": across.low, "tasks_high": across.high, "tasks": len(estimated.tasks),
+        "seeds_min": estimated.seeds[0], "seeds_max": estimated.seeds[1],
+        "score_low": estimated.scores[0], "score_high": estimated.scores[1],
+        "reason": estimated.reason, "unsure": interval.reason,
     }  # fmt: skip
-
-
-def reductions(results: Results, options: Options) -> pd.DataFrame:
-    """How much smaller each subset makes a model at equal score, of the mean over tasks and of each task.
-
-    Returns:
-        Columns methods, scope (as in `table`), reduction, low, high (factors), and those of `columns` that are left.
-    """
-    tasks = fronts_of(results.runs, options)
-    rows = []
-    for methods in SUBSETS[1:]:
-        found = scopes({task.task: estimate(task, {"none": 1.0, methods: -1.0}) for task in tasks})
-        for scope, value in found.items():
-            told = columns(value)
-            factors = {key: math.exp(told.pop(key)) for key in ("low", "high", "tasks_low", "tasks_high")}
-            rows.append({"methods": methods, "scope": scope, "reduction": math.exp(value.value), **factors, **told})
-    return pd.DataFrame(rows)
-
-
-def curve(results: Results, options: Options, methods: str, points: int = 61) -> pd.DataFrame:
-    """What a combination reduces sizes by and what is expected of it, over each task's common scores.
-
-    Args:
-        methods: the combination; its expectation is the product of its methods' reductions.
-
-    Returns:
-        Columns task, score, observed, expected (factors); tasks without common scores are not there.
-    """
-    singles = methods.split("+")
-    rows = []
-    for task, own in fronts(cells(results.runs, options.score_column, options.bytes_column)).items():
-        needed = ["none", *singles, methods]
-        if not all(name in own for name in needed):
-            continue
-        low, high = common_scores([own[name].scores for name in needed])
-        if low < high:
-            scores = np.linspace(low, high, points)
-            least = {name: own[name].least_log_bytes(scores) for name in needed}
-            observed = np.exp(least["none"] - least[methods])
-            expected = np.exp(sum((least["none"] - least[name] for name in singles), np.zeros(points)))
-            rows.append(pd.DataFrame({"task": task, "score": scores, "observed": observed, "expected": expected}))
-    return (
-        pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["task", "score", "observed", "expected"])
-    )
 
 
 def verdict(interval: Interval) -> str:
@@ -175,11 +134,8 @@ def sentence(row: Mapping[str, Any]) -> str:
     """A row of `table` in words: what is seen, what the product would give, how sure that is, and of what."""
     if row["tasks"] == 0:
         return f"{row['contrast']}: undefined ({row['reason']})"
-    against = {"pair": "the product of its methods", "total": "the product of the three methods",
-               "pure": "what its pairs explain"}[str(row["kind"])]  # fmt: skip
-    least, most = row["seeds_min"], row["seeds_max"]
-    seeds = "1 seed" if most == 1 else f"{most} seeds" if least == most else f"{least} to {most} seeds"
-    of = f"{row['tasks']} task{'s' if row['tasks'] > 1 else ''}, {seeds} per cell"
+    against = names.against(row["contrast"], row["kind"])
+    of = f"{names.plural(row['tasks'], 'task')}, {names.seeds(row['seeds_min'], row['seeds_max'])} per cell"
     seen = f"reduces sizes by {row['observed']:.2f} ×; {against} is {row['expected']:.2f} ×"
     ratio = f"ratio {math.exp(row['interaction']):.2f}"
     if math.isfinite(row["error"]):

@@ -1,42 +1,41 @@
-"""Which method to reach for first: main effects of the 2³ design, and their ranks.
+"""Which method to reach for first: main effects of the 2^k design, and their ranks.
 
 A method's main effect is the mean, over the pairs of subsets that differ in this method alone, of what it changes: of
-ln(bytes) at equal score (`bytes`; over the scores that both fronts of a pair cover, see `fronts`), and of the score of
-the same architecture (`score`; a pruned architecture is the mean over its sparsities). With all eight subsets there are
-four pairs; where the collection lacks a subset, the pairs that are left count.
+ln(bytes) at equal score (`bytes`; over the scores that both curves of a pair cover, see `score_size`), and of the score
+of the same architecture (`score`; the mean over its variants). With all 2^k subsets there are 2^(k−1) pairs; where the
+collection lacks a subset, the pairs that are left count.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.methods import Methods, joined, split
 from analysis.options import Options
-from analysis.read.recipe import METHODS
-from analysis.read.results import SUBSETS, Results
-from analysis.statistics import uncertainty as noises
+from analysis.read.results import Results
 from analysis.statistics.contrasts import (
-    NO_REPLICATES,
     Estimate,
-    TaskFronts,
+    TaskCurves,
+    curves_by_task,
     estimate,
-    fronts_of,
-    scopes,
-    shares_teacher,
+    with_interval,
+    with_means,
+    without_interval,
 )
-from analysis.statistics.fronts import Array
 from analysis.statistics.interactions import columns
+from analysis.statistics.intervals import quantile
+from analysis.statistics.score_size import Array
 
 COLUMNS = (
     "method", "measure", "scope", "effect", "low", "high", "error", "freedom", "tasks_low", "tasks_high", "rank",
     "rank_low", "rank_high", "first", "pairs", "tasks", "seeds_min", "seeds_max", "score_low", "score_high", "reason",
     "unsure",
 )  # fmt: skip
+Pairs = Sequence[tuple[str, str]]  # subsets without the method and with it
 
 
 def main_effects(results: Results, options: Options) -> pd.DataFrame:
@@ -45,47 +44,48 @@ def main_effects(results: Results, options: Options) -> pd.DataFrame:
     `effect` is a log of a factor of size (`bytes`; positive: smaller) or points (`score`; positive: better). Means are
     over the tasks where it is defined for every method. `rank` is among the methods, 1 the greatest effect; `rank_low`
     and `rank_high` hold it in 95 % of the replicates, and `first` is the share of them in which it is 1 (NaN without).
-    `pairs` of 4 define it.
+    `pairs` of 2^(k−1) define it.
     """
-    tasks = fronts_of(results.runs, options)
-    there = [name for name in SUBSETS if any(name in task.fronts for task in tasks)]
-    pairs = {method: own for method in METHODS if (own := pairs_of(method, there))}
+    tasks = curves_by_task(results.runs, options)
+    there = {name for task in tasks for name in task.curves}
+    pairs = {method: own for method in results.methods.names if (own := pairs_of(method, results.methods, there))}
     rows: list[dict[str, Any]] = []
     for measure, of_task in (("bytes", _on_bytes), ("score", _on_score)):
-        of_tasks = {method: {task.task: of_task(task, own) for task in tasks} for method, own in pairs.items()}
-        found = {method: scopes(own) | of_tasks[method] for method, own in _comparable(of_tasks).items()}
-        for scope in dict.fromkeys(scope for own in found.values() for scope in own):
-            here = {method: own.get(scope, own["mean"]) for method, own in found.items()}
+        effects = {method: {task.task: of_task(task, own) for task in tasks} for method, own in pairs.items()}
+        scopes = {method: with_means(own) | effects[method] for method, own in _comparable(effects).items()}
+        for scope in dict.fromkeys(scope for own in scopes.values() for scope in own):
+            here = {method: own.get(scope, own["mean"]) for method, own in scopes.items()}
             ranks = _ranks(here)
             rows += [
-                {"method": method, "measure": measure, "scope": scope, "effect": own.value, "pairs": len(pairs[method]),
-                 **columns(own), **ranks.get(method, {})}
-                for method, own in here.items()
+                {"method": method, "measure": measure, "scope": scope, "effect": effect.value,
+                 "pairs": len(pairs[method]), **columns(effect), **ranks.get(method, {})}
+                for method, effect in here.items()
             ]  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _comparable(of_tasks: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, Estimate]]:
-    """The same, undefined in every task where it is undefined for some method: other means could not be ranked."""
-    undefined: dict[str, Estimate] = {}
-    for method, own in of_tasks.items():
-        for task, found in own.items():
-            if not found.defined:
-                undefined.setdefault(task, Estimate(reason=f"{found.reason} (for the effect of {method})"))
-    return {method: dict(own) | undefined for method, own in of_tasks.items()}
+def _comparable(effects: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, Estimate]]:
+    """Drops a task for every method if any method is undefined there, so that ranks compare equal tasks."""
+    undefined = {
+        task: Estimate(reason=f"{effect.reason} (for the effect of {method})")
+        for method, by_task in reversed(list(effects.items()))
+        for task, effect in by_task.items()
+        if not effect.defined
+    }
+    return {method: dict(by_task) | undefined for method, by_task in effects.items()}
 
 
-def _ranks(found: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
+def _ranks(effects: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
     """Of the defined ones: the rank, and where replicates put it.
 
     Replicates are stretched to the interval that is stated, so that both say the same.
     """
-    defined = {method: own for method, own in found.items() if own.defined}
-    values = np.array([own.value for own in defined.values()])
-    ranks = {method: {"rank": 1.0 + float((values > own.value).sum())} for method, own in defined.items()}
-    if not all(len(own.draws) for own in defined.values()):
+    defined = {method: effect for method, effect in effects.items() if effect.defined}
+    values = np.array([effect.value for effect in defined.values()])
+    ranks = {method: {"rank": 1.0 + float((values > effect.value).sum())} for method, effect in defined.items()}
+    if not all(len(effect.draws) for effect in defined.values()):
         return ranks
-    draws = np.array([_stretched(own) for own in defined.values()])
+    draws = np.array([_stretched(effect) for effect in defined.values()])
     draws = draws[:, np.isfinite(draws).all(axis=0)]
     drawn = 1 + (draws[None] > draws[:, None]).sum(axis=1)
     for number, method in enumerate(defined):
@@ -94,44 +94,41 @@ def _ranks(found: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
     return ranks
 
 
-def _stretched(own: Estimate) -> Array:
-    return own.value + (own.draws - own.value) * noises.quantile(own.interval.freedom) / noises.quantile(math.inf)
+def _stretched(effect: Estimate) -> Array:
+    return effect.value + (effect.draws - effect.value) * quantile(effect.interval.freedom) / quantile(np.inf)
 
 
-def pairs_of(method: str, subsets: Sequence[str]) -> list[tuple[str, str]]:
+def pairs_of(method: str, methods: Methods, there: set[str]) -> Pairs:
     """The pairs of subsets, both there, that differ in `method` alone: without it, with it."""
-    pairs = []
-    for name in subsets:
-        active = [] if name == "none" else name.split("+")
-        if method not in active:
-            more = "+".join(own for own in METHODS if own in (*active, method))
-            pairs += [(name, more)] if more in subsets else []
-    return pairs
+    return [
+        (subset, more)
+        for subset in methods.subsets
+        if subset in there and method not in split(subset)
+        and (more := joined(name for name in methods.names if name in (*split(subset), method))) in there
+    ]  # fmt: skip
 
 
-def _on_bytes(task: TaskFronts, pairs: Sequence[tuple[str, str]]) -> Estimate:
+def _on_bytes(task: TaskCurves, pairs: Pairs) -> Estimate:
     return estimate(task, *({without: 1.0, with_it: -1.0} for without, with_it in pairs))
 
 
-def _on_score(task: TaskFronts, pairs: Sequence[tuple[str, str]]) -> Estimate:
+def _on_score(task: TaskCurves, pairs: Pairs) -> Estimate:
     weights = _score_weights(task, pairs)
     if weights is None:
         return Estimate(reason="a pair of subsets has no architecture in common")
-    means = np.concatenate([front.means for front in task.fronts.values()])
-    counts = np.concatenate([front.seeds for front in task.fronts.values()])[weights != 0]
-    value = float(weights @ means)
-    found = Estimate(value, tasks=(task.task,), seeds=(int(counts.min()), int(counts.max())))
-    together = any(shares_teacher({without: -1.0, with_it: 1.0}) for without, with_it in pairs)
+    means = np.concatenate([curve.means for curve in task.curves.values()])
+    counts = np.concatenate([curve.seeds for curve in task.curves.values()])[weights != 0]
+    known = Estimate(float(weights @ means), tasks=(task.task,), seeds=(int(counts.min()), int(counts.max())))
+    together = any(task.depends_on_teacher({without: -1.0, with_it: 1.0}) for without, with_it in pairs)
     changes = task.changes(together)
-    if task.noise is None or changes is None:
-        return replace(found, interval=noises.Interval(reason=NO_REPLICATES if task.noise else noises.ONE_SEED))
-    draws, parts = value + changes @ weights, tuple(task.noise.parts(weights, together))
-    return replace(found, interval=noises.interval(value, draws, parts), draws=draws, parts=parts)
+    if task.variation is None or changes is None:
+        return without_interval(known, task)
+    return with_interval(known, known.value + changes @ weights, tuple(task.variation.parts(weights, together)))
 
 
-def _score_weights(task: TaskFronts, pairs: Sequence[tuple[str, str]]) -> Array | None:
-    """Of each cell's mean, in the order of the fronts; over the architectures that both subsets of a pair have."""
-    models = {name: np.array(front.models) for name, front in task.fronts.items()}
+def _score_weights(task: TaskCurves, pairs: Pairs) -> Array | None:
+    """Of each cell's mean, in the order of the curves; over the architectures that both subsets of a pair have."""
+    models = {name: np.array(curve.models) for name, curve in task.curves.items()}
     weights = {name: np.zeros(len(own)) for name, own in models.items()}
     for pair in pairs:
         common = set.intersection(*(set(models.get(name, ())) for name in pair))

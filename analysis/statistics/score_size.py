@@ -1,10 +1,10 @@
-"""A front: the score that a method's models reach, as a function of their size.
+"""Score-size curves: the score that models of one subset of methods reach, as a function of their size.
 
-Of one task and one subset of methods: a nondecreasing function of ln(bytes), fitted to the cells' mean scores by
-isotonic regression (weights: their numbers of seeds) and linear between them. `L(a)` is the least ln(bytes) at which it
-reaches the score a. Nothing is extrapolated: above a front's highest score L is undefined, and below its lowest too,
-since a smaller model than any measured might reach that. Where several fronts are compared, it is over the scores that
-all of them cover, each score counting the same.
+Of one task and one subset: a nondecreasing function of ln(bytes), fitted to the cells' mean scores by isotonic
+regression (weights: their numbers of seeds) and linear between them. `L(a)` is the least ln(bytes) at which it reaches
+the score a. Nothing is extrapolated: above a curve's highest score L is undefined, and below its lowest too, since a
+smaller model than any measured might reach that. Where several curves are compared, it is over the scores that all of
+them cover, each score counting the same.
 
 The functions take many replicates of the scores at once, in leading dimensions.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,12 +22,12 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Front:
+class ScoreSizeCurve:
     """The cells of one task and subset, by size.
 
     Attributes:
         task, methods: of which it is.
-        models, sparsities: of each cell.
+        models, variants: of each cell.
         log_bytes: ascending, shape (n,).
         means: the cells' mean scores, shape (n,).
         seeds: how many each mean is of, shape (n,).
@@ -38,40 +37,31 @@ class Front:
     task: str
     methods: str
     models: tuple[str, ...]
-    sparsities: tuple[float, ...]
+    variants: tuple[str, ...]
     log_bytes: Array
     means: Array
     seeds: NDArray[np.int64]
     scores: Array
 
-    def least_log_bytes(self, scores: Any) -> Array:
-        """L at each score (any shape); NaN where the front does not cover it."""
-        return inverse(self.log_bytes, self.scores, np.asarray(scores, dtype=float))
 
-    @property
-    def covers(self) -> tuple[float, float]:
-        """The least and the greatest score."""
-        return float(self.scores[0]), float(self.scores[-1])
-
-
-def fronts(cells: pd.DataFrame) -> dict[str, dict[str, Front]]:
-    """Task -> subset -> front, of the cells with a defined score (see `cells.cells`)."""
+def score_size_curves(cells: pd.DataFrame) -> dict[str, dict[str, ScoreSizeCurve]]:
+    """Task -> subset -> curve, of the cells with a defined score (see `cells.cells`)."""
     defined = cells[cells["score"].notna()]
-    found: dict[str, dict[str, Front]] = {}
+    curves: dict[str, dict[str, ScoreSizeCurve]] = {}
     for (task, methods), rows in defined.groupby(["task", "methods"], sort=False):
-        ordered = rows.sort_values("log_bytes", kind="stable")
+        ordered = rows.sort_values("bytes", kind="stable")
         means, seeds = ordered["score"].to_numpy(float), ordered["seeds"].to_numpy(np.int64)
-        found.setdefault(task, {})[methods] = Front(
+        curves.setdefault(task, {})[methods] = ScoreSizeCurve(
             task=task,
             methods=methods,
             models=tuple(ordered["model"]),
-            sparsities=tuple(ordered["sparsity"]),
-            log_bytes=ordered["log_bytes"].to_numpy(float),
+            variants=tuple(ordered["variant"]),
+            log_bytes=np.log(ordered["bytes"].to_numpy(float)),
             means=means,
             seeds=seeds,
             scores=isotonic(means, seeds.astype(float)),
         )
-    return found
+    return curves
 
 
 def isotonic(values: Array, weights: Array) -> Array:
@@ -95,35 +85,13 @@ def isotonic(values: Array, weights: Array) -> Array:
     return fitted
 
 
-def inverse(log_bytes: Array, fitted: Array, scores: Array) -> Array:
-    """Least ln(bytes) at which a piecewise linear, nondecreasing front reaches each score.
-
-    Args:
-        log_bytes: ascending, shape (n,).
-        fitted: nondecreasing, shape (n,).
-        scores: any shape.
-
-    Returns:
-        Shape of `scores`; NaN outside the front's scores.
-    """
-    right = np.searchsorted(fitted, scores, side="left")  # the first cell that reaches it
-    inside = (scores >= fitted[0]) & (right < len(fitted))
-    right = np.clip(right, 1, len(fitted) - 1) if len(fitted) > 1 else np.zeros_like(right)
-    left = np.maximum(right - 1, 0)
-    rise = fitted[right] - fitted[left]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(rise > 0, (scores - fitted[left]) / rise, 0.0)
-    reached = log_bytes[left] + share * (log_bytes[right] - log_bytes[left])
-    return np.where(inside, reached, np.nan)
-
-
 def mean_inverse(log_bytes: Array, fitted: Array, low: Array, high: Array) -> Array:
     """The mean of L over the scores from `low` to `high`, each counting the same; exact, no grid.
 
     Args:
         log_bytes: ascending, shape (n,).
         fitted: nondecreasing, shape (…, n).
-        low, high: shape (…); within the front's scores.
+        low, high: shape (…); within the curve's scores.
 
     Returns:
         Shape (…); NaN where not low < high.
@@ -138,10 +106,10 @@ def mean_inverse(log_bytes: Array, fitted: Array, low: Array, high: Array) -> Ar
 
 
 def common_scores(fitted: Sequence[Array]) -> tuple[Array, Array]:
-    """The scores that all fronts cover: the greatest of their least, the least of their greatest.
+    """The scores that all curves cover: the greatest of their least, the least of their greatest.
 
     Args:
-        fitted: of each front, shape (…, n of that front).
+        fitted: of each curve, shape (…, n of that curve).
     """
-    low = np.max([front[..., 0] for front in fitted], axis=0)
-    return low, np.min([front[..., -1] for front in fitted], axis=0)
+    low = np.max([scores[..., 0] for scores in fitted], axis=0)
+    return low, np.min([scores[..., -1] for scores in fitted], axis=0)

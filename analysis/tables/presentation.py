@@ -8,19 +8,18 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.reference import MEGABYTE
+from analysis import names
 
 Row = Mapping[str, Any]
-AGAINST = {"pair": "the product", "total": "the product of three", "pure": "what pairs explain"}
 OVER = {"mean": "all tasks", "repeated": "tasks with several seeds"}
 
 
 def table1(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per architecture, a column per method, and under it the study's numbers where there are any."""
+    """A row per architecture, a column per subset of methods, and under it the study's numbers where there are any."""
     rows: list[dict[str, str]] = []
     for model, own in table.groupby("model", sort=False):
         cells = own.to_dict("records")
-        size = megabytes(float(own["baseline_bytes"].iloc[0]))
+        size = names.megabytes(float(own["baseline_bytes"].iloc[0]))
         rows.append({"model": str(model), "MB": size} | {str(row["methods"]): _factor(row) for row in cells})
         if own["paper"].notna().any():
             rows.append({"model": "(study)", "MB": ""} | {str(row["methods"]): f"{row['paper']:.1f}" for row in cells})
@@ -35,19 +34,13 @@ def _factor(row: Row) -> str:
     return f"{row['factor']:.1f}{spread}" + ("" if row["tasks"] == row["of"] else f" ({row['tasks']}/{row['of']})")
 
 
-def megabytes(bytes: float) -> str:
-    """Decimal megabytes, three digits where it has no more."""
-    size = bytes / MEGABYTE
-    return f"{size:.0f}" if size >= 100 else f"{size:.3g}"
-
-
 def interactions(table: pd.DataFrame) -> pd.DataFrame:
     """Reductions as factors, and their ratio with its intervals."""
     return pd.DataFrame(
         {
             **_ways(row),
             "combination": row["contrast"],
-            "against": AGAINST[row["kind"]],
+            "against": names.against(row["contrast"], row["kind"]),
             "over": OVER.get(row["scope"], row["scope"]),
             "observed": _number(row["observed"]),
             "expected": _number(row["expected"]),
@@ -76,7 +69,7 @@ def priorities(table: pd.DataFrame) -> pd.DataFrame:
                 "effect": _number(change(row["effect"])),
                 "95 %, seeds": _interval(row, "", change),
                 "95 %, tasks": _interval(row, "tasks_", change),
-                "rank": _rank(row),
+                "rank": rank(row),
                 "tasks": row["tasks"],
                 "seeds": seeds(row),
             }
@@ -113,7 +106,8 @@ def _interval(row: Row, prefix: str, change: Callable[[float], float]) -> str:
     return "–" if math.isnan(low) else f"[{_number(change(low))}, {_number(change(high))}]"
 
 
-def _rank(row: Row) -> str:
+def rank(row: Row) -> str:
+    """`2`, or with where replicates put it: `2 (1 to 3)`."""
     if math.isnan(row["rank"]):
         return "–"
     known = not math.isnan(row["rank_low"]) and row["rank_low"] != row["rank_high"]

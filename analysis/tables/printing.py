@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def about(results: Results, options: Options) -> str:
     """What was read, in a line."""
     failed = f", {len(results.failures)} failed" if len(results.failures) else ""
-    return f"{results.source}: {len(results.runs)} runs{failed}; {options.score} score, {options.bytes} bytes"
+    return f"{results.source}: {len(results.runs)} runs{failed}; {options.told}"
 
 
 def table(shown: pd.DataFrame, form: str) -> int:
@@ -55,9 +55,9 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def document(results: Results, options: Options, found: dict[str, Any]) -> int:
-    """Print one JSON document: what was read, how, and what was found."""
+def document(results: Results, options: Options, answers: dict[str, Any]) -> int:
+    """Print one JSON document: what was read, how, and what that says."""
     failures = results.failures.astype({"seed": object}).where(results.failures.notna(), None)
     known = {"source": results.source, "runs": len(results.runs), "options": asdict(options), "notes": results.notes}
-    print(json.dumps(known | {"failures": records(failures)} | found, allow_nan=False))
+    print(json.dumps(known | {"failures": records(failures)} | answers, allow_nan=False))
     return 0

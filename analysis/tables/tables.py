@@ -60,12 +60,20 @@ def latex(table: pd.DataFrame) -> str:
 
 
 def plain(table: pd.DataFrame) -> str:
-    """Columns for a terminal, two spaces apart."""
-    rows = [[str(name) for name in table.columns], *_texts(table)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n" for row in rows
-    )
+    """Columns for a terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="")
+    for place, name in enumerate(table.columns):
+        made.add_column(str(name), no_wrap=True, justify="right" if _numeric(table, place) else "left")
+    for row in _texts(table):
+        made.add_row(*map(Text, row))
+    console = Console(width=100_000)
+    with console.capture() as captured:
+        console.print(made)
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
 def _numeric(table: pd.DataFrame, number: int) -> bool:

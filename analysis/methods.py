@@ -1,0 +1,120 @@
+"""The methods of a collection, as its results name them: subsets, and variants where a method has several.
+
+A *subset* is written `none`, or names joined by `+` in the methods' order. A *variant* says option and strength of a
+subset's methods where these differ within the collection: `prune magnitude 40 %`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+
+from compress.runs.result import Compression
+
+NONE = "none"
+Compressions = tuple[Compression, ...]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method, as the collection has it.
+
+    Attributes:
+        name: its configuration group.
+        noun: what prose calls it.
+        shrinks: whether it stores fewer bytes.
+        entries: each option and strength that it was used with, in order.
+    """
+
+    name: str
+    noun: str
+    shrinks: bool
+    entries: Compressions
+
+    @property
+    def variants(self) -> list[str]:
+        """The text of each entry, in order; empty texts where there is nothing to tell apart."""
+        return [self.variant(entry) for entry in self.entries]
+
+    def variant(self, entry: Compression) -> str:
+        """What tells an entry from the others: its option, its strength, both or nothing."""
+        options = {other.option for other in self.entries}
+        values = {other.value for other in self.entries}
+        words = [entry.option] if len(options) > 1 else []
+        words += [self._strength(entry)] if len(values) > 1 and entry.value is not None else []
+        return " ".join(words)
+
+    def _strength(self, entry: Compression) -> str:
+        """`40 %` of a share, else `rank 16`; a key whose values all lie in [0, 1] holds shares."""
+        values = [other.value for other in self.entries if other.strength == entry.strength]
+        if all(value is not None and 0 <= value <= 1 for value in values):
+            return f"{100 * (entry.value or 0):g} %"
+        return f"{entry.strength} {entry.value:g}"
+
+
+@dataclass(frozen=True)
+class Methods:
+    """All methods of a collection, in their order."""
+
+    methods: tuple[Method, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """In order."""
+        return [method.name for method in self.methods]
+
+    @cached_property
+    def subsets(self) -> list[str]:
+        """All 2^k, by size, then by the methods' order."""
+        names = self.names
+        return [joined(chosen) for size in range(len(names) + 1) for chosen in combinations(names, size)]
+
+    def variant(self, compressions: Compressions) -> str:
+        """Of a run: the methods that have several entries, each with what tells its own; empty without any."""
+        entries = {entry.method: entry for entry in compressions}
+        told = (
+            (method.name, method.variant(entries[method.name])) for method in self.methods if method.name in entries
+        )
+        return ", ".join(f"{name} {words}" for name, words in told if words)
+
+    def rank(self, compressions: Compressions) -> tuple[int, ...]:
+        """Sorts runs by subset, then by entries."""
+        entries = {entry.method: entry for entry in compressions}
+        places = [
+            method.entries.index(entries[method.name]) if method.name in entries else 0 for method in self.methods
+        ]
+        return (self.subsets.index(joined(name for name in self.names if name in entries)), *places)
+
+
+def collected(runs: Iterable[Compressions]) -> Methods:
+    """The methods that runs used; of options that differ in noun or position the first counts."""
+    by_name: dict[str, set[Compression]] = {}
+    for entry in {entry for compressions in set(runs) for entry in compressions}:
+        by_name.setdefault(entry.method, set()).add(entry)
+    ordered = {name: tuple(sorted(entries, key=_order)) for name, entries in by_name.items()}
+    made = [
+        Method(name, own[0].noun, any(entry.shrinks for entry in own), own)
+        for name, own in sorted(ordered.items(), key=lambda item: (item[1][0].position, item[0]))
+    ]
+    return Methods(tuple(made))
+
+
+def _order(entry: Compression) -> tuple[int, str, float]:
+    return entry.position, entry.option, 0.0 if entry.value is None else entry.value
+
+
+def joined(names: Iterable[str]) -> str:
+    """A subset's name."""
+    return "+".join(names) or NONE
+
+
+def split(subset: str) -> list[str]:
+    """The methods in a subset's name."""
+    return [] if subset == NONE else subset.split("+")
+
+
+def smaller(names: Sequence[str]) -> list[str]:
+    """Every subset of these methods, by size: from none to all of them."""
+    return [joined(chosen) for size in range(len(names) + 1) for chosen in combinations(names, size)]
