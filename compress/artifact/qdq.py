@@ -19,7 +19,7 @@ import torch.ao.quantization.fx._decomposed  # registers torch.ops.quantized_dec
 from torch import nn
 from torch.nn import functional
 
-from compress.artifact.int8 import Int8Embedding, Int8Linear, from_int8
+from compress.artifact.layers.int8 import Int8Embedding, Int8Linear, from_int8
 
 if TYPE_CHECKING:
     from transformers import BertForSequenceClassification

@@ -18,7 +18,7 @@ from compress.methods.registry import Active, Option, options_of
 if TYPE_CHECKING:
     import torch
 
-    from compress.methods.layers.fake_quantize import InputRange
+    from compress.methods.layers.fake_quantize import FakeEmbedding, FakeLinear
 
 
 @checked
@@ -53,14 +53,14 @@ class Quantize(Method):
     def __init__(self, config: QuantizeConfig) -> None:
         self.config = config
         self.frozen = False
-        self.ranges: list[InputRange] = []
+        self.layers: dict[str, FakeLinear | FakeEmbedding] = {}
 
     def prepare(self, model: torch.nn.Module) -> None:
         """Let every Linear and embedding round its weights, and every Linear its input, once where three share it."""
         from compress.methods.layers import fake_quantize
 
         momentum = self.config.momentum if self.config.activations else None
-        self.ranges = fake_quantize.prepare(model, self.config.embeddings, momentum)
+        self.layers = fake_quantize.prepare(model, self.config.embeddings, momentum)
 
     def before_step(self, progress: float) -> None:
         """Freeze the ranges when it is time."""
@@ -90,14 +90,18 @@ class Quantize(Method):
 
     def _freeze(self, frozen: bool) -> None:
         self.frozen = frozen
-        for observed in self.ranges:
-            observed.frozen = frozen
+        for layer in self.layers.values():
+            if (observed := getattr(layer, "input_range", None)) is not None:
+                observed.frozen = frozen
 
     def trace(self, stored: torch.nn.Module) -> bool:
-        """Whether it has int8 layers."""
-        from compress.artifact.int8 import Int8Linear
+        """Whether all these layers are int8, and know the ranges of their inputs where these are rounded."""
+        from compress.artifact.layers.int8 import Int8Embedding, Int8Linear
 
-        return any(isinstance(module, Int8Linear) for module in stored.modules())
+        layers = {name: m for name, m in stored.named_modules() if isinstance(m, Int8Embedding | Int8Linear)}
+        linears = [layer for layer in layers.values() if isinstance(layer, Int8Linear)]
+        seen = all((layer.input_scale is not None) == self.config.activations for layer in linears)
+        return layers.keys() == self.layers.keys() and bool(layers) and seen
 
 
 OPTION = Option(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from compress.artifact import int8
+from compress.artifact import plain
+from compress.artifact.layers import int8
 
 
 class RoundWeight(torch.autograd.Function):
@@ -53,22 +55,45 @@ class InputRange(nn.Module):
         return int8.fake_quantize(x, *self.parameters_of_range())
 
     def _move(self, low: torch.Tensor, high: torch.Tensor) -> None:
-        for known, new in ((self.low, low), (self.high, high)):
-            known.copy_(torch.where(known.isnan(), new, known).lerp(new, self.momentum))
+        for end, new in ((self.low, low), (self.high, high)):
+            end.copy_(torch.where(end.isnan(), new, end).lerp(new, self.momentum))
 
     def parameters_of_range(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Scale and zero point, scalars."""
         return int8.range_parameters(self.low, self.high)
 
 
-class FakeLinear(nn.Linear):
-    """A Linear that rounds its weight and, if it has a range of its own, its input."""
+class SharedRange(InputRange):
+    """Rounds an input once for several layers that read it one after the other, and moves once for all.
 
-    own: InputRange | None  # None: the input is float, or rounded before it comes here
+    Args:
+        readers: how many read each input.
+    """
+
+    def __init__(self, momentum: float, readers: int) -> None:
+        super().__init__(momentum)
+        self.readers = readers
+        # the last input, what became of it, and how many are still to read it
+        self.last: tuple[torch.Tensor, torch.Tensor, int] | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Float32 in the shape of x."""
+        if self.last is not None and self.last[0] is x:
+            _, rounded, left = self.last
+        else:
+            rounded, left = super().forward(x), self.readers
+        self.last = (x, rounded, left - 1) if left > 1 else None
+        return rounded
+
+
+class FakeLinear(nn.Linear):
+    """A Linear that rounds its weight and, if it has a range, its input."""
+
+    input_range: InputRange | None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float [..., inputs] to float [..., outputs]."""
-        x = x if self.own is None else self.own(x)
+        x = x if self.input_range is None else self.input_range(x)
         return functional.linear(x, round_weight(self.weight), self.bias)
 
 
@@ -80,15 +105,7 @@ class FakeEmbedding(nn.Embedding):
         return round_weight(super().forward(ids))
 
 
-def round_shared_input(attention: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A hook that rounds the first argument of attention once, for its query, key and value."""
-    return (cast("InputRange", attention.shared)(arguments[0]), *arguments[1:])
-
-
-PROJECTIONS = ("query", "key", "value")
-
-
-def prepare(model: nn.Module, embeddings: bool, momentum: float | None) -> list[InputRange]:
+def prepare(model: nn.Module, embeddings: bool, momentum: float | None) -> dict[str, FakeLinear | FakeEmbedding]:
     """Replace the layers of a model by ones that round.
 
     Args:
@@ -96,33 +113,43 @@ def prepare(model: nn.Module, embeddings: bool, momentum: float | None) -> list[
         momentum: of the ranges of Linear inputs; None leaves the inputs in float.
 
     Returns:
-        The ranges.
+        The new layers, by name.
     """
-    ranges: list[InputRange] = []
+    structure, fakes = plain.structure_of(model), dict[str, FakeLinear | FakeEmbedding]()
     for name, module in list(model.named_modules()):
         if type(module) is nn.Linear:
-            fake: nn.Module = _like(module, FakeLinear)
-            fake.register_module("own", None)
-        elif embeddings and type(module) is nn.Embedding:
-            fake = _like(module, FakeEmbedding)
+            fakes[name] = _like(module, FakeLinear)
+            fakes[name].register_module("input_range", None)
+        elif embeddings and name in structure.embeddings:
+            fakes[name] = _like(module, FakeEmbedding)
         else:
             continue
-        int8.replace(model, name, fake)
-    if momentum is None:
-        return ranges
+        int8.replace(model, name, fakes[name])
+    if momentum is not None:
+        _observe_inputs(model, structure.shared_inputs, momentum)
+    return fakes
+
+
+def _observe_inputs(model: nn.Module, shared_inputs: Sequence[Sequence[str]], momentum: float) -> None:
+    """Give every Linear a range of its input, the same one to those that share it."""
     device = next(model.parameters()).device
-    for name, module in list(model.named_modules()):
-        if isinstance(module, FakeLinear) and name.rpartition(".")[2] not in PROJECTIONS:
-            module.own = InputRange(momentum).to(device)
-            ranges.append(module.own)
-        elif all(isinstance(getattr(module, projection, None), FakeLinear) for projection in PROJECTIONS):
-            module.shared = InputRange(momentum).to(device)
-            module.hook = module.register_forward_pre_hook(round_shared_input)
-            ranges.append(module.shared)
-    return ranges
+    for names in shared_inputs:
+        shared = SharedRange(momentum, len(names)).to(device)
+        for name in names:
+            _linears(model.get_submodule(name))[0].input_range = shared  # of a factorized one, what reads the input
+    for linear in _linears(model):
+        if linear.input_range is None:
+            linear.input_range = InputRange(momentum).to(device)
 
 
-def _like(module: nn.Module, kind: type[nn.Module]) -> nn.Module:
+def _linears(model: nn.Module) -> list[FakeLinear]:
+    return [module for module in model.modules() if isinstance(module, FakeLinear)]
+
+
+F = TypeVar("F", bound=nn.Module)
+
+
+def _like(module: nn.Module, kind: type[F]) -> F:
     """The same parameters and settings in a layer of a derived class."""
     fake = kind.__new__(kind)
     fake.__dict__ = {**module.__dict__, "_buffers": dict(module._buffers), "_modules": dict(module._modules)}
@@ -132,19 +159,13 @@ def _like(module: nn.Module, kind: type[nn.Module]) -> nn.Module:
 def finalize(model: nn.Module) -> None:
     """Replace the layers that round by int8 ones with the same outputs."""
     for name, module in list(model.named_modules()):
-        if isinstance(module, FakeLinear):
-            scales = int8.row_scales(module.weight)
-            parent = model.get_submodule(name.rpartition(".")[0])
-            seen = module.own if module.own is not None else getattr(parent, "shared", None)
-            known = None if seen is None else seen.parameters_of_range()
-            finished: nn.Module = int8.Int8Linear(int8.to_int8(module.weight, scales), scales, module.bias, known)
-        elif isinstance(module, FakeEmbedding):
-            scales = int8.row_scales(module.weight)
-            finished = int8.Int8Embedding(int8.to_int8(module.weight, scales), scales)
-        else:
+        if not isinstance(module, FakeLinear | FakeEmbedding):
             continue
+        scales = int8.row_scales(module.weight)
+        integers = int8.to_int8(module.weight, scales)
+        if isinstance(module, FakeLinear):
+            seen = None if module.input_range is None else module.input_range.parameters_of_range()
+            finished: nn.Module = int8.Int8Linear(integers, scales, module.bias, seen)
+        else:
+            finished = int8.Int8Embedding(integers, scales)
         int8.replace(model, name, finished)
-    for module in model.modules():
-        if hasattr(module, "shared"):
-            cast("Any", module).hook.remove()
-            del module.hook, module.shared

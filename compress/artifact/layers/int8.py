@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from compress.artifact.layers.kind import Kind, Settings, Tensors
+
 LARGEST = 127
 
 
@@ -131,3 +133,53 @@ def replace(model: nn.Module, name: str, module: nn.Module) -> None:
             module.register_buffer(buffer, value)
     module.train(old.training)
     model.set_submodule(name, module)
+
+
+class Int8(Kind):
+    """`weight` is int8 with a `weight_scale` per row; a Linear may have `input_scale` and `input_zero_point`."""
+
+    name, bits = "int8", 8
+
+    def describes(self, module: nn.Module) -> bool:
+        """Whether it is one of the two layers."""
+        return isinstance(module, Int8Linear | Int8Embedding)
+
+    def build(self, layer: nn.Module, tensors: Tensors, settings: Settings) -> nn.Module:
+        """The layer of these tensors."""
+        weight, scale = tensors["weight"], tensors["weight_scale"]
+        if isinstance(layer, nn.Embedding):
+            return Int8Embedding(weight, scale)
+        seen = (tensors["input_scale"], tensors["input_zero_point"]) if "input_scale" in tensors else None
+        return Int8Linear(weight, scale, tensors.get("bias"), seen)
+
+    def count(self, module: nn.Module, within: int) -> int:
+        """The integers, and what else there is; scales are not counted."""
+        return within + module.get_buffer("weight").numel()
+
+    def onnx(self, module: nn.Module, as_float: bool) -> nn.Module:
+        """Quantize and dequantize around a float product; of an embedding, rows that are scaled when looked up."""
+        from compress.artifact.layers.int8_onnx import GatheredEmbedding, QdqLinear
+
+        assert isinstance(module, Int8Linear | Int8Embedding)
+        if as_float:
+            return _as_float(module)
+        if isinstance(module, Int8Embedding):
+            return GatheredEmbedding(module.weight, module.weight_scale)
+        seen = None
+        if module.input_scale is not None and module.input_zero_point is not None:
+            seen = module.input_scale.item(), int(module.input_zero_point)
+        return QdqLinear(module.weight, module.weight_scale, module.bias, seen)
+
+
+def _as_float(module: Int8Linear | Int8Embedding) -> nn.Module:
+    """A dense layer of the numbers that the integers stand for."""
+    weight = from_int8(module.weight, module.weight_scale)
+    rows, columns = weight.shape
+    if isinstance(module, Int8Embedding):
+        return nn.Embedding(rows, columns, _weight=weight)
+    dense = nn.Linear(columns, rows, bias=module.bias is not None, device="meta")
+    dense.weight, dense.bias = nn.Parameter(weight), cast("nn.Parameter", module.bias)
+    return dense
+
+
+KIND = Int8()

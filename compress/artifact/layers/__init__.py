@@ -1,0 +1,1 @@
+"""The layers of finished models that are not dense, a module for each kind."""

@@ -1,0 +1,57 @@
+"""Linear layers whose weight is the product of two smaller ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from compress.artifact.layers.kind import Kind, Settings, Tensors
+
+
+class FactorizedLinear(nn.Module):
+    """y = W₂ (W₁ x) + b, where W₁ is [rank, inputs] and W₂ [outputs, rank].
+
+    Args:
+        first: Linear of W₁, without a bias.
+        second: Linear of W₂ and b.
+    """
+
+    def __init__(self, first: nn.Linear, second: nn.Linear) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    @property
+    def rank(self) -> int:
+        """How many numbers lie between the factors."""
+        return self.second.weight.shape[1]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Float32 [..., inputs] to float32 [..., outputs]."""
+        outputs: torch.Tensor = self.second(self.first(x))
+        return outputs
+
+
+class Factorized(Kind):
+    """Holds no tensors itself: the factors are layers of kinds of their own."""
+
+    name = "factorized"
+
+    def describes(self, module: nn.Module) -> bool:
+        """Whether it is such a layer."""
+        return isinstance(module, FactorizedLinear)
+
+    def settings(self, module: nn.Module) -> dict[str, str | int]:
+        """The rank, which no shape tells where both factors are packed."""
+        assert isinstance(module, FactorizedLinear)
+        return {"rank": module.rank}
+
+    def build(self, layer: nn.Module, tensors: Tensors, settings: Settings) -> nn.Module:
+        """Two Linear layers without memory."""
+        assert isinstance(layer, nn.Linear)
+        rank = int(settings["rank"])
+        first = nn.Linear(layer.in_features, rank, bias=False, device="meta")
+        second = nn.Linear(rank, layer.out_features, bias=layer.bias is not None, device="meta")
+        return FactorizedLinear(first, second)
+
+
+KIND = Factorized()

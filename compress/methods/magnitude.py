@@ -1,0 +1,37 @@
+"""Magnitude pruning during fine-tuning (Han et al., 2015; gradual: Zhu & Gupta, 2017): the least |w| go, for good."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from compress.checked import checked
+from compress.methods import pruning
+from compress.methods.registry import Option
+
+if TYPE_CHECKING:
+    import torch
+
+
+@checked
+class MagnitudeConfig(pruning.RampConfig):
+    """Which weights go, and when."""
+
+    name: Literal["magnitude"] = Field(description="which method")
+
+
+class Magnitude(pruning.Pruning):
+    """What was pruned once stays pruned: it is 0, and no other weight is less."""
+
+    def scores(self) -> list[torch.Tensor]:
+        """|w|; −1 where it is pruned already."""
+        from compress.artifact.layers.masked import MASK
+
+        return [layer.weight.abs().masked_fill(~layer.get_buffer(MASK), -1.0) for layer in self.layers.values()]
+
+
+OPTION = Option(
+    group="prune", name="magnitude", noun="pruning", config=MagnitudeConfig, build=Magnitude, acts=20, position=30,
+    strength="sparsity", weights_until="end", check=pruning.check,
+)  # fmt: skip

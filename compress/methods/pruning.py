@@ -1,0 +1,151 @@
+"""What the ways to prune during fine-tuning share: the ramp, the masks, and zeros that stay zeros.
+
+Weights of the encoder's and the pooler's matrices are set to 0. Embeddings, LayerNorm, biases and the classifier are
+left alone: pruning embeddings harms accuracy badly (Movva et al., 2022).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from compress.checked import checked
+from compress.errors import ConfigError
+from compress.methods.base import Method
+from compress.methods.registry import Active
+
+if TYPE_CHECKING:
+    import torch
+
+
+@checked
+class RampConfig:
+    """How many weights go, and when."""
+
+    name: str = Field(description="which method")
+    sparsity: float = Field(description="share of the prunable weights that is 0 in the end", gt=0, lt=1)
+    schedule: Literal["linear", "cubic"] = Field(description="how sparsity rises between start and end")
+    scope: Literal["global", "layer"] = Field(description="the least important of all matrices together, or of each")
+    start: float = Field(description="share of training before the first weight goes", ge=0, lt=1)
+    end: float = Field(description="share of training after which the masks stay as they are", gt=0, le=1)
+    updates: int = Field(description="how often masks are chosen anew between start and end", ge=1)
+
+
+def check(prune: RampConfig, methods: Active) -> None:
+    """Refuse a ramp that ends before it begins.
+
+    Raises:
+        ConfigError: naming both keys.
+    """
+    if prune.end <= prune.start:
+        raise ConfigError(f"prune.end={prune.end:g}: must be more than prune.start={prune.start:g}")
+
+
+def sparsity_at(progress: float, ramp: RampConfig) -> float:
+    """Sparsity asked for when a share `progress` of training is over; rises in `ramp.updates` equal stages.
+
+    Linear: s·x; cubic: s·(1 − (1 − x)³) (Zhu & Gupta, 2017, equation 1), with x from 0 at start to 1 at end.
+    """
+    passed = (progress - ramp.start) / (ramp.end - ramp.start)
+    stage = min(ramp.updates, max(0, math.floor(passed * ramp.updates + 1e-9)))
+    x = stage / ramp.updates
+    return ramp.sparsity * (x if ramp.schedule == "linear" else 1 - (1 - x) ** 3)
+
+
+class Pruning(Method):
+    """Gradual pruning with masks that are buffers of the pruned layers; which weights go first, `scores` says."""
+
+    def __init__(self, config: RampConfig) -> None:
+        self.config = config
+        self.sparsity = 0.0
+        self.layers: dict[str, torch.nn.Linear] = {}
+        self.factors: list[torch.Tensor] = []  # the masks as 0.0 and 1.0: multiplying by bool takes ten times as long
+
+    def scores(self) -> list[torch.Tensor]:
+        """How important each entry of each matrix is, float32; the least important go."""
+        raise NotImplementedError
+
+    def prepare(self, model: torch.nn.Module) -> None:
+        """Give every prunable matrix a mask that keeps all of it.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        import torch
+
+        from compress.artifact.layers.masked import MASK
+        from compress.methods.layers import masks
+
+        self.layers = masks.matrices(model)
+        if not self.layers:
+            raise ConfigError(f"prune: {type(model).__name__} has no matrix to prune; turn it off with prune=none")
+        for layer in self.layers.values():
+            layer.register_buffer(MASK, torch.ones_like(layer.weight, dtype=torch.bool))
+        self.factors = [torch.ones_like(layer.weight) for layer in self.layers.values()]
+
+    def before_step(self, progress: float) -> None:
+        """Choose new masks when the schedule asks for more."""
+        import torch
+
+        from compress.artifact.layers.masked import MASK
+        from compress.methods.layers import masks
+
+        sparsity = sparsity_at(progress, self.config)
+        if sparsity <= self.sparsity:
+            return
+        with torch.no_grad():
+            chosen = masks.choose(self.scores(), sparsity, self.config.scope)
+            for layer, mask, factor in zip(self.layers.values(), chosen, self.factors, strict=True):
+                layer.get_buffer(MASK).copy_(mask)
+                factor.copy_(mask)
+            self.apply_masks()
+        self.sparsity = sparsity
+
+    def apply_masks(self) -> None:
+        """Set to 0 what the new masks prune."""
+        import torch
+
+        torch._foreach_mul_([layer.weight for layer in self.layers.values()], self.factors)
+
+    def after_step(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Undo what the step, its weight decay and its momentum did to pruned weights."""
+        import torch
+
+        if self.sparsity == 0.0:
+            return
+        with torch.no_grad():
+            weights = [layer.weight for layer in self.layers.values()]
+            torch._foreach_mul_(weights, self.factors)
+            states = [optimizer.state.get(weight, {}) for weight in weights]
+            moments = [(state["exp_avg"], factor) for state, factor in zip(states, self.factors, strict=True)
+                       if "exp_avg" in state]  # fmt: skip
+            if moments:
+                torch._foreach_mul_(*map(list, zip(*moments, strict=True)))
+
+    def settled(self) -> bool:
+        """Whether the full sparsity is reached; the masks stay from then on."""
+        return self.sparsity == self.config.sparsity
+
+    def metrics(self) -> dict[str, float]:
+        """The sparsity of the prunable matrices."""
+        return {"sparsity": self.sparsity}
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far pruning has come; the masks are in the model's own state."""
+        return {"sparsity": self.sparsity}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there, with the masks that the model has by now."""
+        from compress.artifact.layers.masked import MASK
+
+        self.sparsity = state["sparsity"]
+        for layer, factor in zip(self.layers.values(), self.factors, strict=True):
+            factor.copy_(layer.get_buffer(MASK))
+
+    def trace(self, stored: torch.nn.Module) -> bool:
+        """Whether exactly as many weights as were asked for are masked, and are 0."""
+        from compress.methods.layers import masks
+
+        return masks.are_exact(stored, list(self.layers), self.config.sparsity, self.config.scope)
