@@ -310,11 +310,11 @@ TOKENIZER_KINDS = [
     ),
     Kind(
         "Tokenizer",
-        "no tokenizer, one of another kind (BPE, other special tokens around texts), or `tokenizer.json` damaged",
+        "no tokenizer, one without special tokens around texts, or `tokenizer.json` damaged",
         "refused",
         {
             "no tokenizer": refused(without("vocab.txt"), r"the folder lacks a tokenizer: tokenizer\.json or vocab"),
-            "BPE": refused(bpe, r"its tokenizer\.json has another normalizer than BERT's, .*; set"),
+            "BPE": refused(bpe, r"its tokenizer makes \[.*\] of a pair of texts, not \[CLS\] .*; give"),
             "no post-processor": refused(
                 only_whole_tokenizer(post_processor=None),
                 r"does not make of '?\"?The Café.* what tokenizer\.json does; give",
@@ -338,7 +338,7 @@ TOKENIZER_KINDS = [
     ),
     Kind(
         "Tokenizer",
-        "`tokenizer.json` that prepares or splits texts otherwise than BERT's does",
+        "`tokenizer.json` that prepares or splits texts otherwise than its class does",
         "used with `tokenizer_class` PreTrainedTokenizerFast; refused without, since transformers would not use it",
         {
             "another normalizer, used": taken(

@@ -75,11 +75,18 @@ def _configured(family: type[PreTrainedConfig], described: Mapping[str, Any], wh
             raise refused(what, name, 0, "a whole number above 0")
         if ACTIVATION.search(name) and isinstance(given.get(name), str) and given[name] not in ACT2FN:
             raise refused(what, name, given[name], f"of {', '.join(ACT2FN)}")
+    given["pad_token_id"] = _padding(described.get("pad_token_id", family.pad_token_id), given.get("vocab_size", 1))
     translated = family(**given)  # older names into today's
     kept = {name: getattr(translated, name) for name in declared if not WITHOUT_EFFECT.search(name)}
+    kept["pad_token_id"] = given["pad_token_id"]
     while more := {name: given[name] for name in _looked_for(family, kept) if name in given}:
         kept |= more
     return family(**kept)
+
+
+def _padding(stated: object, rows: int) -> int:
+    """The id of padding in config.json; 0 where it says none that can be: the tokenizer tells it in the end."""
+    return stated if isinstance(stated, int) and 0 <= stated < rows else 0
 
 
 def _looked_for(family: type[PreTrainedConfig], values: Mapping[str, Any]) -> set[str]:

@@ -22,8 +22,10 @@ from compress.model.pretrained import (
     read_weights,
     tokenizer_files,
 )
-from compress.storage.hub import SECONDS, Choose, Snapshot, digest_files, local_folder, looks_like_path, quiet, snapshot
+from compress.storage.digests import digest_files
+from compress.storage.hub import SECONDS, quiet, snapshot
 from compress.storage.names import check_name
+from compress.storage.repositories import Choose, Snapshot, local_folder, looks_like_path
 
 if TYPE_CHECKING:
     import torch
@@ -295,7 +297,8 @@ def _for_training(model: ModelConfig, config: PreTrainedConfig, settings: Mappin
         ConfigError: the architecture has no dropout or standard deviation that could be set; or the tokenizer's padding
             is not the checkpoint's.
     """
-    from compress.model.architecture import DROPOUT, with_settings
+    from compress.model.architecture import DROPOUT, on_meta, with_settings
+    from compress.model.structure import longest
 
     asked = dict(settings)
     for key, names in (
@@ -311,6 +314,11 @@ def _for_training(model: ModelConfig, config: PreTrainedConfig, settings: Mappin
         raise ConfigError(
             f"{_what(model)}: its tokenizer's padding has the number {padding}, its word embeddings "
             f"{config.vocab_size} rows; give the tokenizer that belongs to these weights"
+        )
+    if padding != config.pad_token_id and longest(on_meta(config)) < config.max_position_embeddings:
+        raise ConfigError(
+            f"{_what(model)}: its positions count from behind padding's id, {config.pad_token_id} by its config.json, "
+            f"but {padding} by its tokenizer; give the tokenizer that belongs to these weights"
         )
     return with_settings(config, asked)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.errors import ConfigError
-from compress.storage.hub import POINTER, Lacking, Repository
+from compress.storage.repositories import POINTER, Lacking, Repository
 
 if TYPE_CHECKING:
     import torch

@@ -19,23 +19,25 @@ if TYPE_CHECKING:
 
 SPECIAL = ("pad_token", "unk_token", "cls_token", "sep_token")
 SAMPLES = ("The Café costs 3 dollars, doesn't it?", "Ünïcode 電影 un-believably FINE", "a b")
+HUNDRED = 100  # or to hundreds (DeBERTa's 128 100 for 128 001 tokens)
 CASED = 0.01  # share of words with capitals, from which on a vocabulary is one that keeps them
 BLOCKS = (8, 256)  # rows of embeddings are rounded up to whole blocks of so many, or not at all
 
 
 def build(folder: Path, what: str, config: PreTrainedConfig | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer in a folder, that of BERT: `tokenizer.json`, or a `vocab.txt` alone.
+    """The tokenizer in a folder: of `tokenizer.json`, or of BERT's kind with a `vocab.txt` alone.
 
-    It keeps capitals or does not as `tokenizer_config.json` says, else as `tokenizer.json` does, else as the vocabulary
-    itself has it.
+    One of words and their pieces (WordPiece) keeps capitals or does not as `tokenizer_config.json` says, else as
+    `tokenizer.json` does, else as the vocabulary itself has it; any other is what `tokenizer.json` holds.
 
     Args:
         what: the key and value that messages begin with.
+        config: of the model that it is for; None: a BERT.
 
     Raises:
-        ConfigError: a file is damaged, or the files contradict each other or are not BERT's.
+        ConfigError: a file is damaged, or the files contradict each other or do not fit the model.
     """
-    from transformers import AutoTokenizer, BertConfig
+    from transformers import AutoTokenizer, BertConfig, PreTrainedTokenizerFast
 
     settings, whole = (_read(folder / name, what) for name in ("tokenizer_config.json", "tokenizer.json"))
     vocabulary = _vocabulary(folder / "vocab.txt", what)
@@ -48,10 +50,14 @@ def build(folder: Path, what: str, config: PreTrainedConfig | None = None) -> Pr
         lower = _lower_case(settings, whole, vocabulary, what)
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, config=config or BertConfig(), do_lower_case=lower)
+            stored = _stored(folder) if whole else None
+            if stored is not None and type(stored.model).__name__ != "WordPiece":
+                tokenizer = PreTrainedTokenizerFast(tokenizer_object=stored, **tokenizer.special_tokens_map)
         tokenizer.truncation_side = tokenizer.padding_side = "right"
         reset(tokenizer)
-        _check_files(tokenizer, vocabulary, folder if whole else None, what)
+        _check_files(tokenizer, vocabulary, stored, what)
         _check_special(tokenizer, vocabulary or tokenizer.get_vocab(), what)
+        _check_pairs(tokenizer, getattr(config or BertConfig(), "type_vocab_size", 0), what)
     except ConfigError:
         raise
     except BaseException as error:  # over files that make no sense the libraries raise anything, and panic
@@ -62,7 +68,7 @@ def build(folder: Path, what: str, config: PreTrainedConfig | None = None) -> Pr
         there = [name for name in (*TOKENIZER_FILES, *TOKENIZER_SETTINGS) if (folder / name).is_file()]
         raise ConfigError(
             f"{what}: no tokenizer can be made of its {', '.join(there)} ({cause}); fetch them again"
-            + (f", or give a tokenizer of BERT's kind, not tokenizer_class {kind!r:.60}" if kind else "")
+            + (f", or give a tokenizer of the model's kind, not tokenizer_class {kind!r:.60}" if kind else "")
         ) from error
     return tokenizer
 
@@ -71,6 +77,16 @@ def reset(tokenizer: PreTrainedTokenizerBase) -> None:
     """Forget the truncation and padding of earlier calls, which are stored with a tokenizer."""
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
+
+
+def _stored(folder: Path) -> tokenizers.Tokenizer:
+    """What tokenizer.json holds, without the truncation and padding that are stored with it."""
+    import tokenizers
+
+    stored = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    stored.no_truncation()
+    stored.no_padding()
+    return stored
 
 
 def _read(file: Path, what: str) -> dict[str, Any]:
@@ -122,8 +138,9 @@ def _lowers(normalizer: Mapping[str, Any]) -> bool:
 
 
 def _words(whole: Mapping[str, Any]) -> Mapping[str, int]:
-    found = (whole.get("model") or {}).get("vocab")
-    return found if isinstance(found, dict) else {}
+    """The vocabulary of a tokenizer.json whose entries are words and their pieces, not bytes or merged letters."""
+    model = whole.get("model") or {}
+    return model["vocab"] if isinstance(model.get("vocab"), dict) and "merges" not in model else {}
 
 
 def _keeps_capitals(words: Iterable[str]) -> bool:
@@ -136,26 +153,24 @@ def _keeps_capitals(words: Iterable[str]) -> bool:
 
 
 def _check_files(
-    tokenizer: PreTrainedTokenizerBase, vocabulary: Mapping[str, int], whole: Path | None, what: str
+    tokenizer: PreTrainedTokenizerBase,
+    vocabulary: Mapping[str, int],
+    stored: tokenizers.Tokenizer | None,
+    what: str,
 ) -> None:
     """Refuse a tokenizer with other ids than vocab.txt has, or that makes other tokens than tokenizer.json does."""
-    import tokenizers
-
     known = tokenizer.get_vocab()
     if wrong := next((word for word, number in vocabulary.items() if known.get(word) != number), None):
         raise ConfigError(
             f"{what}: the token {wrong!r} is number {vocabulary[wrong]} in vocab.txt, but {known.get(wrong)} in the "
             "tokenizer; give the files that belong together"
         )
-    if whole is None:
+    if stored is None:
         return
-    stored = tokenizers.Tokenizer.from_file(str(whole / "tokenizer.json"))
-    stored.no_truncation()
-    stored.no_padding()
     if other := next(_differences(tokenizer.backend_tokenizer, stored), None):
         raise ConfigError(
-            f"{what}: its tokenizer.json has another {other} than BERT's, which would not be used; set tokenizer_class "
-            "to PreTrainedTokenizerFast, and the special tokens, in its tokenizer_config.json"
+            f"{what}: its tokenizer.json has another {other} than its tokenizer_class, which would not be used; set "
+            "tokenizer_class to PreTrainedTokenizerFast, and the special tokens, in its tokenizer_config.json"
         )
     for sample in SAMPLES:
         if tokenizer(sample)["input_ids"] != stored.encode(sample).ids:
@@ -176,7 +191,7 @@ def _differences(made: tokenizers.Tokenizer, stored: tokenizers.Tokenizer) -> It
 
 
 def _check_special(tokenizer: PreTrainedTokenizerBase, vocabulary: Mapping[str, int], what: str) -> None:
-    """Refuse a tokenizer without BERT's special tokens, or one that does not put them where BERT has them."""
+    """Refuse a tokenizer without the special tokens of an encoder."""
     for name in SPECIAL:
         token = getattr(tokenizer, name)
         if token is None or token not in vocabulary:
@@ -190,15 +205,25 @@ def _check_special(tokenizer: PreTrainedTokenizerBase, vocabulary: Mapping[str, 
             f"{what}: two of its tokenizer's {', '.join(SPECIAL)} are one: {', '.join(special)}; "
             "set them in its tokenizer_config.json"
         )
+
+
+def _check_pairs(tokenizer: PreTrainedTokenizerBase, types: int, what: str) -> None:
+    """Refuse a tokenizer that does not put special tokens around texts as BERT's does, or RoBERTa's.
+
+    Args:
+        types: of tokens that the model knows.
+    """
     first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("a", "b"))
     start, end = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
     encoded = tokenizer("a", "b", return_token_type_ids=True)
-    expected = start + first + end + second + end
-    types = [0] * (len(first) + 2) + [1] * (len(second) + 1)
-    if encoded["input_ids"] != expected or encoded["token_type_ids"] != types:
+    made = encoded["input_ids"], encoded["token_type_ids"]
+    typed = [0] * (len(first) + 2) + [1] * (len(second) + 1)
+    bert, roberta = (start + first + middle + second + end for middle in (end, end + end))
+    allowed = [(bert, typed), (roberta, [0] * len(roberta))] + [(bert, [0] * len(bert))] * (types < 2)
+    if made not in allowed:
         raise ConfigError(
-            f"{what}: its tokenizer makes {tokenizer.convert_ids_to_tokens(encoded['input_ids'])} of a pair of texts, "
-            "not [CLS] first [SEP] second [SEP] with types 0 and 1; give a tokenizer of BERT's kind"
+            f"{what}: its tokenizer makes {tokenizer.convert_ids_to_tokens(made[0])} of a pair of texts, not [CLS] "
+            "first [SEP] second [SEP] with types 0 and 1, nor <s> first </s> </s> second </s>; give one of these kinds"
         )
 
 
@@ -215,7 +240,8 @@ def check_size(tokenizer: PreTrainedTokenizerBase, rows: int, what: str) -> None
         )
     smallest, greatest = BLOCKS
     block = min(rows & -rows, greatest)  # the largest power of 2 that divides them
-    if rows - largest - 1 >= (block if block >= smallest else 1):
+    block = max(block if block >= smallest else 1, 1 if rows % HUNDRED else HUNDRED)
+    if rows - largest - 1 >= block:
         raise ConfigError(
             f"{what}: its tokenizer has {largest + 1} tokens, its word embeddings {rows} rows: they are not of one "
             "model; give the tokenizer that belongs to these weights"
