@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
@@ -33,7 +34,7 @@ class SweepLauncher(Launcher):
 
     name = ""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, **settings: object) -> None:
         from launch.start import refusing, settings_of
 
         with refusing():
@@ -64,10 +65,22 @@ class SlurmLauncher(SweepLauncher):
 
     name = "slurm"
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, **settings: object) -> None:
         from launch.scheduler import require
         from launch.start import refusing
 
         super().__init__(**settings)
         with refusing():
             require()
+
+
+class MethodGroups(SearchPathPlugin):
+    """The groups of the compression methods, those of other packages too."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add their folders, and what the defaults list of config.yaml calls `methods`."""
+        from compress.config import method_groups
+        from launch.start import refusing
+
+        with refusing():
+            method_groups.add(search_path)

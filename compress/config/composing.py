@@ -13,7 +13,7 @@ from functools import cached_property
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -34,19 +34,17 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
 from hydra.version import setbase
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from compress.config import option_files
 from compress.config.option_folders import Folders
-from compress.config.schema import conf_folder
 from compress.errors import ConfigError, nearest, one_line
 from compress.methods import registry
 
 if TYPE_CHECKING:
     from compress.config.arguments import Arguments
 
-PRIMARY = (conf_folder() / "config.yaml").resolve()
 # What composing raises for wrong input: Hydra checks little of what users write before it relies on it.
 WRONG_INPUT = (HydraException, OmegaConfBaseException, ValueError, TypeError, KeyError, AttributeError, AssertionError,
                IndexError)  # fmt: skip
@@ -70,8 +68,6 @@ def opened(arguments: Arguments, conf: Path) -> Iterator[Composer]:
     path = create_config_search_path(str(main))
     if further is not None:
         path.prepend("command-line", f"file://{further}", anchor=SearchPathQuery(provider="schema"))
-    for folder in registry.folders():
-        path.append("methods", f"file://{folder}")
     folders = Folders(main, *([further] if further else []), *registry.folders())
     try:
         with _checking_sources(folders.read):
@@ -106,10 +102,7 @@ def _checking_sources(files: list[Path]) -> Iterator[None]:
             files.append(file)
             check(option_files.shown(file), data := option_files.read(file))
             with _named(option_files.shown(file), data):
-                loaded = super().load_config(config_path)
-            if file == PRIMARY:
-                _add_methods(cast(DictConfig, loaded.config).defaults)
-            return loaded
+                return super().load_config(config_path)
 
     class CheckedPackages(ImportlibResourcesConfigSource):
         def load_config(self, config_path: str) -> ConfigResult:
@@ -125,13 +118,6 @@ def _checking_sources(files: list[Path]) -> Iterator[None]:
         yield
     finally:
         types |= before
-
-
-def _add_methods(defaults: ListConfig) -> None:
-    """Have every method be off by default, behind the group `train`."""
-    place = next(n for n, entry in enumerate(defaults) if OmegaConf.is_dict(entry) and "train" in entry)
-    for group in reversed(registry.registry()):
-        defaults.insert(place + 1, {group: registry.OFF})
 
 
 @contextmanager
@@ -196,7 +182,7 @@ class Composer:
         self._searchpath: list[str] = []
         self._warned: set[str] = set()
 
-    def search(self, word: str, places: Any) -> None:
+    def search(self, word: str, places: object) -> None:
         """Look for options in further places, those that an override of `hydra.searchpath` names.
 
         Raises:
@@ -329,7 +315,7 @@ class Composer:
         with self.told():
             if resolve:
                 OmegaConf.resolve(composed)
-            chosen: Any = self.hydra.get_sanitized_cfg(composed, what)
+            chosen: object = self.hydra.get_sanitized_cfg(composed, what)
             part = None if package in (None, "_global_") else package
             if part is not None and (chosen := OmegaConf.select(chosen, part)) is None:
                 raise ConfigError(f"--package {part}: there is no such part; --cfg {what} alone shows all")
@@ -362,9 +348,9 @@ class Composer:
             raise ConfigError(self._explained(error)) from error
 
 
-def tree(composed: DictConfig) -> dict[str, Any]:
+def tree(composed: DictConfig) -> dict[str, object]:
     """What Hydra composed, as plain values, interpolations unresolved, without its own settings."""
-    values = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=False))
+    values = cast(dict[str, object], OmegaConf.to_container(composed, resolve=False))
     return {key: value for key, value in values.items() if key != "hydra"}
 
 

@@ -18,3 +18,7 @@ class LocalLauncher(plugins.LocalLauncher):
 
 class SlurmLauncher(plugins.SlurmLauncher):
     """`hydra/launcher=slurm`."""
+
+
+class MethodGroups(plugins.MethodGroups):
+    """A group for each compression method."""
