@@ -20,11 +20,11 @@ LARGEST = 2**64 - 1  # integer, the largest seed that torch takes
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
 def checked(kind: type[T]) -> type[T]:
     """A frozen dataclass of keywords whose values pydantic checks strictly; unknown ones are refused."""
-    made: Any = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))(kind)
+    made: object = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))(kind)
     return cast(type[T], made)
 
 
-def build(kind: type[T], values: Mapping[str, Any], prefix: str) -> T:
+def build(kind: type[T], values: Mapping[str, object], prefix: str) -> T:
     """A checked dataclass of plain values.
 
     Args:
@@ -44,12 +44,12 @@ def build(kind: type[T], values: Mapping[str, Any], prefix: str) -> T:
     return built
 
 
-def _fields(kind: type[Any]) -> dict[str, Any]:
-    fields: dict[str, Any] = kind.__dataclass_fields__
+def _fields(kind: type[object]) -> dict[str, object]:
+    fields: dict[str, object] = kind.__dataclass_fields__
     return fields
 
 
-def _first_mistake(kind: type[Any], values: Mapping[str, Any], prefix: str, refused: ValidationError) -> str:
+def _first_mistake(kind: type[object], values: Mapping[str, object], prefix: str, refused: ValidationError) -> str:
     """The key, the value and what is allowed."""
     errors = refused.errors()
     alike = (
@@ -73,7 +73,7 @@ def _first_mistake(kind: type[Any], values: Mapping[str, Any], prefix: str, refu
     return f"{prefix}{key}={shown}: {allowed}{nearest(value, choices)}"
 
 
-def _path(loc: tuple[int | str, ...], values: Any) -> list[str]:
+def _path(loc: tuple[int | str, ...], values: object) -> list[str]:
     """The keys and indices of a place in nested values, without the types of unions that pydantic puts between."""
     path: list[str] = []
     for part in loc:
@@ -85,7 +85,7 @@ def _path(loc: tuple[int | str, ...], values: Any) -> list[str]:
     return path
 
 
-def _check_numbers(key: str, value: Any) -> None:
+def _check_numbers(key: str, value: object) -> None:
     """Refuse numbers that JSON and 64 bits have not."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{key}={value}: must be a finite number")

@@ -23,7 +23,7 @@ from compress.runs import folder as run_folders
 from compress.runs.experiment_lock import ExperimentLock
 from compress.runs.folder import CHECKPOINT, told, write_error
 from compress.runs.result import SCHEMA, Head, Result, Timing
-from compress.storage import hub, surroundings
+from compress.storage import hub, hub_cache, surroundings
 from compress.storage.files import write_text
 from compress.tracking import tracking_options, wandb_client, wandb_run
 from compress.training.checkpoint import Checkpoint, Stopped
@@ -129,7 +129,7 @@ def _finished(config: Config, run_id: str, folder: Path) -> Result | None:
 def _moved(config: Config, finished: Result) -> str:
     """That the checkpoint's branch on the hub is another commit by now, where it is known to be."""
     used = (finished.start or {}).get("commit")
-    known = hub.known_commit(config.model.pretrained, config.model.revision) if used else None
+    known = hub_cache.cached_commit(config.model.pretrained, config.model.revision) if used else None
     return "" if known in (None, used) else f": it started from commit {used}, {config.model.revision} is {known} now"
 
 
@@ -162,12 +162,12 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool)
         raise ConfigError("the checkpoint or the data changed while they were read; run again")
     runs, head = surroundings.runs(config.paths.runs), describe(config, run_id)
     runs.require_space(4 * inputs.model.num_parameters())  # bytes, if nothing shrinks it
-    with runs.told():
+    with runs.config_errors():
         (folder / result.FILE).unlink(missing_ok=True)
         (folder / result.ERROR).unlink(missing_ok=True)
         run_folders.clear_scratch(folder)
         write_text(folder / "config.yaml", to_yaml(config))
-    with runs.told(), Reporter(folder, f"{config.task.name} {label(config.model)}") as reporter:
+    with runs.config_errors(), Reporter(folder, f"{config.task.name} {label(config.model)}") as reporter:
         reporter.say(f"run {run_id} on {device}: {folder}")
         for note in inputs.dataset.notes:
             reporter.say(note)
@@ -194,7 +194,7 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool)
                 raise
             except Exception as error:
                 reporter.say(traceback.format_exc(), to_terminal=False)
-                cause = runs.explained(error)
+                cause = runs.explain(error)
                 write_error(folder, run_id, cause)
                 tracker.failed(result.failure(folder) or type(cause).__name__)
                 raise ExperimentError(f"{told(cause)}  ({folder}/log.txt)") from cause

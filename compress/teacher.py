@@ -13,7 +13,7 @@ from compress.config import identity
 from compress.config.schema import teacher_experiment
 from compress.data import augmentation, corpus, tokenization
 from compress.errors import ConfigError
-from compress.storage import hub
+from compress.storage import digests
 from compress.storage.cache import Damaged, Entry
 from compress.training.evaluate import evaluate, predict
 
@@ -181,7 +181,7 @@ def _entry(config: Config, result: Result, folder: Path) -> Entry:
     described = {
         "format": FORMAT,
         "teacher": result.run_id,
-        "artifact": hub.digest_files([file for file in folder.iterdir() if file.is_file()]),
+        "artifact": digests.digest_files([file for file in folder.iterdir() if file.is_file()]),
         "data": corpus.contents(config.data, config.task, config.hub_seconds),
         "augmentation": asked and asked.identity(),
     }

@@ -41,7 +41,7 @@ class SlurmSettings:
 
     @field_validator("additional")
     @classmethod
-    def _leave_ours(cls, options: dict[str, Any]) -> dict[str, Any]:
+    def _leave_ours(cls, options: dict[str, object]) -> dict[str, object]:
         """Refuse the options that jobs are followed by."""
         if taken := [name for name in options if name.replace("_", "-") in OURS]:
             raise ValueError(f"{taken[0]} is set by the launcher; leave it out")
@@ -59,7 +59,7 @@ class Batch:
         at_once: how many elements may run at once; None: all.
     """
 
-    resources: dict[str, Any]
+    resources: dict[str, object]
     after: str | None
     elements: list[list[str]]
     lane: int | None = None
@@ -81,7 +81,7 @@ def batches(to_run: Sequence[Planned], settings: SlurmSettings, awaited: Collect
         awaited: the teachers that are not finished, and will be.
     """
     needed = {planned.teacher for planned in to_run}
-    groups: dict[tuple[Any, ...], list[Planned]] = defaultdict(list)
+    groups: dict[tuple[object, ...], list[Planned]] = defaultdict(list)
     for planned in to_run:
         after = planned.teacher if planned.teacher in awaited else None
         stage = 0 if planned.run_id in needed else 1 if after is None else 2
@@ -120,6 +120,6 @@ def _in_lanes(found: Iterable[Batch], ends: list[float], seconds: dict[str, floa
             yield replace(batch, elements=elements, lane=lane, at_once=1)
 
 
-def _cut(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+def _cut(items: Sequence[object], size: int) -> Iterator[Sequence[object]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]

@@ -11,15 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from compress.errors import ConfigError
 from compress.methods import registry
 from compress.methods.base import EnlargesData
-from compress.model.encoder import ARCHITECTURE
+from compress.model import config_json
 from compress.runs import result
 from compress.runs.result import Result
-from compress.storage.hub import local_folder
+from compress.storage.repositories import local_folder
 
 # Training rows of GLUE (Wang et al., 2019, table 1, and the data set's card) and mean tokens per row, about.
 ROWS = {"cola": 8551, "sst2": 67349, "mrpc": 3668, "stsb": 5749, "qqp": 363846, "mnli": 392702, "qnli": 104743,
@@ -44,7 +43,7 @@ CORE = Speed(6e10, 0.01, 4e-9, 2.0)  # one core of a server's CPU
 GPU = Speed(3e13, 0.015, 2e-11, 15.0)
 
 
-def arithmetic(config: Mapping[str, Any], speed: Speed = CORE) -> float:
+def arithmetic(config: Mapping[str, object], speed: Speed = CORE) -> float:
     """Seconds, roughly: 6 operations per weight and token of a training step (forward and backward).
 
     Args:
@@ -69,11 +68,10 @@ def arithmetic(config: Mapping[str, Any], speed: Speed = CORE) -> float:
 
 @cache
 def _checkpoint_shape(folder: Path) -> dict[str, int]:
-    found = json.loads((folder / "config.json").read_text())
-    return {ours: found[theirs] for ours, theirs in ARCHITECTURE.items()}
+    return BASE | config_json.sizes(json.loads((folder / "config.json").read_text()))
 
 
-def _shape(model: Mapping[str, Any]) -> Mapping[str, int]:
+def _shape(model: Mapping[str, object]) -> Mapping[str, int]:
     if (folder := local_folder(model["pretrained"])) is not None:
         return _checkpoint_shape(folder)
     return {key: model[key] or BASE[key] for key in BASE}
@@ -86,7 +84,7 @@ def _rows_of_file(file: Path) -> int:
     return int(parquet.ParquetFile(file).metadata.num_rows)
 
 
-def _rows(config: Mapping[str, Any]) -> tuple[int, int]:
+def _rows(config: Mapping[str, object]) -> tuple[int, int]:
     """Training rows, and mean tokens of one."""
     task, data = config["task"]["name"], config["data"]
     if data["source"] == "demo":
@@ -116,7 +114,7 @@ class Experience:
             for key in _keys(finished.task, finished.model, finished.subset):
                 self.ratios[key].append(ratio)
 
-    def seconds(self, config: Mapping[str, Any], task: str, model: str, methods: str) -> float:
+    def seconds(self, config: Mapping[str, object], task: str, model: str, methods: str) -> float:
         """How long an experiment should take."""
         ratio = next((self.ratios[key] for key in _keys(task, model, methods) if key in self.ratios), [1.0])
         return arithmetic(config, self.speed) * statistics.median(ratio)

@@ -94,7 +94,7 @@ def start(sweep: Sweep, shared: Sequence[Share]) -> list[Job[Any]]:
     import submitit
 
     jobs = []
-    with surroundings.runs(sweep.runs).told(), _interrupts_ignored():  # Ctrl-C is this process's to pass on
+    with surroundings.runs(sweep.runs).config_errors(), _interrupts_ignored():  # Ctrl-C is this process's to pass on
         executor = submitit.LocalExecutor(sweep.folder / "jobs")
         executor.update_parameters(timeout_min=FOREVER_MIN)
         for number, share in enumerate(shared):
@@ -108,7 +108,7 @@ def work(folder: Path, number: int, share: Share) -> None:
     from launch.worker import Worker
 
     sweep = Sweep.read(folder)
-    with surroundings.runs(sweep.runs).told():
+    with surroundings.runs(sweep.runs).config_errors():
         sweep.sign_in(number)
     Worker(sweep, slots=share.slots, threads=share.threads).run()
 

@@ -189,7 +189,7 @@ def describe(plan: Plan, where: Sequence[str]) -> str:
     return "\n".join([*lines, f"estimated from {measured}", "nothing was started"])
 
 
-def as_document(plan: Plan) -> dict[str, Any]:
+def as_document(plan: Plan) -> dict[str, object]:
     """For programs."""
     missing = {planned.run_id for planned in plan.to_run}
     return {

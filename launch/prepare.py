@@ -14,7 +14,7 @@ from compress.config.schema import Config, teacher_experiment
 from compress.methods import registry
 from compress.methods.base import EnlargesData
 from compress.model.encoder import ModelConfig
-from compress.storage import hub
+from compress.storage.hub_cache import cache_folder
 
 
 def prepare(configs: Sequence[Config]) -> None:
@@ -38,7 +38,7 @@ def prepare(configs: Sequence[Config]) -> None:
             bar.update()
     places = " and ".join(sorted({str(Path(config.paths.cache).expanduser()) for config in both}))
     print(f"{len(models)} checkpoints and {len(texts)} tokenized tasks are in the caches")
-    print(f"experiments that run elsewhere must see both: {places} (COMPRESS_CACHE), {hub.cache_folder()} (HF_HOME)")
+    print(f"experiments that run elsewhere must see both: {places} (COMPRESS_CACHE), {cache_folder()} (HF_HOME)")
 
 
 def _tokenizer(model: ModelConfig) -> tuple[str | None, ...]:

@@ -84,7 +84,7 @@ class Changes:
                 raise ConfigError(f"{override.input_line}: several values have no use here; give one")
         check_words(self.resources, conf_folder())
 
-    def require_use(self, launchers: Iterable[Mapping[str, Any]]) -> None:
+    def require_use(self, launchers: Iterable[Mapping[str, object]]) -> None:
         """Refuse a setting that none of the launchers has."""
         names = sorted({key for launcher in launchers for key in launcher if key != "name"})
         for word in self.launchers:
@@ -92,7 +92,7 @@ class Changes:
             if key not in names:
                 raise ConfigError(f"{word}: no such key{nearest(key, names)}; {LAUNCHER[:-1]} has {', '.join(names)}")
 
-    def launcher(self, launched: Mapping[str, Any]) -> Settings:
+    def launcher(self, launched: Mapping[str, object]) -> Settings:
         """The settings of a launcher, with those of the changes that it has."""
         values = {key: value for key, value in launched.items() if key != "name"}
         for word in self.launchers:
@@ -121,7 +121,7 @@ def _path(word: str) -> list[str]:
     return key.removeprefix(LAUNCHER).removeprefix(f"{RESOURCES}.").split(".")
 
 
-def _value(word: str) -> Any:
+def _value(word: str) -> object:
     from omegaconf import OmegaConf
 
     (override,) = parse([word])
@@ -129,7 +129,7 @@ def _value(word: str) -> Any:
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
 
-def _changed(values: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+def _changed(values: Mapping[str, object], path: Sequence[str], value: object) -> dict[str, object]:
     """Nested values with one more, or another."""
     first, *rest = path
     if not rest:

@@ -26,7 +26,7 @@ LIMIT = re.compile(r"\w*Submit\w*Limit|temporarily una\w+")  # what passes when 
 UNCLEAR = re.compile(r"timed out|[Uu]nable to contact|[Zz]ero [Bb]ytes|[Cc]onnect")  # it may have been submitted
 SAID = re.compile(r"^(sbatch: )?(error: )?(Batch job submission failed: |allocation failure: )?")
 OR_FAIL = 'or_fail() { [ "$1" -eq 0 ] || { echo "error: hydra.launcher.setup: $2: exit code $1" >&2; exit "$1"; }; }'
-LEAST: dict[str, Any] = {"gpus": 0, "cpus": 1, "memory_gb": None}
+LEAST: dict[str, object] = {"gpus": 0, "cpus": 1, "memory_gb": None}
 
 
 class Refused(ConfigError):  # noqa: N818 - says what SLURM does
@@ -45,10 +45,10 @@ class TooLarge(Refused):
     """SLURM takes no array of so many elements."""
 
 
-def parameters(batch: Batch, settings: SlurmSettings) -> dict[str, Any]:
+def parameters(batch: Batch, settings: SlurmSettings) -> dict[str, object]:
     """What submitit's SlurmExecutor is told for a batch."""
     resources = batch.resources
-    given: dict[str, Any] = {
+    given: dict[str, object] = {
         "time": batch.minutes(settings),
         "cpus_per_task": resources["cpus"],
         "ntasks_per_node": 1,

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 Settings = local.LocalSettings | SlurmSettings
 
-SETTINGS: dict[str, type[Any]] = {"local": local.LocalSettings, "slurm": SlurmSettings}
+SETTINGS: dict[str, type[object]] = {"local": local.LocalSettings, "slurm": SlurmSettings}
 
 
-def settings_of(name: str, values: Mapping[str, Any]) -> Settings:
+def settings_of(name: str, values: Mapping[str, object]) -> Settings:
     """The checked settings of a launcher.
 
     Raises:
@@ -42,7 +42,7 @@ def settings_of(name: str, values: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(values: Mapping[str, object]) -> dict[str, object]:
     from omegaconf import OmegaConf
 
     plain = {key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in values.items()}
@@ -78,8 +78,8 @@ def launch_jobs(jobs: Sequence[Sequence[str]], settings: Settings, context: Hydr
 
     from compress.config.overrides import configurations
 
-    def compose(words: Sequence[str]) -> dict[str, Any]:
-        tree: Any = OmegaConf.to_container(
+    def compose(words: Sequence[str]) -> dict[str, object]:
+        tree: object = OmegaConf.to_container(
             context.config_loader.load_sweep_config(composed, list(words)), resolve=False
         )
         del tree["hydra"]
@@ -202,7 +202,7 @@ def _written(group: Group, planned: plan.Plan, name: str | None, asked: str | No
     to_run = (found.run_id for found in planned.to_run)
     group.enter()
     sweep = Sweep(folder, launcher, planned.experiments, to_run)
-    with surroundings.runs(planned.runs).told():
+    with surroundings.runs(planned.runs).config_errors():
         sweep.write()
         if asked is not None:
             write_text(folder / "multirun.yaml", asked)

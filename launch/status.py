@@ -151,7 +151,7 @@ class _Look:
             self._locked[run_id] = ExperimentLock(self.runs, run_id).taken()
         return self._locked[run_id]
 
-    def state(self, run_id: str) -> dict[str, Any]:
+    def state(self, run_id: str) -> dict[str, object]:
         """State and details of an experiment that a sweep planned."""
         sweep, job = self.latest[run_id], self.open.get(run_id)
         ended = run_id in sweep.outcomes() or (run_id, job) in self.outcomes
@@ -174,7 +174,7 @@ class _Look:
         teacher = sweep.experiments[run_id].teacher
         return teacher is not None and not self.finished(teacher)
 
-    def _in_job(self, run_id: str, name: str, job: scheduler.Job, *, waits: bool) -> dict[str, Any]:
+    def _in_job(self, run_id: str, name: str, job: scheduler.Job, *, waits: bool) -> dict[str, object]:
         """Of an experiment whose job is in the queue and that holds no lock that can be seen here."""
         if job.state == "RUNNING":
             if run_id in self._running(name):
@@ -191,7 +191,7 @@ class _Look:
         members = [run_id for run_id in self.members[job] if not self.finished(run_id)]
         return [run_id for run_id in members if self.locked(run_id)] or members[: self.slots[job]]
 
-    def _ended(self, run_id: str, sweep: Sweep) -> dict[str, Any]:
+    def _ended(self, run_id: str, sweep: Sweep) -> dict[str, object]:
         """Of an experiment that nobody is at and that is not finished: what is known."""
         outcome = sweep.outcomes().get(run_id) or self.outcomes.get((run_id, self.open.get(run_id, "")))
         if outcome is None and run_id in self.open:
@@ -217,12 +217,12 @@ def _queue(sweeps: Sequence[Sweep]) -> tuple[dict[str, scheduler.Job] | None, st
         return None, str(error)
 
 
-def _in_line(what_for: str, *, waits: bool = False) -> dict[str, Any]:
+def _in_line(what_for: str, *, waits: bool = False) -> dict[str, object]:
     """Of an experiment that will run: whether it waits for its teacher, and for what else."""
     return {"state": "waiting" if waits else "pending", "detail": what_for}
 
 
-def _progress(folder: Path) -> dict[str, Any]:
+def _progress(folder: Path) -> dict[str, object]:
     try:
         at = json.loads((folder / PROGRESS).read_text())
         left = at["seconds_left"]
@@ -238,7 +238,7 @@ def _existing(log: str | Path) -> str:
     return str(log) if str(log) and Path(log).is_file() else ""
 
 
-def _left_behind(folder: Path) -> dict[str, Any]:
+def _left_behind(folder: Path) -> dict[str, object]:
     if (cause := result.failure(folder)) is not None:
         return {"state": "failed", "detail": cause, "log": _existing(folder / "log.txt")}
     stopped = (folder / "checkpoint" / FILE).is_file()
@@ -249,7 +249,7 @@ def _alone(folder: Path, runs: Path) -> Status:
     """An experiment that was run without a sweep."""
     task, model, methods, run_id = folder.relative_to(runs).parts
     if result.read(folder, run_id) is not None:
-        state: dict[str, Any] = {"state": "finished"}
+        state: dict[str, object] = {"state": "finished"}
     elif ExperimentLock(runs, run_id).taken():
         state = {"state": "running", **_progress(folder)}
     else:
@@ -260,7 +260,7 @@ def _alone(folder: Path, runs: Path) -> Status:
 # --- shown ------------------------------------------------------------------------------------------------------------
 
 
-def as_document(runs: Path, found: Survey) -> dict[str, Any]:
+def as_document(runs: Path, found: Survey) -> dict[str, object]:
     """For programs."""
     return {
         "runs": str(runs),

@@ -128,7 +128,7 @@ def return_borrowed(folder: Path) -> None:
     (folder / BORROWED).unlink(missing_ok=True)
 
 
-def _loaded(file: Path) -> dict[str, Any] | None:
+def _loaded(file: Path) -> dict[str, object] | None:
     """What a file says; None if it is not there (any more), or is damaged."""
     try:
         state = file.stat()
@@ -138,10 +138,10 @@ def _loaded(file: Path) -> dict[str, Any] | None:
 
 
 @lru_cache(maxsize=10_000)
-def _parsed(file: Path, inode: int, time_ns: int) -> dict[str, Any] | None:
+def _parsed(file: Path, inode: int, time_ns: int) -> dict[str, object] | None:
     """A file as it was written then: who watches a sweep reads each once, and is told once of one that is damaged."""
     try:
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        values: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
         if file.name == BORROWED:
             return {str(run_id): str(job) for run_id, job in values.items()}
         return asdict(Array(**values))

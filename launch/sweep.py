@@ -57,8 +57,8 @@ class Planned:
     teacher: str | None
     added: bool
     seconds: float
-    resources: dict[str, Any]
-    config: dict[str, Any]
+    resources: dict[str, object]
+    config: dict[str, object]
 
     @property
     def name(self) -> str:
@@ -90,7 +90,7 @@ class Sweep:
     def __init__(
         self,
         folder: Path,
-        launcher: Mapping[str, Any],
+        launcher: Mapping[str, object],
         experiments: Iterable[Planned],
         to_run: Iterable[str],
         directory: str | None = None,
@@ -222,7 +222,7 @@ class Sweep:
             ConfigError: nobody knows, since the file system has no locks.
         """
         alive: dict[int, Process | None] = {}
-        with surroundings.runs(self.runs).told():
+        with surroundings.runs(self.runs).config_errors():
             for file in sorted(self.folder.glob(f"{WORKER}*")):
                 number = file.name.removeprefix(WORKER)
                 if number.isdigit() and _is_locked(file):

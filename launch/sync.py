@@ -99,7 +99,7 @@ def sync(runs: Path, project: str | None = None, entity: str | None = None) -> i
         ConfigError: there is no key or no server.
     """
     found = survey(runs)
-    elsewhere: dict[str, Any] = {"project": project, "entity": entity}
+    elsewhere: dict[str, object] = {"project": project, "entity": entity}
     elsewhere = {key: value for key, value in elsewhere.items() if value is not None}
     failed: list[str] = []
     if found.waiting:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Columns under headings, folded to fit a terminal; without one, each row is one line."""
     from rich import box
     from rich.table import Table
@@ -23,7 +23,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return render(shown)
 
 
-def render(shown: Any) -> str:
+def render(shown: object) -> str:
     """What rich would print, as text without colours."""
     from rich.console import Console
 

@@ -300,7 +300,7 @@ def be_the_child(sweep: Sweep, planned: Planned, config: Config, log: Path, thre
         sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
         faulthandler.enable(sys.stderr)
         devices.use_threads(threads)
-        with surroundings.runs(sweep.runs).told():  # of who could not record it
+        with surroundings.runs(sweep.runs).config_errors():  # of who could not record it
             code = run_and_record(sweep, planned, config, log)
     except BaseException:  # SystemExit too: a fork must not go on as its parent; the worker records the exit code
         traceback.print_exc()

@@ -758,7 +758,7 @@ NOWHERE = {
     "a file": ("{folder}/sst2/train.parquet", "no such folder"),
     "empty": ("", "no folder here and no name on the hub"),
     "no name": ("a b", "no folder here and no name on the hub"),
-    "a name that is not there": ("nobody/nothing", "not in the hub's cache"),
+    "a name that is not there": ("nobody/nothing", "could not be loaded from the hub or its cache"),
 }
 
 NAME_KINDS = [

@@ -302,7 +302,7 @@ def test_a_full_disk_is_one_line_and_nothing_stays(tmp_path: Path, monkeypatch: 
     def write(self: object, content: bytes) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(atomic.Digested, "write", write)
+    monkeypatch.setattr(atomic.HashingStream, "write", write)
     told = (
         rf"^paths.cache={tmp_path}: No space left on device; free some, or give paths.cache=DIR or COMPRESS_CACHE=DIR"
     )

@@ -327,8 +327,8 @@ def test_a_checkpoint_that_cannot_be_written_is_said_and_the_one_before_stays(
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return super().write(content)
 
-    real = atomic.Digested.__init__
-    monkeypatch.setattr(atomic.Digested, "__init__", lambda self, stream: real(self, Full()))
+    real = atomic.HashingStream.__init__
+    monkeypatch.setattr(atomic.HashingStream, "__init__", lambda self, stream: real(self, Full()))
     checkpoint.save({"step": 2, "weights": torch.ones(100)}, 2)
     (line,) = said
     assert line.startswith(f"the checkpoint in {tmp_path} cannot be written, training goes on: ")

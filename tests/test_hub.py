@@ -25,6 +25,7 @@ from compress.errors import ConfigError
 from compress.model import encoder
 from compress.model.pretrained import checkpoint_files
 from compress.storage import hub
+from compress.storage.repositories import Snapshot
 from tests.conftest import Command, Compose
 from tests.hub_repositories import Repository, Shape, bert, glue, sized
 from tests.hub_server import GLUE, TINY, TOKEN, Fault, HubServer, replicas
@@ -57,13 +58,13 @@ def home(server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     hub._of_hub.cache_clear()
 
 
-def fetched(revision: str = "main", name: str = SMALL.name, seconds: float = 60) -> hub.Snapshot:
+def fetched(revision: str = "main", name: str = SMALL.name, seconds: float = 60) -> Snapshot:
     """As in another process: nothing is remembered."""
     hub._of_hub.cache_clear()
     return hub.snapshot("model.pretrained", name, revision, checkpoint_files, seconds=seconds)
 
 
-def is_copy(found: hub.Snapshot, repository: Repository) -> bool:
+def is_copy(found: Snapshot, repository: Repository) -> bool:
     return found.commit == repository.commit and all(
         (found.folder / name).read_bytes() == repository.files[name].content for name in found.files
     )
@@ -241,7 +242,7 @@ def test_a_cache_that_lacks_something_is_refused_offline(
     for revision in ("main", SMALL.commit):
         with pytest.raises(ConfigError, match=rf"its copy in the hub's cache lacks .*{lacks}.*HF_HUB_OFFLINE"):
             fetched(revision)
-    with pytest.raises(ConfigError, match="not in the hub's cache, and HF_HUB_OFFLINE is set"):
+    with pytest.raises(ConfigError, match="could not be loaded from the hub or its cache: HF_HUB_OFFLINE is set"):
         fetched(name="owner/other")
 
 

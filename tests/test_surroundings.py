@@ -142,7 +142,7 @@ def test_a_disk_that_is_too_full_is_refused_before_training(
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([*real[:4], 1, *real[5:]]))
     monkeypatch.setattr(Reporter, "__init__", lambda *_: pytest.fail("it began"))
     config = compose(*WORDS)
-    told = r"^paths.runs=.*: 0.\d\d MB are needed for it and 0.00 MB are free; free some, or give paths.runs="
+    told = r"^paths.runs=.*: 0.\d\d\d MB are needed for it and 0.00\d MB are free; free some, or give paths.runs="
     with pytest.raises(ConfigError, match=told):
         experiment.run(config)
     assert not (tmp_path / "runs").exists()
@@ -393,9 +393,9 @@ def test_what_the_file_system_says_is_told_with_its_fix_but_not_a_closed_pipe() 
         (errno.ENOLCK, "give paths.runs=DIR on one that has"),
         (errno.EIO, "give paths.runs=DIR"),
     ):
-        with pytest.raises(ConfigError, match=rf"^paths.runs=runs: a/b: .*; {fix}$"), place.told():
+        with pytest.raises(ConfigError, match=rf"^paths.runs=runs: a/b: .*; {fix}$"), place.config_errors():
             raise OSError(number, os.strerror(number), "a/b")
-    with pytest.raises(BrokenPipeError), place.told():
+    with pytest.raises(BrokenPipeError), place.config_errors():
         raise BrokenPipeError
 
 
@@ -474,11 +474,11 @@ def test_a_failure_on_a_full_disk_is_still_one_line_with_its_fix(
 
 def test_what_a_library_says_of_a_full_disk_is_told_as_what_it_is(tmp_path: Path) -> None:
     place, library = surroundings.runs(tmp_path), RuntimeError("I/O error: No space left on device (os error 28)")
-    assert str(place.explained(library)).endswith(
+    assert str(place.explain(library)).endswith(
         "No space left on device; free some, or give paths.runs=DIR on another disk"
     )
     for other in (RuntimeError("the loss is nan"), OSError(errno.ENOSPC, "full", "/elsewhere/x"), OSError("closed")):
-        assert place.explained(other) is other
+        assert place.explain(other) is other
 
 
 @pytest.mark.fault(

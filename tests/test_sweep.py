@@ -217,7 +217,7 @@ def test_sweeps_are_listed_oldest_first(sweep: Sweep) -> None:
         (
             "",
             0,
-            r": paths.runs=\S+: 1.05 MB are needed for it and 0.00 MB are free; free some, or give paths.runs=DIR on",
+            r": paths.runs=\S+: 1.05 MB are needed for it and 0.000 MB are free; free some, or give paths.runs=DIR on",
         ),
         ("\n", 10**6, "$"),
     ],

@@ -76,7 +76,7 @@ def read(words: Sequence[str]) -> Arguments:
     Raises:
         ConfigError: an unknown flag, one without its value, or several that contradict each other.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     overrides: list[str] = []
     left = deque(words)
     while left:
@@ -93,7 +93,7 @@ def read(words: Sequence[str]) -> Arguments:
     return arguments
 
 
-def _flag(word: str, left: deque[str], found: dict[str, Any]) -> None:
+def _flag(word: str, left: deque[str], found: dict[str, object]) -> None:
     flag, equals, value = word.partition("=")
     if flag in SWITCHES and not equals:
         found[SWITCHES[flag]] = True

@@ -64,7 +64,7 @@ def _defaults(conf: Path) -> dict[str, str]:
     return chosen | dict.fromkeys(registry.registry(), registry.OFF)
 
 
-def _key(name: str, value: Any, field: Any) -> Iterator[str]:
+def _key(name: str, value: object, field: object) -> Iterator[str]:
     shown = {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value)).replace("'", "")
     head = f"  {name}={shown}"
     description = field.default.description

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 INFRASTRUCTURE = ("paths", "tracking", "resources", "device", "force", "hub_seconds")
 
 
-def scientific(config: Config, once: Once | None = None) -> dict[str, Any]:
+def scientific(config: Config, once: Once | None = None) -> dict[str, object]:
     """The full configuration without infrastructure; local files stand as digests of their contents.
 
     A method that is off does not count, so one that is added later changes no identity. A teacher counts by its own.
@@ -43,16 +43,16 @@ def scientific(config: Config, once: Once | None = None) -> dict[str, Any]:
     return plain | {name: _method(own, config, once) for name, own in config.methods.items()} | {"schema": SCHEMA}
 
 
-def _parts(config: Config) -> dict[str, Any]:
+def _parts(config: Config) -> dict[str, object]:
     names = (field.name for field in fields(config))
     return {name: getattr(config, name) for name in names if name not in (*INFRASTRUCTURE, *DERIVED)}
 
 
-def _training(train: TrainConfig) -> dict[str, Any]:
+def _training(train: TrainConfig) -> dict[str, object]:
     return {key: value for key, value in asdict(train).items() if key != "checkpoint_seconds"}
 
 
-def _method(method: Any, config: Config, once: Once) -> dict[str, Any]:
+def _method(method: object, config: Config, once: Once) -> dict[str, object]:
     """The values of a method; a teacher and rewritten texts stand as what they come to."""
     kinds = (kind for kind in (LearnsFromTeacher, EnlargesData) if isinstance(method, kind))
     replaced = {field.name for kind in kinds for field in fields(kind)}
@@ -66,7 +66,7 @@ def _method(method: Any, config: Config, once: Once) -> dict[str, Any]:
     return values
 
 
-def _rewriting(config: Config) -> dict[str, Any] | None:
+def _rewriting(config: Config) -> dict[str, object] | None:
     asked = augmentation.of(config.methods, config.data, config.seed)
     return None if asked is None else asked.identity()
 
@@ -89,7 +89,7 @@ def run_id(config: Config, once: Once | None = None) -> str:
     return hashlib.sha256(f"{{{canonical}}}".encode()).hexdigest()[:12]
 
 
-def _canonical(part: Any) -> str:
+def _canonical(part: object) -> str:
     return json.dumps(part, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

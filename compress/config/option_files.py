@@ -136,7 +136,7 @@ def read(file: Path) -> bytes:
         raise ConfigError(f"{shown(file)}: cannot be read: {error.strerror}") from error
 
 
-def values(file: Path, load: Callable[[str], Any]) -> dict[str, Any]:
+def values(file: Path, load: Callable[[str], object]) -> dict[str, object]:
     """What a file says.
 
     Args:

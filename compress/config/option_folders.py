@@ -70,7 +70,7 @@ class Folders:
                     "--config-path in place of the other"
                 )
 
-    def check_choices(self, choices: Mapping[str, Any], primary: str) -> None:
+    def check_choices(self, choices: Mapping[str, object], primary: str) -> None:
         """Refuse a file that chooses a launcher or the like, since Hydra takes what the primary configuration chooses.
 
         Args:

@@ -48,7 +48,7 @@ def check_words(words: Sequence[str], conf: Path) -> None:
         check(request(composer, arguments))
 
 
-def read_sweep(words: Sequence[str], conf: Path) -> tuple[list[Config], dict[str, Any]]:
+def read_sweep(words: Sequence[str], conf: Path) -> tuple[list[Config], dict[str, object]]:
     """The checked configurations of the sweep that a command line asks for, and the settings of its launcher.
 
     Raises:
@@ -61,7 +61,7 @@ def read_sweep(words: Sequence[str], conf: Path) -> tuple[list[Config], dict[str
             raise ConfigError(f"hydra.sweeper._target_={asked.sweeper}: only a grid can be planned")
         with composer.told():
             launcher = OmegaConf.to_container(asked.master.hydra.launcher, resolve=True)
-        return list(asked.configs()), cast(dict[str, Any], launcher)
+        return list(asked.configs()), cast(dict[str, object], launcher)
 
 
 def read_one(words: Sequence[str], conf: Path) -> Config:
@@ -141,7 +141,7 @@ class Request:
         except OSError as error:
             raise ConfigError(f"{error.filename}: {error.strerror}") from error
 
-    def _composed(self, words: Sequence[str]) -> dict[str, Any]:
+    def _composed(self, words: Sequence[str]) -> dict[str, object]:
         known = not self.multirun and [tuple(words)] == self.jobs
         return tree(self.master if known else self.composer.compose(words))
 
@@ -211,7 +211,7 @@ def _check_groups(missing: Sequence[str], composer: Composer) -> None:
         raise ConfigError(f"--config-name {composer.name}: has no {', '.join(missing)}; {composer.basing}")
 
 
-def _check_files(choices: Mapping[str, Any], composer: Composer, names: bool) -> None:
+def _check_files(choices: Mapping[str, object], composer: Composer, names: bool) -> None:
     """Refuse files that Hydra does not heed."""
     for group, option in choices.items() if names else ():
         composer.folders.check_hidden(f"{group}/{option}")
@@ -286,7 +286,7 @@ def _look_further(overrides: Sequence[Override], composer: Composer) -> None:
 
 def _refuse_two_files(overrides: Sequence[Override], options: Options) -> None:
     """Hydra adds one option of a group."""
-    added: dict[str, Any] = {}
+    added: dict[str, object] = {}
     for override in overrides:
         key, word = override.get_key_element(), override.input_line
         if override.is_add() and options(override.key_or_group) and added.setdefault(key, word) != word:
@@ -310,7 +310,7 @@ def check_name(override: Override, composer: Composer) -> None:
         raise ConfigError(_no_such_key(override, composer))
 
 
-def _check_option(group: str, value: Any, options: Sequence[str]) -> None:
+def _check_option(group: str, value: object, options: Sequence[str]) -> None:
     if value not in options and not isinstance(value, dict):  # a mapping gives values
         given = "null" if value is None else str(value)
         alike = nearest(given.removesuffix(".yaml"), options)
@@ -342,7 +342,7 @@ def _is_key(key: str, override: Override) -> bool:
 def check_settings(master: DictConfig, multirun: bool) -> None:
     """Refuse settings of Hydra that would be silently without effect, or move where relative paths are meant from."""
     fixed = yaml.safe_load((conf_folder() / "hydra" / "plain.yaml").read_text(encoding="utf-8"))
-    given = cast(dict[str, Any], OmegaConf.to_container(master.hydra, resolve=False))
+    given = cast(dict[str, object], OmegaConf.to_container(master.hydra, resolve=False))
     for key in ("run.dir", "sweep.dir", "sweep.subdir", "output_subdir"):
         if (value := _at(given, key)) != _at(fixed, key):
             raise ConfigError(f"hydra.{key}={value}: cannot be changed; paths.runs=DIR says where everything goes")
@@ -359,7 +359,7 @@ def check_settings(master: DictConfig, multirun: bool) -> None:
         raise ConfigError("hydra.job.env_set, env_copy: have no effect in a sweep; set variables before the command")
 
 
-def _at(tree: Any, key: str) -> Any:
+def _at(tree: object, key: str) -> object:
     for name in key.split("."):
         tree = tree[name]
     return tree
@@ -404,20 +404,20 @@ def _single(override: Override, options: Options) -> list[str]:
     return [f"{key}={Override._get_value_element_as_str(value)}" for value in _swept(override, options)]
 
 
-def values(override: Override, options: Options) -> list[Any]:
+def values(override: Override, options: Options) -> list[object]:
     """What an override may set its key to: several values if it sweeps."""
     if override.is_sweep_override():
         return [Override._convert_value(value) for value in _swept(override, options)]
     return [override.value()]
 
 
-def _swept(override: Override, options: Options) -> list[Any]:
+def _swept(override: Override, options: Options) -> list[object]:
     word = override.input_line
     if override.value_type == ValueType.INTERVAL_SWEEP:
         raise ConfigError(f"{word}: only optimising sweepers take an interval; give values: choice(…), range(…)")
-    value: Any = override._value
+    value: object = override._value
     if isinstance(value, Glob):
-        found: list[Any] = _matching(override, value, options)
+        found: list[object] = _matching(override, value, options)
     else:
         try:
             found = list(itertools.islice(override.sweep_iterator(), MOST + 1))
@@ -460,7 +460,7 @@ def sweep_jobs(words: Iterable[str], hydra: DictConfig, loader: ConfigLoader) ->
     return jobs(_described(hydra.sweeper.params) + parse(words), groups.options)
 
 
-def _described(params: Any) -> list[Override]:
+def _described(params: object) -> list[Override]:
     """The overrides that `hydra.sweeper.params` stands for."""
     if not isinstance(params, Mapping | None):
         raise ConfigError(f"hydra.sweeper.params={params}: must be keys with values, such as seed: 0,1")

@@ -21,7 +21,7 @@ class ResourcesConfig:
     memory_gb: float | dict[str, float] | None = Field(description="memory of a job; null: the scheduler's default")
     timeout_min: float | dict[str, float] = Field(description="minutes that an experiment may take")
 
-    def for_model(self, model: str) -> dict[str, Any]:
+    def for_model(self, model: str) -> dict[str, object]:
         """The numbers for one model.
 
         Raises:

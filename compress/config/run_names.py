@@ -32,7 +32,7 @@ SHORT = {"learning_rate": "lr"}
 ROOM = 24  # characters for the seed, behind a cell's name
 
 
-def factors(head: Head) -> dict[str, Any]:
+def factors(head: Head) -> dict[str, object]:
     """What the experiments of a grid differ in, flat: the dashboard groups, filters and draws by these.
 
     Every method is a factor, whose level is its option or `none`, and so is every strength, 0 where a method is off.
@@ -105,7 +105,7 @@ def _differences(head: Head) -> list[str]:
     return sorted(f"{names[key]}={_text(value)}" for key, value in changed.items())
 
 
-def _settings(config: Mapping[str, Any], identity: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(config: Mapping[str, object], identity: Mapping[str, object]) -> dict[str, object]:
     """All that decides a result but the seed and what a cell's name begins with, dotted."""
     parts = {name: part for name, part in identity.items() if name not in ("seed", "schema")}
     methods = registry.read_all(config)
@@ -128,20 +128,20 @@ def _derived(methods: registry.Active) -> set[str]:
             *(f"{name}.{key}" for name in enlarging for key in ("seed", "copies"))}  # fmt: skip
 
 
-def _teachers_name(config: Mapping[str, Any], teacher: Mapping[str, Any]) -> Any:
+def _teachers_name(config: Mapping[str, object], teacher: Mapping[str, object]) -> object:
     """The name of a teacher that is as its option says; of another all that its answers depend on."""
     own, name = _described(config, teacher), str(teacher["name"])
     option = _option("model", [f"{config['data']['source']}/{name}", name])
     return name if option is not None and _described(config, option) == own else own
 
 
-def _described(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def _described(config: Mapping[str, object], values: Mapping[str, object]) -> dict[str, object]:
     built = build(ModelConfig, values, "teacher.")
     vocabulary = build(DataConfig, config["data"], "data.").builds_vocabulary
     return {**encoder.identity(built, vocabulary), "learning_rate": built.learning_rate}
 
 
-def _usual_settings(head: Head) -> dict[str, Any]:
+def _usual_settings(head: Head) -> dict[str, object]:
     """`_settings` as the options say: those of the model, the task and the methods, and the study's of all else."""
     values = _usual_values(head)
     methods = registry.read_all(values)
@@ -158,12 +158,12 @@ def _usual_settings(head: Head) -> dict[str, Any]:
     return {}
 
 
-def _of_values(values: Mapping[str, Any]) -> dict[str, Any]:
+def _of_values(values: Mapping[str, object]) -> dict[str, object]:
     usual = from_mapping(values)
     return _settings(document(usual), identity.scientific(usual))
 
 
-def _usual_values(head: Head) -> dict[str, Any]:
+def _usual_values(head: Head) -> dict[str, object]:
     """The configuration that the options make; of a model and a task that none describes their own values."""
     config = head.config
     source = config["data"]["source"]
@@ -177,21 +177,21 @@ def _usual_values(head: Head) -> dict[str, Any]:
     return values
 
 
-def _option_of(head: Head, group: str) -> Mapping[str, Any] | None:
+def _option_of(head: Head, group: str) -> Mapping[str, object] | None:
     names = {"model": [f"{head.config['data']['source']}/{head.model}", head.model], "task": [head.task]}
     return _option(group, names[group])
 
 
-def _option(group: str, names: Iterable[str]) -> Mapping[str, Any] | None:
+def _option(group: str, names: Iterable[str]) -> Mapping[str, object] | None:
     """The values of the first of these options that there is."""
     return next((values for name in names if (values := _values_of(group, name)) is not None), None)
 
 
 @cache
-def _values_of(group: str, name: str) -> Mapping[str, Any] | None:
+def _values_of(group: str, name: str) -> Mapping[str, object] | None:
     from omegaconf import OmegaConf
 
-    def read(text: str) -> Any:
+    def read(text: str) -> object:
         return OmegaConf.to_container(OmegaConf.create(text))
 
     try:
@@ -200,7 +200,7 @@ def _values_of(group: str, name: str) -> Mapping[str, Any] | None:
         return None
 
 
-def _flat_settings(head: Head) -> dict[str, Any]:
+def _flat_settings(head: Head) -> dict[str, object]:
     """The settings that are plain values, under their own names, of methods that are on."""
     groups = ("train", "data", *head.methods)
     parts = {name: part for name, part in head.identity.items() if name in groups}
@@ -223,7 +223,7 @@ def _short_names(keys: Iterable[str]) -> dict[str, str]:
     return {key: SHORT.get(name, name) if taken[name] == 1 else key for key, name in last.items()}
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """A value, exactly: `1e-3`, `0.4`, `true`; a hash of what has no short form."""
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
@@ -245,8 +245,8 @@ def _number(value: float) -> str:
     return f"{digits}e{int(power)}"
 
 
-def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flat(document: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
     for key, value in document.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat

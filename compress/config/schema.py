@@ -25,7 +25,8 @@ from compress.methods.base import EnlargesData, LearnsFromTeacher
 from compress.model import encoder
 from compress.model.encoder import ModelConfig
 from compress.storage import surroundings
-from compress.storage.hub import SECONDS, local_folder, looks_like_path
+from compress.storage.hub import SECONDS
+from compress.storage.repositories import local_folder, looks_like_path
 from compress.task.config import TaskConfig
 from compress.tracking import tracking_options
 from compress.tracking.tracking_options import TrackingConfig
@@ -45,7 +46,7 @@ class PathsConfig:
     cache: str = Field(description="tokenized texts, shared by all runs", min_length=1)
 
 
-GROUPS: dict[str, type[Any]] = {
+GROUPS: dict[str, type[object]] = {
     "model": ModelConfig,
     "task": TaskConfig,
     "data": DataConfig,
@@ -69,7 +70,7 @@ class Config:
     task: TaskConfig
     data: DataConfig
     train: TrainConfig
-    methods: dict[str, Any] = Field(default_factory=dict)
+    methods: dict[str, object] = Field(default_factory=dict)
     tracking: TrackingConfig
     resources: ResourcesConfig
     paths: PathsConfig
@@ -95,7 +96,7 @@ def keys_of(group: str) -> dict[str, DataclassField[Any]]:
     return {field.name: field for field in fields(GROUPS[group])} if group in GROUPS else registry.keys(group)
 
 
-def type_of(key: str) -> Any:
+def type_of(key: str) -> object:
     """What a dotted key may be, as an annotation; None if there is no such key."""
     group, _, name = key.rpartition(".")
     kinds = [option.config for option in registry.registry().get(group, {}).values()] or [GROUPS.get(group, Config)]
@@ -121,7 +122,7 @@ def keys() -> list[str]:
     return inside + [field.name for field in fields(Config) if field.name not in (*GROUPS, *DERIVED)]
 
 
-def document(config: Config) -> dict[str, Any]:
+def document(config: Config) -> dict[str, object]:
     """The configuration as nested plain values, as `from_mapping` takes them: a key for each group that is on."""
     values = asdict(config)
     methods = values.pop("methods")
@@ -145,10 +146,10 @@ def option_values(
     folders: Sequence[Path],
     group: str,
     option: str,
-    read: Callable[[str], Any],
+    read: Callable[[str], object],
     home: str = "",
     above: tuple[Path, ...] = (),
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The values of an option, on top of those of the options that it is based on.
 
     Args:
@@ -167,7 +168,7 @@ def option_values(
     if file in above:
         raise ConfigError(f"{option_files.shown(file)}: is based on itself")
     values = option_files.values(file, read)
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for named in values.pop("defaults", []):
         if named != "_self_":
             base = posixpath.join(f"/{group}", home, str(named).partition("@")[0]).removeprefix(f"/{group}/")
@@ -183,9 +184,9 @@ class Once:
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, ...], tuple[Any, tuple[Any, ...]]] = {}
+        self._known: dict[tuple[int, ...], tuple[Any, tuple[object, ...]]] = {}
 
-    def __call__(self, function: Callable[..., T], *arguments: Any, by: tuple[Any, ...] | None = None) -> T:
+    def __call__(self, function: Callable[..., T], *arguments: object, by: tuple[object, ...] | None = None) -> T:
         """The function's answer.
 
         Args:
@@ -240,7 +241,7 @@ def check_paths(paths: PathsConfig) -> None:
     surroundings.cache(paths.cache).check()
 
 
-def from_mapping(values: Mapping[str, Any], folders: Sequence[Path] = (), once: Once | None = None) -> Config:
+def from_mapping(values: Mapping[str, object], folders: Sequence[Path] = (), once: Once | None = None) -> Config:
     """The typed configuration of nested plain values; raises ConfigError as `from_hydra` does.
 
     Args:
@@ -264,11 +265,11 @@ def from_mapping(values: Mapping[str, Any], folders: Sequence[Path] = (), once: 
     return replace(config, teacher=teacher)
 
 
-def _group(name: str, values: Mapping[str, Any]) -> Any:
+def _group(name: str, values: Mapping[str, object]) -> object:
     return build(GROUPS[name], values, f"{name}.")
 
 
-def _method(name: str, values: Any) -> Any:
+def _method(name: str, values: object) -> object:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{name}={values}: must be keys with values, or an option of the group")
     return registry.read(name, values)
@@ -286,7 +287,7 @@ def _teacher(
     what: str,
     learns: LearnsFromTeacher,
     texts: DataConfig,
-    known: Mapping[str, Any] | None,
+    known: Mapping[str, object] | None,
     folders: Sequence[Path],
 ) -> ModelConfig:
     """The model that a method's `teacher` names, which must fit the task as the student's must.
@@ -310,11 +311,11 @@ def _check_synonyms(methods: registry.Active, texts: DataConfig) -> None:
 
 
 @cache
-def _find_teacher(what: str, name: str, prefer_demo: bool, folders: tuple[Path, ...]) -> Mapping[str, Any]:
+def _find_teacher(what: str, name: str, prefer_demo: bool, folders: tuple[Path, ...]) -> Mapping[str, object]:
     """The values of the model option of that name (in `demo/` first, for generated data), or those of a checkpoint."""
     from omegaconf import OmegaConf
 
-    def read(text: str) -> Any:
+    def read(text: str) -> object:
         return OmegaConf.to_container(OmegaConf.create(text))
 
     known = {option for folder in folders for option in options(folder).get("model", [])}

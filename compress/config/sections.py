@@ -19,7 +19,7 @@ from compress.config.schema import Config, Once, check_paths, conf_folder, from_
 from compress.errors import ConfigError
 from compress.tracking import tracking_options
 
-Composed = Callable[[Sequence[str]], dict[str, Any]]  # overrides -> what Hydra composes, interpolations unresolved
+Composed = Callable[[Sequence[str]], dict[str, object]]  # overrides -> what Hydra composes, interpolations unresolved
 Part = str | None  # a top-level key that some swept overrides have to themselves; None: all the other keys
 Choice = tuple[Part, tuple[str, ...]]  # a part and the overrides that decide it
 APART = "_apart_"  # where options are composed each for itself
@@ -36,7 +36,7 @@ class Section:
     """
 
     name: str
-    values: Any
+    values: object
     final: bool
     reads: frozenset[str] | None
 
@@ -99,7 +99,7 @@ def _is_value(word: str) -> bool:
     return value is None or (isinstance(value, str | int | float) and "${" not in str(value) and value != "???")
 
 
-def _value(word: str) -> Any:
+def _value(word: str) -> object:
     """What an override gives its key."""
     written = word.partition("=")[2]
     return int(written) if _NUMBER.fullmatch(written) else OverridesParser.create().parse_override(word).value()
@@ -186,7 +186,7 @@ def _words(job: Sequence[str], places: Iterable[int]) -> tuple[str, ...]:
     return tuple(job[place] for place in places if place < len(job))
 
 
-def _content(tree: Mapping[str, Any], part: Part, parts: Iterable[Part]) -> dict[str, Any]:
+def _content(tree: Mapping[str, object], part: Part, parts: Iterable[Part]) -> dict[str, object]:
     """A part of a composition; the one of all other keys has `...` where the named parts belong."""
     if part is not None:
         return {name: value for name, value in tree.items() if name == part}
@@ -272,7 +272,7 @@ def choices_read(folders: Iterable[Path]) -> frozenset[str] | None:
 _CHOICE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 
 
-def _defaults(text: str) -> list[Any] | None:
+def _defaults(text: str) -> list[object] | None:
     """The defaults list of a configuration file; None where it cannot be read."""
     try:
         values = yaml.load(text, yaml.BaseLoader) if "defaults" in text else None
@@ -284,7 +284,7 @@ def _defaults(text: str) -> list[Any] | None:
 
 def _apart(
     jobs: Sequence[Sequence[str]], parts: Mapping[Part, Sequence[int]], composed: Composed, folders: Sequence[Path]
-) -> dict[Choice, dict[str, Any]]:
+) -> dict[Choice, dict[str, object]]:
     """What the choices of those groups come to that have the most of them, all from one composition.
 
     It has these groups taken out of the defaults list, and each choice of an option and values at a place of its own. A
@@ -309,7 +309,7 @@ def _apart(
         tree = composed(words)
     except (HydraException, OmegaConfBaseException, ConfigError):
         return {}  # what is wrong with a choice will be told when a job is composed
-    found: dict[Choice, dict[str, Any]] = {}
+    found: dict[Choice, dict[str, object]] = {}
     for group in groups if APART in tree else ():
         content = tree[APART].get(group, {})
         for n, choice in enumerate(made[group] if group not in tree else ()):
@@ -341,7 +341,7 @@ def _moved(word: str, group: str, place: str) -> str:
 _PLAIN = re.compile(r"\$\{(?:oc\.env:[^${}]*|\.{0,2}([A-Za-z_]\w*)(?:[.\[][^${}:]*)?)\}")
 
 
-def section(name: str, values: Any) -> Section:
+def section(name: str, values: object) -> Section:
     """What is composed under a top-level key, with what its interpolations read.
 
     Those like `${group.key}`, `${..group.key}` and `${oc.env:…}` are understood, nested ones and other resolvers not.
@@ -352,7 +352,7 @@ def section(name: str, values: Any) -> Section:
     return Section(name, values, final=not texts, reads=frozenset(reads) if understood else None)
 
 
-def _texts(values: Any) -> Iterator[str]:
+def _texts(values: object) -> Iterator[str]:
     if isinstance(values, str):
         yield values
     elif isinstance(values, Mapping | list | tuple):
@@ -373,11 +373,11 @@ def _read_by(name: str, sections: Mapping[str, Section]) -> Iterator[Section]:
     return (section for key, section in sections.items() if key in found)
 
 
-def _resolved(*sections: Section) -> dict[str, Any]:
+def _resolved(*sections: Section) -> dict[str, object]:
     from omegaconf import OmegaConf
 
     tree = OmegaConf.create({section.name: section.values for section in sections})
-    return cast(dict[str, Any], OmegaConf.to_container(tree, resolve=True, throw_on_missing=True))
+    return cast(dict[str, object], OmegaConf.to_container(tree, resolve=True, throw_on_missing=True))
 
 
 def _configuration(sections: Mapping[str, Section], folders: Sequence[Path], once: Once) -> Config:

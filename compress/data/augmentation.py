@@ -17,7 +17,7 @@ from compress.data import demo, wordnet
 from compress.data.corpus import Texts
 from compress.methods.base import EnlargesData
 from compress.methods.registry import Active, the_one
-from compress.storage.hub import digest_files
+from compress.storage.digests import digest_files
 
 if TYPE_CHECKING:
     from compress.data.corpus import DataConfig
@@ -58,7 +58,7 @@ class Augmentation:
     seed: int
     wordnet: Path | None
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """What decides the rewritten rows; WordNet counts by its contents, not by where it lies."""
         source = f"demo {demo.VERSION}"
         if self.wordnet is not None:

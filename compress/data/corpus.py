@@ -14,18 +14,10 @@ from pydantic import Field
 from compress.checked import checked
 from compress.data import demo, tables
 from compress.errors import ConfigError, nearest
-from compress.storage.hub import (
-    COMMIT,
-    SECONDS,
-    Lacking,
-    Repository,
-    digest_files,
-    in_folder,
-    local_folder,
-    looks_like_path,
-    snapshot,
-)
+from compress.storage.digests import digest_files
+from compress.storage.hub import SECONDS, snapshot
 from compress.storage.names import check_name
+from compress.storage.repositories import COMMIT, Lacking, Repository, in_folder, local_folder, looks_like_path
 
 if TYPE_CHECKING:
     from compress.task.config import TaskConfig
@@ -170,7 +162,7 @@ def _other_formats(names: Collection[str]) -> str:
     return f"{others[0]} must be written as Parquet (pandas: DataFrame.to_parquet)" if others else "fetch it, or add it"
 
 
-def identity(data: DataConfig, task: TaskConfig) -> dict[str, Any]:
+def identity(data: DataConfig, task: TaskConfig) -> dict[str, object]:
     """What of the data decides a result: files count by their contents, not by where they lie."""
     known = asdict(data)
     if data.source == "demo":
@@ -182,7 +174,7 @@ def identity(data: DataConfig, task: TaskConfig) -> dict[str, Any]:
     return known
 
 
-def contents(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> dict[str, Any]:
+def contents(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> dict[str, object]:
     """`identity`, with the commit that a branch of a data set on the hub is now: what caches must tell apart.
 
     Raises:

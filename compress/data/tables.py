@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.errors import ConfigError, nearest
-from compress.storage.hub import POINTER, Lacking, Repository, digest
+from compress.storage.digests import digest
+from compress.storage.repositories import POINTER, Lacking, Repository
 
 if TYPE_CHECKING:
     import pyarrow
@@ -32,7 +33,7 @@ class Table:
         names: of the classes, by the numbers in `label`; None where the file does not say.
     """
 
-    columns: Mapping[str, Sequence[Any]]
+    columns: Mapping[str, Sequence[object]]
     names: list[str] | None = None
 
 
@@ -128,7 +129,7 @@ def _matches(name: str, pattern: str) -> bool:
     return match(name.split("/"), pattern.removeprefix("./").split("/"))
 
 
-def card(repository: Repository) -> dict[str, Any]:
+def card(repository: Repository) -> dict[str, object]:
     """What the README of a data set says in its head; empty without one.
 
     Raises:
@@ -147,23 +148,23 @@ def card(repository: Repository) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _configured(about: Mapping[str, Any], task: TaskConfig) -> dict[str, list[str]]:
+def _configured(about: Mapping[str, object], task: TaskConfig) -> dict[str, list[str]]:
     """Split -> patterns of its files, of the README's configuration that is called like the task."""
     configs = _dictionaries(about.get("configs"))
     files = next((config.get("data_files") for config in configs if config.get("config_name") == task.name), None)
     return {str(entry.get("split")): _listed(entry.get("path")) for entry in _dictionaries(files)}
 
 
-def _dictionaries(found: Any) -> list[dict[str, Any]]:
+def _dictionaries(found: object) -> list[dict[str, object]]:
     """Those in a list; a single one counts as a list."""
     return [entry for entry in (found if isinstance(found, list) else [found]) if isinstance(entry, dict)]
 
 
-def _listed(paths: Any) -> list[str]:
+def _listed(paths: object) -> list[str]:
     return [str(path) for path in paths] if isinstance(paths, list) else [str(paths)]
 
 
-def names_in_card(about: Mapping[str, Any], task: TaskConfig) -> list[str] | None:
+def names_in_card(about: Mapping[str, object], task: TaskConfig) -> list[str] | None:
     """The class names that a README gives for the task's labels, in the order of their numbers.
 
     Raises:
@@ -305,7 +306,7 @@ def _checked(
     return [list(table.columns[column]) for column in task.text], labels
 
 
-def _check_texts(split: str, column: str, values: Sequence[Any], task: TaskConfig) -> None:
+def _check_texts(split: str, column: str, values: Sequence[object], task: TaskConfig) -> None:
     row = next((row for row, value in enumerate(values) if not isinstance(value, str)), None)
     if row is not None:
         shown = "null" if values[row] is None else f"{values[row]!r:.60}"
@@ -315,7 +316,7 @@ def _check_texts(split: str, column: str, values: Sequence[Any], task: TaskConfi
         )
 
 
-def _labels(split: str, values: Sequence[Any], order: list[int] | None, task: TaskConfig) -> Iterable[Any]:
+def _labels(split: str, values: Sequence[object], order: list[int] | None, task: TaskConfig) -> Iterable[Any]:
     number = _score if task.labels is None else _class_of(task.labels, order)
     for row, value in enumerate(values):
         found = number(value)
@@ -330,7 +331,7 @@ def _labels(split: str, values: Sequence[Any], order: list[int] | None, task: Ta
         yield found
 
 
-def _score(value: Any) -> float | None:
+def _score(value: object) -> float | None:
     """A regression's label; None if it is no finite number. A text that reads as one is one."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         return None
@@ -341,11 +342,11 @@ def _score(value: Any) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def _class_of(labels: Sequence[str], order: list[int] | None) -> Any:
+def _class_of(labels: Sequence[str], order: list[int] | None) -> object:
     """A function of a stored label that gives the task's number of the class; None if it is none."""
     numbers = list(range(len(labels))) if order is None else order
 
-    def class_of(value: Any) -> int | None:
+    def class_of(value: object) -> int | None:
         if isinstance(value, str):
             return labels.index(value) if value in labels else None
         if not isinstance(value, int | float | Decimal) or value not in range(len(numbers)):

@@ -22,7 +22,7 @@ CPU_FLAGS = (
 
 
 @cache
-def environment() -> dict[str, Any]:
+def environment() -> dict[str, object]:
     """Versions, processor and commit: what may make two runs of one experiment differ."""
     import torch
     import transformers

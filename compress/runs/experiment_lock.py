@@ -23,7 +23,7 @@ class ExperimentLock(Lock):
         Raises:
             ConfigError: the folder of runs cannot be written or locked.
         """
-        with self.place.told():
+        with self.place.config_errors():
             self.makes_runs = self.makes_runs or not self.place.folder.exists()
             return super().take(wait=wait)
 
@@ -33,7 +33,7 @@ class ExperimentLock(Lock):
         Raises:
             ConfigError: it cannot be known.
         """
-        with self.place.told():
+        with self.place.config_errors():
             return super().taken()
 
     def clean(self) -> None:

@@ -18,6 +18,7 @@ from compress.errors import ConfigError
 from compress.runs import schema1
 from compress.storage import atomic
 from compress.storage.files import as_json
+from compress.wording import megabytes
 
 SCHEMA = 2  # of result.json and of the identity in it
 FILE, ERROR = "result.json", "error.json"
@@ -115,8 +116,8 @@ class Head:
     methods: list[str]
     seed: int
     compression: list[Compression]
-    config: dict[str, Any]
-    identity: dict[str, Any]
+    config: dict[str, object]
+    identity: dict[str, object]
 
     @property
     def subset(self) -> str:
@@ -146,14 +147,14 @@ class Result(Head):
     score_accuracy: float | None
     size: Size
     timing: Timing
-    environment: dict[str, Any]
+    environment: dict[str, object]
     metrics_training: dict[str, float | None]
     epoch_scores: list[float | None]
     teacher_run_id: str | None
     sparsity: float
     artifact_sha256: str | None
     notes: list[str]
-    start: dict[str, Any] | None
+    start: dict[str, object] | None
 
     def __post_init__(self) -> None:
         for name in ("score_glue", "score_accuracy"):
@@ -161,7 +162,7 @@ class Result(Head):
             if score is not None and not -100.0 <= score <= 100.0:
                 raise ValueError(f"its {name} is {score}, not between -100 and 100")
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         """As result.json has it."""
         values = asdict(self)
         return {key: values[key] for key in (*(key for key in values if key not in LAST), *LAST)}
@@ -170,7 +171,7 @@ class Result(Head):
         """One line: what it was and what came out."""
         metrics = "  ".join(f"{name} {_shown(value, 4)}" for name, value in self.metrics.items())
         what = f"{self.task} {self.model} {self.subset} seed {self.seed}"
-        size, seconds = f"{self.size.artifact_bytes / 1e6:.2f} MB", _shown(self.timing.wall_seconds, 1)
+        size, seconds = f"{megabytes(self.size.artifact_bytes)} MB", _shown(self.timing.wall_seconds, 1)
         return f"{what}: score {_shown(self.score_glue, 1)}  {metrics}  {size}  {seconds} s"
 
 
@@ -178,13 +179,13 @@ def _shown(value: float | None, digits: int) -> str:
     return "undefined" if value is None else f"{value:.{digits}f}"
 
 
-OPTIONAL: Mapping[str, Any] = {  # what results from elsewhere, or of old versions, may lack
+OPTIONAL: Mapping[str, object] = {  # what results from elsewhere, or of old versions, may lack
     "metrics": {}, "metrics_training": {}, "epoch_scores": [], "teacher_run_id": None, "sparsity": 0.0,
     "artifact_sha256": None, "notes": [], "start": None, "timing": {}, "environment": {},
 }  # fmt: skip
 
 
-def from_document(document: Mapping[str, Any]) -> Result:
+def from_document(document: Mapping[str, object]) -> Result:
     """The result in a document of this schema or of the first one.
 
     Raises:
@@ -206,7 +207,7 @@ def from_document(document: Mapping[str, Any]) -> Result:
         raise MalformedError(f"it has no {error}" if isinstance(error, KeyError) else str(error)) from error
 
 
-def _numbers(value: Any) -> Any:
+def _numbers(value: object) -> object:
     """With null for what is undefined: not everybody who passes JSON on keeps NaN as it was."""
     if isinstance(value, Mapping):
         return {key: _numbers(inner) for key, inner in value.items()}

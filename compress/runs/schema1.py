@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-METHODS: Mapping[str, dict[str, Any]] = {
+METHODS: Mapping[str, dict[str, object]] = {
     "quantize": {"noun": "quantization", "position": 10, "shrinks": True},
     "distill": {"noun": "distillation", "position": 20, "shrinks": False},
     "prune": {"noun": "pruning", "position": 30, "shrinks": True, "strength": "sparsity"},
 }
 
 
-def upgraded(document: Mapping[str, Any]) -> dict[str, Any]:
+def upgraded(document: Mapping[str, object]) -> dict[str, object]:
     """The document with what later schemas have: `compression`, and no method that is off; `schema` stays 1.
 
     Raises:
@@ -31,11 +31,11 @@ def upgraded(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _compression(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def _compression(name: str, values: Mapping[str, object]) -> dict[str, object]:
     facts = METHODS[name]
     value = float(values[facts["strength"]]) if "strength" in facts else None
     return {"method": name, "option": values["name"], "value": value, **facts}
 
 
-def _without_off(values: Mapping[str, Any], active: list[str]) -> dict[str, Any]:
+def _without_off(values: Mapping[str, object], active: list[str]) -> dict[str, object]:
     return {key: value for key, value in values.items() if key not in METHODS or key in active}

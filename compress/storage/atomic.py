@@ -59,8 +59,8 @@ def is_scratch(name: str, of: Container[str] | None = None) -> bool:
     Args:
         of: the names that it is to get; by default any.
     """
-    found = _SCRATCH.fullmatch(name)
-    return found is not None and (of is None or found[1] in of)
+    scratch = _SCRATCH.fullmatch(name)
+    return scratch is not None and (of is None or scratch[1] in of)
 
 
 def clear_all(folder: Path, of: Container[str] | None = None) -> None:
@@ -73,11 +73,11 @@ def clear_all(folder: Path, of: Container[str] | None = None) -> None:
 
 def clear(path: Path) -> None:
     """Remove what killed writers of `path` left beside it; for nobody but who holds the lock on it."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}-{'?' * _DIGITS}"):
-        _remove(left)
+    for scratch in path.parent.glob(f".{glob.escape(path.name)}-{'?' * _DIGITS}"):
+        _remove(scratch)
 
 
-class Digested:
+class HashingStream:
     """A stream to write to another one and, on the way, to a SHA-256.
 
     Attributes:

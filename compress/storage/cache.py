@@ -11,15 +11,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from compress.storage import atomic, surroundings
 from compress.storage.lock import Lock
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
-    Arrays = Mapping[str, np.ndarray[Any, Any]]
+    Arrays = Mapping[str, NDArray[np.generic]]
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ class Entry:
     cache: Path
     kind: str
     name: str
-    of: Mapping[str, Any]
+    of: Mapping[str, object]
 
     @cached_property
     def folder(self) -> Path:
@@ -85,7 +86,7 @@ class Entry:
                     return accept(arrays)
             raise self.place.refusal(error, f"the {self.kind} of {self.name} have to be made, and ") from error
         try:
-            return self._get_alone(accept, make)
+            return self._get_locked(accept, make)
         finally:
             lock.release()
             with suppress(OSError):
@@ -100,16 +101,16 @@ class Entry:
                 finally:
                     lock.release()
 
-    def _get_alone(self, accept: Callable[[Arrays], T], make: Callable[[], Arrays]) -> T:
+    def _get_locked(self, accept: Callable[[Arrays], T], make: Callable[[], Arrays]) -> T:
         try:
             if (arrays := self.read()) is not None:  # by who had the lock
                 return accept(arrays)
         except Damaged as damage:
             print(f"in the cache, {self.folder} is not used: {damage}; it is made again", flush=True)
         self.place.require_writable(self.folder.parent)
-        made = make()
-        with self.place.told():
-            self._write(made)
+        arrays = make()
+        with self.place.config_errors():
+            self._write(arrays)
         try:
             return accept(self.read() or {})
         except Damaged as damage:
@@ -125,8 +126,8 @@ class Entry:
             return None
         try:
             files = self._files()
-            if more := {file.name for file in self.folder.glob("*.npy")} - set(files):
-                raise Damaged(f"{min(more)} does not belong to it")
+            if strange := {file.name for file in self.folder.glob("*.npy")} - set(files):
+                raise Damaged(f"{min(strange)} does not belong to it")
             return {name.removesuffix(".npy"): _load(self.folder / name, digest) for name, digest in files.items()}
         except OSError as error:
             raise Damaged(f"{Path(os.fsdecode(error.filename or '')).name}: {error.strerror}") from error
@@ -152,21 +153,21 @@ class Entry:
             (scratch / MANIFEST).write_text(json.dumps({**about, "sha256": _digest(about)}))
 
 
-def _digest(document: Mapping[str, Any]) -> str:
+def _digest(document: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-def _save(file: Path, array: np.ndarray[Any, Any]) -> str:
+def _save(file: Path, array: NDArray[np.generic]) -> str:
     """Write an array; the SHA-256 of what was written."""
     import numpy as np
 
     with file.open("xb") as stream:
-        digested = atomic.Digested(stream)
+        digested = atomic.HashingStream(stream)
         np.lib.format.write_array(digested, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
     return digested.hexdigest()
 
 
-def _load(file: Path, sha256: str) -> np.ndarray[Any, Any]:
+def _load(file: Path, sha256: str) -> NDArray[np.generic]:
     """The array in a file, from the very bytes that were found to be those written."""
     import numpy as np
 
@@ -176,5 +177,5 @@ def _load(file: Path, sha256: str) -> np.ndarray[Any, Any]:
     header = io.BytesIO(content[:HEADER].tobytes())
     np.lib.format.read_magic(header)
     shape, _, dtype = np.lib.format.read_array_header_1_0(header)
-    array: np.ndarray[Any, Any] = content[header.tell() :].view(dtype).reshape(shape)
+    array: NDArray[np.generic] = content[header.tell() :].view(dtype).reshape(shape)
     return array

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from compress.storage import atomic
 
@@ -21,11 +20,11 @@ def write_bytes(path: Path, data: bytes) -> None:
         stream.write(data)
 
 
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
+def write_json(path: Path, document: Mapping[str, object]) -> None:
     """`write_text` of an indented document; NaN is refused: what is undefined is null."""
     write_text(path, as_json(document))
 
 
-def as_json(document: Mapping[str, Any]) -> str:
+def as_json(document: Mapping[str, object]) -> str:
     """An indented document; NaN is refused."""
     return json.dumps(document, indent=2, allow_nan=False) + "\n"

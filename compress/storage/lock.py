@@ -12,7 +12,7 @@ class Lock:
     """A file of which one process at a time is the owner; on most shared file systems: one of all machines.
 
     It is an flock on an open file, so forked children hold it too: it is free again when the last of them is gone.
-    Another user's file is as good as an own one, also where it can only be read.
+    A file of another user's does as well, also where it can only be read.
     """
 
     def __init__(self, file: Path) -> None:
@@ -63,6 +63,12 @@ class Lock:
         finally:
             os.close(descriptor)
         return False
+
+
+def locked_copy(descriptor: int) -> int:
+    """Lock an open file until the descriptor that this returns is closed, also in forked children."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return os.dup(descriptor)
 
 
 def _opened(file: Path) -> int:

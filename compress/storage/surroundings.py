@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compress.errors import ConfigError, one_line
+from compress.wording import megabytes
 
 WAYS = {"paths.runs": "paths.runs=DIR", "paths.cache": "paths.cache=DIR or COMPRESS_CACHE=DIR", "HOME": "HOME=DIR"}
 BELOW = 200  # bytes that the names below a folder may take
@@ -46,8 +47,8 @@ class Place:
         return ConfigError(f"{self.key}={one_line(self.value)}: {one_line(cause)}; {fix or f'give {WAYS[self.key]}'}")
 
     @contextmanager
-    def told(self) -> Iterator[None]:
-        """Tell what the file system refuses in one line.
+    def config_errors(self) -> Iterator[None]:
+        """A context in which what the file system refuses is told in one line.
 
         Raises:
             ConfigError: in place of an OSError.
@@ -59,7 +60,7 @@ class Place:
         except OSError as error:
             raise self.refusal(error) from error
 
-    def explained(self, error: Exception) -> Exception:
+    def explain(self, error: Exception) -> Exception:
         """What the file system refused below this folder as one line with its fix; any other error as it is."""
         number = error.errno if isinstance(error, OSError) else _number_in(str(error))
         if number not in (*FULL, *NO_LOCKS, *FORBIDDEN, errno.EIO):
@@ -85,8 +86,6 @@ class Place:
     def _writable_elsewhere(self) -> str:
         return f"give {WAYS[self.key]} that this user can write"
 
-    # --- before anything is done --------------------------------------------------------------------------------------
-
     def check(self) -> None:
         """Refuse what is no folder and cannot become one; nothing is touched.
 
@@ -111,7 +110,7 @@ class Place:
         """
         folder = below or self.folder
         self._check_way(folder)
-        with self.told():
+        with self.config_errors():
             if folder.is_dir() and not _allows(folder, os.W_OK | os.X_OK):
                 raise self.error(f"{folder} cannot be written", self._writable_elsewhere)
 
@@ -124,17 +123,17 @@ class Place:
         Raises:
             ConfigError: less is free where the folder is or would be made.
         """
-        with self.told():
+        with self.config_errors():
             whole = self.folder.absolute()
             disk = next(folder for folder in (whole, *whole.parents) if folder.is_dir())
             free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
             if free < needed:
-                told = f"{needed / 1e6:.2f} MB are needed for it and {free / 1e6:.2f} MB are free"
-                raise self.refusal(OSError(errno.ENOSPC, told))
+                cause = f"{megabytes(needed)} MB are needed for it and {megabytes(free)} MB are free"
+                raise self.refusal(OSError(errno.ENOSPC, cause))
 
     def _check_way(self, folder: Path) -> None:
         """Refuse the first part of a path, from its root down, that is in the way."""
-        with self.told():
+        with self.config_errors():
             self._check_length(folder / ("x" * BELOW))
             above = Path()
             for part in (*reversed(folder.parents), folder):

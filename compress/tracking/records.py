@@ -35,7 +35,7 @@ class Names:
     run: str
     cell: str
     artifact: str
-    factors: dict[str, Any]
+    factors: dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Card:
     entity: str | None
     group: str
     job_type: str
-    config: dict[str, Any]
+    config: dict[str, object]
     logs: str | None
     uses: str | None
     seconds: float
@@ -88,7 +88,7 @@ class Card:
         write_json(folder / FOLDER / CARD, asdict(self))
 
 
-def _card_of(values: Any) -> Card:
+def _card_of(values: object) -> Card:
     """Raises TypeError for what is no card."""
     if not isinstance(values, dict):
         raise TypeError("it holds no fields")
@@ -141,7 +141,7 @@ def card(
 # --- what the server has ----------------------------------------------------------------------------------------------
 
 
-def note(folder: Path) -> dict[str, Any] | None:
+def note(folder: Path) -> dict[str, object] | None:
     """What was uploaded of a run folder last; None if the server lacks something, or nobody can tell.
 
     Its fields: `url`, `entity`, `project`, `rows`, `exit_code`; `artifact`, the full name of the weights there;

@@ -18,7 +18,7 @@ NO_FIELDS = ("anonymous", "ignore_globs", "root_dir", "settings_system")  # the 
 TEAR_DOWN_SECONDS = 2.0  # for the client to end by itself
 
 
-def client() -> Any:
+def client() -> object:
     """The package wandb, told to be quiet, and not to report its own errors: without a network it waits for that."""
     if not os.environ.get("WANDB_SILENT"):  # an empty one makes the client crash
         os.environ["WANDB_SILENT"] = "true"
@@ -29,7 +29,7 @@ def client() -> Any:
     return wandb
 
 
-def session() -> Any:
+def session() -> object:
     """The client with its settings read, but for those that would make a run another one than it is."""
     wandb = client()
     with wandb_settings.without_foreign():
@@ -110,7 +110,7 @@ def first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".strip(": ")
 
 
-def within(seconds: float, call: Callable[[], Any]) -> None:
+def within(seconds: float, call: Callable[[], object]) -> None:
     """Call a function of the client that has no time limit of its own; raises what it raises, or TimeoutError."""
     failed: list[Exception] = []
 

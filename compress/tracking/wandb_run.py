@@ -56,7 +56,7 @@ class Tracker:
 
     def __init__(self, card: Card | None, folder: Path, rows: Sequence[str], say: Callable[..., None]) -> None:
         self.card, self.folder, self.rows, self.say = card, folder, rows, say
-        self.run: Any = None
+        self.run: object = None
         self.online = False
         self.done = False  # all is on the server
         self.sent = 0
@@ -254,7 +254,7 @@ class Tracker:
             for name in ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
                 os.environ.setdefault(name, str(self.folder.absolute() / FOLDER / "client"))
 
-    def _settings(self) -> Any:
+    def _settings(self) -> object:
         assert self.card is not None
         return wandb_client.client().Settings(
             console="off",  # log.txt has it
@@ -265,7 +265,7 @@ class Tracker:
             x_transaction_log_flush_interval=2,  # what a killed run leaves behind
         )
 
-    def _summarize(self, values: Mapping[str, Any]) -> None:
+    def _summarize(self, values: Mapping[str, object]) -> None:
         assert self.card is not None
         cleared = {"failure": None} if self.run.resumed or self.card.anew else {}  # of an earlier try
         self.run.summary.update({**cleared, **values})
@@ -313,7 +313,7 @@ class Tracker:
         except Exception as error:
             self._lost("finishing", error)
 
-    def _note(self, run: Any, exit_code: int) -> None:
+    def _note(self, run: object, exit_code: int) -> None:
         """Remember what the server has, and what it lacks of the lineage."""
         there = {"url": run.url, "entity": run.entity, "project": run.project, "rows": self.sent}
         same = (run.entity, run.project) == (self.before.get("entity"), self.before.get("project"))
@@ -323,7 +323,7 @@ class Tracker:
         self.done = True
 
     @contextlib.contextmanager
-    def _surviving(self, doing: str) -> Any:
+    def _surviving(self, doing: str) -> object:
         try:
             yield
         except Exception as error:
@@ -334,7 +334,7 @@ class Tracker:
         self.say(f"W&B: lost while {doing} ({first_line(error)}); all is on disk, python -m launch sync uploads")
 
     @contextlib.contextmanager
-    def _timed(self) -> Any:
+    def _timed(self) -> object:
         started, before = time.monotonic(), self.waited
         try:
             yield

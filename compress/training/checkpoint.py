@@ -62,7 +62,7 @@ class Checkpoint:
         """Whether it is time to save, or a signal has come."""
         return self.asked is not None or time.monotonic() - self.written >= self.every
 
-    def save(self, state: dict[str, Any], step: int) -> None:
+    def save(self, state: dict[str, object], step: int) -> None:
         """Write the state, tensors and plain values, in place of the last one; if that fails, it is said.
 
         Raises:
@@ -78,18 +78,18 @@ class Checkpoint:
         if self.asked is not None:
             raise Stopped(self.asked, step, saved=saved)
 
-    def _write(self, document: dict[str, Any]) -> None:
+    def _write(self, document: dict[str, object]) -> None:
         import torch
 
         with atomic.new_file(self.folder / FILE) as stream:
-            digested: Any = atomic.Digested(stream)
+            digested: object = atomic.HashingStream(stream)
             try:
                 torch.save(document, digested)
             except RuntimeError as error:
                 raise digested.failed or error from error
             stream.write(DIGEST.format(digested.hexdigest()).encode())
 
-    def restore(self, apply: Callable[[dict[str, Any]], T]) -> T | None:
+    def restore(self, apply: Callable[[dict[str, object]], T]) -> T | None:
         """Have the state that was saved last put in force, and then the log that belongs to it.
 
         Args:
@@ -112,13 +112,13 @@ class Checkpoint:
         self.log[:] = found["log"]
         return applied
 
-    def _read(self, file: Path) -> dict[str, Any]:
+    def _read(self, file: Path) -> dict[str, object]:
         import torch
 
         with file.open("rb") as stream:
             _verify(stream)
             stream.seek(0)
-            found: dict[str, Any] = torch.load(stream, map_location="cpu", weights_only=True)
+            found: dict[str, object] = torch.load(stream, map_location="cpu", weights_only=True)
         if (found["format"], found["run_id"]) != (FORMAT, self.run_id):
             raise ValueError(f"it is of {found['run_id']}, format {found['format']}")
         return found
@@ -160,7 +160,7 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def random_state() -> dict[str, Any]:
+def random_state() -> dict[str, object]:
     """The state of torch's generators."""
     import torch
 
@@ -168,7 +168,7 @@ def random_state() -> dict[str, Any]:
     return {"cpu": torch.get_rng_state(), "cuda": cuda}
 
 
-def set_random_state(state: dict[str, Any]) -> None:
+def set_random_state(state: dict[str, object]) -> None:
     """Go on drawing where `random_state` was asked."""
     import torch
 

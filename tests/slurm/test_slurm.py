@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from compress.storage.hub import digest
+from compress.storage.digests import digest
 from launch import scheduler
 from launch.submitted import arrays
 from launch.sweep import Sweep, all_sweeps

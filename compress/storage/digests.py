@@ -1,0 +1,46 @@
+"""Digests of files: by content, whatever folder they are in; each file is read again only if it may have changed."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from compress.errors import ConfigError
+
+CHUNK = 1 << 20  # bytes that are read at once
+
+
+def digest_files(files: list[Path]) -> str:
+    """SHA-256 over the names and contents of files.
+
+    Raises:
+        ConfigError: one cannot be read.
+    """
+    total = hashlib.sha256()
+    for file in sorted(files, key=lambda file: file.name):
+        try:
+            total.update(f"{file.name}:{digest(file)}\n".encode(errors="surrogateescape"))
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot be read ({error.strerror}); let this user read it") from error
+    return total.hexdigest()
+
+
+def digest(file: Path, *, git: bool = False) -> str:
+    """SHA-256 of a file's content, or the SHA-1 by which Git names it.
+
+    A file that is put in another's place has another inode or change time, whatever its other times say.
+    """
+    stat = file.stat()
+    return _digest(str(file), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, git)
+
+
+@lru_cache(maxsize=1024)
+def _digest(file: str, device: int, inode: int, size: int, modified: int, changed: int, git: bool) -> str:
+    with open(file, "rb") as stream:
+        if not git:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        total = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        while block := stream.read(CHUNK):
+            total.update(block)
+        return total.hexdigest()
