@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from compress.artifact import store
 from compress.config.schema import Config, from_mapping
 from compress.errors import ConfigError, Parser, exit_code
-from compress.runs import environment
-from compress.runs.claim import Lock
-from compress.runs.result import Result, result
+from compress.runs import environment, result
+from compress.runs.result import Result
 from compress.storage import atomic, hub
 from compress.storage.files import write_json
+from compress.storage.lock import Lock
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,7 +109,7 @@ def check(config: Config, folder: Path, model: Any, session: Any) -> dict[str, A
         raise ExportError(
             f"{folder}: ONNX Runtime agrees with the artifact on {agreement:.2%} of the dev set only; at least "
             f"{ENOUGH:.1%} must agree (processors without VNNI or AMX saturate int8 products: "
-            f"this one has {', '.join(environment.environment()['cpu_flags']) or 'none of them'})"
+            f"this one has {environment.environment()['cpu_flags'] or 'none of them'})"
         )
     return {"agreement": agreement, "metrics": scored(theirs, dataset, config.task).metrics}
 
@@ -119,13 +119,14 @@ def run_session(session: Any, tokens: Tokens, padding: int, batch: int = 32) -> 
     import numpy as np
     import torch
 
-    from compress.artifact.qdq import INPUTS
+    from compress.artifact.qdq import inputs_of
     from compress.data.batches import by_length, collate
 
     answers: list[Any] = [None] * len(tokens)
+    names = inputs_of(session)
     for rows in by_length(tokens.lengths, batch):
         tensors = collate(tokens, rows, padding, torch.device("cpu"))
-        found = session.run(["logits"], {name: tensors[name].numpy() for name in INPUTS})[0]
+        found = session.run(["logits"], {name: tensors[name].numpy() for name in names})[0]
         for row, logits in zip(rows, found, strict=True):
             answers[row] = logits
     stacked: np.ndarray[Any, Any] = np.stack(answers)

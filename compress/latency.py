@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -21,6 +21,9 @@ from compress.errors import ConfigError, Parser, exit_code
 from compress.export import EXTRA, open_run
 from compress.runs import environment
 from compress.storage.files import write_json
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 SCHEMA = 1
 SHAPES = ((1, 32), (1, 128), (32, 32), (32, 128))  # batch, length
@@ -40,17 +43,24 @@ def measure(folders: Sequence[Path], *, threads: int, rounds: int, seconds: floa
     Raises:
         ConfigError: a folder holds no finished experiment.
     """
+    from compress.artifact import kinds, qdq, store
+    from compress.model.architecture import longest
+
     runs = [(folder, open_run(folder)) for folder in folders]
     with _pinned(threads) as cores, tempfile.TemporaryDirectory(prefix="latency-") as scratch:
-        sessions = {}
-        for number, (folder, document) in enumerate(runs):
-            precisions = ("float32", "int8") if "quantize" in document["methods"] else ("float32",)
-            for precision in precisions:
+        sessions: dict[tuple[int, str], onnxruntime.InferenceSession] = {}
+        lengths = {}
+        for number, folder in enumerate(folders):
+            model = store.load(folder / "artifact")
+            lengths[number] = longest(model.config)
+            is_quantized = any(kinds.bits(module) < kinds.FLOAT_BITS for module in model.modules())
+            for precision in ("float32", "int8") if is_quantized else ("float32",):
                 file = Path(scratch) / f"{number}-{precision}.onnx"
-                sessions[number, precision] = _session(folder, file, precision, threads)
+                qdq.to_onnx(model, file, as_float=precision == "float32")
+                sessions[number, precision] = qdq.session(file, threads)
         cells: dict[int, list[dict[str, Any]]] = {number: [] for number in range(len(runs))}
         for batch, length in tqdm(SHAPES, desc="latency", unit="shape", leave=False, disable=None):
-            fitting = {key: s for key, s in sessions.items() if length <= _positions(folders[key[0]])}
+            fitting = {key: s for key, s in sessions.items() if length <= lengths[key[0]]}
             for key, times in _take_turns(fitting, batch, length, rounds, seconds).items():
                 cells[key[0]].append({"precision": key[1], "batch": batch, "length": length, **_summary(times)})
     documents = []
@@ -62,20 +72,6 @@ def measure(folders: Sequence[Path], *, threads: int, rounds: int, seconds: floa
     return documents
 
 
-def _session(folder: Path, file: Path, precision: str, threads: int) -> Any:
-    from compress.artifact import qdq, store
-
-    qdq.to_onnx(store.load(folder / "artifact"), file, as_float=precision == "float32")
-    return qdq.session(file, threads)
-
-
-def _positions(folder: Path) -> int:
-    import json
-
-    positions: int = json.loads((folder / "artifact" / "config.json").read_text())["max_position_embeddings"]
-    return positions
-
-
 def _version() -> str:
     import onnxruntime
 
@@ -84,25 +80,26 @@ def _version() -> str:
 
 
 def _take_turns(
-    sessions: dict[tuple[int, str], Any], batch: int, length: int, rounds: int, seconds: float
+    sessions: dict[tuple[int, str], onnxruntime.InferenceSession], batch: int, length: int, rounds: int, seconds: float
 ) -> dict[tuple[int, str], list[float]]:
     """Milliseconds of each turn, the first and untimed one left out."""
     import numpy as np
 
-    from compress.artifact.qdq import INPUTS
+    from compress.artifact.qdq import inputs_of
 
     ids = np.random.default_rng(0).integers(5, 200, (batch, length))
-    feed = dict(zip(INPUTS, (ids, np.ones_like(ids), np.zeros_like(ids)), strict=True))
+    feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    feeds = {key: {name: feed[name] for name in inputs_of(session)} for key, session in sessions.items()}
     times: dict[tuple[int, str], list[float]] = {key: [] for key in sessions}
-    for session in sessions.values():
-        session.run(None, feed)
+    for key, session in sessions.items():
+        session.run(None, feeds[key])
     began = time.perf_counter()
     for turn in range(rounds):
         if turn >= 3 and time.perf_counter() - began > seconds:
             break
         for key, session in sessions.items():
             start = time.perf_counter()
-            session.run(None, feed)
+            session.run(None, feeds[key])
             times[key].append(1000 * (time.perf_counter() - start))
     return times
 

@@ -13,7 +13,10 @@ import torch
 
 from compress import experiment, export, latency
 from compress.artifact import qdq
-from compress.runs import identity, result
+from compress.config import identity
+from compress.model.structure import INPUTS
+from compress.runs import result
+from compress.storage.files import write_json
 from tests.conftest import Compose
 
 DEMO = ("model=demo/mini", "data=demo", "train=demo", "train.max_steps=60", "device=cpu")
@@ -47,7 +50,7 @@ def test_onnx_runtime_predicts_what_the_artifact_does(
     about, document = json.loads((folder / "onnx" / "export.json").read_text()), result.read(folder, folder.name)
     assert document is not None
     assert about["agreement"] >= export.ENOUGH
-    assert about["metrics"] == pytest.approx(document["metrics"], abs=0.01)
+    assert about["metrics"] == pytest.approx(document.metrics, abs=0.01)
     graph = onnx.load(str(folder / "onnx" / "model.onnx")).graph
     assert about["onnx_bytes"] == (folder / "onnx" / "model.onnx").stat().st_size
     for value in graph.input:
@@ -98,10 +101,9 @@ def test_without_its_data_an_export_is_written_only_if_it_need_not_be_checked(
     compose: Compose, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     folder = finished(compose, "task=rte")
-    document = result.read(folder, folder.name)
-    assert document is not None
+    document = json.loads((folder / "result.json").read_text())
     document["config"]["data"] |= {"source": "glue", "path": str(tmp_path / "gone")}
-    result.write_json(folder / "result.json", document)
+    write_json(folder / "result.json", document)
     assert export.main([str(folder)]) == 2
     assert f"error: data.path={tmp_path / 'gone'}: needs rte/train.parquet" in capsys.readouterr().err
     assert not (folder / "onnx").exists()
@@ -143,7 +145,7 @@ def test_a_float_twin_is_the_same_model(compose: Compose, tmp_path: Path) -> Non
     kinds = {tensor.data_type for tensor in onnx.load(str(tmp_path / "float.onnx")).graph.initializer}
     assert onnx.TensorProto.INT8 not in kinds
     ids = np.random.default_rng(0).integers(5, 300, (3, 11))
-    feed = dict(zip(qdq.INPUTS, (ids, np.ones_like(ids), np.zeros_like(ids)), strict=True))
+    feed = dict(zip(INPUTS, (ids, np.ones_like(ids), np.zeros_like(ids)), strict=True))
     (found,) = qdq.session(tmp_path / "float.onnx").run(None, feed)
     with torch.inference_mode():
         expected = model(**{name: torch.from_numpy(array) for name, array in feed.items()}).logits
@@ -164,4 +166,4 @@ def test_an_artifact_that_is_not_the_one_that_was_scored_is_refused(
         assert told.startswith("error: ")
         assert "changed or damaged since it was scored; train it anew: force=true" in told
     changed.write_bytes(content)
-    assert export.open_run(folder)["artifact_sha256"]
+    assert export.open_run(folder).artifact_sha256

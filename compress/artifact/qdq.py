@@ -9,57 +9,68 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.ao.quantization.fx._decomposed  # registers torch.ops.quantized_decomposed
 from torch import nn
-from torch.nn import functional
 
-from compress.artifact.layers.int8 import Int8Embedding, Int8Linear, from_int8
+from compress.artifact import kinds
+from compress.errors import ConfigError
+from compress.model.structure import takes
 
 if TYPE_CHECKING:
-    from transformers import BertForSequenceClassification
+    import onnxruntime
+    from transformers import PreTrainedModel
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
-
-def to_onnx(model: BertForSequenceClassification, path: Path, *, as_float: bool = False) -> None:
-    """Write a model of `artifact.load`: `INPUTS`, int64 [batch, length], to `logits`, float32 [batch, outputs].
+def to_onnx(model: PreTrainedModel, path: Path, *, as_float: bool = False) -> None:
+    """Write a model of `artifact.load`: what it takes, int64 [batch, length], to `logits`, float32 [batch, outputs].
 
     Args:
         as_float: write what is int8 as the float32 numbers that it stands for.
+
+    Raises:
+        ConfigError: torch's exporter cannot take this architecture.
     """
-    model = copy.deepcopy(model).cpu()
+    model, inputs = copy.deepcopy(model).cpu(), takes(model)
     model.set_attn_implementation("eager")
     for name, module in list(model.named_modules()):
-        if isinstance(module, Int8Linear):
-            model.set_submodule(name, _float_linear(module) if as_float else QdqLinear(module))
-        elif isinstance(module, Int8Embedding):
-            model.set_submodule(name, _float_embedding(module) if as_float else GatheredEmbedding(module))
-    examples = tuple(
-        torch.ones(2, 16, dtype=torch.long) for _ in INPUTS
-    )  # one tensor thrice would be taken for one input
+        exported = kinds.for_onnx(module, as_float)
+        if exported is not module:
+            model.set_submodule(name, exported)
+    examples = tuple(torch.ones(2, 16, dtype=torch.long) for _ in inputs)  # the same one would be taken for one input
     dynamic = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
-    with _quiet():
-        torch.onnx.export(
-            _Logits(model).eval(),
-            examples,
-            str(path),
-            dynamo=True,
-            verbose=False,
-            external_data=False,
-            input_names=INPUTS,
-            output_names=["logits"],
-            dynamic_shapes=(dynamic,) * len(INPUTS),
-        )
+    try:
+        with _quiet():
+            torch.onnx.export(
+                _Logits(model, inputs).eval(),
+                examples,
+                str(path),
+                dynamo=True,
+                verbose=False,
+                external_data=False,
+                input_names=inputs,
+                output_names=["logits"],
+                dynamic_shapes=((dynamic,) * len(inputs),),
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise ConfigError(
+            f"--format onnx: torch {torch.__version__} cannot export {model.config.model_type} ({_cause(error)}); "
+            "use the artifact itself, or try another version of torch"
+        ) from error
     _strip(path)
 
 
-def session(path: Path, threads: int = 0) -> Any:
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}"
+
+
+def session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
     """An ONNX Runtime session on the CPU; 0 threads: as many as there are cores."""
     import onnxruntime
 
@@ -71,72 +82,21 @@ def session(path: Path, threads: int = 0) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-class QdqLinear(nn.Module):
-    """The product of what was quantized and dequantized; the weight lies as [inputs, outputs], as MatMul takes it."""
-
-    def __init__(self, layer: Int8Linear) -> None:
-        super().__init__()
-        self.register_buffer("weight", layer.weight.t().contiguous())
-        self.register_buffer("scale", layer.weight_scale.squeeze(1))
-        self.register_buffer("zero_point", torch.zeros(len(layer.weight), dtype=torch.int8))
-        self.bias = layer.bias
-        self.input: tuple[float, int] | None = None  # scale and zero point
-        if layer.input_scale is not None and layer.input_zero_point is not None:
-            self.input = layer.input_scale.item(), int(layer.input_zero_point)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float32 [..., inputs] to float32 [..., outputs]."""
-        ops = torch.ops.quantized_decomposed
-        if self.input is not None:
-            x = ops.quantize_per_tensor(x, *self.input, 0, 255, torch.uint8)
-            x = ops.dequantize_per_tensor(x, *self.input, 0, 255, torch.uint8)
-        weight = ops.dequantize_per_channel(self.weight, self.scale, self.zero_point, 1, -127, 127, torch.int8)
-        product: torch.Tensor = x @ weight
-        return product if self.bias is None else product + self.bias
-
-
-class GatheredEmbedding(nn.Module):
-    """Rows are looked up as int8 and scaled afterwards."""
-
-    weight: torch.Tensor
-    scale: torch.Tensor
-
-    def __init__(self, layer: Int8Embedding) -> None:
-        super().__init__()
-        self.register_buffer("weight", layer.weight)
-        self.register_buffer("scale", layer.weight_scale)
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """Integers [...] to float32 [..., width]."""
-        return functional.embedding(ids, self.weight).float() * functional.embedding(ids, self.scale)
+def inputs_of(session: onnxruntime.InferenceSession) -> list[str]:
+    """What an exported model takes, in its order."""
+    return [value.name for value in session.get_inputs()]
 
 
 class _Logits(nn.Module):
-    """BERT with plain tensors in and out."""
+    """A classifier with plain tensors in and out."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, inputs: Sequence[str]) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.inputs = model, inputs
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.model(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=types
-        ).logits
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model(**dict(zip(self.inputs, tensors, strict=True))).logits
         return logits
-
-
-def _float_linear(layer: Int8Linear) -> nn.Linear:
-    outputs, inputs = layer.weight.shape
-    plain = nn.Linear(inputs, outputs, bias=layer.bias is not None)
-    plain.weight = nn.Parameter(from_int8(layer.weight, layer.weight_scale))
-    if layer.bias is not None:
-        plain.bias = layer.bias
-    return plain
-
-
-def _float_embedding(layer: Int8Embedding) -> nn.Embedding:
-    rows, width = layer.weight.shape
-    return nn.Embedding(rows, width, _weight=from_int8(layer.weight, layer.weight_scale))
 
 
 def _strip(path: Path) -> None:
@@ -169,12 +129,14 @@ def _part_zero_points(graph: Any) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Hide what the exporter says about itself."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -9,6 +9,7 @@ import copy
 import inspect
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -176,3 +177,18 @@ def _bare(base: nn.Module) -> list[str]:
         with torch.device("meta"):
             base = type(base)(base.config, add_pooling_layer=False)
     return [name for name, _ in base.named_parameters()]
+
+
+def longest(config: PreTrainedConfig) -> int:
+    """Tokens of the longest sequence that a model takes; without a limit that it would state, `sys.maxsize`.
+
+    RoBERTa counts positions from behind its padding's id on, and marks that row of its position embeddings.
+    """
+    rows = getattr(config, "max_position_embeddings", None)
+    if not isinstance(rows, int):
+        return sys.maxsize
+    model = on_meta(config)
+    words = model.get_input_embeddings()
+    tables = [module for module in model.modules() if isinstance(module, nn.Embedding) and module is not words]
+    marked = (table.padding_idx for table in tables if table.num_embeddings == rows and table.padding_idx is not None)
+    return rows - next((padding + 1 for padding in marked), 0)

@@ -220,7 +220,8 @@ def build_model(
         ConfigError: as `build` does; or texts may be longer than what it takes, its tokens are others, or methods would
             find no layers in it.
     """
-    from compress.model.structure import longest, structure, takes
+    from compress.model.architecture import longest
+    from compress.model.structure import structure, takes
     from compress.model.tokenizer import check_size, check_types
 
     built, start = build(model, task, len(tokenizer), int(tokenizer.pad_token_id), seconds)
@@ -229,7 +230,7 @@ def build_model(
         check_types(
             tokenizer, task, built.config.type_vocab_size if "token_type_ids" in takes(built) else 0, _what(model)
         )
-        check_length(max_length, longest(built), model.pretrained)
+        check_length(max_length, longest(built.config), model.pretrained)
         structure(built)
     return built, start
 
@@ -297,8 +298,7 @@ def _for_training(model: ModelConfig, config: PreTrainedConfig, settings: Mappin
         ConfigError: the architecture has no dropout or standard deviation that could be set; or the tokenizer's padding
             is not the checkpoint's.
     """
-    from compress.model.architecture import DROPOUT, on_meta, with_settings
-    from compress.model.structure import longest
+    from compress.model.architecture import DROPOUT, longest, with_settings
 
     asked = dict(settings)
     for key, names in (
@@ -315,7 +315,7 @@ def _for_training(model: ModelConfig, config: PreTrainedConfig, settings: Mappin
             f"{_what(model)}: its tokenizer's padding has the number {padding}, its word embeddings "
             f"{config.vocab_size} rows; give the tokenizer that belongs to these weights"
         )
-    if padding != config.pad_token_id and longest(on_meta(config)) < config.max_position_embeddings:
+    if padding != config.pad_token_id and longest(config) < config.max_position_embeddings:
         raise ConfigError(
             f"{_what(model)}: its positions count from behind padding's id, {config.pad_token_id} by its config.json, "
             f"but {padding} by its tokenizer; give the tokenizer that belongs to these weights"

@@ -75,24 +75,6 @@ def takes(model: nn.Module) -> tuple[str, ...]:
     return INPUTS if "token_type_ids" in named and types else INPUTS[:2]
 
 
-def longest(model: nn.Module) -> int:
-    """Tokens of the longest sequence that a model takes.
-
-    RoBERTa counts positions from behind its padding's id on, and marks that row of its position embeddings.
-    """
-    from torch import nn
-
-    rows = int(model.config.max_position_embeddings)  # type: ignore[union-attr, arg-type]
-    words = model.get_input_embeddings()  # type: ignore[operator]
-    offsets = (
-        module.padding_idx + 1
-        for module in model.modules()
-        if isinstance(module, nn.Embedding) and module.num_embeddings == rows and module is not words
-        if module.padding_idx is not None
-    )
-    return rows - next(offsets, 0)
-
-
 def structure(model: nn.Module) -> Structure:
     """The structure of a plain model of transformers, before any method has changed it; no random numbers are drawn.
 
