@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import shutil
@@ -13,7 +14,9 @@ import pytest
 from compress.config import identity
 from compress.config.schema import groups, keys_of
 from compress.methods.registry import registry
-from tests.conftest import Compose
+from tests.conftest import ROOT, Compose
+
+IDS = ROOT / "tests/records/run_ids.json"
 
 BASE = ("model=demo/tiny", "data=demo", "task=rte")
 
@@ -157,3 +160,25 @@ def test_local_files_count_by_their_contents_not_by_their_place(
     (moved[0] / "rte" / "validation.parquet").unlink()
     shutil.copy(glue / "mrpc" / "validation.parquet", moved[0] / "rte" / "validation.parquet")
     assert run_id(moved[0], checkpoint) != run_id(data, checkpoint)
+
+
+RECORDED = {
+    "the smallest": ("model=tiny", "task=rte"),
+    "the largest": ("model=large", "task=mnli", "seed=2"),
+    "quantized": ("model=mini", "task=cola", "quantize=int8"),
+    "pruned": ("model=small", "task=qqp", "prune=magnitude", "prune.sparsity=0.6"),
+    "both": ("model=medium", "task=stsb", "quantize=int8", "prune=magnitude"),
+    "distilled": ("model=base", "task=sst2", "distill=kd", "distill.copies=0"),
+    "all three": ("model=tiny", "task=qnli", "quantize=int8", "distill=kd", "distill.copies=0", "prune=magnitude"),
+    "on generated data": ("model=demo/mini", "data=demo", "train=demo", "task=mrpc", "quantize=int8", "distill=kd"),
+    "of the hub": ("model=pretrained", "model.pretrained=some/checkpoint", "task=rte", "data.max_train=100"),
+}
+
+
+def test_no_identity_ever_changes(compose: Compose) -> None:
+    """Results are filed under them, for years: what is added later may not count where it is off."""
+    ids = {name: identity.run_id(compose(*words)) for name, words in RECORDED.items()}
+    assert ids == json.loads(IDS.read_text()), (
+        f"{IDS.relative_to(ROOT)} has other run ids: finished experiments would not be found again. If the schema must "
+        f"change, raise result.SCHEMA, and write the new record:\n{json.dumps(ids, indent=1)}"
+    )
