@@ -22,9 +22,10 @@ from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizerFast
 
 from compress.artifact import store
+from compress.artifact.layers.masked import MASK
+from compress.artifact.plain import matrices
 from compress.data import demo
 from compress.methods.layers import fake_quantize
-from compress.methods.prune import MASK, prunable
 from tests.odd_inputs import Make
 
 State = dict[str, torch.Tensor]
@@ -320,7 +321,7 @@ def compressed(*methods: str) -> Make:
     def make(folder: Path) -> None:
         model, tokenizer = _classifier(), BertTokenizerFast.from_pretrained(folder)
         if "prune" in methods:
-            for layer in prunable(model).values():
+            for layer in matrices(model).values():
                 layer.register_buffer(MASK, layer.weight.abs() > 0.1)
         if "quantize" in methods:
             fake_quantize.prepare(model, embeddings=True, momentum=0.05)

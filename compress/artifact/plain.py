@@ -1,4 +1,4 @@
-"""The structure of the uncompressed model that a model was before methods replaced its layers."""
+"""Which layers a model has for methods, whatever they have made of it by now."""
 
 from __future__ import annotations
 
@@ -20,6 +20,18 @@ def structure_of(model: nn.Module) -> Structure:
         ConfigError: it cannot be told.
     """
     return _structure(cast("PreTrainedConfig", model.config).to_json_string())
+
+
+def matrices(model: nn.Module) -> dict[str, nn.Linear]:
+    """The Linear layers that methods may compress, by module name; where another method has split one, its factors."""
+    from torch import nn
+
+    return {
+        f"{name}.{inner}".rstrip("."): module
+        for name in structure_of(model).matrices
+        for inner, module in model.get_submodule(name).named_modules()
+        if isinstance(module, nn.Linear)
+    }
 
 
 @lru_cache(maxsize=8)

@@ -91,7 +91,7 @@ class Factorize(Method):
         from compress.artifact.layers.factorized import FactorizedLinear
 
         layers = {name: m for name, m in stored.named_modules() if isinstance(m, FactorizedLinear)}
-        return {name: layer.rank for name, layer in layers.items()} == self.ranks
+        return bool(layers) and {name: layer.rank for name, layer in layers.items()} == self.ranks
 
 
 OPTION = Option(

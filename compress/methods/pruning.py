@@ -75,10 +75,10 @@ class Pruning(Method):
         """
         import torch
 
+        from compress.artifact import plain
         from compress.artifact.layers.masked import MASK
-        from compress.methods.layers import masks
 
-        self.layers = masks.matrices(model)
+        self.layers = plain.matrices(model)
         if not self.layers:
             raise ConfigError(f"prune: {type(model).__name__} has no matrix to prune; turn it off with prune=none")
         for layer in self.layers.values():

@@ -8,20 +8,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from compress.artifact import plain
 from compress.artifact.layers.masked import MASK
 
 Scope = Literal["global", "layer"]
-
-
-def matrices(model: nn.Module) -> dict[str, nn.Linear]:
-    """The Linear layers that may be pruned, by module name; where another method has split one, its factors."""
-    return {
-        f"{name}.{inner}".rstrip("."): module
-        for name in plain.structure_of(model).matrices
-        for inner, module in model.get_submodule(name).named_modules()
-        if isinstance(module, nn.Linear)
-    }
 
 
 def kth_smallest(values: torch.Tensor, k: int) -> torch.Tensor:
@@ -84,7 +73,8 @@ def are_exact(model: nn.Module, names: Sequence[str], sparsity: float, scope: Sc
     if scope == "global":
         counts = [(sum(pruned for pruned, _ in counts), sum(positions for _, positions in counts))]
     return (
-        layers.keys() == set(names)
+        bool(layers)
+        and layers.keys() == set(names)
         and all(pruned == round(sparsity * positions) for pruned, positions in counts)
         and not any(layer.weight[gone[name]].any() for name, layer in layers.items())
     )
