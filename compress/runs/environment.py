@@ -6,7 +6,6 @@ import platform
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 CPU_FLAGS = (
     "avx2",

@@ -11,9 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from compress.checked import first_mistake
 from compress.errors import ConfigError
 from compress.runs import schema1
 from compress.storage import atomic
@@ -116,8 +117,8 @@ class Head:
     methods: list[str]
     seed: int
     compression: list[Compression]
-    config: dict[str, object]
-    identity: dict[str, object]
+    config: dict[str, Any]
+    identity: dict[str, Any]
 
     @property
     def subset(self) -> str:
@@ -147,14 +148,14 @@ class Result(Head):
     score_accuracy: float | None
     size: Size
     timing: Timing
-    environment: dict[str, object]
+    environment: dict[str, Any]
     metrics_training: dict[str, float | None]
     epoch_scores: list[float | None]
     teacher_run_id: str | None
     sparsity: float
     artifact_sha256: str | None
     notes: list[str]
-    start: dict[str, object] | None
+    start: dict[str, Any] | None
 
     def __post_init__(self) -> None:
         for name in ("score_glue", "score_accuracy"):
@@ -162,20 +163,20 @@ class Result(Head):
             if score is not None and not -100.0 <= score <= 100.0:
                 raise ValueError(f"its {name} is {score}, not between -100 and 100")
 
-    def document(self) -> dict[str, object]:
+    def document(self) -> dict[str, Any]:
         """As result.json has it."""
         values = asdict(self)
         return {key: values[key] for key in (*(key for key in values if key not in LAST), *LAST)}
 
     def summary(self) -> str:
         """One line: what it was and what came out."""
-        metrics = "  ".join(f"{name} {_shown(value, 4)}" for name, value in self.metrics.items())
+        metrics = "  ".join(f"{name} {_rounded(value, 4)}" for name, value in self.metrics.items())
         what = f"{self.task} {self.model} {self.subset} seed {self.seed}"
-        size, seconds = f"{megabytes(self.size.artifact_bytes)} MB", _shown(self.timing.wall_seconds, 1)
-        return f"{what}: score {_shown(self.score_glue, 1)}  {metrics}  {size}  {seconds} s"
+        size, seconds = f"{megabytes(self.size.artifact_bytes)} MB", _rounded(self.timing.wall_seconds, 1)
+        return f"{what}: score {_rounded(self.score_glue, 1)}  {metrics}  {size}  {seconds} s"
 
 
-def _shown(value: float | None, digits: int) -> str:
+def _rounded(value: float | None, digits: int) -> str:
     return "undefined" if value is None else f"{value:.{digits}f}"
 
 
@@ -198,31 +199,22 @@ def from_document(document: Mapping[str, object]) -> Result:
         raise MalformedError(f"its schema is {schema!r}, and {SCHEMA} is what is read here")
     size = document.get("size")
     try:
-        known = schema1.upgraded(document) if schema == 1 else document
-        whole = {**OPTIONAL, **known, "size": {"by_part": {}, **size} if isinstance(size, Mapping) else size}
-        return Result(**_numbers(whole))
+        upgraded = schema1.upgraded(document) if schema == 1 else document
+        whole = {**OPTIONAL, **upgraded, "size": {"by_part": {}, **size} if isinstance(size, Mapping) else size}
+        return TypeAdapter(Result).validate_python(_without_nan(whole))
     except ValidationError as error:
-        raise MalformedError(_mistake(error)) from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise MalformedError(first_mistake(error)) from error
+    except (KeyError, TypeError, ValueError) as error:
         raise MalformedError(f"it has no {error}" if isinstance(error, KeyError) else str(error)) from error
 
 
-def _numbers(value: object) -> object:
+def _without_nan(value: object) -> object:
     """With null for what is undefined: not everybody who passes JSON on keeps NaN as it was."""
     if isinstance(value, Mapping):
-        return {key: _numbers(inner) for key, inner in value.items()}
+        return {key: _without_nan(inner) for key, inner in value.items()}
     if isinstance(value, float) and value != value:
         return None
     return None if isinstance(value, str) and value.lower() in ("nan", "infinity", "-infinity") else value
-
-
-def _mistake(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(map(str, first["loc"]))
-    if first["type"].startswith("missing"):
-        return f"it has no '{key}'"
-    message = first["msg"].removeprefix("Value error, ")
-    return message if message.startswith("its ") else f"its {key} is {first['input']!r}: {message}"
 
 
 @contextmanager

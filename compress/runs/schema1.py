@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
-METHODS: Mapping[str, dict[str, object]] = {
-    "quantize": {"noun": "quantization", "position": 10, "shrinks": True},
-    "distill": {"noun": "distillation", "position": 20, "shrinks": False},
-    "prune": {"noun": "pruning", "position": 30, "shrinks": True, "strength": "sparsity"},
+
+class Facts(NamedTuple):
+    """What later schemas say of a method in `compression`."""
+
+    noun: str
+    position: int
+    shrinks: bool
+    strength: str | None = None
+
+
+METHODS: Mapping[str, Facts] = {
+    "quantize": Facts("quantization", 10, True),
+    "distill": Facts("distillation", 20, False),
+    "prune": Facts("pruning", 30, True, "sparsity"),
 }
 
 
@@ -18,23 +28,31 @@ def upgraded(document: Mapping[str, object]) -> dict[str, object]:
     Raises:
         KeyError, TypeError, ValueError: something is missing or of the wrong kind.
     """
-    active, identity = list(document["methods"]), document["identity"]
+    active, identity = document["methods"], _mapping(document["identity"])
+    if not isinstance(active, list):
+        raise TypeError(f"its methods are {active!r}, not a list")
     if unknown := [name for name in active if name not in METHODS]:
         raise ValueError(f"its methods {unknown} are none of {', '.join(METHODS)}")
     ordered = [name for name in METHODS if name in active]
     return {
         **document,
         "methods": ordered,
-        "compression": [_compression(name, identity[name]) for name in ordered],
+        "compression": [_compression(name, _mapping(identity[name])) for name in ordered],
         "identity": _without_off(identity, active),
-        "config": _without_off(document.get("config") or {}, active),
+        "config": _without_off(_mapping(document.get("config") or {}), active),
     }
 
 
-def _compression(name: str, values: Mapping[str, object]) -> dict[str, object]:
-    facts = METHODS[name]
-    value = float(values[facts["strength"]]) if "strength" in facts else None
-    return {"method": name, "option": values["name"], "value": value, **facts}
+def _mapping(values: object) -> Mapping[str, object]:
+    if not isinstance(values, Mapping):
+        raise TypeError(f"it has {values!r:.40} where keys with values belong")
+    return values
+
+
+def _compression(method: str, values: Mapping[str, object]) -> dict[str, object]:
+    facts = METHODS[method]
+    value = None if facts.strength is None else values[facts.strength]
+    return {"method": method, "option": values["name"], "value": value, **facts._asdict()}
 
 
 def _without_off(values: Mapping[str, object], active: list[str]) -> dict[str, object]:
