@@ -10,20 +10,27 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.read.results import SUBSETS, TASKS
+from analysis.methods import collected
+from analysis import names
 from tests import grids
+from tests.grids import SUBSETS
 
+TASKS = tuple(names.TASKS)
 MODELS = ("tiny", "mini", "small", "medium", "base", "large")
 SHAPES = ((1, 32), (32, 128))
 
 
-def run(task: str, model: str, methods: str, seed: int = 0, sparsity: float = 0.4) -> dict[str, Any]:
-    """One result: its score grows with ln(parameters) and with distillation, quantization and pruning cost little."""
+def run(
+    task: str, model: str, methods: str, seed: int = 0, sparsity: float = 0.4, share: float = 0.5
+) -> dict[str, Any]:
+    """One result: its score grows with ln(parameters) and with teachers; what makes it smaller costs little."""
     active = methods.split("+")
-    lost = 0.3 * ("quantize" in active) + 2 * sparsity**2 * ("prune" in active)
+    lost = 0.3 * ("quantize" in active) + 2 * sparsity**2 * ("prune" in active) + 0.8 * share * ("slim" in active)
+    gained = 2 * ("distill" in active) + 0.7 * ("coach" in active)
     noise = random.Random(f"{task} {model} {methods} {seed} {sparsity}").gauss(0, 0.3)
-    score = 40 + 2.5 * math.log(grids.PARAMETERS[model]) + 2 * ("distill" in active) - lost + noise
-    made = grids.document(task, model, methods, score, seed=seed, sparsity=sparsity, accuracy=score + 1)
+    score = 40 + 2.5 * math.log(grids.PARAMETERS[model]) + gained - lost + noise
+    values = {"slim": share}
+    made = grids.document(task, model, methods, score, seed=seed, sparsity=sparsity, values=values, accuracy=score + 1)
     made["size"]["by_part"] = _parts(made["size"])
     return made
 
@@ -44,11 +51,19 @@ def crossing(
     subsets: Sequence[str] = SUBSETS,
     seeds: Sequence[int] = (0,),
     sparsities: Sequence[float] = (0.4,),
+    shares: Sequence[float] = (0.5,),
 ) -> Iterator[dict[str, Any]]:
-    """Every combination; what is not pruned once for all sparsities."""
+    """Every combination; a method that is off once for all its strengths."""
     for task, model, methods, seed in itertools.product(tasks, models, subsets, seeds):
-        for sparsity in sparsities if "prune" in methods else sparsities[:1]:
-            yield run(task, model, methods, seed, sparsity)
+        pruned, slim = ("prune" in methods, "slim" in methods)
+        for sparsity in sparsities if pruned else sparsities[:1]:
+            for share in shares if slim else shares[:1]:
+                yield run(task, model, methods, seed, sparsity, share)
+
+
+def subsets_of(*methods: str) -> list[str]:
+    """All subsets of some methods."""
+    return collected([tuple(map(grids.entry, methods))]).subsets
 
 
 def write_training(folder: Path, rows: int = 100) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import comb
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.read.results import FAILURE_COLUMNS, SUBSETS, TASKS, Results
-from tests.grids import EMBEDDINGS, PARAMETERS
+from analysis.methods import Compressions, collected, split
+from analysis import names
+from analysis.read.results import FAILURE_COLUMNS, Results
+from tests.grids import EMBEDDINGS, PARAMETERS, STUDY, entry
 
+TASKS = tuple(names.TASKS)
 SIZES = ("tiny", "mini", "small", "medium", "base", "large")
-ALONE = {"quantize": 1.3, "distill": 0.7, "prune": 0.25}  # log-reduction at equal score
+ALONE = {"quantize": 1.3, "distill": 0.7, "prune": 0.25, "slim": 0.4, "coach": 0.5}  # log-reduction at equal score
+SPARSITIES = (0.4, 0.6)
 
 
 def as_results(runs: pd.DataFrame) -> Results:
     """Of a table of runs and nothing else."""
-    return Results(runs, pd.DataFrame(columns=list(FAILURE_COLUMNS)), [], "a simulation", runs.iloc[:0])
+    return Results(runs, pd.DataFrame(columns=list(FAILURE_COLUMNS)), [], "a simulation")
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,9 @@ class Grid:
     """What is simulated.
 
     Attributes:
-        interaction: log-interaction of every pair of methods; all three together have three times as much.
-        pure: the three-way term, which all three together have on top.
+        methods: of which all subsets are run.
+        interaction: log-interaction of every pair of methods.
+        pure: the three-way term of every three methods.
         noise: standard deviation of one run in points; least and greatest over the tasks.
         shared: share of the noise's variance that runs of a task, size and seed have in common.
         teacher: share of it that distilled runs of a task and seed have in common.
@@ -35,6 +41,7 @@ class Grid:
         linear: whether score is linear in ln(bytes); else it saturates.
     """
 
+    methods: tuple[str, ...] = STUDY
     interaction: float = 0.0
     pure: float = 0.0
     tasks: int = 8
@@ -55,15 +62,16 @@ class Grid:
         """A simulated collection."""
         return as_results(self.runs(np.random.default_rng(seed)))
 
-    def known(self, kind: str) -> float:
-        """The log-interaction of a pair, of all three methods (`total`), or what the pairs leave of that (`pure`)."""
-        return {"pair": self.interaction, "total": 3 * self.interaction + self.pure, "pure": self.pure}[kind]
+    def known(self, combination: str, kind: str) -> float:
+        """A combination's log-interaction, or what its smaller combinations leave of that (`pure`)."""
+        count = len(split(combination))
+        if kind == "pure":
+            return self.pure if count == 3 else 0.0
+        return comb(count, 2) * self.interaction + comb(count, 3) * self.pure
 
     def log_reduction(self, methods: str) -> float:
         """Of a subset, at equal score."""
-        active = [method for method in ALONE if method in methods.split("+")]
-        together = {2: self.known("pair"), 3: self.known("total")}
-        return sum(ALONE[method] for method in active) + together.get(len(active), 0.0)
+        return sum(ALONE[method] for method in split(methods)) + self.known(methods, "total")
 
     def score(self, log_bytes: float, methods: str) -> float:
         """Without noise."""
@@ -77,17 +85,18 @@ class Grid:
         for task, noise in zip(TASKS[: self.tasks], noises, strict=True):
             of_size = random.standard_normal((self.sizes, self.seeds))
             of_teacher = random.standard_normal(self.seeds)
-            for methods in SUBSETS:
-                rows += self._front(task, methods, float(noise), of_size, of_teacher, random)
-        return pd.DataFrame(rows)
+            for methods in collected([tuple(map(entry, self.methods))]).subsets:
+                rows += self._curve(task, methods, float(noise), of_size, of_teacher, random)
+        table = pd.DataFrame(rows)
+        return table.assign(variant=table["compression"].map(collected(table["compression"]).variant))
 
-    def _front(
+    def _curve(
         self, task: str, methods: str, noise: float, of_size: Any, of_teacher: Any, random: np.random.Generator
     ) -> list[dict[str, Any]]:
-        pruned, quantized, distilled = (name in methods for name in ("prune", "quantize", "distill"))
-        cells = [(size, sparsity) for size in range(self.sizes) for sparsity in ((0.4, 0.6) if pruned else (0.0,))]
+        pruned, quantized, distilled = (name in split(methods) for name in ("prune", "quantize", "distill"))
+        cells = [(size, sparsity) for size in range(self.sizes) for sparsity in (SPARSITIES if pruned else (0.0,))]
         there = random.random(len(cells)) >= self.missing
-        there[random.permutation(len(cells))[:3]] = True  # a front has at least three cells
+        there[random.permutation(len(cells))[:3]] = True  # a curve has at least three cells
         taught = self.teacher if distilled else 0.0
         rows: list[dict[str, Any]] = []
         for (size, sparsity), kept in zip(cells, there, strict=True):
@@ -101,10 +110,14 @@ class Grid:
             truth = self.score(float(np.log(bytes)), methods)
             for seed in np.flatnonzero(present if kept else np.zeros(self.seeds, dtype=bool)):
                 rows.append(
-                    {"task": task, "model": model, "methods": methods, "sparsity": sparsity, "seed": int(seed),
-                     "prune": pruned, "quantize": quantized, "distill": distilled,
+                    {"task": task, "model": model, "methods": methods, "seed": int(seed),
+                     "compression": _entries(methods, sparsity), "teacher_run_id": "taught" if distilled else None,
                      "score_glue": truth + all_noise[seed], "score_accuracy": truth + all_noise[seed],
                      "nominal_bytes": bytes, "artifact_bytes": bytes, "parameters": PARAMETERS[model],
                      "folder": None, "url": None, "run_id": f"{task}-{model}-{methods}-{sparsity}-{seed}"}
                 )  # fmt: skip
         return rows
+
+
+def _entries(methods: str, sparsity: float) -> Compressions:
+    return tuple(entry(method, sparsity if method == "prune" else None) for method in split(methods))

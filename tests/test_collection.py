@@ -10,9 +10,9 @@ import pytest
 
 from analysis.cli import main
 from analysis.read import collection
-from analysis.read.results import COLUMNS, SUBSETS, read_runs
+from analysis.read.results import COLUMNS, read_runs
 from compress.errors import ConfigError
-from tests.grids import document, write_failure, write_run
+from tests.grids import SUBSETS, document, write_failure, write_run
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def test_a_file_of_results_gives_the_table_of_the_folder(runs: Path, tmp_path: P
     pd.testing.assert_frame_equal(found.runs[columns], expected.runs[columns])
     pd.testing.assert_frame_equal(found.failures, expected.failures)
     assert len(found.failures) == 2
-    assert found.settings == expected.settings
-    assert len(found.notes) == len(expected.notes) == 3, found.notes
+    assert found.recipes == expected.recipes
+    assert len(found.notes) == len(expected.notes) == 4, found.notes
     assert found.notes[:2] == expected.notes[:2]
     assert found.source == str(file)
     assert [path.name for path in file.parent.iterdir()] == ["results.jsonl.gz"]

@@ -12,20 +12,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis import reference
 from analysis.figures import figures, plotting
 from analysis.figures.plotting import COLUMN, PAGE
-from analysis.names import label, look
+from analysis.methods import collected
+from analysis.names import Names
+from analysis.options import Options
 from analysis.read import results
+from analysis.read.results import Results
+from analysis.statistics import findings, interactions
 from analysis.statistics.breakdown import breakdown
-from analysis.statistics.curves import Curves, common_tasks, curves, published
-from tests.crossings import crossing, run
-from tests.grids import document
+from analysis.statistics.means import MeanScores, common_tasks, mean_scores, published
+from compress.runs.result import Compression
+from tests.crossings import TASKS, crossing, run, subsets_of
+from tests.grids import SUBSETS, document, entry
 
-PAPER = [label(name) for name in results.SUBSETS]
+STUDY = Names(reference.methods())
+PAPER = [STUDY.label(name) for name in SUBSETS]
 
 
-def collection(*documents: dict, **crossed) -> pd.DataFrame:
-    return results.from_documents(documents or crossing(**crossed), [], "here").runs
+def collection(*documents: dict, **crossed) -> Results:
+    return results.from_documents(documents or crossing(**crossed), [], "here")
 
 
 def drawn(axes) -> dict[str, list[tuple[float, float]]]:
@@ -49,7 +56,7 @@ def test_a_point_is_the_mean_over_tasks_of_the_mean_over_seeds() -> None:
         document("cola", "tiny", "none", 20.0, seed=0), document("cola", "tiny", "none", 26.0, seed=1),
         document("cola", "tiny", "none", 29.0, seed=2),
     )  # fmt: skip
-    shown = curves(runs)
+    shown = mean_scores(runs)
     point = shown.points.iloc[0]
     assert point["score"] == pytest.approx((65 + 25) / 2)
     variances = [50 / 2, 21 / 3]  # of the mean over seeds: 60, 70 and 20, 26, 29
@@ -62,59 +69,57 @@ def test_without_a_second_seed_in_every_task_there_is_no_error_bar() -> None:
         document("rte", "tiny", "none", 60.0), document("rte", "tiny", "none", 70.0, seed=1),
         document("cola", "tiny", "none", 20.0),
     )  # fmt: skip
-    assert curves(runs).points["error"].isna().all()
+    assert mean_scores(runs).points["error"].isna().all()
 
 
 def test_every_point_is_over_the_same_tasks_and_what_lacks_one_is_told() -> None:
     documents = [made for made in crossing(tasks=("cola", "rte"), models=("tiny", "base")) if not (
         made["task"] == "rte" and made["model"] == "base" and made["methods"] == ["prune"])]  # fmt: skip
-    shown = curves(collection(*documents))
+    shown = mean_scores(collection(*documents))
     assert shown.tasks == ["cola", "rte"]
-    assert shown.left_out == [("base", "prune", 0.4)]
+    assert shown.left_out == [("base", "prune", "")]
     assert len(shown.points) == 15
 
 
 def test_tasks_are_chosen_to_compare_most() -> None:
     whole = list(crossing(tasks=("cola", "rte"), models=("tiny", "base")))
-    assert common_tasks(collection(*whole, *crossing(tasks=("mnli",), models=("tiny",), subsets=("none",)))) == [
-        "cola",
-        "rte",
-    ]
+    more = crossing(tasks=("mnli",), models=("tiny",), subsets=("none",))
+    assert common_tasks(collection(*whole, *more).runs) == ["cola", "rte"]
     apart = [run("cola", "tiny", "none"), run("rte", "tiny", "quantize")]
-    assert len(common_tasks(collection(*apart))) == 1
-    assert curves(collection(*apart)).left_out
+    assert len(common_tasks(collection(*apart).runs)) == 1
+    assert mean_scores(collection(*apart)).left_out
 
 
 def test_an_undefined_score_is_left_out() -> None:
-    shown = curves(collection(run("rte", "tiny", "none"), document("rte", "mini", "none", None)))
+    shown = mean_scores(collection(run("rte", "tiny", "none"), document("rte", "mini", "none", None)))
     assert list(shown.points["model"]) == ["tiny"]
-    assert shown.left_out == [("mini", "none", 0.0)]
+    assert shown.left_out == [("mini", "none", "")]
 
 
 # --- figure 1 ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def paper() -> Curves:
+def paper() -> MeanScores:
     return published()
 
 
 @pytest.mark.parametrize("width", [PAGE, COLUMN])
-def test_the_papers_numbers_give_the_papers_figure(paper: Curves, width: float) -> None:
+def test_the_papers_numbers_give_the_papers_figure(paper: MeanScores, width: float) -> None:
     axes = figures.figure1(paper, width).axes[0]
     found = drawn(axes)
     assert list(found) == PAPER
     assert axes.get_xscale() == "log"
-    for methods in results.SUBSETS:
+    for methods in SUBSETS:
         own = paper.points[paper.points["methods"] == methods].sort_values("bytes")
-        assert found[label(methods)] == list(zip(own["bytes"], own["score"], strict=True))
+        assert found[STUDY.label(methods)] == list(zip(own["bytes"], own["score"], strict=True))
     dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
     assert [np.unique(line.get_ydata()) for line in dotted] == [88.5]
     assert axes.get_xlabel() == "Model size (MB, log scale)"
-    assert axes.get_ylabel() == "Mean accuracy, 8 tasks"
+    assert axes.get_ylabel() == "Mean accuracy-style score, 8 tasks"
 
 
-def test_the_legend_is_read_line_by_line_in_the_papers_order(paper: Curves) -> None:
+def test_the_legend_is_read_line_by_line_in_the_papers_order(paper: MeanScores) -> None:
     figure = figures.figure1(paper)
     figure.draw_without_rendering()
     entries = figure.legends[0].get_texts()
@@ -125,12 +130,12 @@ def test_the_legend_is_read_line_by_line_in_the_papers_order(paper: Curves) -> N
 
 def test_axes_say_which_score_which_bytes_and_how_many_tasks_and_seeds() -> None:
     runs = collection(tasks=("cola", "rte"), models=("tiny", "base"), seeds=(0, 1, 2))
-    axes = figures.figure1(curves(runs, "glue", "artifact")).axes[0]
+    axes = figures.figure1(mean_scores(runs, "glue", "artifact")).axes[0]
     assert axes.get_xlabel() == "File size (MB, log scale)"
     assert axes.get_ylabel() == "Mean GLUE score, 2 tasks, 3 seeds"
     assert len(axes.containers) == 8  # error bars
-    one = figures.figure1(curves(runs, "accuracy", tasks=["rte"])).axes[0]
-    assert one.get_ylabel() == "RTE accuracy, 3 seeds"
+    one = figures.figure1(mean_scores(runs, "accuracy", tasks=["rte"])).axes[0]
+    assert one.get_ylabel() == "RTE accuracy-style score, 3 seeds"
 
 
 # --- fit for print ----------------------------------------------------------------------------------------------------
@@ -139,11 +144,11 @@ def test_axes_say_which_score_which_bytes_and_how_many_tasks_and_seeds() -> None
 @pytest.fixture(scope="module")
 def everything() -> dict:
     runs = collection(seeds=(0, 1), sparsities=(0.4, 0.6))
-    shown = curves(runs)
+    shown = mean_scores(runs)
     return {
         "page": figures.figure1(shown), "column": figures.figure1(shown, COLUMN),
-        "tasks": figures.tasks([curves(runs, tasks=[task]) for task in results.TASKS]),
-        "sizes": figures.sizes(runs), "interactions": figures.interactions(contrasts()),
+        "tasks": figures.tasks([mean_scores(runs, tasks=[task]) for task in TASKS]),
+        "sizes": figures.sizes(runs), "interactions": figures.interactions(contrasts(), STUDY),
     }  # fmt: skip
 
 
@@ -179,6 +184,26 @@ def test_nothing_is_cut_off_and_no_words_meet(everything: dict, name: str) -> No
         assert not legend.overlaps(axes.title.get_window_extent()) or not axes.title.get_text()
 
 
+@pytest.mark.parametrize("name", ["page", "column", "tasks", "sizes", "interactions"])
+def test_four_methods_fit_too(four: dict, name: str) -> None:
+    test_nothing_is_cut_off_and_no_words_meet(four, name)
+
+
+@pytest.fixture(scope="module")
+def four() -> dict:
+    """All subsets of four methods, two strengths of two of them."""
+    subsets = subsets_of("quantize", "distill", "prune", "slim")
+    runs = collection(tasks=("cola", "rte"), subsets=subsets, seeds=(0, 1), sparsities=(0.4, 0.6), shares=(0.25, 0.5))
+    shown = mean_scores(runs)
+    means = interactions.table(runs, Options(bootstrap=100)).query("scope == 'mean'")
+    both = findings.both_ways({"nominal": means, "artifact": means})
+    return {
+        "page": figures.figure1(shown), "column": figures.figure1(shown, COLUMN),
+        "tasks": figures.tasks([mean_scores(runs, tasks=[task]) for task in ("cola", "rte")]),
+        "sizes": figures.sizes(runs), "interactions": figures.interactions(both, Names(runs.methods)),
+    }  # fmt: skip
+
+
 def test_widths_are_those_of_a_paper(everything: dict) -> None:
     assert {name: figure.get_size_inches()[0] for name, figure in everything.items()} == {
         "page": 6.3, "column": 3.03, "tasks": 6.3, "sizes": 6.3, "interactions": 6.3,
@@ -204,20 +229,72 @@ def light(colour: str) -> np.ndarray:
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
+EVERY = Names(collected([tuple(map(entry, ("quantize", "distill", "prune", "slim")))]))
+
+
 @pytest.mark.parametrize(("ground", "attribute"), [("#ffffff", "light"), ("#14171c", "dark")])
-def test_colours_stay_apart_for_colour_blind_readers_and_from_the_ground(ground: str, attribute: str) -> None:
-    colours = {getattr(look(methods), attribute) for methods in results.SUBSETS}
-    assert len(colours) == 4
+@pytest.mark.parametrize(("of", "count", "apart"), [(STUDY, 4, 20), (EVERY, 8, 19)], ids=["three", "four"])
+def test_colours_stay_apart_for_colour_blind_readers_and_from_the_ground(
+    of: Names, count: int, apart: float, ground: str, attribute: str
+) -> None:
+    colours = {getattr(of.look(methods), attribute) for methods in of.methods.subsets}
+    assert len(colours) == count
     for kind in ("none", "protan", "deutan", "tritan"):
         pairs = itertools.combinations(colours, 2)
-        assert min(np.linalg.norm(seen(one, kind) - seen(other, kind)) for one, other in pairs) > 20, kind
+        assert min(np.linalg.norm(seen(one, kind) - seen(other, kind)) for one, other in pairs) > apart, kind
     for colour in colours:
         dim, bright = sorted(float(light(name) @ [0.2126, 0.7152, 0.0722]) for name in (colour, ground))
         assert (bright + 0.05) / (dim + 0.05) > 4.4
 
 
-def test_without_colours_the_eight_still_differ() -> None:
-    assert len({(look(methods).marker, look(methods).distilled) for methods in results.SUBSETS}) == 8
+@pytest.mark.parametrize("of", [STUDY, EVERY], ids=["three", "four"])
+def test_without_colours_all_subsets_still_differ(of: Names) -> None:
+    looks = {(look.marker, look.filled, look.dash) for look in map(of.look, of.methods.subsets)}
+    assert len(looks) == len(of.methods.subsets)
+
+
+def test_the_studys_looks_are_a_rule() -> None:
+    """Hue and marker by what shrinks, fill and dashes by what does not."""
+    assert {subset: (STUDY.look(subset).light, STUDY.look(subset).marker, STUDY.look(subset).filled)
+            for subset in SUBSETS} == {
+        "none": ("#2f3237", "o", False), "distill": ("#2f3237", "o", True),
+        "quantize": ("#1f6fd0", "s", False), "quantize+distill": ("#1f6fd0", "s", True),
+        "prune": ("#a85400", "^", False), "distill+prune": ("#a85400", "^", True),
+        "quantize+prune": ("#d6308f", "D", False), "quantize+distill+prune": ("#d6308f", "D", True),
+    }  # fmt: skip
+    assert STUDY.legend() == (
+        "Hue and marker tell quantization and pruning; a filled marker and a solid line tell distillation."
+    )
+
+
+def test_any_number_of_methods_has_looks_and_words() -> None:
+    """Seven that shrink and three that do not: the first 64 of each differ, none fails."""
+    made = [Compression(method=f"m{n}", option="on", noun=f"noun {n}", position=n, shrinks=n < 7) for n in range(10)]
+    of = Names(collected([tuple(made)]))
+    looks = {subset: of.look(subset) for subset in of.methods.subsets}
+    assert len(looks) == 1024
+    assert len({(look.hue, look.marker) for look in looks.values()}) == 64
+    assert len({(look.filled, look.dash) for look in looks.values()}) == 4
+    assert of.legend().startswith("Hue and marker tell noun 0, noun 1, noun 2, noun 3, noun 4, noun 5 and noun 6; a ")
+    assert Names(collected([])).legend() == ""
+
+
+@pytest.mark.parametrize(
+    ("methods", "label", "term"),
+    [
+        (("quantize", "prune"), "quantize + prune", None),
+        (("quantize", "distill", "prune"), "all three", "three-way term"),
+        (("quantize", "distill", "prune", "slim"), "quantize + distill + prune + slim",
+         "four-way term of quantize + distill + prune + slim"),
+    ],
+)  # fmt: skip
+def test_all_three_is_said_of_three_alone(methods: tuple[str, ...], label: str, term: str | None) -> None:
+    of = Names(collected([tuple(map(entry, methods))]))
+    every = of.methods.subsets[-1]
+    assert of.label(every) == label
+    assert term is None or of.contrast(every, "pure") == term
+    assert of.label("none") == "uncompressed"
+    assert of.cell("none", "") == "uncompressed"
 
 
 # --- the others -------------------------------------------------------------------------------------------------------
@@ -229,6 +306,7 @@ def test_each_task_has_its_panel(everything: dict) -> None:
         f"{task} (2 seeds)" for task in ("CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI", "QNLI", "RTE")
     ]
     runs = collection(seeds=(0, 1), sparsities=(0.4, 0.6))
+    runs = runs.runs
     own = runs[(runs["task"] == "rte") & (runs["methods"] == "none")].groupby("nominal_bytes")["score_glue"].mean()
     assert [y for _, y in drawn(panels[-1])["uncompressed"]] == pytest.approx(list(own))
 
@@ -293,20 +371,22 @@ def test_files_are_what_they_are_called_and_the_same_each_time(tmp_path: Path) -
 
 
 def test_captions_say_what_a_point_is_and_what_is_not_drawn(tmp_path: Path) -> None:
-    runs = [made for made in crossing(tasks=("cola", "rte"), models=("tiny", "base"), seeds=(0, 1)) if not (
+    every = crossing(tasks=("cola", "rte"), models=("tiny", "base"), seeds=(0, 1), sparsities=(0.4, 0.6))
+    runs = [made for made in every if not (
         made["task"] == "rte" and made["methods"] == ["prune"])]  # fmt: skip
     write(tmp_path, *runs)
     said = (tmp_path / "captions.md").read_text()
     for words in ("**figure1.** Mean over CoLA, RTE of the tasks' official GLUE metrics", "2 tasks, 2 seeds",
-                  "±1 standard error over seeds", "Not drawn, for want of one of these tasks: prune 40 % (tiny, base)",
+                  "±1 standard error over seeds",
+                  "Not drawn, for want of one of these tasks: prune 40 % (tiny, base); prune 60 % (tiny, base)",
                   "**sizes.**"):  # fmt: skip
         assert words in said
 
 
 def test_names_of_models_of_nearly_the_same_size_do_not_meet() -> None:
-    points = pd.DataFrame({"model": list("abcd"), "methods": "none", "sparsity": 0.0, "error": math.nan, "seeds": 1,
+    points = pd.DataFrame({"model": list("abcd"), "methods": "none", "variant": "", "error": math.nan, "seeds": 1,
                            "bytes": [1e6, 1.01e6, 1.02e6, 9e6], "score": [1.0, 2.0, 3.0, 4.0]})  # fmt: skip
-    axes = figures.figure1(Curves(points, ["rte"], [])).axes[0]
+    axes = figures.figure1(MeanScores(points, reference.methods(), ["rte"], [])).axes[0]
     names = [text.get_text() for text in axes.child_axes[0].get_xticklabels()]
     assert names == ["D", "C"]
 
@@ -334,6 +414,6 @@ def test_our_style_is_not_left_behind() -> None:
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    figures.figure1(curves(collection(run("rte", "tiny", "none"))))
+    figures.figure1(mean_scores(collection(run("rte", "tiny", "none"))))
     assert dict(matplotlib.rcParams) == before
     assert plotting.STYLE["pdf.fonttype"] == 42

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.methods import collected, split
 from analysis.options import Options
 from analysis.read.results import Results
 from analysis.statistics import interactions, uncertainty
-from analysis.statistics.contrasts import fronts_of, shares_teacher
-from analysis.statistics.uncertainty import Interval, satterthwaite
+from analysis.statistics.contrasts import curves_by_task, estimate
+from analysis.statistics.intervals import Interval, satterthwaite
 from tests.benchmarks.coverage import summary
+from tests.grids import entry
 from tests.simulated import Grid, as_results
 
 QUICK = Options(bootstrap=200)
@@ -29,22 +31,45 @@ def mean_rows(results: Results, options: Options = QUICK) -> pd.DataFrame:
 # --- what is known exactly --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("count", [2, 3, 4])
 @pytest.mark.parametrize(("strength", "pure"), [(0.4, 0.0), (0.0, 0.0), (-0.4, 0.0), (0.1, -0.2)])
-def test_a_known_interaction_is_found_exactly_where_score_is_linear(strength: float, pure: float) -> None:
-    table = interactions.table(replace(LINEAR, interaction=strength, pure=pure).exact(), QUICK)
+def test_a_known_interaction_is_found_exactly_where_score_is_linear(strength: float, pure: float, count: int) -> None:
+    grid = replace(LINEAR, methods=METHODS[:count], interaction=strength, pure=pure)
+    table = interactions.table(grid.exact(), QUICK)
     for row in table.to_dict("records"):
-        known = {"pair": strength, "total": 3 * strength + pure, "pure": pure}[row["kind"]]
+        known = grid.known(row["contrast"], row["kind"])
         assert row["interaction"] == pytest.approx(known, abs=1e-6)
         assert math.log(row["observed"] / row["expected"]) == pytest.approx(known, abs=1e-6)
-    assert len(table) == 5 * 4  # the mean and three tasks
-    assert set(table["kind"]) == {"pair", "total", "pure"}
+        assert math.log(row["observed"]) == pytest.approx(grid.log_reduction(row["contrast"]), abs=1e-6)
+    pairs, larger = count * (count - 1) // 2, 2**count - 1 - count - count * (count - 1) // 2
+    assert len(table) == (pairs + 2 * larger) * 4  # the mean and three tasks
 
 
-def test_reductions_are_those_that_went_in() -> None:
-    grid = replace(LINEAR, interaction=0.3)
-    table = interactions.reductions(grid.exact(), QUICK)
-    for row in table.to_dict("records"):
-        assert math.log(row["reduction"]) == pytest.approx(grid.log_reduction(row["methods"]), abs=1e-6)
+METHODS = ("quantize", "distill", "prune", "slim", "coach")
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+def test_contrasts_are_sums_of_differences(count: int) -> None:
+    """Each sums to zero, over the smaller combinations of its own, and totals are the sums of all pure terms below."""
+    methods = collected([tuple(map(entry, METHODS[:count]))])
+    contrasts = interactions.interactions(methods)
+    assert len({(own.methods, own.kind) for own in contrasts}) == len(contrasts)
+    assert {own.methods for own in contrasts} == {name for name in methods.subsets if "+" in name}
+    pure = {own.methods: own.weights for own in contrasts if own.kind != "total"}
+    for own in contrasts:
+        assert sum(own.weights.values()) == 0
+        assert own.weights[own.methods] == -1
+        assert all(set(split(name)) <= set(split(own.methods)) for name in own.weights)
+        for method in split(own.methods):  # a method's own reduction, whatever it is, is expected
+            assert sum(weight for name, weight in own.weights.items() if method in split(name)) == 0
+        if own.kind == "pure":
+            size = len(split(own.methods))
+            assert own.weights == {name: (-1) ** (size + len(split(name)) + 1) for name in own.weights}
+            assert len(own.weights) == 2**size
+        below = [weights for name, weights in pure.items() if set(split(name)) <= set(split(own.methods))]
+        summed = {name: sum(weights.get(name, 0) for weights in below) for weights in below for name in weights}
+        if own.kind == "total":
+            assert {name: weight for name, weight in summed.items() if weight} == own.weights
 
 
 def test_where_score_saturates_the_error_of_interpolation_is_small() -> None:
@@ -70,33 +95,26 @@ def test_other_scores_count_where_they_are_asked_for() -> None:
     assert found["quantize+distill", "pair"] == pytest.approx(0.2, abs=1e-6)
 
 
-def test_a_curve_holds_observed_and_expected_over_the_common_scores() -> None:
-    results = replace(LINEAR, interaction=0.3).exact()
-    found = interactions.curve(results, QUICK, "quantize+distill+prune")
-    assert np.log(found["observed"] / found["expected"]).to_numpy() == pytest.approx(0.9, abs=1e-6)
-    assert list(found["task"].unique()) == results.tasks
-
-
-# --- noise ------------------------------------------------------------------------------------------------------------
+# --- seeds ------------------------------------------------------------------------------------------------------------
 
 
 def test_noise_has_the_unbiased_covariance_of_the_means() -> None:
     results = Grid(tasks=1, seeds=3, shared=0.7).results()
-    (task,) = fronts_of(results.runs, Options(bootstrap=40_000))
+    (task,) = curves_by_task(results.runs, Options(bootstrap=40_000))
     changes = task.changes(together=False)
-    assert task.noise is not None
+    assert task.variation is not None
     assert changes is not None
-    own = task.noise.sizes == 0
-    deviations = task.noise.deviations[own]
+    own = task.variation.sizes == 0
+    deviations = task.variation.deviations[own]
     expected = deviations @ deviations.T / (3 * 2)
     assert np.cov(changes[:, own].T) == pytest.approx(expected, abs=0.03 * expected.max())
     weights = np.random.default_rng(0).normal(size=len(own))
-    variance = sum(part for part, _ in task.noise.parts(weights))
+    variance = sum(part for part, _ in task.variation.parts(weights))
     assert float((changes @ weights).var()) == pytest.approx(variance, rel=0.05)
-    assert [freedom for _, freedom in task.noise.parts(weights)] == [2] * 6
+    assert [freedom for _, freedom in task.variation.parts(weights)] == [2] * 6
     together = task.changes(together=True)
     assert together is not None
-    ((variance, freedom),) = task.noise.parts(weights, together=True)
+    ((variance, freedom),) = task.variation.parts(weights, together=True)
     assert float((together @ weights).var()) == pytest.approx(variance, rel=0.05)
     assert freedom == 2
 
@@ -104,15 +122,15 @@ def test_noise_has_the_unbiased_covariance_of_the_means() -> None:
 def test_a_cell_with_one_seed_has_the_pooled_variance() -> None:
     runs = Grid(tasks=1, seeds=3, noise=(1.0, 1.0)).results().runs
     runs = runs[(runs["seed"] == 0) | (runs["model"] != "large")]
-    (task,) = fronts_of(runs, Options(bootstrap=40_000))
+    (task,) = curves_by_task(runs, Options(bootstrap=40_000))
     changes = task.changes(together=False)
-    assert task.noise is not None
+    assert task.variation is not None
     assert changes is not None
-    alone = task.noise.seeds == 1
+    alone = task.variation.seeds == 1
     assert alone.sum() == 12
-    assert changes[:, alone].var(axis=0) == pytest.approx(np.full(12, task.noise.variance), rel=0.05)
-    pooled = runs[runs["model"] != "large"].groupby(["model", "methods", "sparsity"])["score_glue"].var().mean()
-    assert task.noise.variance == pytest.approx(pooled)
+    assert changes[:, alone].var(axis=0) == pytest.approx(np.full(12, task.variation.variance), rel=0.05)
+    pooled = runs[runs["model"] != "large"].groupby(["model", "methods", "variant"])["score_glue"].var().mean()
+    assert task.variation.variance == pytest.approx(pooled)
 
 
 def test_degrees_of_freedom_are_not_halved_by_few_seeds() -> None:
@@ -130,13 +148,15 @@ def test_what_seeds_share_does_not_widen_the_interval() -> None:
 
 
 def test_a_teachers_luck_counts_where_it_does_not_cancel() -> None:
-    assert not any(shares_teacher(own.weights) for own in interactions.interactions())
-    assert shares_teacher({"none": 1.0, "distill": -1.0})
-    assert not shares_teacher({"quantize": 1.0, "quantize+prune": -1.0})
-    reductions = interactions.reductions(Grid(tasks=2, teacher=0.6).results(), QUICK)
-    rows = reductions[reductions["scope"] == "mean"].set_index("methods")
-    assert rows.loc["distill", "error"] > 1.2 * rows.loc["quantize", "error"]
-    assert rows.loc["distill", "freedom"] < rows.loc["quantize", "freedom"]
+    results = Grid(tasks=1, teacher=0.6).results()
+    (task,) = curves_by_task(results.runs, QUICK)
+    assert not any(task.depends_on_teacher(own.weights) for own in interactions.interactions(results.methods))
+    assert not task.depends_on_teacher({"quantize": 1.0, "quantize+prune": -1.0})
+    weights = {name: {"none": 1.0, name: -1.0} for name in ("distill", "quantize")}
+    assert task.depends_on_teacher(weights["distill"])
+    taught, alone = (estimate(task, own).interval for own in weights.values())
+    assert taught.error > 1.2 * alone.error
+    assert taught.freedom < alone.freedom
 
 
 def test_more_seeds_make_it_narrower() -> None:
@@ -208,17 +228,17 @@ def test_tasks_with_several_seeds_have_a_mean_of_their_own() -> None:
     assert math.isfinite(rows.loc["repeated", "low"])
 
 
-def test_fronts_without_common_scores_leave_the_task_undefined_and_told() -> None:
+def test_curves_without_common_scores_leave_the_task_undefined_and_told() -> None:
     results = replace(LINEAR, interaction=0.2).exact()
     runs = results.runs
     runs.loc[(runs["task"] == "sst2") & (runs["methods"] == "quantize+distill"), "score_glue"] -= 50
     table = interactions.table(results, QUICK)
     own = table[table["contrast"] == "quantize+distill"].set_index("scope")
     assert math.isnan(own.loc["sst2", "interaction"])
-    assert own.loc["sst2", "reason"] == "the fronts have no scores in common"
+    assert own.loc["sst2", "reason"] == "the curves have no scores in common"
     assert own.loc["sst2", ["tasks", "seeds_max", "verdict"]].to_list() == [0, 0, "undefined"]
     assert own.loc["mean", "tasks"] == 2
-    assert own.loc["mean", "reason"] == "sst2: the fronts have no scores in common"
+    assert own.loc["mean", "reason"] == "sst2: the curves have no scores in common"
     assert own.loc["mean", "interaction"] == pytest.approx(0.2, abs=1e-6)
 
 
@@ -226,11 +246,10 @@ def test_fronts_without_common_scores_leave_the_task_undefined_and_told() -> Non
 def test_common_scores_within_the_noise_do_not_count(overlap: float, defined: bool) -> None:
     results = Grid(tasks=1, noise=(0.5, 0.5)).results()
     runs = results.runs
-    (task,) = fronts_of(runs, QUICK)
-    lowest, highest = task.fronts["quantize+distill"].covers[0], task.fronts["none"].covers[1]
-    runs.loc[runs["methods"] == "none", "score_glue"] += lowest - highest + overlap
-    runs.loc[runs["methods"] == "quantize", "score_glue"] += lowest - task.fronts["quantize"].covers[1] + overlap
-    runs.loc[runs["methods"] == "distill", "score_glue"] += lowest - task.fronts["distill"].covers[1] + overlap
+    (task,) = curves_by_task(runs, QUICK)
+    lowest = task.curves["quantize+distill"].scores[0]
+    for methods in ("none", "quantize", "distill"):
+        runs.loc[runs["methods"] == methods, "score_glue"] += lowest - task.curves[methods].scores[-1] + overlap
     row = mean_rows(results).loc[("quantize+distill", "pair")]
     assert math.isfinite(row["interaction"]) == defined
     assert ("less than the standard error of a difference" in row["reason"]) != defined

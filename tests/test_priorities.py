@@ -6,30 +6,41 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from analysis.methods import collected
 from analysis.options import Options
 from analysis.read.results import Results, from_documents
 from analysis.statistics import priorities
 from analysis.statistics.advice import Advice, advise, sentences
 from compress.errors import ConfigError
-from tests.grids import document
+from tests.grids import document, entry
 from tests.simulated import ALONE, Grid, as_results
 
 QUICK = Options(bootstrap=200)
 MB = 1_000_000
 
 
+def has(runs: pd.DataFrame, method: str) -> pd.Series:
+    """Whether a method is on."""
+    return runs["methods"].str.split("+").map(lambda active: method in active)
+
+
 # --- main effects -----------------------------------------------------------------------------------------------------
 
 
-def test_without_interactions_main_effects_are_the_methods_alone() -> None:
-    table = priorities.main_effects(Grid(linear=True, tasks=2).exact(), QUICK)
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_without_interactions_main_effects_are_the_methods_alone(count: int) -> None:
+    methods = ("quantize", "distill", "prune", "slim")[:count]
+    table = priorities.main_effects(Grid(methods=methods, linear=True, tasks=2).exact(), QUICK)
     for row in table[table["measure"] == "bytes"].to_dict("records"):
         assert row["effect"] == pytest.approx(ALONE[row["method"]], abs=1e-6)
-        assert row["rank"] == {"quantize": 1, "distill": 2, "prune": 3}[row["method"]]
-        assert row["pairs"] == 4
+        others = [own for own in methods if ALONE[own] > ALONE[row["method"]]]
+        assert row["rank"] == 1 + len(others)
+        assert row["pairs"] == 2 ** (len(methods) - 1)
     assert set(table["scope"]) == {"mean", "cola", "sst2"}
+    assert list(dict.fromkeys(table["method"])) == list(methods)
 
 
 def test_with_interactions_they_are_means_over_the_other_methods() -> None:
@@ -42,7 +53,8 @@ def test_with_interactions_they_are_means_over_the_other_methods() -> None:
 def test_effects_on_the_score_are_of_the_same_architecture() -> None:
     results = Grid(linear=True, tasks=1).exact()
     runs = results.runs
-    runs["score_glue"] = 70.0 + 5.0 * runs["distill"] - 2.0 * runs["quantize"] - 10.0 * runs["sparsity"]
+    sparsity = runs["variant"].map({"": 0.0, "prune 40 %": 0.4, "prune 60 %": 0.6})
+    runs["score_glue"] = 70.0 + 5.0 * has(runs, "distill") - 2.0 * has(runs, "quantize") - 10.0 * sparsity
     table = priorities.main_effects(results, QUICK)
     own = table[(table["measure"] == "score") & (table["scope"] == "mean")].set_index("method")["effect"]
     assert own.to_dict() == pytest.approx({"quantize": -2.0, "distill": 5.0, "prune": -5.0})  # of 0.4 and 0.6
@@ -52,19 +64,19 @@ def test_means_are_over_tasks_where_every_method_has_an_effect() -> None:
     results = Grid(linear=True, tasks=3).exact()
     runs = results.runs
     apart = (runs["task"] == "sst2") & (runs["methods"] == "prune")
-    runs.loc[apart, "score_glue"] -= 60  # none and prune have no scores in common, all other pairs of fronts have
+    runs.loc[apart, "score_glue"] -= 60  # none and prune have no scores in common, all other pairs of curves have
     runs.loc[(runs["task"] == "sst2") & (runs["methods"] == "quantize"), "nominal_bytes"] /= 3
     table = priorities.main_effects(results, QUICK)
     means = table[(table["measure"] == "bytes") & (table["scope"] == "mean")]
     assert set(means["tasks"]) == {2}
-    assert (means["reason"] == "sst2: the fronts have no scores in common (for the effect of quantize)").all()
-    assert means["effect"].to_list() == pytest.approx(list(ALONE.values()), abs=1e-6)
+    assert (means["reason"] == "sst2: the curves have no scores in common (for the effect of quantize)").all()
+    assert means["effect"].to_list() == pytest.approx(list(ALONE.values())[:3], abs=1e-6)
 
 
 def test_an_architecture_that_one_of_a_pair_lacks_does_not_count() -> None:
     results = Grid(linear=True, tasks=1).exact()
     runs = results.runs
-    runs["score_glue"] = 70.0 + 5.0 * runs["distill"] + 20.0 * (runs["model"] == "large")
+    runs["score_glue"] = 70.0 + 5.0 * has(runs, "distill") + 20.0 * (runs["model"] == "large")
     kept = runs[~((runs["model"] == "large") & (runs["methods"] == "none"))]
     table = priorities.main_effects(as_results(kept), QUICK)
     own = table[(table["measure"] == "score") & (table["method"] == "distill") & (table["scope"] == "mean")]
@@ -73,10 +85,11 @@ def test_an_architecture_that_one_of_a_pair_lacks_does_not_count() -> None:
 
 def test_a_missing_subset_takes_its_pairs() -> None:
     results = Grid(linear=True, tasks=2).exact()
-    table = priorities.main_effects(as_results(results.runs[~results.runs["prune"]]), QUICK)
+    table = priorities.main_effects(as_results(results.runs[~has(results.runs, "prune")]), QUICK)
     assert set(table["method"]) == {"quantize", "distill"}
     assert set(table["pairs"]) == {2}
-    assert priorities.pairs_of("distill", ["none", "quantize", "distill", "quantize+distill"]) == [
+    methods = collected([(entry("quantize"), entry("distill"))])
+    assert priorities.pairs_of("distill", methods, set(methods.subsets)) == [
         ("none", "distill"), ("quantize", "quantize+distill"),
     ]  # fmt: skip
 
@@ -116,10 +129,12 @@ def test_intervals_of_main_effects_hold_the_truth() -> None:
 
 # --- advice -----------------------------------------------------------------------------------------------------------
 
+HALF = "quantize+prune (prune 60 %)"
 CELLS = {  # model, methods, sparsity -> megabytes, score on sst2, on rte
     ("large", "none", 0.0): (1300, 93.0, 75.0),
     ("base", "quantize", 0.0): (110, 91.0, 70.0),
     ("base", "quantize+prune", 0.6): (60, 90.0, 66.0),
+    ("large", "prune", 0.4): (800, 70.0, 50.0),
     ("tiny", "none", 0.0): (18, 83.0, 58.0),
     ("tiny", "quantize", 0.0): (4, 82.0, 60.0),
 }
@@ -143,13 +158,13 @@ def names(advice: Advice) -> tuple[str | None, str | None]:
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        ({"max_bytes": 60 * MB, "task": "sst2"}, ("base quantize+prune 0.6", "tiny none")),
+        ({"max_bytes": 60 * MB, "task": "sst2"}, (f"base {HALF}", "tiny none")),
         ({"max_bytes": 20 * MB, "task": "sst2"}, ("tiny none", "tiny quantize")),
         ({"max_bytes": 20 * MB, "task": "rte"}, ("tiny quantize", "tiny none")),
         ({"max_bytes": 20 * MB}, ("tiny quantize", "tiny none")),  # means 71.0 and 70.5
-        ({"min_score": 83.0, "task": "sst2"}, ("tiny none", "base quantize+prune 0.6")),
+        ({"min_score": 83.0, "task": "sst2"}, ("tiny none", f"base {HALF}")),
         ({"min_score": 80.0}, ("base quantize", "large none")),
-        ({"min_score": 90.0, "max_bytes": 200 * MB, "task": "sst2"}, ("base quantize", "base quantize+prune 0.6")),
+        ({"min_score": 90.0, "max_bytes": 200 * MB, "task": "sst2"}, ("base quantize", f"base {HALF}")),
         ({"min_score": 92.0, "task": "sst2"}, ("large none", None)),
     ],
 )
@@ -157,16 +172,16 @@ def test_the_best_cell_that_fits_and_the_runner_up(asked, expected) -> None:
     found = advise(collection(), QUICK, **asked)
     assert names(found) == expected
     assert found.nearest == ()
-    assert found.considered == 5
+    assert found.considered == 6
 
 
 def test_if_nothing_fits_the_nearest_are_told() -> None:
     found = advise(collection(), QUICK, task="sst2", max_bytes=50 * MB, min_score=90.0)
     assert names(found) == (None, None)
-    assert [own.name for own in found.nearest] == ["tiny none", "base quantize+prune 0.6"]
+    assert [own.name for own in found.nearest] == ["tiny none", f"base {HALF}"]
     assert [own.name for own in advise(collection(), QUICK, max_bytes=1 * MB).nearest] == ["tiny quantize"]
     assert [own.name for own in advise(collection(), QUICK, min_score=99.0).nearest] == ["large none"]
-    assert "no measured cell fits; the nearest:" in sentences(found)
+    assert "no measured model fits; the nearest:" in sentences(found)
 
 
 def test_intervals_are_of_the_seeds_and_tell_whether_two_cells_differ() -> None:
@@ -180,7 +195,7 @@ def test_intervals_are_of_the_seeds_and_tell_whether_two_cells_differ() -> None:
     assert quiet.apart is True
     loud = advise(collection((-3.0, 0.0, 3.0)), QUICK, task="sst2", max_bytes=20 * MB)
     assert loud.apart is False
-    assert "their scores do not differ by more than noise" in sentences(loud)
+    assert "their scores do not differ by more than seeds vary" in sentences(loud)
 
 
 def test_with_one_seed_there_is_no_interval_and_it_says_so() -> None:
@@ -197,11 +212,11 @@ def test_a_mean_is_over_the_same_tasks_for_all() -> None:
     kept = runs[~((runs["task"] == "rte") & (runs["methods"] == "quantize+prune"))]
     found = advise(replace(results, runs=kept), QUICK, max_bytes=200 * MB)
     assert found.tasks == ("sst2", "rte")
-    assert found.considered == 4
-    assert found.notes[0] == "1 of 5 cells left out: they lack some of the tasks"
+    assert found.considered == 5
+    assert found.notes[0] == "1 of 6 models left out: they lack some of the tasks"
     alone = advise(replace(results, runs=kept), QUICK, max_bytes=100 * MB, task="sst2")
     assert alone.chosen is not None
-    assert alone.chosen.name == "base quantize+prune 0.6"
+    assert alone.chosen.name == f"base {HALF}"
 
 
 def test_file_sizes_and_accuracies_count_where_they_are_asked_for() -> None:
@@ -214,7 +229,7 @@ def test_file_sizes_and_accuracies_count_where_they_are_asked_for() -> None:
 
 def test_what_it_says() -> None:
     lines = sentences(advise(collection((-0.1, 0.0, 0.1)), QUICK, task="sst2", max_bytes=20 * MB))
-    assert lines[0] == "at most 20 MB (nominal bytes, glue score), sst2; 5 measured cells"
+    assert lines[0] == "at most 20 MB (GLUE score, nominal bytes), sst2; 6 measured models"
     assert lines[1] == "use        tiny none: score 83.0 [82.9, 83.1], 18 MB, 3 seeds"
     assert lines[2].startswith("runner-up  tiny quantize: score 82.0 [")
 

@@ -62,7 +62,7 @@ def online_now(server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> WandbSer
 def assert_same_table(found: Results, expected: Results) -> None:
     columns = [column for column in COLUMNS if column not in ("folder", "url")]
     pd.testing.assert_frame_equal(found.runs[columns], expected.runs[columns])
-    assert found.settings == expected.settings
+    assert found.recipes == expected.recipes
     assert found.notes == expected.notes
     assert list(found.failures["task"]) == list(expected.failures["task"]) == ["cola"]
     assert list(found.failures["cause"]) == list(expected.failures["cause"])

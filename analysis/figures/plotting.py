@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PAGE, COLUMN = 6.3, 3.03  # inches: text width and column width of an ACL paper
 FORMATS = ("pdf", "svg", "png")
 GREY = "#5b6068"
-USUAL, ROW = 8, 0.165  # labels of a legend, inches of one of its rows
+USUAL, SMALL, ROW = 8, 7.0, 0.137  # labels of a legend; of more, points and inches of a row
 STYLE: Any = {
     "font.family": "STIXGeneral",  # comes with matplotlib, fits a paper in Times
     "mathtext.fontset": "stix",
@@ -110,25 +110,28 @@ def by_subset(shown: MeanScores) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def legend(figure: Figure, axes: Axes, columns: int) -> None:
-    """Above the axes, read line by line, each label once; in fewer columns where these are too wide.
+    """Above the axes, read line by line, each label once.
 
-    More than eight labels make the figure higher, so that the axes keep their room.
+    More than eight labels are smaller, in fewer columns where these are too wide, and make the figure higher, so that
+    the axes keep their room.
     """
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    made = _legend(figure, handles, columns)
+    if len(handles) <= USUAL:
+        _legend(figure, handles, columns)
+        return
+    usual = -(-USUAL // columns)
+    made = _legend(figure, handles, columns, SMALL)
     while columns > 1 and made.get_window_extent().width > figure.bbox.width:
         made.remove()
         columns -= 1
-        made = _legend(figure, handles, columns)
-    more = -(-len(handles) // columns) - -(-USUAL // min(columns, USUAL))
-    if len(handles) > USUAL:
-        figure.set_figheight(figure.get_figheight() + ROW * max(0, more))
+        made = _legend(figure, handles, columns, SMALL)
+    figure.set_figheight(figure.get_figheight() + ROW * (-(-len(handles) // columns) - usual))
 
 
-def _legend(figure: Figure, handles: dict[str, Any], columns: int) -> Legend:
+def _legend(figure: Figure, handles: dict[str, Any], columns: int, size: float | None = None) -> Legend:
     labels = list(handles)
     rows = -(-len(labels) // columns)
     places = [row * columns + column for column in range(columns) for row in range(rows)]
     labels = [labels[place] for place in places if place < len(labels)]
     return figure.legend([handles[name] for name in labels], labels, loc="outside upper center", ncols=columns,
-                         columnspacing=1.4, handlelength=2.6, handletextpad=0.5)  # fmt: skip
+                         columnspacing=1.4, handlelength=2.6, handletextpad=0.5, fontsize=size)  # fmt: skip

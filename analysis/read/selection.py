@@ -114,15 +114,19 @@ def without_repeats(kept: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """
     frequency = kept.groupby(["task", "model", "model_recipe"])["run_id"].transform("size")
     ordered = kept.assign(rank=-frequency).sort_values(["rank", "run_id"], kind="stable")
-    first = ordered.drop_duplicates(RUN_KEYS).set_index(RUN_KEYS)
+    first: dict[tuple[object, ...], Mapping[str, object]] = {}
     counts: Counter[str] = Counter()
-    for repeat in ordered[ordered.duplicated(RUN_KEYS)].sort_index().to_dict("records"):
-        counts[_why(repeat, first.loc[tuple(repeat[key] for key in RUN_KEYS)])] += 1
+    stay = []
+    for place, row in zip(ordered.index, ordered.to_dict("records"), strict=True):
+        if (best := first.setdefault(tuple(row[key] for key in RUN_KEYS), row)) is row:
+            stay.append(place)
+        else:
+            counts[_why(row, best)] += 1
     said = [f"{count} runs left out as repeats of a cell and seed: {why}" for why, count in counts.items()]
-    return kept.loc[ordered.drop_duplicates(RUN_KEYS).index.sort_values()], said
+    return kept.loc[sorted(stay)], said
 
 
-def _why(repeat: Mapping[str, object], first: pd.Series) -> str:
+def _why(repeat: Mapping[str, object], first: Mapping[str, object]) -> str:
     """Why a run does not count beside the first of its cell and seed."""
     if repeat["run_id"] == first["run_id"]:
         return "the same run, read more than once"

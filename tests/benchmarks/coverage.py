@@ -5,7 +5,7 @@
 Of every kind of grid: bias and spread of the estimates, the mean standard error that is stated, the median degrees of
 freedom, and the coverage of our intervals and of the plain percentile bootstrap (each cell's seeds drawn with
 replacement). What is known to be true is what went into the grid, for every score; where score is not linear in
-ln(bytes) the fronts, linear between sizes, are off by a little, and with missing sizes by more (a spread of 0.01 to
+ln(bytes) the curves, linear between sizes, are off by a little, and with missing sizes by more (a spread of 0.01 to
 0.02 with 15 % of the cells missing), which no interval knows of.
 """
 
@@ -22,10 +22,11 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from analysis.methods import collected
 from analysis.options import Options
-from analysis.statistics.contrasts import Estimate, TaskFronts, estimate, fronts_of, mean, mean_draws, weighted
-from analysis.statistics.fronts import Array
+from analysis.statistics.contrasts import Estimate, TaskCurves, curves_by_task, estimate, mean, mean_draws, weighted
 from analysis.statistics.interactions import Interaction, interactions
+from analysis.statistics.score_size import Array
 from tests.simulated import Grid
 
 GRIDS = {
@@ -50,19 +51,18 @@ GRIDS = {
 }
 
 
-def plain(tasks: dict[str, TaskFronts], runs: pd.DataFrame, own: Interaction, random: np.random.Generator) -> Array:
+def plain(tasks: dict[str, TaskCurves], runs: pd.DataFrame, own: Interaction, random: np.random.Generator) -> Array:
     """Percentiles of the mean over tasks where each cell's seeds are drawn with replacement."""
-    draws = [
-        weighted(own.weights, task.moved(_resampled(task, random), own.weights), task.fronts) for task in tasks.values()
-    ]
+    fitted = {name: task.refitted(_resampled(task, random), own.weights) for name, task in tasks.items()}
+    draws = [weighted(own.weights, fitted[name], task.curves) for name, task in tasks.items()]
     return np.asarray(np.nanpercentile(mean_draws(draws), [2.5, 97.5]))
 
 
-def _resampled(task: TaskFronts, random: np.random.Generator) -> Array:
+def _resampled(task: TaskCurves, random: np.random.Generator) -> Array:
     """Changes of the cells' means, shape (replicates, N)."""
-    assert task.noise is not None
+    assert task.variation is not None
     changes = []
-    for deviations, seeds in zip(task.noise.deviations, task.noise.seeds, strict=True):
+    for deviations, seeds in zip(task.variation.deviations, task.variation.seeds, strict=True):
         present = deviations[deviations != 0] if seeds > 1 else np.zeros(1)
         changes.append(present[random.integers(len(present), size=(task.replicates, len(present)))].mean(axis=1))
     return np.stack(changes, axis=1)
@@ -73,18 +73,18 @@ def study(grid: Grid, count: int, options: Options, seed: int = 0) -> Iterator[t
     for number in range(count):
         random = np.random.default_rng([seed, number])
         runs = grid.runs(random)
-        tasks = {task.task: task for task in fronts_of(runs, options)}
-        for own in interactions():
+        tasks = {task.task: task for task in curves_by_task(runs, options)}
+        for own in interactions(collected(runs["compression"])):
             found = mean({name: estimate(task, own.weights) for name, task in tasks.items()})
             low, high = plain({name: tasks[name] for name in found.tasks}, runs, own, random) if found.tasks else (1, 0)
-            yield own, found, bool(low <= grid.known(own.kind) <= high)
+            yield own, found, bool(low <= grid.known(own.methods, own.kind) <= high)
 
 
 def summary(grid: Grid, count: int, options: Options, seed: int = 0) -> pd.DataFrame:
     """A row per interaction: undefined, bias, spread, error, ours, plain."""
     rows = []
     for own, found, plainly in study(grid, count, options, seed):
-        truth = grid.known(own.kind)
+        truth = grid.known(own.methods, own.kind)
         inside = found.interval.low <= truth <= found.interval.high
         rows.append(
             {"methods": f"{own.methods}, pure" if own.kind == "pure" else own.methods,

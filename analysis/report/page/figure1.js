@@ -124,6 +124,7 @@ function drawTasks() {
   });
   const host = box("tasks-charts");
   if (!panels.length) return host.replaceChildren(node("p", { class: "empty" }, nothing()));
+  host.classList.toggle("wide", data.methods.length > 8);
   host.replaceChildren(...panels.map(() => node("div", { class: "panel" }, node("h3"), node("div"))));
   panels.forEach(({ task, points }, place) => {
     const [heading, inside] = host.children[place].children;
