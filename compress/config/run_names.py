@@ -147,20 +147,27 @@ def _usual_settings(head: Head) -> dict[str, object]:
     methods = registry.read_all(values)
     enlarges = registry.the_one(methods, EnlargesData)
     if enlarges is None:
-        return _of_values(values)
+        return _of_values(values, head.config["data"]["max_length"])
     group = registry.group_of(methods, enlarges)
     for tried in (enlarges.copies, 0):
         try:
-            usual = _of_values({**values, group: {**values[group], "copies": tried}})
+            tried_values = {**values, group: {**values[group], "copies": tried}}
+            usual = _of_values(tried_values, head.config["data"]["max_length"])
             return usual | {f"{group}.copies": enlarges.copies}
         except ConfigError:  # there is no WordNet to look synonyms up in
             continue
     return {}
 
 
-def _of_values(values: Mapping[str, object]) -> dict[str, object]:
-    usual = from_mapping(values)
-    return _settings(document(usual), identity.scientific(usual))
+def _of_values(values: Mapping[str, Any], max_length: int) -> dict[str, object]:
+    """`_settings` of a configuration.
+
+    Args:
+        max_length: that the model takes, which may be less than the configuration's.
+    """
+    fitting = from_mapping({**values, "data": {**values["data"], "max_length": max_length}})
+    settings = _settings(document(fitting), identity.scientific(fitting))
+    return settings | {"data.max_length": values["data"]["max_length"]}
 
 
 def _usual_values(head: Head) -> dict[str, object]:
