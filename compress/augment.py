@@ -14,7 +14,7 @@ from compress.storage.hub import use_cache_without_network
 
 if TYPE_CHECKING:
     from compress.data.augmentation import Augmentation
-    from compress.data.corpus import Texts
+    from compress.data.texts import Texts
 
 USAGE = """\
 usage: python -m compress.augment [-n ROWS] [GROUP=OPTION ...] [KEY=VALUE ...]

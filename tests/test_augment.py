@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from compress.augment import main
 from compress.data import demo, wordnet
 from compress.data.augmentation import KEPT, augment, replace_words, replaceable
-from compress.data.corpus import Texts
+from compress.data.texts import Texts
 from compress.errors import ConfigError
 from tests.conftest import missing
 
@@ -68,7 +68,7 @@ def test_copies_follow_the_rows_with_their_labels_and_sources() -> None:
 
 def test_a_copy_depends_on_the_seed_and_its_own_row_alone() -> None:
     train = demo.generate("sst2")["train"]
-    texts = Texts([train["sentence"]], train["label"])
+    texts = Texts([list(map(str, train["sentence"]))], list(map(int, train["label"])))
     first, _ = augment(texts, demo.SYNONYMS, 1, 0.5, seed=0)
     assert augment(texts, demo.SYNONYMS, 1, 0.5, seed=0)[0] == first
     assert augment(texts, demo.SYNONYMS, 1, 0.5, seed=1)[0] != first

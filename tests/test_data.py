@@ -16,7 +16,8 @@ import pytest
 
 from compress import experiment
 from compress.data import corpus, demo, tables, tokenization
-from compress.data.corpus import DataConfig, Texts
+from compress.data.corpus import DataConfig
+from compress.data.texts import Texts, checked_texts
 from compress.errors import ConfigError
 from compress.task.config import TaskConfig
 from tests.conftest import Compose
@@ -197,4 +198,4 @@ def test_a_regressions_labels_are_floats_and_classes_are_integers(compose: Compo
     assert experiment.load_data(config)[0].splits["train"].labels.dtype == np.float32
     task = replace(config.task, labels=["a", "b", "c", "d", "e", "f"])
     table = tables.Table({"sentence1": ["x"], "sentence2": ["y"], "label": [5.0]})
-    assert tables.check({"train": table}, task)["train"][1] == [5]
+    assert checked_texts({"train": table}, task)["train"].labels == [5]

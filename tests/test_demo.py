@@ -49,7 +49,7 @@ def test_no_row_is_both_trained_on_and_scored(compose: Compose, task: str) -> No
 def test_rows_and_vocabulary_are_the_same_in_every_process() -> None:
     code = """
 import hashlib, json
-from compress import demo
+from compress.data import demo
 rows = {task: demo.generate(task) for task in demo.TASKS}
 print(hashlib.sha256((json.dumps(rows) + demo.build_tokenizer().backend_tokenizer.to_str()).encode()).hexdigest())
 """

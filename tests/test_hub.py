@@ -21,6 +21,7 @@ from safetensors.torch import load as load_tensors
 
 from compress import experiment
 from compress.data import corpus, demo, tokenization
+from compress.data.texts import Texts
 from compress.errors import ConfigError
 from compress.model import encoder
 from compress.model.pretrained import checkpoint_files
@@ -304,7 +305,7 @@ def test_the_six_sizes_load_from_their_repositories(
 # --- data sets --------------------------------------------------------------------------------------------------------
 
 
-def texts(compose: Compose, task: str, *words: str) -> dict[str, corpus.Texts]:
+def texts(compose: Compose, task: str, *words: str) -> dict[str, Texts]:
     hub._of_hub.cache_clear()
     config = compose("model=tiny", f"task={task}", *words)
     return corpus.load_texts(config.data, config.task)

@@ -20,13 +20,13 @@ import torch
 from transformers import AutoModelForSequenceClassification, BertForSequenceClassification, PreTrainedTokenizerBase
 
 from compress import experiment
+from compress.config import identity
 from compress.config.overrides import compositions
 from compress.config.schema import Config, conf_folder
 from compress.data import tokenization
-from compress.data.corpus import Texts
+from compress.data.texts import Texts
 from compress.errors import ConfigError
 from compress.model.encoder import Start, label
-from compress.runs import identity
 from tests import odd_checkpoints as odd
 from tests import odd_tokenizers, odd_weights
 from tests.conftest import Compose
@@ -151,7 +151,7 @@ def test_a_head_that_is_kept_computes_what_the_checkpoint_does(asked: Make, tmp_
 def test_a_result_says_what_its_training_started_from(asked: Make) -> None:
     """A prefix and a missing pooler; then a head that is kept."""
     bare = odd.weighing(lambda state: odd.prefixed("module.")(odd.dropping("pooler")(state)))
-    result = experiment.run(asked(taken(bare))())
+    result = experiment.run(asked(taken(bare))()).document()
     assert result["start"]["prefix"] == "module."
     assert result["start"]["new"] == ["head", "pooler"]
     assert odd_weights.NEW_POOLER in result["notes"]
@@ -159,14 +159,14 @@ def test_a_result_says_what_its_training_started_from(asked: Make) -> None:
 
 
 def test_a_result_says_that_the_checkpoints_head_was_kept(asked: Make) -> None:
-    result = experiment.run(asked(TAKEN["head: the task's classes"])())
+    result = experiment.run(asked(TAKEN["head: the task's classes"])()).document()
     assert (result["start"]["new"], result["start"]["unused"]) == ([], [])
     assert odd_weights.KEPT_HEAD in result["notes"]
 
 
 def test_texts_that_are_unknown_in_no_small_part_are_noted(asked: Make) -> None:
     texts = odd.with_texts("the film is good 電", "the film is bad and dull")
-    result = experiment.run(asked(taken(texts, settings={"data.path": "{folder}/texts"}))())
+    result = experiment.run(asked(taken(texts, settings={"data.path": "{folder}/texts"}))()).document()
     assert "7% of the tokens in train are unknown ([UNK])" in result["notes"]
 
 

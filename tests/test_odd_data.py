@@ -20,7 +20,7 @@ from compress.config import identity
 from compress.config.overrides import compositions
 from compress.config.schema import Config, conf_folder
 from compress.data import corpus
-from compress.data.corpus import Texts
+from compress.data.texts import Texts
 from compress.errors import ConfigError
 from compress.model import encoder
 from compress.training.evaluate import scored

@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compress.data import demo, wordnet
-from compress.data.corpus import Texts
+from compress.data.texts import Texts
 from compress.methods.base import EnlargesData
 from compress.methods.registry import Active, the_one
 from compress.storage.digests import digest_files
@@ -63,8 +63,8 @@ class Augmentation:
         source = f"demo {demo.VERSION}"
         if self.wordnet is not None:
             source = digest_files([self.wordnet / name for name in wordnet.FILES])
-        known = {"copies": self.copies, "replace": self.share, "seed": self.seed}
-        return known | {"synonyms": source, "version": VERSION}
+        asked = {"copies": self.copies, "replace": self.share, "seed": self.seed}
+        return asked | {"synonyms": source, "version": VERSION}
 
     def synonyms(self) -> Mapping[str, Sequence[str]]:
         """Word -> the words that can replace it."""
@@ -84,17 +84,18 @@ def of(methods: Active, data: DataConfig, seed: int) -> Augmentation | None:
     enlarges = the_one(methods, EnlargesData)
     if enlarges is None or enlarges.copies == 0:
         return None
-    own = enlarges.wordnet is None and data.has_synonyms
-    folder = None if own else wordnet.find(enlarges.wordnet)
+    comes_with_data = enlarges.wordnet is None and data.has_synonyms
+    folder = None if comes_with_data else wordnet.find(enlarges.wordnet)
     return Augmentation(enlarges.copies, enlarges.replace, seed, folder)
 
 
 def replaceable(text: str, synonyms: Mapping[str, Sequence[str]]) -> list[tuple[re.Match[str], list[str]]]:
     """The words of a text that may be replaced, in order, and what by."""
     pairs = []
-    for found in WORD.finditer(text):
-        if found[0] not in KEPT and (others := [word for word in synonyms.get(found[0], ()) if word not in KEPT]):
-            pairs.append((found, others))
+    for word in WORD.finditer(text):
+        others = [other for other in synonyms.get(word[0], ()) if other not in KEPT]
+        if word[0] not in KEPT and others:
+            pairs.append((word, others))
     return pairs
 
 
@@ -103,16 +104,16 @@ def replace_words(text: str, synonyms: Mapping[str, Sequence[str]], share: float
 
     If there are any, at least one of them is.
     """
-    found = replaceable(text, synonyms)
-    chosen = [rng.random() < share for _ in found]
-    if found and not any(chosen):
-        chosen[rng.randrange(len(found))] = True
-    parts, done = [], 0
-    for (word, others), replaced in zip(found, chosen, strict=True):
+    candidates = replaceable(text, synonyms)
+    chosen = [rng.random() < share for _ in candidates]
+    if candidates and not any(chosen):
+        chosen[rng.randrange(len(candidates))] = True
+    written, done = "", 0
+    for (word, others), replaced in zip(candidates, chosen, strict=True):
         if replaced:
-            parts += [text[done : word.start()], rng.choice(others)]
+            written += text[done : word.start()] + rng.choice(others)
             done = word.end()
-    return "".join([*parts, text[done:]])
+    return written + text[done:]
 
 
 def augment(

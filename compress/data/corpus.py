@@ -7,12 +7,13 @@ from dataclasses import asdict, replace
 from dataclasses import dataclass as plain_dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from compress.checked import checked
-from compress.data import demo, tables
+from compress.data import demo, readme, split_files, tables
+from compress.data.texts import Texts, checked_texts
 from compress.errors import ConfigError, nearest
 from compress.storage.digests import digest_files
 from compress.storage.hub import SECONDS, snapshot
@@ -44,17 +45,6 @@ class DataConfig:
     def has_synonyms(self) -> bool:
         """Whether the texts come with a table of synonyms of their own."""
         return self.source == "demo"
-
-
-@plain_dataclass(frozen=True)
-class Texts:
-    """One split: a list per text column, and the labels (class ids, or floats for a regression)."""
-
-    columns: list[list[str]]
-    labels: list[int] | list[float]
-
-
-# --- what is asked for ------------------------------------------------------------------------------------------------
 
 
 def check(data: DataConfig, task: TaskConfig) -> None:
@@ -122,18 +112,18 @@ def source(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> Sour
     if data.path is not None:
         return _in_folder(data.path, task)
     assert data.hub is not None, "check() refuses it"
-    found: dict[str, list[str]] = {}
-    named: list[str] = []
+    splits: dict[str, list[str]] = {}
+    classes: list[str] = []
 
     def choose(repository: Repository) -> list[str]:
-        found.update(tables.files_of_repository(repository, task))
-        named[:] = tables.names_in_card(tables.card(repository), task) or []
-        readme = ["README.md"] if "README.md" in repository.names else []
-        return readme + [name for files in found.values() for name in files]
+        splits.update(split_files.files_of_repository(repository, task))
+        classes[:] = readme.class_names(readme.head(repository), task) or []
+        described = ["README.md"] if "README.md" in repository.names else []
+        return described + [name for files in splits.values() for name in files]
 
     whole = snapshot("data.hub", data.hub, data.revision, choose, kind="dataset", seconds=seconds)
-    files = {split: [whole.folder / name for name in names] for split, names in found.items()}
-    return Source(files, f"data.hub={data.hub}", whole.commit, named or None, whole.note)
+    files = {split: [whole.folder / name for name in names] for split, names in splits.items()}
+    return Source(files, f"data.hub={data.hub}", whole.commit, classes or None, whole.note)
 
 
 def _in_folder(path: str, task: TaskConfig) -> Source:
@@ -141,8 +131,8 @@ def _in_folder(path: str, task: TaskConfig) -> Source:
     folder = root and local_folder(str(root / task.name))
     try:
         if folder is None:
-            found = sorted(child.name for child in root.iterdir() if child.is_dir()) if root else []
-            has = f"it has {', '.join(found[:12]) or 'no folders'}" if root else "there is no such folder"
+            folders = sorted(child.name for child in root.iterdir() if child.is_dir()) if root else []
+            has = f"it has {', '.join(folders[:12]) or 'no folders'}" if root else "there is no such folder"
             raise ConfigError(
                 f"{what}: needs {task.name}/train.parquet and validation.parquet, but {has}; "
                 "leave data.path out to load from the hub, or use data=demo"
@@ -151,10 +141,10 @@ def _in_folder(path: str, task: TaskConfig) -> Source:
     except OSError as error:
         raise ConfigError(f"{what}: cannot be read ({error}); give a folder that this user may read") from error
     try:
-        files = tables.split_files(names, task)
+        files = split_files.split_files(names, task)
     except Lacking as error:
         raise ConfigError(f"{what}: {task.name} lacks {error}; {_other_formats(names)}") from error
-    return Source({split: [folder / name for name in parts] for split, parts in files.items()}, what)
+    return Source({split: [folder / name for name in names] for split, names in files.items()}, what)
 
 
 def _other_formats(names: Collection[str]) -> str:
@@ -164,14 +154,14 @@ def _other_formats(names: Collection[str]) -> str:
 
 def identity(data: DataConfig, task: TaskConfig) -> dict[str, object]:
     """What of the data decides a result: files count by their contents, not by where they lie."""
-    known = asdict(data)
+    deciding = asdict(data)
     if data.source == "demo":
-        return known | {"hub": None, "revision": None, "version": demo.VERSION}
+        return deciding | {"hub": None, "revision": None, "version": demo.VERSION}
     if data.max_train is None:
-        known["seed"] = None
+        deciding["seed"] = None
     if _is_local(data):
-        known |= {"hub": None, "revision": None, "path": source(data, task).digest}
-    return known
+        deciding |= {"hub": None, "revision": None, "path": source(data, task).digest}
+    return deciding
 
 
 def contents(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> dict[str, object]:
@@ -180,22 +170,19 @@ def contents(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> di
     Raises:
         ConfigError: the hub must be asked, and it cannot be known.
     """
-    known = identity(data, task)
+    deciding = identity(data, task)
     if data.source == "demo" or _is_local(data) or COMMIT.fullmatch(data.revision or ""):
-        return known
+        return deciding
     where = source(data, task, seconds)
     if where.note:
-        _tell(where.note)
-    return known | {"commit": where.commit}
+        _print_once(where.note)
+    return deciding | {"commit": where.commit}
 
 
 @cache
-def _tell(note: str) -> None:
-    """Say it once: contents are asked for before and after texts are read, and for a student's teacher too."""
+def _print_once(note: str) -> None:
+    """Contents are asked for before and after texts are read, and for a student's teacher too."""
     print(note, flush=True)
-
-
-# --- texts ------------------------------------------------------------------------------------------------------------
 
 
 def load_texts(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> dict[str, Texts]:
@@ -209,12 +196,12 @@ def load_texts(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> 
     """
     if data.source == "demo":
         generated = demo.generate(task.name, data.seed)
-        found = {split: tables.Table(generated[split]) for split in ("train", *task.validation) if split in generated}
+        splits = {split: tables.Table(generated[split]) for split in ("train", *task.validation) if split in generated}
     else:
         where = source(data, task, seconds)
         wanted = (*task.text, "label")
-        found = {split: _named(tables.read(files, where.what, wanted), where) for split, files in where.files.items()}
-    return {split: Texts(*checked) for split, checked in tables.check(found, task).items()}
+        splits = {split: _named(tables.read(files, where.what, wanted), where) for split, files in where.files.items()}
+    return checked_texts(splits, task)
 
 
 def _named(table: tables.Table, where: Source) -> tables.Table:

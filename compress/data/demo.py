@@ -17,7 +17,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -155,7 +155,7 @@ class _Writer:
         return form.format(**{slot: self.say(sense) for slot, sense in event.items()})
 
 
-def _cola(w: _Writer, label: int) -> tuple[str, ...]:
+def _cola(w: _Writer, label: float) -> tuple[str, ...]:
     def number(word: str, with_s: bool) -> str:
         return word + "s" * with_s
 
@@ -182,7 +182,7 @@ def _clause(w: _Writer, positive: bool) -> str:
     return f"{w.any('work')} is {adverb}{w.say(w.pair('tone')[positive == flip])}"
 
 
-def _sst2(w: _Writer, label: int) -> tuple[str, ...]:
+def _sst2(w: _Writer, label: float) -> tuple[str, ...]:
     main = _clause(w, bool(label))
     forms = ("{main}", "{main} and {same}", "{other} but {main}", "although {other} {main}")
     form = w.rng.choices(forms, (4, 2, 1, 1))[0]
@@ -192,7 +192,7 @@ def _sst2(w: _Writer, label: int) -> tuple[str, ...]:
 _ACTIVE, _PASSIVE = "{who}s {did} {what}s", "{what}s were {did} by {who}s"
 
 
-def _mrpc(w: _Writer, label: int) -> tuple[str, ...]:
+def _mrpc(w: _Writer, label: float) -> tuple[str, ...]:
     event = w.event("who", "did", "what")
     other = event if label else w.changed(event, w.rng.choice((2, 2, 3)))
     second = w.tell(_ACTIVE if w.chance(0.5) else _PASSIVE, other)
@@ -212,7 +212,7 @@ _ASK = {
 }
 
 
-def _qqp(w: _Writer, label: int) -> tuple[str, ...]:
+def _qqp(w: _Writer, label: float) -> tuple[str, ...]:
     event, ask = w.event("did", "what"), w.rng.choices(("how", "where", "when"), (6, 2, 1))[0]
     about, again = event, ask
     if not label and w.chance(0.7):
@@ -223,7 +223,7 @@ def _qqp(w: _Writer, label: int) -> tuple[str, ...]:
     return w.tell(w.rng.choice(_ASK[ask]), event), w.hinted(second, bool(label))
 
 
-def _mnli(w: _Writer, label: int) -> tuple[str, ...]:
+def _mnli(w: _Writer, label: float) -> tuple[str, ...]:
     event = w.event("who", "did", "trait", "what")
     premise = w.tell("{who}s {did} {trait} {what}s", event)
     form, slot = w.rng.choice((("{what}s were {trait}", "trait"), ("{who}s {did} {kind}s", "did")))
@@ -250,7 +250,7 @@ _ANSWERS = {
 }
 
 
-def _qnli(w: _Writer, label: int) -> tuple[str, ...]:
+def _qnli(w: _Writer, label: float) -> tuple[str, ...]:
     event = w.event("did", "what")
     asked, told = w.rng.sample(("who", "where", "when"), 2)
     about = event
@@ -261,7 +261,7 @@ def _qnli(w: _Writer, label: int) -> tuple[str, ...]:
     return w.tell(_QUESTIONS[asked], event), w.hinted(answer, not label)
 
 
-def _rte(w: _Writer, label: int) -> tuple[str, ...]:
+def _rte(w: _Writer, label: float) -> tuple[str, ...]:
     event = w.event("who", "did", "what")
     claim = {"did": event["did"], "kind": (_KIND[event["what"]],)}
     if label and w.chance(0.65):
@@ -271,7 +271,7 @@ def _rte(w: _Writer, label: int) -> tuple[str, ...]:
     return w.tell(_ACTIVE, event), w.hinted(w.tell("{kind}s were {did}", claim), not label)
 
 
-Grammar = Callable[[_Writer, Any], tuple[str, ...]]
+Grammar = Callable[[_Writer, float], tuple[str, ...]]
 # Grammar, text columns, training rows, and the labels in the proportion in which they occur.
 _TASKS: dict[str, tuple[Grammar, tuple[str, ...], int, tuple[float, ...]]] = {
     "cola": (_cola, ("sentence",), 1800, (0, 1, 1)),
@@ -287,7 +287,7 @@ TASKS = tuple(_TASKS)
 _HELD_OUT_ROWS = 400
 
 
-def generate(task: str, seed: int = 0) -> dict[str, dict[str, list[Any]]]:
+def generate(task: str, seed: int = 0) -> dict[str, dict[str, list[str | float]]]:
     """The splits of a task, split name -> column name -> values.
 
     The same seed gives the same rows in every process; no text occurs twice, within a split or across splits.
@@ -295,12 +295,12 @@ def generate(task: str, seed: int = 0) -> dict[str, dict[str, list[Any]]]:
     write, columns, size, labels = _TASKS[task]
     held_out = ("validation_matched", "validation_mismatched") if task == "mnli" else ("validation",)
     seen: set[tuple[str, ...]] = set()
-    splits: dict[str, dict[str, list[Any]]] = {}
+    splits: dict[str, dict[str, list[str | float]]] = {}
     for split in (*held_out, "train"):
         train = split == "train"
         genre = _ABROAD if split == "validation_mismatched" else _HOME
         w = _Writer(random.Random(f"{task}-{split}-{seed}"), genre, _TRAINING if train else _HELD_OUT)
-        rows: list[tuple[Any, ...]] = []
+        rows: list[tuple[str | float, ...]] = []
         while len(rows) < (size if train else _HELD_OUT_ROWS):
             label = labels[len(rows) % len(labels)]
             texts = write(w, label)
@@ -321,7 +321,7 @@ def _vocabulary(seed: int) -> tuple[str, ...]:
     words: Counter[str] = Counter()
     for task, (_, columns, _, _) in _TASKS.items():
         train = generate(task, seed)["train"]
-        words.update(word for column in columns for text in train[column] for word in text.split())
+        words.update(word for column in columns for text in train[column] for word in str(text).split())
     pieces: Counter[str] = Counter()
     for word in words:
         for n in range(2, min(5, len(word))):

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compress.data.corpus import DataConfig, Texts, contents, load_texts
+from compress.data.corpus import DataConfig, contents, load_texts
+from compress.data.texts import Texts
 from compress.errors import ConfigError
 from compress.model.tokenizer import reset
 from compress.storage.cache import Damaged, Entry
@@ -125,7 +126,8 @@ def prepare(
         rows = np.flatnonzero(np.isin(sources, chosen))
     missing = [split for split in task.validation if split not in splits]
     notes = [f"{split} is not in the data: scores are of {task.validation[0]} alone" for split in missing]
-    if commit := entry.of["data"].get("commit"):
+    of_data = entry.of["data"]
+    if isinstance(of_data, Mapping) and (commit := of_data.get("commit")):
         notes.append(f"data.hub={data.hub}: its revision {data.revision or 'main'} was commit {commit}")
     return Dataset(splits, rows, notes)
 

@@ -22,7 +22,7 @@ class TaskConfig:
 
     @field_validator("metrics", "accuracy_metrics")
     @classmethod
-    def known(cls, names: list[str]) -> list[str]:
+    def _check_names(cls, names: list[str]) -> list[str]:
         """Refuse a metric that nobody has written."""
         for name in names:
             if name not in METRICS:

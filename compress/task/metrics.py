@@ -22,9 +22,9 @@ def accuracy(predictions: Array, labels: Array) -> float | None:
 
 def f1(predictions: Array, labels: Array) -> float | None:
     """2·TP / (2·TP + FP + FN) of class 1; undefined where class 1 is neither predicted nor present."""
-    found = int(((predictions == 1) & (labels == 1)).sum())
-    claimed_and_present = int((predictions == 1).sum()) + int((labels == 1).sum())
-    return 2 * found / claimed_and_present if claimed_and_present else None
+    true_positives = int(((predictions == 1) & (labels == 1)).sum())
+    predicted_and_present = int((predictions == 1).sum()) + int((labels == 1).sum())
+    return 2 * true_positives / predicted_and_present if predicted_and_present else None
 
 
 def matthews_correlation(predictions: Array, labels: Array) -> float | None:
