@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.methods import collected
 from analysis import names
+from analysis.methods import collected
 from tests import grids
 from tests.grids import SUBSETS
 
@@ -25,11 +25,11 @@ def run(
 ) -> dict[str, Any]:
     """One result: its score grows with ln(parameters) and with teachers; what makes it smaller costs little."""
     active = methods.split("+")
-    lost = 0.3 * ("quantize" in active) + 2 * sparsity**2 * ("prune" in active) + 0.8 * share * ("slim" in active)
+    lost = 0.3 * ("quantize" in active) + 2 * sparsity**2 * ("prune" in active) + 0.8 * share * ("shave" in active)
     gained = 2 * ("distill" in active) + 0.7 * ("coach" in active)
     noise = random.Random(f"{task} {model} {methods} {seed} {sparsity}").gauss(0, 0.3)
     score = 40 + 2.5 * math.log(grids.PARAMETERS[model]) + gained - lost + noise
-    values = {"slim": share}
+    values = {"shave": share}
     made = grids.document(task, model, methods, score, seed=seed, sparsity=sparsity, values=values, accuracy=score + 1)
     made["size"]["by_part"] = _parts(made["size"])
     return made
@@ -55,9 +55,9 @@ def crossing(
 ) -> Iterator[dict[str, Any]]:
     """Every combination; a method that is off once for all its strengths."""
     for task, model, methods, seed in itertools.product(tasks, models, subsets, seeds):
-        pruned, slim = ("prune" in methods, "slim" in methods)
+        pruned, shave = ("prune" in methods, "shave" in methods)
         for sparsity in sparsities if pruned else sparsities[:1]:
-            for share in shares if slim else shares[:1]:
+            for share in shares if shave else shares[:1]:
                 yield run(task, model, methods, seed, sparsity, share)
 
 

@@ -17,20 +17,20 @@ PARAMETERS = {
     "large": 335_141_888, "huge": 1_200_000_000, "nano": 900_000,
 }  # fmt: skip
 EMBEDDINGS = 0.25  # of a model's parameters, never pruned
-FACTS: dict[str, dict[str, Any]] = {  # of the study's methods, and of two that nobody has: `slim` shrinks, `coach` not
+FACTS: dict[str, dict[str, Any]] = {  # of the study's methods, and of two that nobody has: `shave` shrinks, `coach` not
     "quantize": {"option": "int8", "noun": "quantization", "position": 10, "shrinks": True},
     "distill": {"option": "kd", "noun": "distillation", "position": 20, "shrinks": False},
     "prune": {"option": "magnitude", "noun": "pruning", "position": 30, "shrinks": True, "strength": "sparsity"},
-    "slim": {"option": "fold", "noun": "slimming", "position": 40, "shrinks": True, "strength": "share"},
+    "shave": {"option": "fold", "noun": "shaving", "position": 40, "shrinks": True, "strength": "share"},
     "coach": {"option": "loud", "noun": "coaching", "position": 50, "shrinks": False},
 }  # fmt: skip
-STRENGTHS = {"prune": 0.4, "slim": 0.5}
+STRENGTHS = {"prune": 0.4, "shave": 0.5}
 SETTINGS: dict[str, dict[str, Any]] = {
     "quantize": {"activations": True, "momentum": 0.05},
     "distill": {"temperature": 2.0, "alpha": 0.9, "teacher": "0" * 12,
                 "augmentation": {"copies": 1, "replace": 0.3, "seed": 0, "synonyms": "demo 2", "version": 1}},
     "prune": {"schedule": "linear", "start": 0.1},
-    "slim": {"sweeps": 3},
+    "shave": {"sweeps": 3},
     "coach": {"words": 7},
 }  # fmt: skip
 STUDY = ("quantize", "distill", "prune")

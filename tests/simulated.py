@@ -16,7 +16,7 @@ from tests.grids import EMBEDDINGS, PARAMETERS, STUDY, entry
 
 TASKS = tuple(names.TASKS)
 SIZES = ("tiny", "mini", "small", "medium", "base", "large")
-ALONE = {"quantize": 1.3, "distill": 0.7, "prune": 0.25, "slim": 0.4, "coach": 0.5}  # log-reduction at equal score
+ALONE = {"quantize": 1.3, "distill": 0.7, "prune": 0.25, "shave": 0.4, "coach": 0.5}  # log-reduction at equal score
 SPARSITIES = (0.4, 0.6)
 
 

@@ -15,10 +15,10 @@ import pytest
 
 from analysis import cli
 from analysis.options import Options
-from analysis.read.results import SUBSETS, Results, from_documents, read_runs
+from analysis.read.results import Results, from_documents, read_runs
 from compress.errors import ConfigError
 from tests.conftest import ROOT
-from tests.grids import document, write_failure, write_run
+from tests.grids import SUBSETS, document, write_failure, write_run
 from tests.simulated import ALONE
 
 SCORES = {"tiny": 70.0, "mini": 78.0, "small": 83.0, "base": 88.0}
@@ -61,7 +61,8 @@ def test_help_comes_at_once_and_imports_nothing_heavy() -> None:
 
 def test_numbers_are_computed_without_torch() -> None:
     code = (
-        "import sys\nfrom analysis import advice, interactions, priorities, table1, tables\n"
+        "import sys\nfrom analysis.statistics import advice, interactions, priorities, table1\n"
+        "from analysis.tables import tables\n"
         "print(sorted({'torch', 'transformers', 'launch', 'matplotlib', 'wandb'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -72,7 +73,7 @@ def test_table_shows_reductions_the_studys_numbers_and_what_is_left_out(runs: Pa
     assert run("table", runs) == 0
     shown = capsys.readouterr().out
     lines = shown.splitlines()
-    assert lines[0] == f"{runs}: 192 runs, 1 failed; glue score, nominal bytes"
+    assert lines[0] == f"{runs}: 192 runs, 1 failed; GLUE score, nominal bytes"
     assert "COLING 2022" in lines[1]
     assert [line.split()[0] for line in lines if line.startswith(("base", "small", "mini", "tiny", "(study)"))] == [
         "base", "(study)", "small", "(study)", "mini", "(study)", "tiny", "(study)",
@@ -116,7 +117,7 @@ def test_other_formats_print_the_table_alone(runs: Path, capsys, verb: str, form
 def test_advice(runs: Path, capsys) -> None:
     assert run("advise", runs, "--max-mb", "12", "--task", "sst2") == 0
     shown = capsys.readouterr().out
-    assert "at most 12 MB (nominal bytes, glue score), sst2;" in shown
+    assert "at most 12 MB (GLUE score, nominal bytes), sst2;" in shown
     assert "use        mini quantize+distill: score 8" in shown
     assert f"  {runs}/sst2/mini/quantize+distill/" in shown
     assert run("advise", runs, "--min-score", "85", "--json") == 0
@@ -129,14 +130,14 @@ def test_advice(runs: Path, capsys) -> None:
 
 def test_if_nothing_fits_the_exit_code_says_so(runs: Path, capsys) -> None:
     assert run("advise", runs, "--max-mb", "0.5") == 1
-    assert "no measured cell fits; the nearest:" in capsys.readouterr().out
+    assert "no measured model fits; the nearest:" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (["table", "nowhere"], "nowhere: no such folder"),
-        (["table", "{runs}", "--settings", "ffff"], "--settings ffff: no run has settings of this name"),
+        (["table", "{runs}", "--recipe", "ffff"], "--recipe ffff: no run has a recipe of this name"),
         (["table", "{runs}", "--tolerance", "-1"], "tolerance -1.0: must be 0 or more points"),
         (["table", "{runs}", "--bootstrap", "3"], "bootstrap 3: must be 0 (no intervals) or at least 100"),
         (["advise", "{runs}"], "--max-mb 10, or a least score, --min-score 80"),
@@ -178,13 +179,13 @@ def test_a_collection_without_scores_says_so(tmp_path: Path, capsys) -> None:
         assert run(verb, tmp_path) == 0
         assert json.dumps(str(tmp_path))[1:-1] in capsys.readouterr().out
     assert run("advise", tmp_path, "--min-score", "1") == 2
-    assert "no cell has a defined glue score on any task" in capsys.readouterr().err
+    assert "no model has a defined GLUE score on any task" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.filterwarnings("error")
 def test_odd_collections_pass_through_every_verb(tmp_path: Path, capsys, seed: int) -> None:
-    """Cells, seeds and subsets at random, undefined scores, other settings, unknown sizes."""
+    """Cells, seeds and subsets at random, undefined scores, other recipes, unknown sizes."""
     random = np.random.default_rng(seed)
     models = random.permutation(["nano", "tiny", "mini", "small", "huge"])[: random.integers(1, 5)]
     count = 0
@@ -231,8 +232,8 @@ def test_report_and_figure_get_the_results_and_print_what_was_written(
         asked.append((len(results.runs), out, score))
         return [out / "figure1.pdf"]
 
-    stand_in(monkeypatch, "report", write=write_report)
-    stand_in(monkeypatch, "figures", write=write_figures)
+    stand_in(monkeypatch, "report.report", write=write_report)
+    stand_in(monkeypatch, "figures.figures", write=write_figures)
     assert run("report", runs, "--out", tmp_path / "r", "--score", "accuracy", "--bootstrap", "100", "--seed", "3") == 0
     assert run("figure", runs, "--out", tmp_path / "f", "--score", "accuracy") == 0
     assert asked == [
@@ -243,29 +244,31 @@ def test_report_and_figure_get_the_results_and_print_what_was_written(
 
 
 def test_other_sources_are_asked_and_their_errors_told(runs: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(folder: Path, settings: str | None) -> Results:
-        assert (folder, settings) == (Path("logs"), "ab")
+    def offline(folder: Path, recipe: str | None) -> Results:
+        assert (folder, recipe) == (Path("logs"), "ab")
         return read_runs(runs)
 
-    def online(where: str, settings: str | None) -> Results:
+    def online(where: str, recipe: str | None) -> Results:
         raise ConfigError(f"{where}: no such project")
 
-    stand_in(monkeypatch, "offline", read_offline=offline)
-    stand_in(monkeypatch, "online", read_wandb=online)
-    assert run("table", "logs", "--source", "offline", "--settings", "ab", "--bootstrap", "0") == 0
+    stand_in(monkeypatch, "read.offline", read_offline=offline)
+    stand_in(monkeypatch, "read.online", read_wandb=online)
+    assert run("table", "logs", "--source", "offline", "--recipe", "ab", "--bootstrap", "0") == 0
     assert "192 runs" in capsys.readouterr().out
     assert run("table", "team/grid", "--source", "wandb") == 2
     assert capsys.readouterr().err == "error: team/grid: no such project\n"
 
 
 def test_dashboard_prints_its_address(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(monkeypatch, "dashboard", create=lambda project, entity: f"https://example.org/{entity}/{project}")
+    stand_in(
+        monkeypatch, "dashboard.dashboard", create=lambda project, entity: f"https://example.org/{entity}/{project}"
+    )
     assert run("dashboard", "--project", "grid", "--entity", "team") == 0
     assert capsys.readouterr().out == "https://example.org/team/grid\n"
 
 
 def test_runs_that_were_read_elsewhere_have_addresses_for_folders(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = [document("rte", "tiny", "none", 60.0) | {"url": "https://example.org/a"}]
-    stand_in(monkeypatch, "online", read_wandb=lambda where, settings: from_documents(documents, [], where))
+    stand_in(monkeypatch, "read.online", read_wandb=lambda where, recipe: from_documents(documents, [], where))
     assert run("advise", "grid", "--source", "wandb", "--min-score", "50") == 0
     assert "  https://example.org/a" in capsys.readouterr().out

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from analysis import reference
 from analysis.dashboard import dashboard
-from analysis.read.results import SUBSETS
+from analysis.names import Names
+from compress.config.run_names import factors as factors_of
 from compress.errors import ConfigError
-from compress.tracking.run_names import factors as factors_of
-from tests.conftest import ROOT
+from compress.experiment import describe
+from tests.conftest import ROOT, Compose
+from tests.grids import SUBSETS, entry
 from tests.wandb_server import ENTITY, Fault, WandbServer
 from tests.wandb_stand_in.state import Run, View
 
@@ -27,6 +30,20 @@ with warnings.catch_warnings():  # wandb-workspaces warns of itself
 RESULT = json.loads((ROOT / "tests" / "records" / "result.json").read_text())
 
 
+STUDY = Names(reference.methods())
+LOGGED = {  # what the client keeps of a run's rows beside the outcome: last values
+    "loss": 0.5, "distillation_loss": 0.1, "label_loss": 0.4, "learning_rate": 0.0, "gradient_norm": 1.0,
+    "examples_per_second": 900.0, "memory_bytes": 1e9, "epoch": 3.0, "global_step": 180, "_runtime": 3,
+    "ranges_frozen": 1.0, "sparsity": 0.4, "score_glue": 60.0, "size": {"nominal_bytes": 1}, "run_id": "a",
+}  # fmt: skip
+
+
+def of(methods: str) -> dict[str, Any]:
+    """What tracking writes of a subset's methods into a run's configuration."""
+    entries = [entry(name) for name in methods.split("+") if name != "none"]
+    return {"methods": methods, "compression": [vars(own) for own in entries], "schema": 2}
+
+
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
     """With a project `p` of eight finished runs, one that failed and one that crashed."""
@@ -34,9 +51,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbSer
         for name, value in standing.environment(tmp_path).items():
             monkeypatch.setenv(name, value)
         for methods in SUBSETS:
-            add(standing, f"rte-mini-{methods}-s0", "finished", methods=methods)
-        add(standing, "rte-tiny-none-s0", "failed", {"failure": "ValueError: labels a|b\ndo not fit"}, methods="none")
-        add(standing, "rte-tiny-prune-s0", "crashed", methods="prune")
+            add(standing, f"rte-mini-{methods}-s0", "finished", LOGGED, **of(methods))
+        add(standing, "rte-tiny-none-s0", "failed", {"failure": "ValueError: labels a|b\ndo not fit"}, **of("none"))
+        add(standing, "rte-tiny-prune-s0", "crashed", **of("prune"))
         add(standing, "another-project-of-ours", "crashed", lr=1e-3)
         yield standing
         import wandb
@@ -100,11 +117,15 @@ def test_score_against_bytes_on_a_logarithmic_axis(view: View) -> None:
     assert all("${config:methods}" in plot["legendTemplate"] for plot in plots)
 
 
+def colour(methods: str) -> str:
+    return panels.colour(STUDY, tuple(entry(name) for name in methods.split("+") if name != "none"))
+
+
 def test_every_run_has_the_colour_of_its_methods(view: View, server: WandbServer) -> None:
     colours = view.spec["section"]["customRunColors"]
     ours = [run for run in server.runs.values() if "methods" in run.config]
-    assert colours == {run.run_id: panels.colour(run.config["methods"]) for run in ours}
-    assert len({panels.colour(methods) for methods in SUBSETS}) == 8
+    assert colours == {run.run_id: colour(run.config["methods"]) for run in ours}
+    assert len({colour(methods) for methods in SUBSETS}) == 8
 
 
 def test_a_run_without_methods_keeps_its_own_colour(server: WandbServer) -> None:
@@ -126,6 +147,23 @@ def test_parallel_coordinates_run_from_the_factors_to_the_score(view: View) -> N
     ]  # fmt: skip
 
 
+def test_methods_of_others_are_factors_too(server: WandbServer) -> None:
+    """Their options and strengths, and what they log; a run of the first schema says what it can."""
+    coached = {"methods": "coach+shave", "compression": [vars(entry("shave")), vars(entry("coach"))], "schema": 2}
+    add(server, "rte-mini-shave+coach-s0", "finished", {"cheers": 3, "coaching_loss": 0.2}, **coached)
+    old = {"schema": 1, "methods": "quantize", "identity": {"quantize": {"name": "int8"}}, "config": {}}
+    first = add(server, "rte-mini-quantize-s1", "finished", **old)
+    dashboard.create("p")
+    (plot,) = of_type(server.views[0], "Factors", "Parallel Coordinates Plot")
+    axes = [column["accessor"] for column in plot["columns"]]
+    assert axes[2:9] == [
+        f"config:{name}.value" for name in ("quantize", "distill", "prune", "shave", "coach", "sparsity", "share")
+    ]
+    lines = of_type(server.views[0], "Training", "Run History Line Plot")
+    assert {"cheers", "coaching_loss"} <= {line["metrics"][0] for line in lines}
+    assert first.run_id in server.views[0].spec["section"]["customRunColors"]
+
+
 def test_bars_are_means_by_task_methods_and_size(view: View) -> None:
     bars = of_type(view, "Scores by task, methods and size", "Bar Chart")
     assert {(*bar["metrics"], bar["groupBy"]) for bar in bars} == {
@@ -142,6 +180,7 @@ def test_training_curves_run_over_the_steps(view: View) -> None:
     assert {line["metrics"][0]: line.get("groupBy") for line in lines} == {
         "loss": None,
         "distillation_loss": None,
+        "label_loss": None,
         "learning_rate": "methods.value",
         "sparsity": "methods.value",
         "ranges_frozen": "methods.value",
@@ -193,7 +232,7 @@ def test_useful_columns_are_pinned_and_no_run_is_hidden(view: View) -> None:
     assert runset["grouping"] == []
 
 
-def test_all_fields_are_ones_that_runs_have(view: View) -> None:
+def test_all_fields_are_ones_that_runs_have(view: View, compose: Compose) -> None:
     """Names in the summary are those of result.json, names in the config those that tracking writes."""
     document = json.dumps(view.spec)
     named = {text for text in document.replace("${", '"').replace("}", '"').split('"') if text.count(":") == 1}
@@ -201,7 +240,8 @@ def test_all_fields_are_ones_that_runs_have(view: View) -> None:
     summary = {text.removeprefix("summary:") for text in named if text.startswith("summary:")}
     bars = [bar for section in sections(view) for bar in of_type(view, section, "Bar Chart")]
     summary |= {metric for bar in bars for metric in bar["metrics"]} - {"_runtime", "memory_bytes"}
-    factors = factors_of(RESULT)
+    every = ("quantize=int8", "distill=kd", "prune=magnitude", "model=demo/tiny", "data=demo", "distill.teacher=mini")
+    factors = factors_of(describe(compose(*every), "0" * 12))
     assert config == {"model", "task", "methods", "quantize", "distill", "prune", "sparsity", "seed"}
     assert config <= factors.keys()
     assert len(summary) == 7
@@ -219,11 +259,11 @@ def test_another_call_updates_the_same_view(server: WandbServer) -> None:
     first = dashboard.create("p")
     view = server.views[0]
     view.display_name = "renamed by hand"
-    late = add(server, "rte-base-distill-s0", "running", methods="distill")
+    late = add(server, "rte-base-distill-s0", "running", **of("distill"))
     assert dashboard.create("p") == first
     (again,) = server.views
     assert (again.view_id, again.saves, again.display_name) == (view.view_id, 2, "Combining Compressions")
-    assert again.spec["section"]["customRunColors"][late.run_id] == panels.colour("distill")
+    assert again.spec["section"]["customRunColors"][late.run_id] == colour("distill")
     assert server.counts["Runs"] == 2
 
 
@@ -316,7 +356,8 @@ def test_importing_it_loads_nothing_heavy() -> None:
 
 
 def test_many_failures_are_cut_short() -> None:
-    runs = [panels.Run(str(i), f"run {i}", "failed", "none", "out of memory") for i in range(12)]
+    failed = {"failure": "out of memory"}
+    runs = [panels.Run(str(i), f"run {i}", "failed", of("none"), failed) for i in range(12)]
     text = panels.failure_list(runs, now=0.0, longest=10)
     assert text.count("out of memory") == 10
     assert "1970-01-01 00:00 UTC" in text
@@ -324,6 +365,6 @@ def test_many_failures_are_cut_short() -> None:
 
 
 def test_no_failures_no_table() -> None:
-    text = panels.failure_list([panels.Run("a", "a", "finished", "none")], now=0.0)
+    text = panels.failure_list([panels.Run("a", "a", "finished", of("none"), {})], now=0.0)
     assert "**0 failed" in text
     assert "| run |" not in text

@@ -192,7 +192,7 @@ def test_four_methods_fit_too(four: dict, name: str) -> None:
 @pytest.fixture(scope="module")
 def four() -> dict:
     """All subsets of four methods, two strengths of two of them."""
-    subsets = subsets_of("quantize", "distill", "prune", "slim")
+    subsets = subsets_of("quantize", "distill", "prune", "shave")
     runs = collection(tasks=("cola", "rte"), subsets=subsets, seeds=(0, 1), sparsities=(0.4, 0.6), shares=(0.25, 0.5))
     shown = mean_scores(runs)
     means = interactions.table(runs, Options(bootstrap=100)).query("scope == 'mean'")
@@ -229,7 +229,7 @@ def light(colour: str) -> np.ndarray:
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
-EVERY = Names(collected([tuple(map(entry, ("quantize", "distill", "prune", "slim")))]))
+EVERY = Names(collected([tuple(map(entry, ("quantize", "distill", "prune", "shave")))]))
 
 
 @pytest.mark.parametrize(("ground", "attribute"), [("#ffffff", "light"), ("#14171c", "dark")])
@@ -284,8 +284,8 @@ def test_any_number_of_methods_has_looks_and_words() -> None:
     [
         (("quantize", "prune"), "quantize + prune", None),
         (("quantize", "distill", "prune"), "all three", "three-way term"),
-        (("quantize", "distill", "prune", "slim"), "quantize + distill + prune + slim",
-         "four-way term of quantize + distill + prune + slim"),
+        (("quantize", "distill", "prune", "shave"), "quantize + distill + prune + shave",
+         "four-way term of quantize + distill + prune + shave"),
     ],
 )  # fmt: skip
 def test_all_three_is_said_of_three_alone(methods: tuple[str, ...], label: str, term: str | None) -> None:

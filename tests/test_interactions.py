@@ -45,7 +45,7 @@ def test_a_known_interaction_is_found_exactly_where_score_is_linear(strength: fl
     assert len(table) == (pairs + 2 * larger) * 4  # the mean and three tasks
 
 
-METHODS = ("quantize", "distill", "prune", "slim", "coach")
+METHODS = ("quantize", "distill", "prune", "shave", "coach")
 
 
 @pytest.mark.parametrize("count", range(1, 6))

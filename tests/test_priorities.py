@@ -32,7 +32,7 @@ def has(runs: pd.DataFrame, method: str) -> pd.Series:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_without_interactions_main_effects_are_the_methods_alone(count: int) -> None:
-    methods = ("quantize", "distill", "prune", "slim")[:count]
+    methods = ("quantize", "distill", "prune", "shave")[:count]
     table = priorities.main_effects(Grid(methods=methods, linear=True, tasks=2).exact(), QUICK)
     for row in table[table["measure"] == "bytes"].to_dict("records"):
         assert row["effect"] == pytest.approx(ALONE[row["method"]], abs=1e-6)

@@ -303,7 +303,7 @@ def test_other_settings_count_within_an_option_only() -> None:
 
 
 def test_any_number_of_methods_is_read_in_the_order_of_their_positions() -> None:
-    names = ("quantize", "distill", "prune", "slim", "coach")
+    names = ("quantize", "distill", "prune", "shave", "coach")
     found = from_documents(crossing(("rte",), ("tiny",), subsets_of(*names)), [], "a test")
     assert found.notes == []
     assert found.methods.names == list(names)

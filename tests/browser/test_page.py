@@ -20,7 +20,7 @@ def opened(open_page: Open, report_file: Path) -> Opened:
 
 def chip(page: Any, name: str, value: str) -> Any:
     """The box to tick of a filter."""
-    return page.locator(f"input[name={name}][value='{value}']")
+    return page.locator(f"input[name='{name}'][value='{value}']")
 
 
 def background(page: Any) -> str:
@@ -87,7 +87,7 @@ def test_every_section_has_its_chart(opened: Opened) -> None:
     assert page.locator("#interactions-chart .mark").count() == 10
     assert page.locator("#latency-chart .mark").count() == 3 * 12
     assert page.locator("#training-chart .line").count() == 12
-    assert "Not drawn, as they lack a chosen task: 8 cells" in page.locator("#figure1-note").inner_text()
+    assert "Not drawn, as they lack a chosen task: 8 points" in page.locator("#figure1-note").inner_text()
 
 
 def test_filters_change_what_is_drawn(opened: Opened) -> None:
@@ -100,7 +100,7 @@ def test_filters_change_what_is_drawn(opened: Opened) -> None:
     assert page.locator("#tasks-charts svg").count() == 2
     chip(page, "model", "0").uncheck()
     assert points.count() == 2 * 11
-    chip(page, "sparsity", "0.6").uncheck()
+    chip(page, "variant of prune", "1").uncheck()
     assert points.count() == 2 * 7
     assert page.locator("#figure1-table tbody tr").count() == 2 * 7
     page.get_by_role("button", name="Tasks: all or none").click()
@@ -108,6 +108,45 @@ def test_filters_change_what_is_drawn(opened: Opened) -> None:
     assert points.count() == 0
     assert "no task is chosen" in page.locator("#figure1").inner_text()
     assert opened.problems == []
+
+
+@pytest.fixture(scope="module")
+def four_methods(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen subsets of four methods, one of them unknown to everybody; two strengths of two of them, two options."""
+    subsets = crossings.subsets_of("quantize", "distill", "prune", "shave")
+    made = list(crossings.crossing(("rte",), ("tiny", "base"), subsets, sparsities=(0.4, 0.6), shares=(0.25, 0.5)))
+    made.append(grids.document("rte", "tiny", "prune", 70.0, sparsity=0.8, options={"prune": "movement"}))
+    return write_report(tmp_path_factory.mktemp("four"), made)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, PHONE, (320, 640)], ids=lambda size: str(size[0]))
+def test_four_methods_fit_every_width(open_page: Open, four_methods: Path, size: tuple[int, int], scheme: str) -> None:
+    opened = open_page(four_methods, size, scheme)
+    test_no_width_scrolls_sideways(lambda *_: opened, four_methods, size)
+    shapes = opened.page.locator("#figure1 .line").evaluate_all(
+        "lines => lines.map((line) => getComputedStyle(line).stroke + line.getAttribute('stroke-dasharray'))"
+    )
+    assert len(set(shapes)) == 16
+    names = opened.page.evaluate("""[...document.querySelectorAll('#interactions-chart text.row')].map((text) =>
+        text.getBoundingClientRect().left)""")
+    assert len(names) == 6 + 2 * 5
+    assert min(names) >= 0
+    assert opened.problems == []
+
+
+def test_each_method_with_variants_has_a_filter(open_page: Open, four_methods: Path) -> None:
+    page = open_page(four_methods).page
+    points = page.locator(FIGURE)
+    assert points.count() == 2 * (4 + 4 * 2 + 4 * 2 + 4 * 2 * 2) + 1
+    before = points.count()
+    chip(page, "variant of prune", "2").uncheck()  # movement 80 %
+    assert points.count() == before - 1
+    page.get_by_role("button", name="prune: all or none").click()
+    page.get_by_role("button", name="prune: all or none").click()
+    assert points.count() == 2 * (4 + 4 * 2)  # with and without shaving, none pruned
+    chip(page, "variant of shave", "0").uncheck()
+    assert points.count() == 2 * (4 + 4)
 
 
 def test_seeds_scores_and_bytes_change_the_numbers(opened: Opened) -> None:
@@ -149,9 +188,9 @@ def test_a_point_tells_cell_score_bytes_and_runs(opened: Opened, report_file: Pa
 
 def test_the_page_agrees_with_the_figures(opened: Opened, report_file: Path) -> None:
     from analysis.read.results import read_runs
-    from analysis.statistics.curves import curves
+    from analysis.statistics.means import mean_scores
 
-    points = curves(read_runs(report_file.parent / "runs").runs).points
+    points = mean_scores(read_runs(report_file.parent / "runs")).points
     rows = opened.page.locator("#figure1-table tbody tr").all()
     shown = [row.locator("td").all_text_contents() for row in rows]
     assert sorted(float(row[0]) for row in shown) == [round(score, 2) for score in sorted(points["score"])]
