@@ -21,7 +21,7 @@ from compress.model.encoder import label
 from compress.runs import environment, result
 from compress.runs import folder as run_folders
 from compress.runs.experiment_lock import ExperimentLock
-from compress.runs.folder import CHECKPOINT, told, write_error
+from compress.runs.folder import CHECKPOINT, cause_of, write_error
 from compress.runs.result import SCHEMA, Head, Result, Timing
 from compress.storage import hub, hub_cache, surroundings
 from compress.storage.files import write_text
@@ -197,7 +197,7 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool)
                 cause = runs.explain(error)
                 write_error(folder, run_id, cause)
                 tracker.failed(result.failure(folder) or type(cause).__name__)
-                raise ExperimentError(f"{told(cause)}  ({folder}/log.txt)") from cause
+                raise ExperimentError(f"{cause_of(cause)}  ({folder}/log.txt)") from cause
             reporter.say(f"finished: {finished.summary()}  ({folder})")
     return finished
 

@@ -127,7 +127,7 @@ class Worker:
                 if self._start_or_rule_out(planned, outcomes):
                     return True
             except Exception as error:  # whatever it is, it is this experiment's
-                self._fail(planned, type(error).__name__, run_folders.told(error), traceback.format_exc())
+                self._fail(planned, type(error).__name__, run_folders.cause_of(error), traceback.format_exc())
                 return True
         return False
 
@@ -327,7 +327,7 @@ def run_and_record(sweep: Sweep, planned: Planned, config: Config, log: Path) ->
             traceback.print_exc()
             run_folders.write_error(folder, planned.run_id, error)
         log_file = str(where if os.path.isfile(where) else log)
-        sweep.record(Outcome(planned.run_id, "failed", time.monotonic() - started, run_folders.told(reason), log_file))
+        sweep.record(Outcome(planned.run_id, "failed", time.monotonic() - started, run_folders.cause_of(reason), log_file))
         return 1
     sweep.record(Outcome(planned.run_id, "finished", time.monotonic() - started))
     return 0

@@ -275,16 +275,16 @@ def test_nothing_is_put_back_of_a_state_that_does_not_fit(tmp_path: Path, wrong:
     log: list[str] = ["saved"]
     checkpoint = Checkpoint(tmp_path, 1.0, "x", log)
     model, optimizer, method = trained()
-    state = loop._state(loop.Progress(step=4), model, optimizer, [method])
+    state = loop._state(loop.Position(step=4), model, optimizer, [method])
     odd = {"model": {**state["model"], "1.bias": torch.ones(7)}, "optimizer": trained(4)[1].state_dict(),
            "methods": [{}], "random": {"cpu": torch.ones(3, dtype=torch.uint8), "cuda": []},
            "progress": {"steps": 4}}  # fmt: skip
     checkpoint.save({**state, wrong: odd[wrong]}, 4)
     log[:] = []
     model, optimizer = (fresh := trained())[0], torch.optim.AdamW(fresh[0].parameters())
-    before = copy.deepcopy(loop._state(loop.Progress(), model, optimizer, [method := Counting()]))
-    assert loop.resume(checkpoint, model, optimizer, [method]) == loop.Progress()
-    after = loop._state(loop.Progress(), model, optimizer, [method])
+    before = copy.deepcopy(loop._state(loop.Position(), model, optimizer, [method := Counting()]))
+    assert loop.resume(checkpoint, model, optimizer, [method]) == loop.Position()
+    after = loop._state(loop.Position(), model, optimizer, [method])
     assert torch.equal(torch.get_rng_state(), before["random"]["cpu"])
     assert all(torch.equal(value, before["model"][name]) for name, value in after["model"].items())
     assert after["optimizer"] == before["optimizer"]

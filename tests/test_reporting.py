@@ -77,7 +77,7 @@ def test_on_a_terminal_a_bar_shows_loss_rate_and_time_left(tmp_path: Path) -> No
     code = f"""
 import time
 from pathlib import Path
-from compress.reporting import Reporter
+from compress.training.reporting import Reporter
 with Reporter(Path({str(tmp_path)!r}), "rte tiny") as reporter:
     for step in range(1, 41):
         time.sleep(0.02)

@@ -9,6 +9,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
+from compress.checked import stored
 from compress.errors import ConfigError
 from compress.runs.experiment_lock import ExperimentLock
 from compress.runs.result import ERROR, FILE
@@ -18,6 +19,28 @@ from compress.storage.files import write_json
 CHECKPOINT, PROGRESS = "checkpoint", "progress.json"  # of one that is not finished: how far it is, for who looks on
 METRICS, LOG, TRACKING = "metrics.jsonl", "log.txt", "wandb"
 WRITTEN = ("config.yaml", METRICS, PROGRESS, ERROR, FILE, "artifact")  # by who is at it
+
+
+@stored
+class Progress:
+    """progress.json: how far an experiment is, for who looks on.
+
+    Attributes:
+        what: is being done: the training of a model, or its teacher's answers.
+        unit: of `done` and `total`: step or row.
+        seconds_left: None if it is not known.
+        time: of this report, in seconds of the epoch.
+    """
+
+    what: str
+    unit: str
+    done: int
+    total: int
+    loss: float | None
+    seconds_left: float | None
+    host: str
+    pid: int
+    time: float
 
 
 def tidy(folder: Path) -> None:
@@ -54,7 +77,7 @@ def _is_tidy(folder: Path) -> bool:
     return True
 
 
-def told(error: BaseException) -> str:
+def cause_of(error: BaseException) -> str:
     """What an experiment failed of, in one line: a mistake of the input speaks for itself."""
     message = (str(error).splitlines() or ["without a word"])[0]
     return message if isinstance(error, ConfigError) else f"{type(error).__name__}: {message}"

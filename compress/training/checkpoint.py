@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 from compress.storage import atomic
 
 T = TypeVar("T")
+State = dict[str, Any]  # tensors and plain values, as torch's state_dict(): who saved it knows its keys
 
 FORMAT = 2
 FILE = "state.pt"  # what torch.save makes, and a line with its SHA-256
@@ -62,7 +63,7 @@ class Checkpoint:
         """Whether it is time to save, or a signal has come."""
         return self.asked is not None or time.monotonic() - self.written >= self.every
 
-    def save(self, state: dict[str, object], step: int) -> None:
+    def save(self, state: State, step: int) -> None:
         """Write the state, tensors and plain values, in place of the last one; if that fails, it is said.
 
         Raises:
@@ -78,18 +79,18 @@ class Checkpoint:
         if self.asked is not None:
             raise Stopped(self.asked, step, saved=saved)
 
-    def _write(self, document: dict[str, object]) -> None:
+    def _write(self, document: State) -> None:
         import torch
 
         with atomic.new_file(self.folder / FILE) as stream:
-            digested: object = atomic.HashingStream(stream)
+            hashing = atomic.HashingStream(stream)
             try:
-                torch.save(document, digested)
+                torch.save(document, cast(BinaryIO, hashing))  # it only writes and flushes
             except RuntimeError as error:
-                raise digested.failed or error from error
-            stream.write(DIGEST.format(digested.hexdigest()).encode())
+                raise hashing.failed or error from error
+            stream.write(DIGEST.format(hashing.hexdigest()).encode())
 
-    def restore(self, apply: Callable[[dict[str, object]], T]) -> T | None:
+    def restore(self, apply: Callable[[State], T]) -> T | None:
         """Have the state that was saved last put in force, and then the log that belongs to it.
 
         Args:
@@ -104,24 +105,24 @@ class Checkpoint:
         if not os.path.lexists(file):
             return None
         try:
-            found = self._read(file)
-            applied = apply(found["state"])
+            document = self._read(file)
+            applied = apply(document["state"])
         except Exception as error:  # whatever does not fit makes torch say all kinds of things
             self.say(f"the checkpoint in {self.folder} cannot be used, training starts anew: {_first_line(error)}")
             return None
-        self.log[:] = found["log"]
+        self.log[:] = document["log"]
         return applied
 
-    def _read(self, file: Path) -> dict[str, object]:
+    def _read(self, file: Path) -> State:
         import torch
 
         with file.open("rb") as stream:
             _verify(stream)
             stream.seek(0)
-            found: dict[str, object] = torch.load(stream, map_location="cpu", weights_only=True)
-        if (found["format"], found["run_id"]) != (FORMAT, self.run_id):
-            raise ValueError(f"it is of {found['run_id']}, format {found['format']}")
-        return found
+            document: State = torch.load(stream, map_location="cpu", weights_only=True)
+        if (document["format"], document["run_id"]) != (FORMAT, self.run_id):
+            raise ValueError(f"it is of {document['run_id']}, format {document['format']}")
+        return document
 
     def clear(self) -> None:
         """Remove it: the experiment is finished."""
@@ -160,7 +161,7 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def random_state() -> dict[str, object]:
+def random_state() -> State:
     """The state of torch's generators."""
     import torch
 
@@ -168,7 +169,7 @@ def random_state() -> dict[str, object]:
     return {"cpu": torch.get_rng_state(), "cuda": cuda}
 
 
-def set_random_state(state: dict[str, object]) -> None:
+def set_random_state(state: State) -> None:
     """Go on drawing where `random_state` was asked."""
     import torch
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compress.task.metrics import METRICS, score
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from compress.data.tokenization import Dataset, Tokens
     from compress.task.config import TaskConfig
@@ -32,9 +33,9 @@ def predict(
     model: torch.nn.Module,
     tokens: Tokens,
     padding: int,
-    rows: np.ndarray[Any, Any] | None = None,
+    rows: NDArray[np.int64] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> np.ndarray[Any, Any]:
+) -> NDArray[np.float32]:
     """Logits of the given rows (by default all), float32 [rows, outputs], in their order; in eval mode meanwhile.
 
     Args:
@@ -49,18 +50,18 @@ def predict(
     device, inputs = next(model.parameters()).device, takes(model)
     was_training = model.training
     model.eval()
-    parts, order, done = [], [], 0
+    batches, order, done = [], [], 0
     wanted = np.arange(len(tokens)) if rows is None else rows
     with torch.inference_mode():
         for picked in by_length(tokens.lengths[wanted], BATCH):
             batch = collate(tokens, wanted[picked], padding, device, inputs)
             del batch["labels"]
-            parts.append(model(**batch).logits.float().cpu().numpy())
+            batches.append(model(**batch).logits.float().cpu().numpy())
             order.append(picked)
             done += len(picked)
             progress(done, len(wanted))
     model.train(was_training)
-    sorted_logits = np.concatenate(parts)
+    sorted_logits = np.concatenate(batches)
     logits = np.empty_like(sorted_logits)
     logits[np.concatenate(order)] = sorted_logits
     return logits
@@ -72,7 +73,7 @@ def evaluate(model: torch.nn.Module, dataset: Dataset, task: TaskConfig, padding
     return scored({split: predict(model, dataset.splits[split], padding) for split in splits}, dataset, task)
 
 
-def scored(answers: Mapping[str, np.ndarray[Any, Any]], dataset: Dataset, task: TaskConfig) -> Scores:
+def scored(answers: Mapping[str, NDArray[np.float32]], dataset: Dataset, task: TaskConfig) -> Scores:
     """Score logits, float32 [rows, outputs] for each validation split.
 
     With several splits a metric's name ends in what tells them apart: `accuracy_matched`, `accuracy_mismatched`.

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -16,11 +16,12 @@ from compress.checked import checked
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch.optim import Optimizer
 
     from compress.data.tokenization import Tokens
     from compress.methods.base import Method
-    from compress.training.checkpoint import Checkpoint
+    from compress.training.checkpoint import Checkpoint, State
 
 LOG_POINTS = 100  # rows of metrics.jsonl that one training leaves, evenly spread
 
@@ -53,18 +54,51 @@ class Training:
 
 
 @dataclass
-class Progress:
-    """Where a training is, apart from its weights."""
+class Position:
+    """Where a training is, apart from its weights.
+
+    Attributes:
+        losses: since the last logged row.
+        resumed: how often it went on from a checkpoint.
+    """
 
     step: int = 0
     rows: int = 0
     tokens: int = 0
     seconds: float = 0.0
     resumed: int = 0
-    losses: list[torch.Tensor] = field(default_factory=list)  # since the last logged row
+    losses: list[torch.Tensor] = field(default_factory=list)
     epoch_scores: list[float | None] = field(default_factory=list)
     best_score: float | None = None
     best_weights: dict[str, torch.Tensor] | None = None
+
+    def advance(self, lengths: NDArray[np.int64], loss: torch.Tensor) -> None:
+        """Count a step over texts of these lengths, [batch]."""
+        self.step += 1
+        self.rows += len(lengths)
+        self.tokens += int(lengths.sum())
+        self.losses.append(loss.detach())
+
+    def mean_loss(self, total: int) -> float:
+        """That of the steps since it was last asked.
+
+        Raises:
+            FloatingPointError: it is infinite or no number.
+        """
+        import torch
+
+        mean = torch.stack(self.losses).mean().item()
+        self.losses.clear()
+        if not math.isfinite(mean):
+            raise FloatingPointError(f"the loss is {mean} by step {self.step} of {total}; lower train.learning_rate")
+        return mean
+
+    def score_epoch(self, score: float | None, model: torch.nn.Module) -> None:
+        """Note a dev score, and keep the weights if it is the best; an undefined one never is."""
+        self.epoch_scores.append(score)
+        if score is not None and (self.best_score is None or score > self.best_score):
+            self.best_score = score
+            self.best_weights = {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def task_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -90,7 +124,7 @@ def learning_rate_factor(step: int, total: int, warmup: float) -> float:
 def train(
     model: torch.nn.Module,
     tokens: Tokens,
-    rows: np.ndarray[Any, Any],
+    rows: NDArray[np.int64],
     config: TrainConfig,
     *,
     seed: int,
@@ -123,8 +157,7 @@ def train(
 
     device, inputs = next(model.parameters()).device, takes(model)
     epoch_steps = steps_per_epoch(len(rows), config.batch_size)
-    total = min(config.epochs * epoch_steps, config.max_steps or math.inf)
-    assert isinstance(total, int)
+    total = min(config.epochs * epoch_steps, config.max_steps or config.epochs * epoch_steps)
     for method in methods:
         method.prepare(model)
     optimizer, parameters = build_optimizer(model, config), list(model.parameters())
@@ -143,12 +176,11 @@ def train(
                 at.seconds = time.perf_counter() - started
                 save(checkpoint, at, model, optimizer, methods)
             batch = collate(tokens, rows[picked], padding, device, inputs)
+            labels = batch.pop("labels")
             rate = config.learning_rate * learning_rate_factor(at.step, total, config.warmup)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            set_learning_rate(optimizer, rate)
             for method in methods:
                 method.before_step(at.step / total)
-            labels = batch.pop("labels")
             with autocast:
                 logits = forward(**batch).logits
             logits = logits.float()
@@ -163,41 +195,24 @@ def train(
             optimizer.zero_grad()
             for method in methods:
                 method.after_step(model, optimizer)
+            at.advance(lengths[picked], loss)
 
-            at.step += 1
-            at.rows += len(picked)
-            at.tokens += int(lengths[picked].sum())
-            at.losses.append(loss.detach())
             if at.step % log_every and at.step < total:  # a GPU is asked for numbers only now and then: it has to wait
                 progress(at.step, total, None)
                 continue
-            mean_loss, elapsed = torch.stack(at.losses).mean().item(), time.perf_counter() - started
-            at.losses.clear()
-            if not math.isfinite(mean_loss):
-                raise FloatingPointError(
-                    f"the loss is {mean_loss} by step {at.step} of {total}; lower train.learning_rate"
-                )
+            mean_loss, elapsed = at.mean_loss(total), time.perf_counter() - started
             progress(at.step, total, mean_loss)
             row = {"global_step": at.step, "epoch": at.step / epoch_steps, "loss": mean_loss, "learning_rate": rate}
-            row |= {"gradient_norm": norm.item(), "examples_per_second": at.rows / elapsed}
-            row |= {"tokens_per_second": at.tokens / elapsed, "seconds": elapsed}
-            if device.type == "cuda":
-                row["memory_bytes"] = torch.cuda.max_memory_allocated(device)
-            for method in methods:
-                row |= method.metrics()
-            log(row)
+            log(row | {"gradient_norm": norm.item(), **_throughput(at, elapsed, device), **_metrics(methods)})
 
         if at.step == total:
             for method in methods:
                 method.before_step(1.0)
         if config.select == "best" and dev_score is not None and all(method.settled() for method in methods):
             score = dev_score()
-            at.epoch_scores.append(score)
-            shown = math.nan if score is None else score
-            log({"global_step": at.step, "epoch": at.step / epoch_steps, "dev_score": shown})
-            if score is not None and (at.best_score is None or score > at.best_score):
-                at.best_score = score
-                at.best_weights = {name: value.clone() for name, value in model.state_dict().items()}
+            at.score_epoch(score, model)
+            logged = math.nan if score is None else score
+            log({"global_step": at.step, "epoch": at.step / epoch_steps, "dev_score": logged})
 
     seconds = time.perf_counter() - started
     if at.best_weights is not None:
@@ -206,14 +221,26 @@ def train(
     return Training(at.step, seconds, at.epoch_scores, at.resumed)
 
 
+def _throughput(at: Position, seconds: float, device: torch.device) -> dict[str, float]:
+    import torch
+
+    rates = {"examples_per_second": at.rows / seconds, "tokens_per_second": at.tokens / seconds, "seconds": seconds}
+    memory = {"memory_bytes": torch.cuda.max_memory_allocated(device)} if device.type == "cuda" else {}
+    return rates | memory
+
+
+def _metrics(methods: Sequence[Method]) -> dict[str, float]:
+    return {name: value for method in methods for name, value in method.metrics().items()}
+
+
 def save(
-    checkpoint: Checkpoint, at: Progress, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]
+    checkpoint: Checkpoint, at: Position, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]
 ) -> None:
     """Save all that decides how training goes on, but for what its configuration says."""
     checkpoint.save(_state(at, model, optimizer, methods), at.step)
 
 
-def _state(at: Progress, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]) -> dict[str, Any]:
+def _state(at: Position, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]) -> State:
     from compress.training.checkpoint import random_state
 
     return {
@@ -227,13 +254,13 @@ def _state(at: Progress, model: torch.nn.Module, optimizer: Optimizer, methods: 
 
 def resume(
     checkpoint: Checkpoint | None, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]
-) -> Progress:
+) -> Position:
     """Put everything back as it was saved, and say where that was; the beginning, if nothing that fits was saved."""
     if checkpoint is None:
-        return Progress()
+        return Position()
 
-    def apply(state: dict[str, Any]) -> Progress:
-        before = copy.deepcopy(_state(Progress(), model, optimizer, methods))
+    def apply(state: State) -> Position:
+        before = copy.deepcopy(_state(Position(), model, optimizer, methods))
         try:
             return _put_back(state, model, optimizer, methods)
         except Exception:
@@ -242,15 +269,13 @@ def resume(
 
     at = checkpoint.restore(apply)
     if at is None:
-        return Progress()
+        return Position()
     at.resumed += 1
     checkpoint.say(f"going on from the checkpoint after step {at.step}")
     return at
 
 
-def _put_back(
-    state: dict[str, Any], model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]
-) -> Progress:
+def _put_back(state: State, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]) -> Position:
     """Put a state in force.
 
     Raises:
@@ -258,17 +283,23 @@ def _put_back(
     """
     from compress.training.checkpoint import set_random_state
 
-    at = Progress(**state["progress"])
+    at = Position(**state["progress"])
     at.losses = [loss.to(next(model.parameters()).device) for loss in at.losses]
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     for parameter, kept in optimizer.state.items():
         if any(value.shape not in (parameter.shape, ()) for value in kept.values()):
             raise ValueError("the optimizer's state is of other parameters")
-    for method, known in zip(methods, state["methods"], strict=True):
-        method.load_state_dict(known)
+    for method, saved in zip(methods, state["methods"], strict=True):
+        method.load_state_dict(saved)
     set_random_state(state["random"])
     return at
+
+
+def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
+    """Have the optimizer's next step be of this rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 def build_optimizer(model: torch.nn.Module, config: TrainConfig) -> Optimizer:

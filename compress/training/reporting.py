@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from tqdm import tqdm
 
-from compress.runs.folder import LOG, METRICS, PROGRESS, WRITTEN
+from compress.runs.folder import LOG, METRICS, PROGRESS, WRITTEN, Progress
 from compress.storage import atomic
 from compress.storage.files import write_json, write_text
 
@@ -34,10 +35,10 @@ class Reporter:
         self.rows: list[str] = []
         self.on_row: Callable[[], None] = lambda: None  # called when there is a new one
         self.written = self.spoke = time.monotonic()
-        self.shown = -math.inf  # when progress.json was written
+        self.reported = -math.inf  # when progress.json was written
         self.loss: float | None = None
         self.first: tuple[int, float] | None = None  # the step that `progress` first heard of, and when
-        self.bar: tqdm[Any] | None = None
+        self.bar: tqdm[NoReturn] | None = None
         self.lost = False  # whether something could not be written
         self.complete = False  # whether all that belongs beside a result is in place
         folder.mkdir(parents=True, exist_ok=True)
@@ -124,36 +125,31 @@ class Reporter:
         done, seconds = step - self.first[0], now - self.first[1]
         rate = done / max(1e-6, seconds) if done else None
         left = None if rate is None else (total - step) / rate
-        if now - self.shown > FLUSH_SECONDS:
-            self.shown = now
-            self._survive(lambda: self._show(step, total, left))
+        if now - self.reported > FLUSH_SECONDS:
+            self.reported = now
+            self._survive(lambda: self._report(step, total, left))
         if sys.stderr.isatty():
-            if self.bar is None:
-                self.bar = tqdm(
-                    total=total,
-                    initial=step,
-                    desc=self.title,
-                    unit=self.unit,
-                    dynamic_ncols=True,
-                    leave=False,
-                )
-            if loss is not None:
-                self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-            self.bar.update(step - self.bar.n)
-            if step == total:
-                self.bar.close()
+            self._move_bar(step, total, loss)
         elif now - self.spoke > LINE_SECONDS or step == total:
             self.spoke = now
-            shown = "" if self.loss is None else f"  loss {self.loss:.3f}"
-            if left is not None:
-                shown += f"  {rate:.1f} {self.unit}s/s  {left:.0f} s left"
-            self.say(f"{self.title}: {self.unit} {step}/{total}{shown}")
+            line = f"{self.title}: {self.unit} {step}/{total}"
+            line += "" if self.loss is None else f"  loss {self.loss:.3f}"
+            self.say(line if left is None else f"{line}  {rate:.1f} {self.unit}s/s  {left:.0f} s left")
 
-    def _show(self, step: int, total: int, left: float | None) -> None:
-        """Write progress.json: who is at it, how far it is, and the seconds that it will still take, if it is known."""
-        at = {"what": self.title, "unit": self.unit, "done": step, "total": total, "loss": self.loss}
-        at |= {"seconds_left": left, "host": socket.gethostname(), "pid": os.getpid()}
-        write_json(self.folder / PROGRESS, at | {"time": time.time()})
+    def _move_bar(self, step: int, total: int, loss: float | None) -> None:
+        if self.bar is None:
+            self.bar = tqdm(total=total, initial=step, desc=self.title, unit=self.unit, dynamic_ncols=True, leave=False)
+        if loss is not None:
+            self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        self.bar.update(step - self.bar.n)
+        if step == total:
+            self.bar.close()
+
+    def _report(self, step: int, total: int, left: float | None) -> None:
+        """Write progress.json; `left` is in seconds."""
+        host, pid, now = socket.gethostname(), os.getpid(), time.time()
+        progress = Progress(self.title, self.unit, step, total, self.loss, left, host, pid, now)
+        write_json(self.folder / PROGRESS, asdict(progress))
 
 
 def print_above_bar(message: str) -> None:
