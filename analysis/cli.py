@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from analysis.options import BYTES, SCORES, Options
 from analysis.tables import printing
-from compress.errors import ConfigError, Parser, exit_code
+from compress.errors import Parser, exit_code
 
 if TYPE_CHECKING:
     from analysis.read.results import Results
@@ -43,14 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _do(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
-    return VERBS[options.verb](options)
+    if options.verb in OTHERS:
+        return OTHERS[options.verb](options)
+    chosen = Options(options.score, options.bytes, getattr(options, "tolerance", 0.5), options.bootstrap, options.seed)
+    return VERBS[options.verb](_read(options), chosen, options)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m analysis", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join([*VERBS, *OTHERS]))
     helps = {
         "report": "everything, as a page, figures and tables", "table": "Table 1",
         "interactions": "how methods combine", "figure": "Figure 1", "advise": "what to use for a budget",
@@ -119,22 +122,13 @@ def _read(options: argparse.Namespace) -> Results:
     return read_runs(Path(options.runs), options.recipe)
 
 
-def _options(options: argparse.Namespace) -> Options:
-    """What of the command line statistics need, checked."""
-    return Options(options.score, options.bytes, getattr(options, "tolerance", 0.5), options.bootstrap, options.seed)
-
-
-def _report(options: argparse.Namespace) -> int:
-    chosen = _options(options)
-    results = _read(options)
+def _report(results: Results, chosen: Options, options: argparse.Namespace) -> int:
     from analysis.report import report
 
     return _say_written(report.write(results, options.out, chosen))
 
 
-def _figure(options: argparse.Namespace) -> int:
-    chosen = _options(options)
-    results = _read(options)
+def _figure(results: Results, chosen: Options, options: argparse.Namespace) -> int:
     from analysis.figures import figures
 
     return _say_written(figures.write(results, options.out, chosen.score))
@@ -146,9 +140,7 @@ def _say_written(paths: Sequence[Path]) -> int:
     return 0
 
 
-def _table(options: argparse.Namespace) -> int:
-    chosen = _options(options)
-    results = _read(options)
+def _table(results: Results, chosen: Options, options: argparse.Namespace) -> int:
     from analysis import reference
     from analysis.statistics import table1
     from analysis.tables.presentation import PRESENTED
@@ -177,9 +169,7 @@ def _table(options: argparse.Namespace) -> int:
     return 0
 
 
-def _interactions(options: argparse.Namespace) -> int:
-    chosen = _options(options)
-    results = _read(options)
+def _interactions(results: Results, chosen: Options, options: argparse.Namespace) -> int:
     from analysis.statistics import interactions
     from analysis.tables.presentation import PRESENTED
 
@@ -201,11 +191,7 @@ def _interactions(options: argparse.Namespace) -> int:
     return 0
 
 
-def _advise(options: argparse.Namespace) -> int:
-    chosen = _options(options)
-    if options.max_mb is None and options.min_score is None:
-        raise ConfigError("advise: give a greatest size, --max-mb 10, or a least score, --min-score 80, or both")
-    results = _read(options)
+def _advise(results: Results, chosen: Options, options: argparse.Namespace) -> int:
     from analysis.names import MEGABYTE
     from analysis.statistics import advice
 
@@ -235,7 +221,7 @@ def _dashboard(options: argparse.Namespace) -> int:
     return 0
 
 
-VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
+VERBS: dict[str, Callable[[Results, Options, argparse.Namespace], int]] = {
     "report": _report, "table": _table, "interactions": _interactions, "figure": _figure, "advise": _advise,
-    "collect": _collect, "dashboard": _dashboard,
 }  # fmt: skip
+OTHERS: dict[str, Callable[[argparse.Namespace], int]] = {"collect": _collect, "dashboard": _dashboard}

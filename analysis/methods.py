@@ -6,7 +6,7 @@ subset's methods where these differ within the collection: `prune magnitude 40 %
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -113,8 +113,3 @@ def joined(names: Iterable[str]) -> str:
 def split(subset: str) -> list[str]:
     """The methods in a subset's name."""
     return [] if subset == NONE else subset.split("+")
-
-
-def smaller(names: Sequence[str]) -> list[str]:
-    """Every subset of these methods, by size: from none to all of them."""
-    return [joined(chosen) for size in range(len(names) + 1) for chosen in combinations(names, size)]

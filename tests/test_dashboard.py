@@ -15,6 +15,7 @@ import pytest
 from analysis import reference
 from analysis.dashboard import dashboard
 from analysis.names import Names
+from analysis.read.tracked import TrackedRun
 from compress.config.run_names import factors as factors_of
 from compress.errors import ConfigError
 from compress.experiment import describe
@@ -149,7 +150,7 @@ def test_parallel_coordinates_run_from_the_factors_to_the_score(view: View) -> N
 
 def test_methods_of_others_are_factors_too(server: WandbServer) -> None:
     """Their options and strengths, and what they log; a run of the first schema says what it can."""
-    coached = {"methods": "coach+shave", "compression": [vars(entry("shave")), vars(entry("coach"))], "schema": 2}
+    coached: dict[str, Any] = {"methods": "coach+shave", "compression": [vars(entry("shave")), vars(entry("coach"))], "schema": 2}
     add(server, "rte-mini-shave+coach-s0", "finished", {"cheers": 3, "coaching_loss": 0.2}, **coached)
     old = {"schema": 1, "methods": "quantize", "identity": {"quantize": {"name": "int8"}}, "config": {}}
     first = add(server, "rte-mini-quantize-s1", "finished", **old)
@@ -357,7 +358,7 @@ def test_importing_it_loads_nothing_heavy() -> None:
 
 def test_many_failures_are_cut_short() -> None:
     failed = {"failure": "out of memory"}
-    runs = [panels.Run(str(i), f"run {i}", "failed", of("none"), failed) for i in range(12)]
+    runs = [TrackedRun(str(i), of("none"), failed, "failed", name=f"run {i}") for i in range(12)]
     text = panels.failure_list(runs, now=0.0, longest=10)
     assert text.count("out of memory") == 10
     assert "1970-01-01 00:00 UTC" in text
@@ -365,6 +366,6 @@ def test_many_failures_are_cut_short() -> None:
 
 
 def test_no_failures_no_table() -> None:
-    text = panels.failure_list([panels.Run("a", "a", "finished", of("none"), {})], now=0.0)
+    text = panels.failure_list([TrackedRun("a", of("none"), {}, "finished")], now=0.0)
     assert "**0 failed" in text
     assert "| run |" not in text

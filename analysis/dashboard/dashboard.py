@@ -24,12 +24,12 @@ def create(project: str, entity: str | None = None) -> str:
     """
     api = server.connect(SECONDS)
     from analysis.dashboard import panels
+    from analysis.read.online import PAGE, as_tracked
 
     with server.in_one_line("reading the project"):
         owner = entity or api.default_entity
         view_id = server.saved_view(api, owner, project, view_name(owner, project))
-        tracked = list(api.runs(f"{owner}/{project}", per_page=500, lazy=False))
-    runs = [panels.Run(run.id, run.name, run.state, dict(run.config), dict(run.summary_metrics)) for run in tracked]
+        runs = [as_tracked(run) for run in api.runs(f"{owner}/{project}", per_page=PAGE, lazy=False)]
     made = panels.workspace(owner, project, runs, time.time())
     made._internal_name, made._internal_id = view_name(owner, project), view_id
     with server.in_one_line("saving the view"):

@@ -12,9 +12,8 @@ What the package wandb-workspaces cannot say, and what stands for it:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
 from typing import Any
 
 import wandb_workspaces.reports.v2
@@ -23,7 +22,7 @@ import wandb_workspaces.workspaces
 from analysis import names
 from analysis.methods import Compressions, Methods, collected, joined
 from analysis.names import Names
-from analysis.read.tracked import compressions_of
+from analysis.read.tracked import TrackedRun
 from compress.runs.result import Result
 
 wr: Any = wandb_workspaces.reports.v2  # whose names have no types
@@ -34,27 +33,6 @@ SCORES = {f"score_{key}": measure.label for key, measure in names.SCORES.items()
 SIZES = {f"size.{key}_bytes": measure.short for key, measure in names.SIZES.items()}
 LOOP = ("epoch", "global_step", "loss", "learning_rate", "gradient_norm", "examples_per_second", "memory_bytes")
 BROKEN = ("failed", "crashed", "killed")
-
-
-@dataclass(frozen=True)
-class Run:
-    """What the dashboard must know of a run; the project may hold other people's too.
-
-    Attributes:
-        config: flat factors, and `compression`.
-        summary: the outcome, and the last value of everything that was logged.
-    """
-
-    run_id: str
-    name: str
-    state: str
-    config: Mapping[str, Any]
-    summary: Mapping[str, Any]
-
-    @cached_property
-    def compressions(self) -> Compressions | None:
-        """Its methods; None if it is no experiment of this project."""
-        return compressions_of(self.config)
 
 
 @dataclass(frozen=True)
@@ -77,7 +55,7 @@ class Project:
         return ["model", "task", *self.methods.names, *self.strengths, "seed"]
 
 
-def project_of(runs: Sequence[Run]) -> Project:
+def project_of(runs: Sequence[TrackedRun]) -> Project:
     """From the runs' configurations and summaries."""
     compressions = [run.compressions for run in runs if run.compressions is not None]
     entries = [entry for own in compressions for entry in own]
@@ -93,7 +71,7 @@ def project_of(runs: Sequence[Run]) -> Project:
     return Project(collected(compressions), strengths, sorted(logged))
 
 
-def workspace(entity: str, project: str, runs: Sequence[Run], now: float) -> Any:
+def workspace(entity: str, project: str, runs: Sequence[TrackedRun], now: float) -> Any:
     """The whole view.
 
     Args:
@@ -203,7 +181,7 @@ def _comparison() -> list[Any]:
     return [wr.RunComparer(diff_only="split")]
 
 
-def _failures(runs: Iterable[Run], now: float) -> list[Any]:
+def _failures(runs: Iterable[TrackedRun], now: float) -> list[Any]:
     column = wr.ParallelCoordinatesPlotColumn
     cells = [column(wr.Config(factor)) for factor in ("task", "model", "methods")]
     state = column(wr.Metric("State"), display_name="state")
@@ -222,7 +200,7 @@ def _failures(runs: Iterable[Run], now: float) -> list[Any]:
     ]
 
 
-def failure_list(runs: Iterable[Run], now: float, longest: int = 100) -> str:
+def failure_list(runs: Iterable[TrackedRun], now: float, longest: int = 100) -> str:
     """Markdown: runs that did not end well, and why.
 
     Args:

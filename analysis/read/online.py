@@ -36,7 +36,7 @@ def fetch(where: str) -> list[TrackedRun]:
         wandb: Any = session()
         api = wandb.Api(timeout=SECONDS)
         path = f"{entity or api.default_entity}/{project}"
-        runs = [_as_tracked(run) for run in api.runs(path, per_page=PAGE, lazy=False)]
+        runs = [as_tracked(run) for run in api.runs(path, per_page=PAGE, lazy=False)]
     except Exception as error:  # the client raises all kinds
         tear_down()  # it may wait for an answer that does not come when Python ends
         cause = (str(error).splitlines() or [type(error).__name__])[0]
@@ -46,5 +46,6 @@ def fetch(where: str) -> list[TrackedRun]:
     return runs
 
 
-def _as_tracked(run: Any) -> TrackedRun:
-    return TrackedRun(run.id, dict(run.config), dict(run.summary_metrics), run.state, run.url)
+def as_tracked(run: Any) -> TrackedRun:
+    """A run as the client has it."""
+    return TrackedRun(run.id, dict(run.config), dict(run.summary_metrics), run.state, run.url, run.name)

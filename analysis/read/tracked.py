@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 from analysis.methods import Compressions, split
@@ -16,7 +17,7 @@ FAILED_CELL = ("task", "model", "methods", "seed")
 
 @dataclass
 class TrackedRun:
-    """One run.
+    """One run; a project may hold other people's too.
 
     Attributes:
         config: flat factors, and the whole configuration below `config` and `identity`.
@@ -29,6 +30,17 @@ class TrackedRun:
     summary: dict[str, Any] = field(default_factory=dict)
     state: str = "running"
     url: str | None = None
+    name: str = ""
+
+    @cached_property
+    def compressions(self) -> Compressions | None:
+        """Its methods; None if it is no experiment of this project."""
+        try:
+            head = _head(self.config)
+            entries: Any = (head if "compression" in head else schema1.upgraded(head))["compression"]
+            return tuple(Compression(**entry) for entry in entries)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
 
 
 def as_document(run: TrackedRun) -> dict[str, Any]:
@@ -43,16 +55,6 @@ def _head(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(methods := head.get("methods"), str):
         head["methods"] = split(methods)
     return head
-
-
-def compressions_of(config: Mapping[str, Any]) -> Compressions | None:
-    """The methods of a run by its configuration; None if it is no experiment of this project."""
-    try:
-        head = _head(config)
-        entries: Any = (head if "compression" in head else schema1.upgraded(head))["compression"]
-        return tuple(Compression(**entry) for entry in entries)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
 
 
 def as_results(runs: Iterable[TrackedRun], source: str, recipe: str | None) -> Results:

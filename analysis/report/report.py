@@ -113,7 +113,7 @@ def _content(results: Results, options: Options, statistics: Findings) -> Mappin
         "table1": verdicts.table1(statistics.table1, names),
         "counted": {"nominal": SIZES["nominal"].short, "artifact": "bytes of the file"}[options.bytes],
         "interactions": verdicts.interactions(contrasts),
-        "each_task": verdicts.each_task(contrasts, names),
+        "each_task": verdicts.each_task(contrasts),
         "bytes": SIZES,
         "parts": PARTS,
         "sizes": sections.sizes(data["breakdown"]),

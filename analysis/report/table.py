@@ -10,7 +10,7 @@ import pandas as pd
 
 LONG = 40  # characters
 Cell = str | tuple[str, ...]  # a text, or a text and notes below it
-_NUMBER = re.compile(r"[+−-]?[\d.,]+([–-][\d.,]+)?( %|×)?|–")
+_NUMBER = re.compile(r"([+−-]?[\d.,]+([–-][\d.,]+)?( %|×)?|–)?")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.names import SIGNS, SIZES, Names, megabytes, plural, seeds, task_label
+from analysis.names import SIGNS, SIZES, Names, plural, seeds
 from analysis.report.table import Cell, Table, of_frame
 from analysis.tables import presentation
 
@@ -129,19 +129,11 @@ def interactions(contrasts: pd.DataFrame) -> Table | None:
     return of_frame(presentation.interactions(contrasts[contrasts["scope"].isin(MEANS)]), "Interactions")
 
 
-def each_task(contrasts: pd.DataFrame, names: Names) -> Table:
-    """Of every task alone."""
-    rows = [
-        [
-            task_label(row["scope"]), names.contrast(row["contrast"], row["kind"]), SIZES[row["bytes"]].short,
-            *(number(row[key]) for key in ("interaction", "low", "high")),
-            "–" if pd.isna(row["score_low"]) else f"{row['score_low']:.1f}–{row['score_high']:.1f}",
-            presentation.seeds(row), row["verdict"], row["reason"] or row["unsure"],
-        ]
-        for row in contrasts[~contrasts["scope"].isin(MEANS)].to_dict("records")
-    ]  # fmt: skip
-    headings = ["task", "combination", "bytes", "log-interaction", "low", "high", "scores", "seeds", "verdict", "why"]
-    return Table(headings, rows, "Interactions of each task")
+def each_task(contrasts: pd.DataFrame) -> Table:
+    """Of every task alone, with what is not known and why."""
+    rows = contrasts[~contrasts["scope"].isin(MEANS)]
+    why = list(rows["reason"].where(rows["reason"] != "", rows["unsure"]))
+    return of_frame(presentation.interactions(rows).assign(why=why), "Interactions of each task")
 
 
 def plotted(contrasts: pd.DataFrame, names: Names) -> list[dict[str, Any]]:
@@ -162,26 +154,13 @@ def plotted(contrasts: pd.DataFrame, names: Names) -> list[dict[str, Any]]:
 
 
 def table1(factors: pd.DataFrame, names: Names) -> Table | None:
-    """Reductions by architecture and methods, with the paper's beside.
+    """Reductions by architecture and methods, with the paper's below; intervals below their numbers.
 
     Args:
         factors: `Findings.table1`.
     """
     if not factors["factor"].notna().any():
         return None
-    subsets = list(dict.fromkeys(factors["methods"]))
-    rows: list[list[Cell]] = []
-    for model, of_model in factors.groupby("model", sort=False):
-        by_methods = {row["methods"]: row for row in of_model.to_dict("records")}
-        size = megabytes(of_model["baseline_bytes"].iloc[0])
-        rows.append([str(model), size, *(_reduction(by_methods.get(name)) for name in subsets)])
-    return Table(["model", "MB", *map(names.label, subsets)], rows, "Table 1: size reductions")
-
-
-def _reduction(row: Row | None) -> tuple[str, ...]:
-    if row is None:
-        return ("–",)
-    notes = [] if pd.isna(row["low"]) else [f"[{row['low']:.1f}, {row['high']:.1f}]"]
-    notes += [f"{row['tasks']}/{row['of']} tasks"] if 0 < row["tasks"] < row["of"] else []
-    notes += [] if pd.isna(row["paper"]) else [f"paper {row['paper']:.1f}"]
-    return ("–" if pd.isna(row["factor"]) else f"{row['factor']:.1f}", *notes)
+    model, size, *subsets = (shown := presentation.table1(factors)).columns
+    rows = [[*row[:2], *(tuple(cell.split(" ", 1)) for cell in row[2:])] for row in shown.to_numpy().tolist()]
+    return Table([model, size, *map(names.label, subsets)], rows, "Table 1: size reductions")

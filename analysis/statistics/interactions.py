@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import names
-from analysis.methods import NONE, Methods, smaller, split
+from analysis.methods import NONE, Methods, split
 from analysis.options import Options
 from analysis.read.results import Results
 from analysis.statistics.contrasts import Estimate, TaskCurves, curves_by_task, estimate, with_means
@@ -67,16 +67,17 @@ class Interaction:
 def interactions(methods: Methods) -> list[Interaction]:
     """Of every combination of two methods or more: the pairs, then totals and pure terms of the larger ones."""
     combinations = [subset for subset in methods.subsets if len(split(subset)) > 1]
-    return [interaction for combination in combinations for interaction in _of(combination)]
+    return [interaction for combination in combinations for interaction in _of(combination, methods)]
 
 
-def _of(combination: str) -> list[Interaction]:
+def _of(combination: str, methods: Methods) -> list[Interaction]:
     singles = split(combination)
     count = len(singles)
     total = {NONE: 1.0 - count, **dict.fromkeys(singles, 1.0), combination: -1.0}
     if count == 2:
         return [Interaction(combination, "pair", total)]
-    pure = {subset: -((-1.0) ** (count + len(split(subset)))) for subset in smaller(singles)}
+    subsets = [subset for subset in methods.subsets if set(split(subset)) <= set(singles)]
+    pure = {subset: -((-1.0) ** (count + len(split(subset)))) for subset in subsets}
     return [Interaction(combination, "total", total), Interaction(combination, "pure", pure)]
 
 

@@ -22,7 +22,8 @@ def table1(table: pd.DataFrame) -> pd.DataFrame:
         size = names.megabytes(float(own["baseline_bytes"].iloc[0]))
         rows.append({"model": str(model), "MB": size} | {str(row["methods"]): _factor(row) for row in cells})
         if own["paper"].notna().any():
-            rows.append({"model": "(study)", "MB": ""} | {str(row["methods"]): f"{row['paper']:.1f}" for row in cells})
+            study = {str(row["methods"]): _number(row["paper"], 1) for row in cells}
+            rows.append({"model": "(study)", "MB": "", **study})
     return pd.DataFrame(rows)
 
 
@@ -97,8 +98,8 @@ def _exp(value: float) -> float:
     return math.exp(value)
 
 
-def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.2f}"
+def _number(value: float, digits: int = 2) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _interval(row: Row, prefix: str, change: Callable[[float], float]) -> str:
