@@ -32,7 +32,7 @@ from compress.training import loop
 from compress.training.checkpoint import FILE, Checkpoint, Stopped, random_state, set_random_state
 from compress.training.reporting import Reporter
 from tests.conftest import Command, Compose
-from tests.test_subsets import SUBSETS, every_subset, one_thread, words  # noqa: F401 - a fixture for all tests here
+from tests.subsets import SUBSETS, every_subset, one_thread, words  # noqa: F401 - a fixture for all tests here
 
 TASK = ("task=rte", "train.max_steps=30", "model.dropout=0.2")
 

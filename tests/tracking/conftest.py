@@ -11,7 +11,7 @@ from compress import experiment
 from compress.config.overrides import compositions
 from compress.config.schema import conf_folder
 from compress.tracking import wandb_client
-from tests.test_subsets import one_thread, words  # noqa: F401 - a fixture for all tests here
+from tests.subsets import one_thread, words  # noqa: F401 - a fixture for all tests here
 from tests.tracking.runs import SHORT
 from tests.wandb_server import WandbServer
 

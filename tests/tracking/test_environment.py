@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from compress.tracking.records import FOLDER, UPLOADED, card
 
 from compress import experiment
 from compress.config import identity
 from compress.config.run_names import cell_name, names, run_name
 from compress.errors import ConfigError
 from compress.tracking import wandb_settings
-from compress.tracking.records import FOLDER, UPLOADED, card
 from compress.tracking.tracking_options import check, mode_of, project_of
 from tests.conftest import ROOT, Compose
-from tests.test_subsets import words
+from tests.subsets import words
 from tests.tracking.runs import SHORT, assert_complete, assert_whole, folder_of, in_child, said, synced
 from tests.wandb_server import WandbServer
 

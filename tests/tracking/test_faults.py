@@ -10,7 +10,7 @@ import pytest
 
 from compress.config import identity
 from tests.conftest import Compose
-from tests.test_subsets import words
+from tests.subsets import words
 from tests.tracking.runs import (
     KILL_CLIENT,
     SHORT,

@@ -6,15 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from compress.tracking.records import FOLDER, UPLOADED
 
 from compress.config import identity
 from compress.config.run_names import artifact_name
 from compress.config.schema import Config, teacher_experiment
 from compress.tracking import records
-from compress.tracking.records import FOLDER, UPLOADED
 from launch.sync import reminder
 from tests.conftest import Compose
-from tests.test_subsets import words
+from tests.subsets import words
 from tests.tracking.runs import SHORT, assert_whole, folder_of, in_child, result_of, said, synced
 from tests.wandb_server import Run, WandbServer
 

@@ -15,7 +15,7 @@ from compress.config.schema import teacher_experiment
 from compress.training.checkpoint import FILE
 from launch.sync import reminder
 from tests.conftest import Compose
-from tests.test_subsets import words
+from tests.subsets import words
 from tests.tracking.runs import (
     SHORT,
     assert_complete,

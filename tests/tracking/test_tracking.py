@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from compress.tracking.records import card as card_of
 
 from compress import experiment
 from compress.config import identity
@@ -19,10 +20,9 @@ from compress.config.schema import Config, teacher_experiment
 from compress.errors import ConfigError
 from compress.runs.result import Result, from_document
 from compress.tracking import tracking_options
-from compress.tracking.records import card as card_of
 from tests import grids
 from tests.conftest import Compose
-from tests.test_subsets import words
+from tests.subsets import words
 from tests.tracking.runs import (
     FAILED,
     KILL_LATE,
