@@ -7,16 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertForSequenceClassification
 
 from compress.artifact import store
 from compress.artifact.store import ArtifactError
 from compress.data import demo
-from compress.methods.prune import MASK, prunable
 from tests.test_train import small_model
+from tests.weight_files import predicted_bytes
 
 
 @pytest.fixture
@@ -49,43 +47,8 @@ def test_the_size_is_that_of_the_file(model: BertForSequenceClassification, tmp_
     assert 0 < size - 4 * sum(value.numel() for value in model.state_dict().values()) < 8192
 
 
-@pytest.mark.parametrize("pruned", [False, True])
-def test_the_size_is_known_before_the_file_is_written(
-    model: BertForSequenceClassification, tmp_path: Path, pruned: bool
-) -> None:
-    if pruned:
-        for layer in prunable(model).values():
-            layer.register_buffer(MASK, torch.rand_like(layer.weight) > 0.6)
-    layout = {name: (value.dtype, tuple(value.shape)) for name, value in store.pack(model.state_dict()).items()}
-    assert store.save(tmp_path / "a", model, demo.build_tokenizer()) == store.predicted_bytes(layout)
-
-
-@given(st.integers(1, 70), st.integers(0, 2**32 - 1))
-@settings(deadline=None)
-def test_packing_is_undone_exactly(positions: int, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    mask = torch.rand(positions, 3, generator=generator) > 0.5
-    weight = torch.randn(positions, 3, generator=generator) * mask
-    state = {"a.weight": weight, "a.weight_mask": mask, "a.bias": torch.ones(2)}
-    packed = store.pack(state)
-    assert set(packed) == {"a.weight.values", "a.weight.mask", "a.bias"}
-    unpacked = store.unpack(packed, {"a.weight": weight.shape})
-    assert unpacked.keys() == state.keys()
-    assert all(torch.equal(unpacked[name], state[name]) for name in state)
-
-
-def test_a_mask_that_does_not_fit_its_survivors_is_refused(
-    model: BertForSequenceClassification, tmp_path: Path
-) -> None:
-    for layer in prunable(model).values():
-        layer.register_buffer(MASK, torch.rand_like(layer.weight) > 0.6)
-    store.save(tmp_path / "a", model, demo.build_tokenizer())
-    file = tmp_path / "a" / "model.safetensors"
-    held = load_file(file)
-    name = next(name for name in held if name.endswith(".mask"))
-    save_file(held | {name: held[name] ^ 1}, file, metadata=store.METADATA)
-    with pytest.raises(ArtifactError, match="survivors"):
-        store.load(tmp_path / "a")
+def test_the_size_is_known_before_the_file_is_written(model: BertForSequenceClassification, tmp_path: Path) -> None:
+    assert store.save(tmp_path / "a", model, demo.build_tokenizer()) == predicted_bytes(model)
 
 
 def test_transformers_reads_an_uncompressed_artifact_too(model: BertForSequenceClassification, folder: Path) -> None:
@@ -130,7 +93,7 @@ def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
 def test_a_foreign_or_newer_file_is_refused(folder: Path, metadata: dict[str, str]) -> None:
     file = folder / "model.safetensors"
     save_file(load_file(file), file, metadata={"format": "pt", **metadata})
-    with pytest.raises(ArtifactError, match=rf"artifact format {metadata.get('compress_format')}; this version reads"):
+    with pytest.raises(ArtifactError, match=rf"artifact format {metadata.get('compress_format')}; .* reads 1 and 2$"):
         store.load(folder)
 
 

@@ -1,4 +1,4 @@
-"""Magnitude pruning: exact counts, exact zeros, the schedule, and no trace of it where it is off."""
+"""Pruning, by each of its options: exact counts, exact zeros, the schedule, and no trace of it where it is off."""
 
 from __future__ import annotations
 
@@ -11,28 +11,51 @@ from safetensors import safe_open
 from torch.nn.utils import prune as reference
 
 from compress import experiment
-from compress.artifact import store
+from compress.artifact import plain, store
+from compress.artifact.layers.masked import MASK
+from compress.config import identity
 from compress.errors import ConfigError
-from compress.methods.prune import (
-    MASK,
-    Prune,
-    PruneConfig,
-    keep_largest,
-    kth_smallest,
-    magnitude_masks,
-    prunable,
-    sparsity_at,
-)
-from compress.runs import identity
+from compress.methods.layers import masks
+from compress.methods.magnitude import Magnitude, MagnitudeConfig
+from compress.methods.movement import Movement, MovementConfig
+from compress.methods.pruning import Pruning, RampConfig, sparsity_at
 from tests.conftest import Compose
+from tests.test_train import small_model
 
 DEMO = ("model=demo/mini", "data=demo", "task=rte", "train.max_steps=30", "device=cpu")
 
 
-def recipe(**changes: object) -> PruneConfig:
-    known = {"name": "magnitude", "sparsity": 0.6, "schedule": "linear", "scope": "global", "start": 0.1, "end": 0.7,
-             "updates": 20}  # fmt: skip
-    return PruneConfig(**{**known, **changes})  # type: ignore[arg-type]
+OPTIONS = {"magnitude": (Magnitude, MagnitudeConfig), "movement": (Movement, MovementConfig)}
+every_option = pytest.mark.parametrize("option", OPTIONS)
+
+
+def recipe(option: str = "magnitude", **changes: object) -> RampConfig:
+    values = {"name": option, "sparsity": 0.6, "schedule": "linear", "scope": "global", "start": 0.1, "end": 0.7,
+              "updates": 20}  # fmt: skip
+    return OPTIONS[option][1](**{**values, **changes})
+
+
+Trained = tuple[torch.nn.Module, Pruning, torch.optim.Optimizer]
+
+
+def begin(option: str, **changes: object) -> Trained:
+    """A small BERT before its first step, with an optimizer of strong momentum and decay."""
+    model = small_model(dropout=0.0)
+    method = OPTIONS[option][0](recipe(option, **changes))
+    method.prepare(model)
+    return model, method, torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
+
+
+def go_on(model: torch.nn.Module, method: Pruning, optimizer: torch.optim.Optimizer, steps: range) -> None:
+    """Of 40 steps on random tokens some."""
+    for step in steps:
+        method.before_step(step / 40)
+        ids = torch.randint(5, 30, (4, 9), generator=torch.Generator().manual_seed(step))
+        model(ids).logits.square().mean().backward()
+        method.after_backward(model)
+        optimizer.step()
+        optimizer.zero_grad()
+        method.after_step(model, optimizer)
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +67,7 @@ def one_thread() -> None:
 @settings(deadline=None)
 def test_the_kth_smallest_is_torchs(values: list[float], k: int) -> None:
     flat, k = torch.tensor(values), min(k, len(values))
-    assert kth_smallest(flat, k) == flat.kthvalue(k).values
+    assert masks.kth_smallest(flat, k) == flat.kthvalue(k).values
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=40), st.integers(0, 40))
@@ -52,7 +75,7 @@ def test_the_kth_smallest_is_torchs(values: list[float], k: int) -> None:
 def test_exactly_k_go_and_none_that_stays_is_smaller_than_one_that_goes(values: list[int], pruned: int) -> None:
     scores = torch.tensor(values, dtype=torch.float32)
     pruned = min(pruned, len(values))
-    keep = keep_largest(scores, pruned)
+    keep = masks.keep_largest(scores, pruned)
     assert int((~keep).count_nonzero()) == pruned
     if 0 < pruned < len(values):
         assert scores[keep].min() >= scores[~keep].max()
@@ -64,7 +87,7 @@ def test_masks_are_those_of_torchs_own_pruning(seed: int, scope: str) -> None:
     torch.manual_seed(seed)
     layers = [torch.nn.Linear(7, 11), torch.nn.Linear(5, 3), torch.nn.Linear(16, 16)]
     weights = [layer.weight.detach().clone() for layer in layers]
-    ours = magnitude_masks(weights, [torch.ones_like(w, dtype=torch.bool) for w in weights], 0.37, scope)  # type: ignore[arg-type]
+    ours = masks.choose([weight.abs() for weight in weights], 0.37, scope)  # type: ignore[arg-type]
     if scope == "global":
         pairs = [(layer, "weight") for layer in layers]
         reference.global_unstructured(pairs, reference.L1Unstructured, amount=0.37)
@@ -87,83 +110,76 @@ def test_the_schedule_rises_in_stages_from_start_to_end() -> None:
     assert sparsity_at(0.4, recipe(schedule="cubic")) == pytest.approx(0.6 * (1 - 0.5**3))
 
 
-def test_a_longer_ramp_never_revives_a_weight() -> None:
-    torch.manual_seed(0)
-    weights = [torch.randn(9, 9), torch.randn(4, 9)]
-    masks = [torch.ones_like(weight, dtype=torch.bool) for weight in weights]
-    for share in (0.1, 0.35, 0.5, 0.9):
-        new = magnitude_masks(weights, masks, share, "global")
-        assert not any((now & ~before).any() for now, before in zip(new, masks, strict=True))
-        assert sum(int((~mask).count_nonzero()) for mask in new) == round(share * 117)
-        masks = new
-        weights = [torch.randn_like(weight) * mask for weight, mask in zip(weights, masks, strict=True)]
-
-
-@pytest.mark.parametrize("scope", ["global", "layer"])
-def test_pruned_weights_are_zero_after_every_step_whatever_momentum_and_decay_do(scope: str) -> None:
-    torch.manual_seed(1)
-    model = torch.nn.ModuleDict({"encoder": torch.nn.Linear(8, 8), "pooler": torch.nn.Linear(8, 8)})
-    method = Prune(recipe(scope=scope, start=0.0, end=0.5))
-    method.prepare(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
+def test_what_magnitude_pruned_never_comes_back() -> None:
+    model, method, optimizer = begin("magnitude")
+    before = {name: layer.get_buffer(MASK).clone() for name, layer in method.layers.items()}
     for step in range(40):
-        method.before_step(step / 40)
-        optimizer.zero_grad()
-        model["pooler"](model["encoder"](torch.randn(4, 8))).square().mean().backward()
-        optimizer.step()
-        method.after_step(model, optimizer)
-        for layer in prunable(model).values():
+        go_on(model, method, optimizer, range(step, step + 1))
+        for name, layer in method.layers.items():
+            assert not (layer.get_buffer(MASK) & ~before[name]).any()
+            before[name] = layer.get_buffer(MASK).clone()
+
+
+@every_option
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_pruned_weights_are_zero_after_every_step_whatever_momentum_and_decay_do(option: str, scope: str) -> None:
+    model, method, optimizer = begin(option, scope=scope, start=0.0, end=0.5)
+    sizes = [layer.weight.numel() for layer in method.layers.values()]
+    for step in range(40):
+        go_on(model, method, optimizer, range(step, step + 1))
+        counts = []
+        for layer in method.layers.values():
             mask = layer.get_buffer(MASK)
             assert not layer.weight[~mask].any()
             assert not optimizer.state[layer.weight]["exp_avg"][~mask].any()
             assert layer.weight[mask].all()
+            counts.append(int((~mask).count_nonzero()))
+        asked = sparsity_at(step / 40, method.config)
+        if scope == "layer":
+            assert counts == [round(asked * size) for size in sizes]
+        assert sum(counts) == pytest.approx(asked * sum(sizes), abs=0.5 if scope == "global" else len(sizes) / 2)
     assert method.metrics() == {"sparsity": 0.6}
+    assert method.settled()
 
 
-def test_a_ramp_goes_on_from_a_saved_state_as_if_nothing_had_happened() -> None:
-    def build() -> tuple[torch.nn.ModuleDict, Prune, torch.optim.Optimizer]:
-        torch.manual_seed(2)
-        model = torch.nn.ModuleDict({"encoder": torch.nn.Linear(8, 8), "pooler": torch.nn.Linear(8, 8)})
-        method = Prune(recipe())
-        method.prepare(model)
-        return model, method, torch.optim.AdamW(model.parameters(), lr=0.1)
-
-    def go(model: torch.nn.ModuleDict, method: Prune, optimizer: torch.optim.Optimizer, steps: range) -> None:
-        for step in steps:
-            method.before_step(step / 40)
-            optimizer.zero_grad()
-            x = torch.randn(4, 8, generator=torch.Generator().manual_seed(step))
-            model["pooler"](model["encoder"](x)).square().mean().backward()
-            optimizer.step()
-            method.after_step(model, optimizer)
-
-    whole, resumed = build(), build()
-    go(*whole, range(40))
-    go(*resumed, range(17))
-    again = build()
-    again[0].load_state_dict(resumed[0].state_dict())
-    again[1].load_state_dict(resumed[1].state_dict())
-    again[2].load_state_dict(resumed[2].state_dict())
-    go(*again, range(17, 40))
+@every_option
+def test_a_ramp_goes_on_from_a_saved_state_as_if_nothing_had_happened(option: str) -> None:
+    whole, resumed, again = begin(option), begin(option), begin(option)
+    go_on(*whole, range(40))
+    go_on(*resumed, range(17))
+    for new, old in zip(again, resumed, strict=True):
+        new.load_state_dict(old.state_dict())
+    go_on(*again, range(17, 40))
     ends = zip(whole[0].state_dict().values(), again[0].state_dict().values(), strict=True)
     assert all(torch.equal(one, other) for one, other in ends)
+
+
+@every_option
+def test_a_model_without_blocks_is_refused_before_training(option: str) -> None:
+    model = small_model()
+    model.config.num_hidden_layers = 0
+    with pytest.raises(ConfigError, match=r"^model: BertForSequenceClassification has no list of equal layers"):
+        OPTIONS[option][0](recipe(option)).prepare(model)
 
 
 def test_only_encoder_and_pooler_matrices_are_pruned(compose: Compose) -> None:
     config = compose(*DEMO)
     model, _ = experiment.build_model(config, experiment.load_data(config)[1])
-    names = set(prunable(model))
+    names = set(plain.matrices(model))
     assert len(names) == 6 * (config.model.layers or 0) + 1
     assert not {name for name in names if "embeddings" in name or "classifier" in name or "LayerNorm" in name}
 
 
+@every_option
 @pytest.mark.parametrize("overrides", [(), ("prune.scope=layer", "prune.schedule=cubic"), ("task=stsb",)])
 @pytest.mark.parametrize("steps", [1, 30])
-def test_the_stored_model_is_exactly_as_sparse_as_asked(compose: Compose, overrides: tuple[str], steps: int) -> None:
-    config = compose(*DEMO, *overrides, "prune=magnitude", "prune.sparsity=0.6", f"train.max_steps={steps}")
-    document = experiment.run(config)
+def test_the_stored_model_is_exactly_as_sparse_as_asked(
+    compose: Compose, option: str, overrides: tuple[str], steps: int
+) -> None:
+    config = compose(*DEMO, *overrides, f"prune={option}", "prune.sparsity=0.6", f"train.max_steps={steps}")
+    document = experiment.run(config).document()
     stored = store.load(identity.run_folder(config) / "artifact")
-    layers = prunable(stored)
+    layers = plain.matrices(stored)
     zeros = {name: int((layer.weight == 0).count_nonzero()) for name, layer in layers.items()}
     positions = {name: layer.weight.numel() for name, layer in layers.items()}
     if "prune.scope=layer" in overrides:
@@ -175,13 +191,14 @@ def test_the_stored_model_is_exactly_as_sparse_as_asked(compose: Compose, overri
     assert document["metrics"] == document["metrics_training"]
 
 
-def test_the_file_holds_survivors_and_a_bit_per_position(compose: Compose) -> None:
-    config = compose(*DEMO, "prune=magnitude")
-    document = experiment.run(config)
+@every_option
+def test_the_file_holds_survivors_and_a_bit_per_position(compose: Compose, option: str) -> None:
+    config = compose(*DEMO, f"prune={option}")
+    document = experiment.run(config).document()
     folder = identity.run_folder(config) / "artifact"
     with safe_open(folder / "model.safetensors", framework="np") as file:
         held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    for name, layer in prunable(store.load(folder)).items():
+    for name, layer in plain.matrices(store.load(folder)).items():
         bits, values = held[f"{name}.weight.mask"], held[f"{name}.weight.values"]
         weight = layer.weight.detach().numpy()
         assert len(bits) == -(-weight.size // 8)
@@ -204,7 +221,8 @@ def test_pruning_that_is_off_changes_nothing_and_makes_no_other_experiment(compo
         (("prune.schedule=cubik",), "prune.schedule=cubik: must be 'linear' or 'cubic' (did you mean cubic?)"),
     ],
 )
-def test_what_cannot_be_is_told(compose: Compose, words: tuple[str], told: str) -> None:
+@every_option
+def test_what_cannot_be_is_told(compose: Compose, option: str, words: tuple[str], told: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        compose(*DEMO, "prune=magnitude", *words)
+        compose(*DEMO, f"prune={option}", *words)
     assert str(caught.value) == told

@@ -12,15 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress import experiment
-from compress.artifact import int8, store
+from compress.artifact import store
+from compress.artifact.layers import int8
+from compress.artifact.layers.masked import MASK
+from compress.config import identity
 from compress.errors import ConfigError
-from compress.methods.fake_quantize import FakeEmbedding, FakeLinear, InputRange, round_weight
-from compress.methods.prune import MASK, Prune, PruneConfig
+from compress.methods.layers.fake_quantize import FakeEmbedding, FakeLinear, InputRange, SharedRange, round_weight
+from compress.methods.magnitude import Magnitude, MagnitudeConfig
 from compress.methods.quantize import Quantize, QuantizeConfig
-from compress.runs import identity
 from compress.training.evaluate import predict
 from tests.conftest import Compose
 from tests.test_train import small_model
+from tests.weight_files import predicted_bytes
 
 DEMO = ("model=demo/mini", "data=demo", "task=rte", "train.max_steps=30", "device=cpu")
 
@@ -30,10 +33,10 @@ def recipe(**changes: object) -> QuantizeConfig:
     return QuantizeConfig(**{**known, **changes})  # type: ignore[arg-type]
 
 
-def trained(config: QuantizeConfig, steps: int = 8, prune: PruneConfig | None = None) -> torch.nn.Module:
+def trained(config: QuantizeConfig, steps: int = 8, prune: MagnitudeConfig | None = None) -> torch.nn.Module:
     """A small BERT after some steps on random tokens, not finalized, in eval mode."""
     model = small_model()
-    methods = ([Prune(prune)] if prune else []) + [Quantize(config)]
+    methods = ([Magnitude(prune)] if prune else []) + [Quantize(config)]
     for method in methods:
         method.prepare(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -53,9 +56,6 @@ def trained(config: QuantizeConfig, steps: int = 8, prune: PruneConfig | None = 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-# --- weights ----------------------------------------------------------------------------------------------------------
 
 
 @given(st.integers(0, 2**31), st.floats(-44, 38), st.integers(1, 6))
@@ -92,9 +92,6 @@ def test_rounding_is_torchs_fake_quantization_with_a_straight_gradient(seed: int
 
 def test_a_row_of_zeros_stays_zero() -> None:
     assert not round_weight(torch.zeros(2, 3)).any()
-
-
-# --- ranges -----------------------------------------------------------------------------------------------------------
 
 
 def test_ranges_follow_the_moving_average_and_map_to_0_to_255() -> None:
@@ -146,7 +143,9 @@ def test_query_key_and_value_round_their_input_once() -> None:
     model = trained(recipe())
     ranges = [name for name, module in model.named_modules() if isinstance(module, InputRange)]
     assert len(ranges) == 2 * (1 + 3) + 2  # per layer attention, its output, two of feed-forward; pooler, classifier
-    assert sum(name.endswith(".shared") for name in ranges) == 2
+    shared = [module for module in model.modules() if isinstance(module, SharedRange)]
+    assert len(shared) == 2
+    assert not any(module.last for module in shared), "nothing of a step stays"
 
 
 # --- the finished model -----------------------------------------------------------------------------------------------
@@ -157,7 +156,9 @@ OPTIONS = [{}, {"activations": False}, {"embeddings": False}, {"activations": Fa
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("pruned", [False, True])
 def test_the_finished_model_computes_what_was_trained_bit_for_bit(options: dict[str, bool], pruned: bool) -> None:
-    ramp = PruneConfig(name="magnitude", sparsity=0.6, schedule="linear", scope="global", start=0.0, end=0.7, updates=3)
+    ramp = MagnitudeConfig(
+        name="magnitude", sparsity=0.6, schedule="linear", scope="global", start=0.0, end=0.7, updates=3
+    )
     model = trained(recipe(**options), prune=ramp if pruned else None)
     rounded = {name: round_weight(module.weight).detach() for name, module in model.named_modules()
                if isinstance(module, FakeLinear | FakeEmbedding)}  # fmt: skip
@@ -182,12 +183,10 @@ def test_the_finished_model_computes_what_was_trained_bit_for_bit(options: dict[
 @pytest.mark.parametrize("words", [(), ("prune=magnitude", "prune.sparsity=0.6"), ("task=stsb",), ("task=mnli",)])
 def test_what_is_stored_predicts_as_what_was_trained(compose: Compose, words: tuple[str, ...]) -> None:
     config = compose(*DEMO, "quantize=int8", *words)
-    document = experiment.run(config)
+    document = experiment.run(config).document()
     assert document["metrics"] == document["metrics_training"]
     stored = store.load(identity.run_folder(config) / "artifact")
-    again = store.pack(stored.state_dict())
-    layout = {name: (value.dtype, tuple(value.shape)) for name, value in again.items()}
-    assert store.predicted_bytes(layout) == document["size"]["artifact_bytes"]
+    assert predicted_bytes(stored) == document["size"]["artifact_bytes"]
     dataset, tokenizer = experiment.load_data(config)
     split = config.task.validation[0]
     logits = predict(stored, dataset.splits[split], tokenizer.pad_token_id)
@@ -202,7 +201,7 @@ def test_tinys_file_is_as_small_as_its_information(compose: Compose, weights: Pa
     """8 bits per survivor, 1 bit per position of a pruned matrix, 32 per float; the rest is the header."""
     config = compose(*DEMO, "model=tiny", f"model.pretrained={weights / 'standin-tiny'}", "quantize=int8",
                      "prune=magnitude", "prune.sparsity=0.6", "train.max_steps=2")  # fmt: skip
-    document = experiment.run(config)
+    document = experiment.run(config).document()
     stored = store.load(identity.run_folder(config) / "artifact").state_dict()
     masks = {name: mask for name, mask in stored.items() if name.endswith(MASK)}
     integers = {name: value for name, value in stored.items() if value.dtype == torch.int8}
@@ -219,7 +218,7 @@ def test_quantization_that_is_off_changes_nothing(compose: Compose) -> None:
 
 
 def test_bf16_trains_too_and_rounds_in_float32(compose: Compose) -> None:
-    document = experiment.run(compose(*DEMO, "quantize=int8", "train.precision=bf16"))
+    document = experiment.run(compose(*DEMO, "quantize=int8", "train.precision=bf16")).document()
     assert document["metrics"] == document["metrics_training"]
 
 

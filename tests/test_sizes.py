@@ -8,8 +8,9 @@ from functools import cache
 import pytest
 import torch
 
-from compress import experiment
-from compress.methods.prune import MASK, Prune, prunable
+from compress.artifact import plain
+from compress.artifact.layers.masked import MASK
+from compress.artifact.size import sizes
 from compress.methods.quantize import Quantize
 from compress.model import encoder
 from tests.conftest import Compose, shared
@@ -25,21 +26,22 @@ def figure1() -> list[dict[str, str]]:
 
 def nominal_mb(compose: Compose, size: str, sparsity: float, quantized: bool) -> float:
     """Decimal MB of a model of that size and compression; its weights are whatever lay in memory."""
-    config = compose(f"model={size}", "model.pretrained=null", "task=sst2", "prune=magnitude", "quantize=int8")
+    config = compose(f"model={size}", "model.pretrained=null", "task=sst2", "quantize=int8")
     with torch.device("meta"):
         bert, _ = encoder.build(config.model, config.task, vocabulary=30522, padding=0)
     bert.to_empty(device="cpu")
     if sparsity:
-        Prune(config.prune).prepare(bert)
-        for layer in prunable(bert).values():
-            layer.get_buffer(MASK).view(-1)[: round(sparsity * layer.weight.numel())] = False
+        for layer in plain.matrices(bert).values():
+            mask = torch.ones_like(layer.weight, dtype=torch.bool)
+            mask.view(-1)[: round(sparsity * mask.numel())] = False
+            layer.register_buffer(MASK, mask)
     if quantized:
-        method = Quantize(config.quantize)
+        method = Quantize(config.methods["quantize"])
         method.prepare(bert)
         method.finalize(bert)
-    found = experiment.sizes(bert)
-    assert found["nominal_bytes"] == sum(part["nominal_bytes"] for part in found["by_part"].values())
-    return found["nominal_bytes"] / 1e6
+    counted = sizes(bert, artifact_bytes=1)
+    assert counted.nominal_bytes == sum(part.nominal_bytes for part in counted.by_part.values())
+    return counted.nominal_bytes / 1e6
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from compress.artifact import int8
-from compress.methods.fake_quantize import round_weight
+from compress.artifact.layers import int8
+from compress.methods.layers.fake_quantize import round_weight
 from tests.conftest import ROOT, missing
 
 FOLDER = ROOT / ".venv" / "torchao"

@@ -17,26 +17,30 @@ PARTS = ("embeddings", "encoder", "head")
 def sizes(model: PreTrainedModel, artifact_bytes: int) -> Size:
     """Parameters of the uncompressed model, the numbers that survive of it, and the study's bytes.
 
-    These are 4 for each float32 number and 1 for each int8 one. Biases and LayerNorm count as the smallest numbers of
-    their part: the study counts every parameter of a quantized model as one byte.
+    These are 4 for each float32 number and 1 for each int8 one. LayerNorm counts as the matrices of its part do, the
+    largest numbers where they differ: the study counts every parameter of a quantized model as one byte.
 
     Args:
         artifact_bytes: size of the weight file.
     """
+    import torch
+
     from compress.artifact import kinds, plain
     from compress.model import encoder
 
     structure, parameters = plain.structure_of(model), Counter[str]()
-    for name, parameter in encoder.empty(model.config).named_parameters():
+    with torch.device("meta"):
+        uncompressed = encoder.empty(model.config)
+    for name, parameter in uncompressed.named_parameters():
         parameters[structure.part(name)] += parameter.numel()
     layers = [(structure.part(f"{name}."), module) for name, module in model.named_modules() if name]
-    least = {part: min(kinds.bits(module) for inside, module in layers if inside == part) for part in PARTS}
+    matrices = [(part, kinds.bits(module)) for part, module in layers if kinds.count(module) and _is_matrix(module)]
     nonzero, bits = Counter[str](), Counter[str]()
     for part, module in layers:
+        of_part = max((each for other, each in matrices if other == part), default=kinds.FLOAT_BITS)
         survivors = kinds.count(module)
-        is_matrix = kinds.of(module) or any(parameter.dim() > 1 for parameter in module.parameters(recurse=False))
         nonzero[part] += survivors
-        bits[part] += survivors * (kinds.bits(module) if is_matrix else least[part])
+        bits[part] += survivors * (kinds.bits(module) if _is_matrix(module) else of_part)
     by_part = {
         part: Part(parameters=parameters[part], nonzero=nonzero[part], nominal_bytes=bits[part] // 8) for part in PARTS
     }
@@ -47,6 +51,12 @@ def sizes(model: PreTrainedModel, artifact_bytes: int) -> Size:
         artifact_bytes=artifact_bytes,
         by_part=by_part,
     )
+
+
+def _is_matrix(module: torch.nn.Module) -> bool:
+    from compress.artifact import kinds
+
+    return bool(kinds.of(module)) or any(parameter.dim() > 1 for parameter in module.parameters(recurse=False))
 
 
 def sparsity(model: torch.nn.Module) -> float:

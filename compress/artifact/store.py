@@ -131,14 +131,15 @@ def load(folder: Path) -> PreTrainedModel:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{folder}: not a whole artifact ({error})") from error
     if version not in (FORMAT, "1"):
-        raise ArtifactError(f"{folder}: artifact format {version}; this version reads format 1 and {FORMAT}")
+        raise ArtifactError(f"{folder}: artifact format {version}; this version reads 1 and {FORMAT}")
     model = encoder.empty(config)
     try:
         wrong = model.load_state_dict(_unpack(model, weights, layers), strict=False, assign=True)
     except (ValueError, RuntimeError) as error:
         raise ArtifactError(f"{folder}: weights do not fit {CONFIG} ({str(error).splitlines()[-1].strip()})") from error
-    if names := [*wrong.missing_keys, *wrong.unexpected_keys]:
-        raise ArtifactError(f"{folder}: weights do not fit {CONFIG} ({names[0]} and {len(names) - 1} others)")
+    for what, names in (("missing", wrong.missing_keys), ("not expected", wrong.unexpected_keys)):
+        if names:
+            raise ArtifactError(f"{folder}: weights do not fit {CONFIG} ({len(names)} {what}, such as {names[0]})")
     return model.eval()
 
 

@@ -48,9 +48,9 @@ def factorized(linear: torch.nn.Linear, rank: int) -> FactorizedLinear:
     left, values, right = torch.linalg.svd(linear.weight.detach(), full_matrices=False)
     root = values[:rank].sqrt()
     first = torch.nn.Linear(linear.in_features, rank, bias=False, device="meta")
-    first.weight = torch.nn.Parameter(root[:, None] * right[:rank])
+    first.weight = torch.nn.Parameter((root[:, None] * right[:rank]).contiguous())
     second = torch.nn.Linear(rank, linear.out_features, bias=linear.bias is not None, device="meta")
-    second.weight = torch.nn.Parameter(left[:, :rank] * root)
+    second.weight = torch.nn.Parameter((left[:, :rank] * root).contiguous())
     second.bias = linear.bias
     return FactorizedLinear(first, second)
 

@@ -47,7 +47,8 @@ class Factorized(Kind):
 
     def build(self, layer: nn.Module, tensors: Tensors, settings: Settings) -> nn.Module:
         """Two Linear layers without memory."""
-        assert isinstance(layer, nn.Linear)
+        if not isinstance(layer, nn.Linear):
+            raise ValueError(f"a {type(layer).__name__} has no factors")
         rank = int(settings["rank"])
         first = nn.Linear(layer.in_features, rank, bias=False, device="meta")
         second = nn.Linear(rank, layer.out_features, bias=layer.bias is not None, device="meta")

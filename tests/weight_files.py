@@ -1,0 +1,44 @@
+"""How large a weight file must be, by arithmetic: safetensors' layout and what each kind of layer stores."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import torch
+
+from compress.artifact import store
+from compress.artifact.layers.masked import MASK
+
+TYPES = {torch.float32: "F32", torch.int32: "I32", torch.int8: "I8", torch.uint8: "U8"}  # in the order of the file
+
+
+def stored_tensors(model: torch.nn.Module) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    """Types and shapes of what a finished model's file holds: survivors and a bit per position where there is a mask.
+
+    Written down from what the artifact promises, without its own packing.
+    """
+    tensors: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {}
+    state = model.state_dict()
+    for name, value in state.items():
+        if name.endswith(MASK):
+            continue
+        mask = state.get(f"{name}_mask")
+        if mask is None:
+            tensors[name] = (value.dtype, tuple(value.shape))
+        else:
+            tensors[f"{name}.values"] = (value.dtype, (int(mask.count_nonzero()),))
+            tensors[f"{name}.mask"] = (torch.uint8, (-(-mask.numel() // 8),))
+    return tensors
+
+
+def predicted_bytes(model: torch.nn.Module) -> int:
+    """8 bytes of length, the header (JSON, padded to 8 bytes), and the tensors, type by type."""
+    header: dict[str, Any] = {"__metadata__": store.METADATA}
+    offset, tensors, types = 0, stored_tensors(model), list(TYPES)
+    for name, (dtype, shape) in sorted(tensors.items(), key=lambda entry: (types.index(entry[1][0]), entry[0])):
+        end = offset + math.prod(shape) * dtype.itemsize
+        header[name] = {"dtype": TYPES[dtype], "shape": list(shape), "data_offsets": [offset, end]}
+        offset = end
+    return 8 + -(-len(json.dumps(header, separators=(",", ":")).encode()) // 8) * 8 + offset
