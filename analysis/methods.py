@@ -33,11 +33,6 @@ class Method:
     shrinks: bool
     entries: Compressions
 
-    @property
-    def variants(self) -> list[str]:
-        """The text of each entry, in order; empty texts where there is nothing to tell apart."""
-        return [self.variant(entry) for entry in self.entries]
-
     def variant(self, entry: Compression) -> str:
         """What tells an entry from the others: its option, its strength, both or nothing."""
         options = {other.option for other in self.entries}

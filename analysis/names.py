@@ -97,25 +97,18 @@ class Look:
 
     Attributes:
         hue: place in `HUES`.
+        light, dark: its colours, on a white and on a dark ground.
         marker: of `MARKERS`.
         filled: the marker; otherwise hollow.
         dash: of the line; empty is solid.
     """
 
     hue: int
+    light: str
+    dark: str
     marker: str
     filled: bool
     dash: Dash
-
-    @property
-    def light(self) -> str:
-        """Its colour on a white ground."""
-        return HUES[self.hue][0]
-
-    @property
-    def dark(self) -> str:
-        """Its colour on a dark ground."""
-        return HUES[self.hue][1]
 
 
 @dataclass(frozen=True)
@@ -131,7 +124,8 @@ class Names:
         others = _number(active, [method.name for method in self.methods.methods if not method.shrinks])
         marker = list(MARKERS)[(shrinking + shrinking // len(HUES)) % len(MARKERS)]
         dash = DASHES[(others - 1) % len(DASHES)] if others else HOLLOW
-        return Look(shrinking % len(HUES), marker, bool(others), dash)
+        hue = shrinking % len(HUES)
+        return Look(hue, *HUES[hue], marker, bool(others), dash)
 
     def label(self, subset: str) -> str:
         """As people read a subset; `all three` where these are all methods of the collection."""
@@ -158,22 +152,18 @@ class Names:
 
     def legend(self) -> str:
         """What hue, marker and fill tell, in a sentence; empty without methods."""
-        nouns = {shrinks: [method.noun for method in self.methods.methods if method.shrinks == shrinks]
-                 for shrinks in (True, False)}  # fmt: skip
-        told = [f"hue and marker tell {enumerated(nouns[True])}"] if nouns[True] else []
-        if nouns[False]:
-            told.append(f"a filled marker and {_line_words(len(nouns[False]))} tell {enumerated(nouns[False])}")
+        shrinking = [method.noun for method in self.methods.methods if method.shrinks]
+        others = [method.noun for method in self.methods.methods if not method.shrinks]
+        dashes = "a solid line" if len(others) == 1 else "the line's dashes"
+        told = [f"hue and marker tell {enumerated(shrinking)}"] if shrinking else []
+        told += [f"a filled marker and {dashes} tell {enumerated(others)}"] if others else []
         sentence = "; ".join(told)
-        return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
+        return f"{sentence[:1].upper()}{sentence[1:]}." if sentence else ""
 
 
 def _number(active: Iterable[str], among: Sequence[str]) -> int:
     """A number for each subset of the names `among`: the sum of 2^place."""
     return sum(2 ** among.index(name) for name in active if name in among)
-
-
-def _line_words(methods: int) -> str:
-    return "a solid line" if methods == 1 else "the line's dashes"
 
 
 def enumerated(words: Sequence[str]) -> str:

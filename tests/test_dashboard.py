@@ -152,7 +152,7 @@ def test_methods_of_others_are_factors_too(server: WandbServer) -> None:
     """Their options and strengths, and what they log; a run of the first schema says what it can."""
     coached: dict[str, Any] = {"methods": "coach+shave", "compression": [vars(entry("shave")), vars(entry("coach"))], "schema": 2}
     add(server, "rte-mini-shave+coach-s0", "finished", {"cheers": 3, "coaching_loss": 0.2}, **coached)
-    old = {"schema": 1, "methods": "quantize", "identity": {"quantize": {"name": "int8"}}, "config": {}}
+    old: dict[str, Any] = {"schema": 1, "methods": "quantize", "identity": {"quantize": {"name": "int8"}}, "config": {}}
     first = add(server, "rte-mini-quantize-s1", "finished", **old)
     dashboard.create("p")
     (plot,) = of_type(server.views[0], "Factors", "Parallel Coordinates Plot")

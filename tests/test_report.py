@@ -280,21 +280,20 @@ def test_any_number_of_methods_is_told_without_their_names_in_the_page(tmp_path:
 
 def test_a_training_curve_is_thinned_by_means(tmp_path: Path) -> None:
     crossings.write_training(tmp_path, rows=100)
-    curve = measured.training(tmp_path, 20)
-    assert curve is not None
-    assert curve["step"] == list(range(15, 301, 15))
-    assert len(curve["loss"]) == 20
+    steps, losses = measured.thinned(tmp_path, 20)
+    assert steps == list(range(15, 301, 15))
+    assert len(losses) == 20
     rows = [json.loads(line)["loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert curve["loss"][0] == pytest.approx(1000 * sum(rows[:5]) / 5, abs=0.5)
+    assert losses[0] == pytest.approx(1000 * sum(rows[:5]) / 5, abs=0.5)
 
 
 @pytest.mark.parametrize(
     "text", ["", "no json\n", '{"global_step": 1}\n', '{"global_step": 1, "loss": null}\n', "[1]\n"]
 )
-def test_an_unusable_training_curve_is_none(tmp_path: Path, text: str) -> None:
+def test_an_unusable_training_curve_is_empty(tmp_path: Path, text: str) -> None:
     (tmp_path / "metrics.jsonl").write_text(text)
-    assert measured.training(tmp_path, 20) is None
-    assert measured.training(tmp_path / "nowhere", 20) is None
+    assert measured.thinned(tmp_path, 20) == ([], [])
+    assert measured.thinned(tmp_path / "nowhere", 20) == ([], [])
 
 
 def test_latencies_are_told_and_an_unreadable_file_is_noted(tmp_path: Path) -> None:

@@ -13,20 +13,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import wandb_workspaces.reports.v2
 import wandb_workspaces.workspaces
 
 from analysis import names
-from analysis.methods import Compressions, Methods, collected, joined
+from analysis.methods import Compressions, collected, joined
 from analysis.names import Names
 from analysis.read.tracked import TrackedRun
 from compress.runs.result import Result
 
 wr: Any = wandb_workspaces.reports.v2  # whose names have no types
 ws: Any = wandb_workspaces.workspaces
+Panel = Any
 
 NAME = "Combining Compressions"
 SCORES = {f"score_{key}": measure.label for key, measure in names.SCORES.items()}
@@ -35,57 +36,20 @@ LOOP = ("epoch", "global_step", "loss", "learning_rate", "gradient_norm", "examp
 BROKEN = ("failed", "crashed", "killed")
 
 
-@dataclass(frozen=True)
-class Project:
-    """What all runs of a project tell of its methods.
-
-    Attributes:
-        methods: in their order.
-        strengths: keys that say how much a method compresses.
-        logged: what methods logged while they trained.
-    """
-
-    methods: Methods
-    strengths: list[str]
-    logged: list[str]
-
-    @property
-    def factors(self) -> list[str]:
-        """What the experiments differ in."""
-        return ["model", "task", *self.methods.names, *self.strengths, "seed"]
-
-
-def project_of(runs: Sequence[TrackedRun]) -> Project:
-    """From the runs' configurations and summaries."""
-    compressions = [run.compressions for run in runs if run.compressions is not None]
-    entries = [entry for own in compressions for entry in own]
-    strengths = list(dict.fromkeys(entry.strength for entry in entries if entry.strength is not None))
-    others = {field.name for field in fields(Result)} - set(strengths) | set(LOOP)
-    logged = {
-        key
-        for run in runs
-        if run.compressions
-        for key, value in run.summary.items()
-        if isinstance(value, int | float) and key not in others and not key.startswith("_")
-    }
-    return Project(collected(compressions), strengths, sorted(logged))
-
-
-def workspace(entity: str, project: str, runs: Sequence[TrackedRun], now: float) -> Any:
+def workspace(entity: str, project: str, runs: Sequence[TrackedRun], now: float) -> Panel:
     """The whole view.
 
     Args:
         now: seconds since the epoch, said beside the list of failures.
     """
-    about = project_of(runs)
-    colours = {
-        run.run_id: ws.RunSettings(color=colour(Names(about.methods), run.compressions))
-        for run in runs
-        if run.compressions is not None
-    }
+    ours = {run.run_id: run.compressions for run in runs if run.compressions is not None}
+    methods = collected(ours.values())
+    entries = [entry for compressions in ours.values() for entry in compressions]
+    strengths = list(dict.fromkeys(entry.strength for entry in entries if entry.strength is not None))
+    colours = {run_id: ws.RunSettings(color=colour(Names(methods), own)) for run_id, own in ours.items()}
     columns = [
         "run:displayName", "run:state",
-        *(f"config:{factor}.value" for factor in ("task", "model", "methods", *about.strengths, "seed")),
+        *(f"config:{factor}.value" for factor in ("task", "model", "methods", *strengths, "seed")),
         *(f"summary:{key}" for key in (*SCORES, *SIZES, "timing.train_seconds", "failure")),
     ]  # fmt: skip
     return ws.Workspace(
@@ -93,11 +57,11 @@ def workspace(entity: str, project: str, runs: Sequence[TrackedRun], now: float)
         project=project,
         name=NAME,
         sections=[
-            _section("Score and size", _score_and_size(about.strengths), columns=2, is_open=True),
-            _section("Factors", _factors(about.factors), columns=1, is_open=True),
+            _section("Score and size", _score_and_size(strengths), columns=2, is_open=True),
+            _section("Factors", _factors([*methods.names, *strengths]), columns=1, is_open=True),
             _section("Scores by task, methods and size", _bars(), columns=3, is_open=True),
-            _section("Training", _training(about.logged), columns=3),
-            _section("Cost", _cost(about.strengths), columns=3),
+            _section("Training", _training(_logged(runs, strengths)), columns=3),
+            _section("Cost", _cost(strengths), columns=3),
             _section("Failures", _failures(runs, now), columns=2, is_open=True),
             _section("Compare runs", _comparison(), columns=1),
         ],
@@ -114,32 +78,32 @@ def colour(names: Names, compressions: Compressions) -> str:
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 
 
-def _section(name: str, panels: list[Any], columns: int, is_open: bool = False) -> Any:
+def _section(name: str, panels: list[Panel], columns: int, is_open: bool = False) -> Panel:
     layout = ws.SectionLayoutSettings(columns=columns, rows=-(-len(panels) // columns))
     settings = ws.SectionPanelSettings(x_axis="global_step")
     return ws.Section(name=name, panels=panels, is_open=is_open, layout_settings=layout, panel_settings=settings)
 
 
-def _score_and_size(strengths: Sequence[str]) -> list[Any]:
+def _score_and_size(strengths: Sequence[str]) -> list[Panel]:
     return [_scatter(f"{score}, {size}", x, y, strengths) for y, score in SCORES.items() for x, size in SIZES.items()]
 
 
-def _scatter(title: str, x: str, y: str, strengths: Sequence[str]) -> Any:
+def _scatter(title: str, x: str, y: str, strengths: Sequence[str]) -> Panel:
     """One point for each run; `x` on a logarithmic axis."""
     label = " ".join(f"${{config:{factor}}}" for factor in ("methods", "model", "task", *strengths))
     axes = {"x": wr.SummaryMetric(x), "y": wr.SummaryMetric(y)}
     return wr.ScatterPlot(title=title, **axes, log_x=True, legend_template=label)
 
 
-def _factors(names: Sequence[str]) -> list[Any]:
+def _factors(of_methods: Sequence[str]) -> list[Panel]:
     column = wr.ParallelCoordinatesPlotColumn
-    factors = [column(wr.Config(factor)) for factor in names]
+    factors = [column(wr.Config(factor)) for factor in ("model", "task", *of_methods, "seed")]
     sizes = [column(wr.SummaryMetric(key), display_name=name, log=True) for key, name in SIZES.items()]
     scores = [column(wr.SummaryMetric(key), display_name=name) for key, name in SCORES.items()]
     return [wr.ParallelCoordinatesPlot(title="Factors, size and score", columns=[*factors, *sizes, *scores])]
 
 
-def _bars() -> list[Any]:
+def _bars() -> list[Panel]:
     return [
         _bar(f"{name} by {factor}", key, factor)
         for key, name in SCORES.items()
@@ -147,27 +111,38 @@ def _bars() -> list[Any]:
     ]
 
 
-def _bar(title: str, metric: str, factor: str) -> Any:
+def _bar(title: str, metric: str, factor: str) -> Panel:
     """Means over the runs that share a factor's level, with their standard error."""
-    grouping: dict[str, Any] = {"groupby": wr.Config(factor), "groupby_aggfunc": "mean", "groupby_rangefunc": "stderr"}
+    grouping: dict[str, object] = {
+        "groupby": wr.Config(factor),
+        "groupby_aggfunc": "mean",
+        "groupby_rangefunc": "stderr",
+    }
     return wr.BarPlot(title=title, metrics=[metric], orientation="v", max_bars_to_show=50, **grouping)
 
 
-def _training(logged: Sequence[str]) -> list[Any]:
+def _logged(runs: Iterable[TrackedRun], strengths: Iterable[str]) -> list[str]:
+    """What methods logged while they trained: numbers in a summary that are neither an outcome nor the loop's own."""
+    others = {field.name for field in fields(Result)} - set(strengths) | set(LOOP)
+    last = [value for run in runs if run.compressions for value in run.summary.items() if value[0] not in others]
+    return sorted({key for key, value in last if isinstance(value, int | float) and not key.startswith("_")})
+
+
+def _training(logged: Sequence[str]) -> list[Panel]:
     """Losses of each run; what follows a schedule or the machine, as means over the runs of each subset."""
     losses = ["loss", *(key for key in logged if key.endswith("loss"))]
     alike = ["learning_rate", *(key for key in logged if key not in losses), "examples_per_second"]
     return [*map(_line, losses), *(_line(metric, "methods") for metric in alike)]
 
 
-def _line(metric: str, factor: str | None = None) -> Any:
+def _line(metric: str, factor: str | None = None) -> Panel:
     means = {"groupby_aggfunc": "mean", "groupby_rangefunc": "minmax"}
-    grouping: dict[str, Any] = {} if factor is None else {"groupby": wr.Config(factor), **means}
+    grouping: dict[str, object] = {} if factor is None else {"groupby": wr.Config(factor), **means}
     title = metric.replace("_", " ") + (f", by {factor}" if factor else "")
     return wr.LinePlot(title=title, x="global_step", y=[metric], max_runs_to_show=100, **grouping)
 
 
-def _cost(strengths: Sequence[str]) -> list[Any]:
+def _cost(strengths: Sequence[str]) -> list[Panel]:
     bars = {"timing.train_seconds": "training, seconds", "timing.steps_per_second": "steps per second"}
     bars |= {"memory_bytes": "GPU memory, bytes"}
     return [
@@ -177,11 +152,11 @@ def _cost(strengths: Sequence[str]) -> list[Any]:
     ]
 
 
-def _comparison() -> list[Any]:
+def _comparison() -> list[Panel]:
     return [wr.RunComparer(diff_only="split")]
 
 
-def _failures(runs: Iterable[TrackedRun], now: float) -> list[Any]:
+def _failures(runs: Iterable[TrackedRun], now: float) -> list[Panel]:
     column = wr.ParallelCoordinatesPlotColumn
     cells = [column(wr.Config(factor)) for factor in ("task", "model", "methods")]
     state = column(wr.Metric("State"), display_name="state")

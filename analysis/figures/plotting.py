@@ -90,7 +90,10 @@ def log_sizes(axes: Axes, sizes: Sequence[float] | pd.Series, digits: Sequence[i
 
 def draw_curves(axes: Axes, shown: MeanScores, **more: Any) -> None:
     """A curve for each subset of the methods, with error bars where they are known."""
-    for subset, points in by_subset(shown):
+    by_size = shown.points.sort_values("bytes", kind="stable")
+    there = set(by_size["methods"])
+    for subset in filter(there.__contains__, shown.methods.subsets):
+        points = by_size[by_size["methods"] == subset]
         look = shown.names.look(subset)
         fill, order = (look.light, 3) if look.filled else ("white", 2.5)
         axes.plot(points["bytes"], points["score"], label=shown.names.label(subset), color=look.light,
@@ -99,14 +102,6 @@ def draw_curves(axes: Axes, shown: MeanScores, **more: Any) -> None:
         bars = points[points["error"].notna()]
         axes.errorbar(bars["bytes"], bars["score"], bars["error"], fmt="none", ecolor=look.light, elinewidth=0.7,
                       capsize=1.5, capthick=0.7)  # fmt: skip
-
-
-def by_subset(shown: MeanScores) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Each subset of the methods that has points, with these, by size."""
-    for subset in shown.methods.subsets:
-        points = shown.points[shown.points["methods"] == subset]
-        if len(points):
-            yield subset, points.sort_values("bytes", kind="stable")
 
 
 def legend(figure: Figure, axes: Axes, columns: int) -> None:

@@ -10,9 +10,8 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from analysis.read.folders import Gathered, gather
+from analysis.read.folders import Document, Gathered, gather
 from compress.errors import ConfigError
 from compress.storage.files import write_bytes
 
@@ -50,8 +49,8 @@ def gathered(place: Path) -> Gathered:
 
 
 def _together(collections: Sequence[Gathered]) -> Gathered:
-    documents: dict[Any, dict[str, Any]] = {}
-    failures: dict[Any, dict[str, Any]] = {}
+    documents: dict[object, Document] = {}
+    failures: dict[object, Document] = {}
     for collection in collections:
         for document in collection.documents:
             documents.setdefault(document.get("run_id"), _portable(document))
@@ -61,7 +60,7 @@ def _together(collections: Sequence[Gathered]) -> Gathered:
     return Gathered([*documents.values()], failed, [note for collection in collections for note in collection.notes])
 
 
-def _portable(document: dict[str, Any]) -> dict[str, Any]:
+def _portable(document: Document) -> Document:
     """Without where it lies."""
     config = document.get("config")
     if isinstance(config, dict):
@@ -86,7 +85,7 @@ def read(file: Path) -> Gathered:
     return collection
 
 
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
+def _lines(file: Path) -> Iterator[Document]:
     whole = 0
     try:
         with gzip.open(file, "rt", encoding="utf-8") as lines:

@@ -12,6 +12,8 @@ from typing import Any
 from compress.errors import ConfigError
 from compress.runs.result import failure, run_folders
 
+Document = dict[str, Any]  # JSON
+
 
 @dataclass(frozen=True)
 class Gathered:
@@ -23,8 +25,8 @@ class Gathered:
         notes: what was left out, one sentence each.
     """
 
-    documents: list[dict[str, Any]]
-    failures: list[dict[str, Any]]
+    documents: list[Document]
+    failures: list[Document]
     notes: list[str]
 
 
@@ -59,7 +61,7 @@ def gather(folder: Path) -> Gathered:
     return collection
 
 
-def _read_result(path: Path) -> tuple[dict[str, Any] | None, str | None]:
+def _read_result(path: Path) -> tuple[Document | None, str | None]:
     """The document, or what is wrong with it; neither where there is none."""
     try:
         document = json.loads((path / "result.json").read_text(encoding="utf-8"))
@@ -72,7 +74,7 @@ def _read_result(path: Path) -> tuple[dict[str, Any] | None, str | None]:
     return document, None
 
 
-def _read_failure(path: Path) -> dict[str, Any] | None:
+def _read_failure(path: Path) -> Document | None:
     if (cause := failure(path)) is None:
         return None
     task, model, methods, run_id = path.parts[-4:]

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.read.folders import Document
 from analysis.read.results import Results
 from analysis.read.tracked import TrackedRun, as_results
 from compress.errors import ConfigError
@@ -98,7 +99,7 @@ def records(log: bytes) -> Iterator[bytes]:
             parts = []
 
 
-def _update(values: dict[str, Any], items: Sequence[Any]) -> None:
+def _update(values: Document, items: Sequence[Any]) -> None:
     for item in items:
         *outer, last = tuple(item.nested_key) or (item.key,)
         inside = values

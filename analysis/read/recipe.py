@@ -12,7 +12,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from compress.runs.result import MalformedError, Result
 
@@ -43,7 +42,7 @@ class Recipe:
         """With the usual settings of the options that it does not have."""
         return replace(self, options=tuple(sorted({**usual, **dict(self.options)}.items())))
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         """As nested values, without the files' digest."""
         return {**json.loads(self.base), **{name: json.loads(text) for name, text in self.options}}
 
@@ -62,33 +61,30 @@ def recipe_of(result: Result) -> Recipe:
     base = {name: part for name, part in result.identity.items() if name not in VARIED and name not in active}
     base["train"] = _without(_part(result, "train"), "learning_rate")
     base["data"] = data = dict(_part(result, "data"))
-    files = data.pop("path", None)
-    data["path"] = None if files is None else "local files"
-    options = {
-        f"{entry.method}={entry.option}": canonical(_settings(result, entry.method, entry.strength))
-        for entry in result.compression
-    }
-    return Recipe(canonical(base), files, tuple(sorted(options.items())))
+    files = None if data.get("path") is None else str(data["path"])
+    data["path"] = files and "local files"
+    settings = {entry: canonical(_settings(result, entry.method, entry.strength)) for entry in result.compression}
+    options = sorted((f"{entry.method}={entry.option}", text) for entry, text in settings.items())
+    return Recipe(canonical(base), files, tuple(options))
 
 
-def _settings(result: Result, method: str, strength: str | None) -> dict[str, Any]:
+def _settings(result: Result, method: str, strength: str | None) -> dict[str, object]:
     """A method's settings but for its option and strength; a teacher by its name, as its run differs between tasks."""
-    config = result.config.get(method)
     settings = {key: value for key, value in _part(result, method).items() if key not in ("name", strength)}
     taught = [key for key, value in settings.items() if value is not None and value == result.teacher_run_id]
-    return {key: _seedless(value) for key, value in settings.items()} | {
-        key: config.get(key) if isinstance(config, Mapping) else None for key in taught
-    }
+    config = result.config.get(method)
+    named = {key: config[key] for key in taught if key in config} if isinstance(config, Mapping) else {}
+    return {key: _seedless(value) for key, value in settings.items()} | dict.fromkeys(taught) | named
 
 
-def _part(result: Result, name: str) -> Mapping[str, Any]:
+def _part(result: Result, name: str) -> Mapping[str, object]:
     part = result.identity.get(name)
     if not isinstance(part, Mapping):
         raise MalformedError(f"its identity.{name} is {part!r}, not a group of settings")
     return part
 
 
-def _seedless(part: Any) -> Any:
+def _seedless(part: object) -> object:
     return _without(part, "seed") if isinstance(part, Mapping) else part
 
 
@@ -102,9 +98,9 @@ def complete(recipes: Sequence[Recipe], tasks: Sequence[str]) -> list[Recipe]:
     ]
 
 
-def _usual(pairs: Iterable[tuple[Any, Recipe]]) -> dict[Any, dict[str, str]]:
+def _usual(pairs: Iterable[tuple[object, Recipe]]) -> dict[object, dict[str, str]]:
     """Key -> the most frequent settings of each option among its recipes."""
-    counts: dict[Any, dict[str, Counter[str]]] = {}
+    counts: dict[object, dict[str, Counter[str]]] = {}
     for key, recipe in pairs:
         counters = counts.setdefault(key, {})
         for name, text in recipe.options:
@@ -120,7 +116,7 @@ def model_recipe(result: Result) -> str:
     return _digest([result.identity.get("model"), _part(result, "train").get("learning_rate")])
 
 
-def differences(document: Mapping[str, Any], other: Mapping[str, Any], longest: int = 3) -> str:
+def differences(document: Mapping[str, object], other: Mapping[str, object], longest: int = 3) -> str:
     """In words, where two recipes differ: `train.epochs 6 instead of 3`; options that only one has do not count."""
     alone = {name for name in document.keys() ^ other.keys() if "=" in name}
     left, right = (_flat({key: part for key, part in own.items() if key not in alone}) for own in (document, other))
@@ -132,27 +128,27 @@ def differences(document: Mapping[str, Any], other: Mapping[str, Any], longest: 
     return ", ".join(said + ([f"and {len(keys) - longest} more"] if len(keys) > longest else []))
 
 
-def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flat(document: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
     for key, value in document.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
 
 
-def _without(part: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _without(part: Mapping[str, object], key: str) -> dict[str, object]:
     return {name: value for name, value in part.items() if name != key}
 
 
-def _digest(part: Any) -> str:
+def _digest(part: object) -> str:
     return hashlib.sha256(canonical(part).encode()).hexdigest()[:8]
 
 
-def canonical(part: Any) -> str:
+def canonical(part: object) -> str:
     """Compact JSON with sorted keys, the same for equal values."""
     return json.dumps(_whole(part), sort_keys=True, separators=(",", ":"), default=str)
 
 
-def _whole(part: Any) -> Any:
+def _whole(part: object) -> object:
     """With 2.0 as 2: not everybody who passes JSON on keeps them apart."""
     if isinstance(part, Mapping):
         return {key: _whole(value) for key, value in part.items()}

@@ -14,19 +14,20 @@ import pandas as pd
 from analysis.methods import Methods, collected, joined
 from analysis.names import TASKS
 from analysis.read import collection, selection
+from analysis.read.folders import Document
 from analysis.read.recipe import Recipe, complete, model_recipe, recipe_of
 from compress.errors import ConfigError
 from compress.runs.result import MalformedError, Result, from_document
 
 CELL = ["task", "model", "methods", "variant"]  # its runs differ only in their seed
 COLUMNS = (
-    "run_id", "task", "model", "methods", "variant", "compression", "seed", "score_glue", "score_accuracy", "metrics",
+    "run_id", "task", "model", "methods", "variant", "compression", "seed", "score_glue", "score_accuracy",
     "parameters", "nonzero", "nominal_bytes", "artifact_bytes", "by_part", "train_seconds", "steps", "steps_per_second",
     "wall_seconds", "teacher_run_id", "recipe", "device", "folder", "url",
 )  # fmt: skip
 MAY_BE_ABSENT = ("teacher_run_id", "device", "folder", "url")
 FAILURE_COLUMNS = ("run_id", "task", "model", "methods", "seed", "cause")
-Document = Mapping[str, Any]
+Row = Mapping[str, Any]  # of a table, by its columns
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Results:
     failures: pd.DataFrame
     notes: list[str]
     source: str
-    recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    recipes: Mapping[str, Document] = field(default_factory=dict)
 
     @property
     def tasks(self) -> list[str]:
@@ -78,8 +79,8 @@ def read_runs(place: Path, recipe: str | None = None) -> Results:
 
 
 def from_documents(
-    documents: Iterable[Document],
-    failures: Iterable[Document],
+    documents: Iterable[Mapping[str, object]],
+    failures: Iterable[Mapping[str, object]],
     source: str,
     *,
     notes: Iterable[str] = (),
@@ -94,7 +95,7 @@ def from_documents(
         ConfigError: no document is usable, or none has the wanted recipe.
     """
     said = list(notes)
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for document in documents:
         try:
             rows.append(_row(from_document(document), document))
@@ -102,24 +103,23 @@ def from_documents(
             said.append(f"{document.get('folder') or document.get('run_id') or 'a run'}: left out: {error}")
     if not rows:
         raise ConfigError(f"{source}: no usable result" + "".join(f"\n  {line}" for line in said[:5]))
-    table = _ordered(pd.DataFrame(rows), collected(row["compression"] for row in rows))
-    table["filled"] = complete(list(table["as_run"]), list(table["task"]))
-    choice = selection.choose_recipes(table, recipe)
-    kept, repeats = selection.without_repeats(_with_recipe(table, choice.chosen))
+    table = _ordered(rows)
+    chosen, others = selection.choose_recipes(table, recipe)
+    kept, repeats = selection.without_repeats(_with_recipe(table, chosen))
     methods = collected(kept["compression"])
     return Results(
         runs=kept.assign(variant=kept["compression"].map(methods.variant))[list(COLUMNS)].reset_index(drop=True),
         failures=pd.DataFrame(list(failures), columns=list(FAILURE_COLUMNS)).astype({"seed": "Int64"}),
-        notes=[*said, *choice.notes(), *repeats, *selection.mixtures(kept)],
+        notes=[*said, *others, *repeats, *selection.mixtures(kept)],
         source=source,
-        recipes={chosen.digest(): chosen.document() for chosen in choice.chosen.values()},
+        recipes={own.digest(): own.document() for own in chosen.values()},
     )
 
 
-def _row(result: Result, document: Document) -> dict[str, Any]:
+def _row(result: Result, document: Mapping[str, object]) -> Row:
     """A result's row, without what needs the others; with `as_run`, its recipe, and `model_recipe`."""
     size, timing = result.size, result.timing
-    known = {"run_id", "task", "model", "seed", "metrics", "teacher_run_id"}
+    known = {"run_id", "task", "model", "seed", "teacher_run_id"}
     counts = ("parameters", "nonzero", "nominal_bytes", "artifact_bytes")
     times = ("train_seconds", "steps", "steps_per_second", "wall_seconds")
     return {
@@ -148,24 +148,16 @@ def _with_recipe(table: pd.DataFrame, chosen: Mapping[str, Recipe]) -> pd.DataFr
     return kept.assign(recipe=kept["task"].map({task: recipe.digest() for task, recipe in chosen.items()}))
 
 
-def _ordered(table: pd.DataFrame, methods: Methods) -> pd.DataFrame:
-    parameters = table.groupby("model")["parameters"].median()
-    keys = pd.DataFrame({
-        "task": table["task"].map(_rank(listed_first(table["task"], list(TASKS)))),
-        "parameters": table["model"].map(parameters), "model": table["model"],
-        "compression": table["compression"].map({own: methods.rank(own) for own in set(table["compression"])}),
-        "seed": table["seed"], "run_id": table["run_id"],
-    })  # fmt: skip
-    ordered = table.loc[keys.sort_values(list(keys.columns)).index].reset_index(drop=True)
-    for column in MAY_BE_ABSENT:
-        ordered[column] = ordered[column].astype(object).where(ordered[column].notna(), None)
-    return ordered
+def _ordered(rows: Sequence[Row]) -> pd.DataFrame:
+    """Known tasks first, then others by name; models by size."""
+    methods, tasks = collected(row["compression"] for row in rows), list(TASKS)
+    sizes = pd.DataFrame(rows).groupby("model")["parameters"].median()
 
+    def order(row: Row) -> tuple[object, ...]:
+        task, model = row["task"], row["model"]
+        place = tasks.index(task) if task in tasks else len(tasks)
+        return place, task, sizes[model], model, methods.rank(row["compression"]), row["seed"], row["run_id"]
 
-def _rank(names: Sequence[str]) -> dict[str, int]:
-    return {name: rank for rank, name in enumerate(names)}
-
-
-def listed_first(names: Iterable[str], listed: Sequence[str]) -> list[str]:
-    """The listed names in their order, then the others by name."""
-    return sorted(set(names), key=lambda name: (listed.index(name) if name in listed else len(listed), name))
+    table = pd.DataFrame(sorted(rows, key=order))
+    absent = {column: table[column].astype(object).where(table[column].notna(), None) for column in MAY_BE_ABSENT}
+    return table.assign(**absent, filled=complete(list(table["as_run"]), list(table["task"])))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pandas as pd
 
@@ -15,30 +15,16 @@ RUN_KEYS = ["task", "model", "compression", "seed"]  # one run each
 OTHER_FILES = "other data files"
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The recipe of each task, and what has another.
-
-    Attributes:
-        chosen: task -> recipe; a task without any run of the recipe that was asked for is not there.
-        left_out: (recipe, chosen recipe) -> runs of each task.
-    """
-
-    chosen: Mapping[str, Recipe]
-    left_out: Mapping[tuple[Recipe, Recipe | None], Counter[str]]
-
-    def notes(self) -> list[str]:
-        """In sentences."""
-        return [_left_out(*pair, counts) for pair, counts in self.left_out.items()] + _apart(self.chosen)
-
-
-def choose_recipes(table: pd.DataFrame, wanted: str | None) -> Choice:
+def choose_recipes(table: pd.DataFrame, wanted: str | None) -> tuple[dict[str, Recipe], list[str]]:
     """Choose each task's recipe.
 
     Args:
         table: rows with `as_run` and `filled` recipes (see `recipe.complete`), and `RUN_KEYS`.
         wanted: digits that the recipe's name begins with; without them, that which fits most cells of the task, and of
             these the most frequent in the collection.
+
+    Returns:
+        task -> recipe, without tasks that have no run of the recipe that was asked for; what has another, in sentences.
 
     Raises:
         ConfigError: no run has the wanted recipe.
@@ -60,7 +46,7 @@ def choose_recipes(table: pd.DataFrame, wanted: str | None) -> Choice:
                 other = best is not None and replace(recipe, files=best.files).fits(best)
                 key = replace(filled, files=OTHER_FILES if other else None), best and replace(best, files=None)
                 left_out.setdefault(key, Counter())[str(task)] += len(same)
-    return Choice(chosen, left_out)
+    return chosen, [_left_out(*pair, counts) for pair, counts in left_out.items()] + _apart(chosen)
 
 
 def _best(rows: pd.DataFrame, asked: Sequence[Recipe], usual: Counter[str]) -> Recipe | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any
 
 from analysis.methods import Compressions, split
+from analysis.read.folders import Document
 from analysis.read.results import Results, from_documents
 from compress.runs import schema1
 from compress.runs.result import Compression, Head
@@ -26,8 +26,8 @@ class TrackedRun:
     """
 
     run_id: str
-    config: dict[str, Any] = field(default_factory=dict)
-    summary: dict[str, Any] = field(default_factory=dict)
+    config: Document = field(default_factory=dict)
+    summary: Document = field(default_factory=dict)
     state: str = "running"
     url: str | None = None
     name: str = ""
@@ -37,19 +37,19 @@ class TrackedRun:
         """Its methods; None if it is no experiment of this project."""
         try:
             head = _head(self.config)
-            entries: Any = (head if "compression" in head else schema1.upgraded(head))["compression"]
-            return tuple(Compression(**entry) for entry in entries)
+            whole: Document = head if "compression" in head else schema1.upgraded(head)
+            return tuple(Compression(**entry) for entry in whole["compression"])
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
 
 
-def as_document(run: TrackedRun) -> dict[str, Any]:
+def as_document(run: TrackedRun) -> Document:
     """The run's result.json."""
     undefined = {"score_glue": None, "score_accuracy": None}  # a summary does not keep nulls
     return {**undefined, **run.summary, **_head(run.config), "url": run.url}
 
 
-def _head(config: Mapping[str, Any]) -> dict[str, Any]:
+def _head(config: Document) -> Document:
     """What of result.json a run's configuration has."""
     head = {item.name: config[item.name] for item in fields(Head) if item.name in config}
     if isinstance(methods := head.get("methods"), str):
@@ -80,5 +80,5 @@ def as_results(runs: Iterable[TrackedRun], source: str, recipe: str | None) -> R
     return from_documents(documents, failures, source, notes=notes, recipe=recipe)
 
 
-def _failure(run: TrackedRun, cause: str) -> Mapping[str, Any]:
+def _failure(run: TrackedRun, cause: str) -> Document:
     return {"run_id": run.run_id, **{key: run.config.get(key) for key in FAILED_CELL}, "cause": cause}

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
 
-from analysis.methods import joined
+from analysis.methods import Compressions, joined
 from analysis.names import LOG_MEGABYTES, MARKERS, PARTS, SCORES, SIZES, Names, task_label
-from analysis.read.results import Results
+from analysis.read.folders import Document
+from analysis.read.results import Results, Row
 from analysis.report import measured
 from analysis.statistics.breakdown import breakdown
 from analysis.statistics.means import common_tasks
 
 
-def document(results: Results, score: str, size: str) -> dict[str, Any]:
+def document(results: Results, score: str, size: str) -> Document:
     """Everything; NaN is null, runs are columns of indices and numbers.
 
     Args:
@@ -38,7 +38,7 @@ def document(results: Results, score: str, size: str) -> dict[str, Any]:
         "tasks": [{"name": task, "label": task_label(task)} for task in results.tasks],
         "models": results.models,
         "methods": [_subset(name, Names(results.methods)) for name in subsets],
-        "filters": [{"name": method.name, "variants": method.variants} for method in filters],
+        "filters": [{"name": method.name, "variants": list(map(method.variant, method.entries))} for method in filters],
         "compressions": [
             _compression(results, compression, subsets, [method.name for method in filters])
             for compression in compressions
@@ -52,7 +52,7 @@ def document(results: Results, score: str, size: str) -> dict[str, Any]:
     }
 
 
-def _subset(name: str, names: Names) -> dict[str, Any]:
+def _subset(name: str, names: Names) -> dict[str, object]:
     look = names.look(name)
     return {
         "name": name, "label": names.label(name), "hue": look.hue, "marker": MARKERS[look.marker],
@@ -60,7 +60,9 @@ def _subset(name: str, names: Names) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _compression(results: Results, compression: Any, subsets: Sequence[str], filters: Iterable[str]) -> dict[str, Any]:
+def _compression(
+    results: Results, compression: Compressions, subsets: Sequence[str], filters: Iterable[str]
+) -> dict[str, object]:
     """A subset of the methods in a variant; `variants` are places in those of each filter, null where it is off."""
     methods = results.methods
     entries = {entry.method: entry for entry in compression}
@@ -71,10 +73,10 @@ def _compression(results: Results, compression: Any, subsets: Sequence[str], fil
     return {"methods": subsets.index(subset), "label": label, "variants": places}
 
 
-def _columns(results: Results, compressions: Sequence[Any]) -> dict[str, Any]:
+def _columns(results: Results, compressions: Sequence[object]) -> dict[str, object]:
     runs = results.runs
 
-    def places(column: str, names: Sequence[Any]) -> list[int]:
+    def places(column: str, names: Sequence[object]) -> list[int]:
         return [int(place) for place in runs[column].map({name: place for place, name in enumerate(names)})]
 
     return {
@@ -89,9 +91,9 @@ def _columns(results: Results, compressions: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def _number(value: Any, digits: int) -> float | None:
+def _number(value: float | None, digits: int) -> float | None:
     return None if value is None or not math.isfinite(value) else round(float(value), digits)
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(row: Row) -> dict[str, object]:
     return {key: _number(value, 1) if isinstance(value, float) else value for key, value in row.items()}

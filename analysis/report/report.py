@@ -6,7 +6,6 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -63,7 +62,7 @@ def flat(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs with a column for each method's option (`none` where it is off), and one for each of its strengths."""
     by_run = [{entry.method: entry for entry in compressions} for compressions in runs["compression"]]
     entries = dict.fromkeys((entry.method, entry.strength) for own in by_run for entry in own.values())
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, list[object]] = {}
     for method, strength in entries:
         columns[method] = [own[method].option if method in own else "none" for own in by_run]
         if strength is not None:
@@ -96,7 +95,7 @@ def _environment() -> Environment:
     return made
 
 
-def _content(results: Results, options: Options, statistics: Findings) -> Mapping[str, Any]:
+def _content(results: Results, options: Options, statistics: Findings) -> Mapping[str, object]:
     """What the template tells."""
     names = Names(results.methods)
     data = payload.document(results, options.score, options.bytes)
@@ -120,7 +119,6 @@ def _content(results: Results, options: Options, statistics: Findings) -> Mappin
         "failures": sections.failures(results),
         "notes": [*results.notes, *unread],
         "options": options,
-        "intervals": sections.intervals(options),
         "devices": sections.devices(results.runs),
         "recipes": sections.recipes(results),
         "source": reference.SOURCE,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
 from analysis.names import PARTS, plural, task_label
-from analysis.options import Options
-from analysis.read.results import Results
+from analysis.read.results import Results, Row
 from analysis.report.table import Table, of_frame
 
 FAILED = ["task", "model", "methods", "seed", "cause", "run_id"]
@@ -33,7 +31,7 @@ def summary(results: Results) -> str:
     return " · ".join(counts + failed)
 
 
-def sizes(breakdown: Sequence[Mapping[str, Any]]) -> Table | None:
+def sizes(breakdown: Sequence[Row]) -> Table | None:
     """Bytes by part."""
     if not breakdown:
         return None
@@ -48,11 +46,6 @@ def failures(results: Results) -> Table | None:
         return None
     rows = results.failures[FAILED].astype(object).where(results.failures[FAILED].notna(), "–")
     return of_frame(rows.rename(columns={"run_id": "run id"}), "Failed experiments")
-
-
-def intervals(options: Options) -> str:
-    """How they were computed."""
-    return f"{options.bootstrap} replicates, random seed {options.seed}" if options.bootstrap else "none computed"
 
 
 def devices(runs: pd.DataFrame) -> str:

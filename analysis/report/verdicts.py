@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import pandas as pd
 
 from analysis.names import SIGNS, SIZES, Names, plural, seeds
+from analysis.read.results import Row
 from analysis.report.table import Cell, Table, of_frame
 from analysis.tables import presentation
 
-Row = Mapping[str, Any]
 MEANS = ["mean", "repeated"]
 
 
@@ -136,7 +135,7 @@ def each_task(contrasts: pd.DataFrame) -> Table:
     return of_frame(presentation.interactions(rows).assign(why=why), "Interactions of each task")
 
 
-def plotted(contrasts: pd.DataFrame, names: Names) -> list[dict[str, Any]]:
+def plotted(contrasts: pd.DataFrame, names: Names) -> list[dict[str, object]]:
     """What the page's script draws the interactions from; null for what is undefined."""
     drawn = []
     for row in contrasts[contrasts["scope"] == "mean"].to_dict("records"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from analysis.methods import joined
@@ -30,7 +28,7 @@ def breakdown(results: Results) -> pd.DataFrame:
     return means.sort_values(["order", "model"], kind="stable")[columns].reset_index(drop=True)
 
 
-def _row(results: Results, run: pd.Series) -> dict[str, Any]:
+def _row(results: Results, run: pd.Series) -> dict[str, object]:
     methods = results.methods
     shrinking = tuple(entry for entry in run["compression"] if entry.shrinks)
     nominal = {name: float(run["by_part"].get(name, 0)) for name in STORED}

@@ -11,17 +11,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.options import Options
-from analysis.statistics import intervals
+from analysis.statistics import intervals, score_size
 from analysis.statistics.cells import cells
 from analysis.statistics.intervals import Interval
-from analysis.statistics.score_size import (
-    Array,
-    ScoreSizeCurve,
-    common_scores,
-    isotonic,
-    mean_inverse,
-    score_size_curves,
-)
+from analysis.statistics.score_size import Array, ScoreSizeCurve, common_scores, isotonic, mean_inverse
 from analysis.statistics.uncertainty import ONE_SEED, SeedVariation, seed_variation
 
 MOST_UNDEFINED = 0.1  # share of replicates
@@ -91,16 +84,11 @@ def curves_by_task(runs: pd.DataFrame, options: Options) -> list[TaskCurves]:
     """Of every task its curves, how they vary with seeds, and the replicates that are asked for."""
     score = options.score_column
     taught = frozenset(runs.loc[runs["teacher_run_id"].notna(), "methods"])
+    by_task = score_size.score_size_curves(cells(runs, score, options.bytes_column))
+    varied = {task: seed_variation(runs[runs["task"] == task], own.values(), score) for task, own in by_task.items()}
     return [
-        TaskCurves(
-            task,
-            curves,
-            taught,
-            seed_variation(runs[runs["task"] == task], curves.values(), score),
-            options.bootstrap,
-            options.seed,
-        )
-        for task, curves in score_size_curves(cells(runs, score, options.bytes_column)).items()
+        TaskCurves(task, curves, taught, varied[task], options.bootstrap, options.seed)
+        for task, curves in by_task.items()
     ]
 
 
@@ -144,12 +132,9 @@ def weighted(weights: Weights, fitted: Mapping[str, Array], curves: Mapping[str,
         fitted: subset -> fitted scores, shape (…, n).
     """
     low, high = common_scores([fitted[name] for name in weights])
-    means = [
-        weight * mean_inverse(curves[name].log_bytes, fitted[name], low, high)
-        for name, weight in weights.items()
-        if weight
-    ]
-    return np.asarray(np.sum(means, axis=0))
+    counted = {name: weight for name, weight in weights.items() if weight}
+    means = {name: mean_inverse(curves[name].log_bytes, fitted[name], low, high) for name in counted}
+    return np.asarray(sum(weight * means[name] for name, weight in counted.items()))
 
 
 def estimate(task: TaskCurves, *contrasts: Weights) -> Estimate:

@@ -23,7 +23,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +30,7 @@ import pandas as pd
 from analysis import names
 from analysis.methods import NONE, Methods, split
 from analysis.options import Options
-from analysis.read.results import Results
+from analysis.read.results import Results, Row
 from analysis.statistics.contrasts import Estimate, TaskCurves, curves_by_task, estimate, with_means
 from analysis.statistics.intervals import Interval
 
@@ -91,7 +90,7 @@ def table(results: Results, options: Options) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(interaction: Interaction, tasks: Sequence[TaskCurves]) -> Iterator[dict[str, Any]]:
+def _rows(interaction: Interaction, tasks: Sequence[TaskCurves]) -> Iterator[dict[str, object]]:
     observed = {task.task: estimate(task, interaction.observed).value for task in tasks}
     for scope, value in with_means({task.task: estimate(task, interaction.weights) for task in tasks}).items():
         log_observed = float(np.mean([observed[task] for task in value.tasks])) if value.defined else math.nan
@@ -108,7 +107,7 @@ def _rows(interaction: Interaction, tasks: Sequence[TaskCurves]) -> Iterator[dic
         }
 
 
-def columns(estimated: Estimate) -> dict[str, Any]:
+def columns(estimated: Estimate) -> dict[str, object]:
     """What every number is told with."""
     interval, across = estimated.interval, estimated.across
     return {
@@ -131,7 +130,7 @@ def verdict(interval: Interval) -> str:
     return SUB if interval.high < 0 else INCONCLUSIVE
 
 
-def sentence(row: Mapping[str, Any]) -> str:
+def sentence(row: Row) -> str:
     """A row of `table` in words: what is seen, what the product would give, how sure that is, and of what."""
     if row["tasks"] == 0:
         return f"{row['contrast']}: undefined ({row['reason']})"
@@ -147,5 +146,5 @@ def sentence(row: Mapping[str, Any]) -> str:
     return f"{row['contrast']}: {seen}: {ratio}{across}; no interval from seeds ({row['unsure']}); {of}"
 
 
-def _between(row: Mapping[str, Any], prefix: str) -> str:
+def _between(row: Row, prefix: str) -> str:
     return f", 95 % interval {math.exp(row[f'{prefix}low']):.2f} to {math.exp(row[f'{prefix}high']):.2f}"

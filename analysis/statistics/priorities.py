@@ -9,7 +9,6 @@ collection lacks a subset, the pairs that are left count.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,15 +16,8 @@ import pandas as pd
 from analysis.methods import Methods, joined, split
 from analysis.options import Options
 from analysis.read.results import Results
-from analysis.statistics.contrasts import (
-    Estimate,
-    TaskCurves,
-    curves_by_task,
-    estimate,
-    with_interval,
-    with_means,
-    without_interval,
-)
+from analysis.statistics import contrasts
+from analysis.statistics.contrasts import Estimate, TaskCurves
 from analysis.statistics.interactions import columns
 from analysis.statistics.intervals import quantile
 from analysis.statistics.score_size import Array
@@ -46,13 +38,13 @@ def main_effects(results: Results, options: Options) -> pd.DataFrame:
     and `rank_high` hold it in 95 % of the replicates, and `first` is the share of them in which it is 1 (NaN without).
     `pairs` of 2^(k−1) define it.
     """
-    tasks = curves_by_task(results.runs, options)
+    tasks = contrasts.curves_by_task(results.runs, options)
     there = {name for task in tasks for name in task.curves}
     pairs = {method: own for method in results.methods.names if (own := pairs_of(method, results.methods, there))}
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for measure, of_task in (("bytes", _on_bytes), ("score", _on_score)):
         effects = {method: {task.task: of_task(task, own) for task in tasks} for method, own in pairs.items()}
-        scopes = {method: with_means(own) | effects[method] for method, own in _comparable(effects).items()}
+        scopes = {method: contrasts.with_means(own) | effects[method] for method, own in _comparable(effects).items()}
         for scope in dict.fromkeys(scope for own in scopes.values() for scope in own):
             here = {method: own.get(scope, own["mean"]) for method, own in scopes.items()}
             ranks = _ranks(here)
@@ -109,7 +101,7 @@ def pairs_of(method: str, methods: Methods, there: set[str]) -> Pairs:
 
 
 def _on_bytes(task: TaskCurves, pairs: Pairs) -> Estimate:
-    return estimate(task, *({without: 1.0, with_it: -1.0} for without, with_it in pairs))
+    return contrasts.estimate(task, *({without: 1.0, with_it: -1.0} for without, with_it in pairs))
 
 
 def _on_score(task: TaskCurves, pairs: Pairs) -> Estimate:
@@ -122,8 +114,10 @@ def _on_score(task: TaskCurves, pairs: Pairs) -> Estimate:
     together = any(task.depends_on_teacher({without: -1.0, with_it: 1.0}) for without, with_it in pairs)
     changes = task.changes(together)
     if task.variation is None or changes is None:
-        return without_interval(known, task)
-    return with_interval(known, known.value + changes @ weights, tuple(task.variation.parts(weights, together)))
+        return contrasts.without_interval(known, task)
+    return contrasts.with_interval(
+        known, known.value + changes @ weights, tuple(task.variation.parts(weights, together))
+    )
 
 
 def _score_weights(task: TaskCurves, pairs: Pairs) -> Array | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import pandas as pd
 
 from analysis import names
+from analysis.read.results import Row
 
-Row = Mapping[str, Any]
 OVER = {"mean": "all tasks", "repeated": "tasks with several seeds"}
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis.options import Options
 
@@ -45,19 +45,19 @@ def listed(said: Sequence[str]) -> None:
     print("".join(["\nnotes:\n", *(f"  {note}\n" for note in said)]) if said else "", end="")
 
 
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+def records(table: pd.DataFrame) -> list[dict[str, object]]:
     """Rows as JSON holds them: what is undefined is null."""
     return [{str(key): _plain(value) for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def document(results: Results, options: Options, answers: dict[str, Any]) -> int:
+def document(results: Results, options: Options, answers: Mapping[str, object]) -> int:
     """Print one JSON document: what was read, how, and what that says."""
     failures = results.failures.astype({"seed": object}).where(results.failures.notna(), None)
     known = {"source": results.source, "runs": len(results.runs), "options": asdict(options), "notes": results.notes}
-    print(json.dumps(known | {"failures": records(failures)} | answers, allow_nan=False))
+    print(json.dumps({**known, "failures": records(failures), **answers}, allow_nan=False))
     return 0

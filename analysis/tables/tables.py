@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -84,7 +83,7 @@ def _texts(table: pd.DataFrame) -> list[list[str]]:
     return [[text(value) for value in row] for row in table.itertuples(index=False, name=None)]
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """A cell for people: four significant digits, whole numbers whole, a dash for what is undefined."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return "–"

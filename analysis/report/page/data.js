@@ -14,6 +14,7 @@ const subset = (run) => data.compressions[run.compression].methods;
 const methodsOf = (run) => data.methods[subset(run)];
 const scoreLabel = () => data.scores[state.score].label;
 const nameOf = (run) => `${data.models[run.model]}, ${data.compressions[run.compression].label}`;
+const taskLabel = (task) => data.tasks[task].label;
 const variantKey = (filter) => `variant of ${filter.name}`;
 
 const state = {

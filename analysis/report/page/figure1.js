@@ -53,12 +53,10 @@ function drawCurves(points, width, height, options) {
     }
   }
   if (plain) {
-    const name = `${data.models[plain.model].toUpperCase()}, uncompressed: ${plain.score.toFixed(1)}`;
+    const name = `${data.models[plain.model].toUpperCase()}, ${methodsOf(plain).label}: ${plain.score.toFixed(1)}`;
     frame.root.append(note(name, frame.y(plain.score), frame.across, shown, options.radius));
   }
-  frame.root.append(...shown.map(({ mark }) => mark));
-  interactive(frame.root, shown, (chosen) => showRuns(chosen.point));
-  return frame.root;
+  return interactive(frame.root, shown, (chosen) => showRuns(chosen.point));
 }
 
 function drawFigure1() {

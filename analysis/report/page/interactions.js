@@ -37,8 +37,6 @@ function drawInteractions() {
       const dot = svg("circle", { class: `mark interval ${row.size}`, cx: at, cy: y, r: 4.5 });
       return { mark: dot, x: at, y, lines: row.lines };
     });
-    frame.root.append(...shown.map(({ mark }) => mark));
-    interactive(frame.root, shown);
-    return frame.root;
+    return interactive(frame.root, shown);
   });
 }

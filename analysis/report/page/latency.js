@@ -1,13 +1,6 @@
 // Score against latency, of the shape, task and seed that the reader chooses.
 "use strict";
 
-function select(host, legend, entries, chosen, changed) {
-  const made = node("select", { "aria-label": legend }, ...entries.map(([value, label]) => node("option", { value }, label)));
-  made.value = String(chosen);
-  made.addEventListener("change", () => changed(made.value));
-  host.append(node("label", { class: "select" }, node("span", {}, legend), made));
-}
-
 function drawLatency() {
   if (!box("latency-chart")) return;
   const measured = data.latency.run.map((run, place) => ({
@@ -24,13 +17,11 @@ function drawLatency() {
       own.map(({ run, precision, ms, low, high }) => [nameOf(run), precision, ms.toFixed(2),
         `${low.toFixed(2)}–${high.toFixed(2)}`, run[state.score].toFixed(2), run.id])));
   };
-  const choose = (legend, key, values, label) =>
-    values.length > 1 && select(box("latency-choice"), legend, values.map((value) => [value, label(value)]), chosen[key],
-      (value) => { chosen[key] = key === "shape" ? value : Number(value); draw(); });
-  const among = (key) => [...new Set(measured.map((one) => one.run[key]))].sort((a, b) => a - b);
-  choose("Batch × length", "shape", [...new Set(measured.map((one) => one.shape))], String);
-  choose("Task", "task", among("task"), (task) => data.tasks[task].label);
-  choose("Seed", "seed", among("seed"), String);
+  const of = (key) => measured.map(({ run }) => run[key]);
+  choices(box("latency-choice"), chosen, draw, [
+    ["Batch × length", "shape", measured.map(({ shape }) => shape), String], ["Task", "task", of("task"), taskLabel],
+    ["Seed", "seed", of("seed"), String],
+  ]);
   redrawn.push(draw);
   draw();
 }
@@ -50,7 +41,5 @@ function latencyChart(cells, width) {
       `${scoreLabel()} ${run[state.score].toFixed(2)}, ${megabytes(run[state.size])} MB`, `run ${run.id}`];
     return { mark: mark(methods, x, y, 4.5), x, y, lines };
   });
-  frame.root.append(...shown.map(({ mark }) => mark));
-  interactive(frame.root, shown);
-  return frame.root;
+  return interactive(frame.root, shown);
 }

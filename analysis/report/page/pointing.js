@@ -34,8 +34,9 @@ function tell(lines, x, y) {
   tip.style.top = `${(above > 4 ? above : y + 16) + scrollY}px`;
 }
 
-// Points that answer to pointer, focus, arrow keys and Enter. Each: {mark, x, y, lines}; one tab stop for all of them.
+// Draws points that answer to pointer, focus, arrow keys and Enter. Each: {mark, x, y, lines}; one tab stop for all.
 function interactive(root, points, choose) {
+  root.append(...points.map(({ mark }) => mark));
   let current = null;
   const leave = () => {
     current?.mark.classList.remove("current");
@@ -77,4 +78,5 @@ function interactive(root, points, choose) {
   });
   root.addEventListener("pointerleave", leave);
   if (choose) root.addEventListener("click", (event) => nearest(event) && choose(nearest(event)));
+  return root;
 }

@@ -21,18 +21,15 @@ function drawTraining() {
         const [x, y] = places.at(-1);
         return { mark: mark(methods, x, y, 4.5), x, y, lines: [nameOf(run), `loss ${losses.at(-1).toFixed(3)} at step ${steps.at(-1)}`, `run ${run.id}`] };
       });
-      frame.root.append(...shown.map(({ mark }) => mark));
-      interactive(frame.root, shown);
-      return frame.root;
+      return interactive(frame.root, shown);
     });
     box("training-legend").replaceChildren(...[...new Set(own.map(subset))].map((place) =>
       node("li", {}, swatch(data.methods[place]), data.methods[place].label)));
   };
-  const choose = (legend, key, label) => select(box("training-choice"), legend,
-    [...new Set(there.map((run) => run[key]))].sort((a, b) => a - b).map((value) => [value, label(value)]), chosen[key],
-    (value) => { chosen[key] = Number(value); draw(); });
-  choose("Task", "task", (task) => data.tasks[task].label);
-  choose("Model", "model", (model) => data.models[model]);
-  choose("Seed", "seed", String);
+  const of = (key) => there.map((run) => run[key]);
+  choices(box("training-choice"), chosen, draw, [
+    ["Task", "task", of("task"), taskLabel], ["Model", "model", of("model"), (model) => data.models[model]],
+    ["Seed", "seed", of("seed"), String],
+  ]);
   draw();
 }
