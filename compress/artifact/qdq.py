@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -22,6 +22,7 @@ from compress.errors import ConfigError
 from compress.model.structure import takes
 
 if TYPE_CHECKING:
+    import onnx
     import onnxruntime
     from transformers import PreTrainedModel
 
@@ -107,23 +108,38 @@ def _strip(path: Path) -> None:
     for item in (written, written.graph, *written.graph.node, *written.graph.input, *written.graph.output):
         item.ClearField("metadata_props")
     written.graph.ClearField("value_info")
-    _part_zero_points(written.graph)
+    _part_weights(written.graph)
     onnx.save(written, str(path))
 
 
-def _part_zero_points(graph: Any) -> None:
-    """Give each weight zero points of its own: ONNX Runtime rewrites them with the weight, shared ones only once."""
-    known = {tensor.name: tensor for tensor in graph.initializer}
-    seen: set[str] = set()
-    for node in graph.node:
-        if node.op_type != "DequantizeLinear" or node.input[0] not in known:
-            continue
-        shared = known[node.input[2]]
-        if shared.name in seen:
-            copy = graph.initializer.add()
-            copy.CopyFrom(shared)
-            copy.name = node.input[2] = f"{node.input[0]}_zero_point"
-        seen.add(shared.name)
+def _part_weights(graph: onnx.GraphProto) -> None:
+    """Give each product a dequantization of its own, with its own weight and zero points.
+
+    ONNX Runtime rewrites these together, shared ones only once. A layer that is called twice has its weight twice.
+    """
+    tensors, seen = {tensor.name: tensor for tensor in graph.initializer}, set[str]()
+    for number, node in enumerate(list(graph.node)):
+        for place, name in enumerate(node.input):
+            source = next((other for other in graph.node if name in other.output), None)
+            if source is None or source.op_type != "DequantizeLinear" or source.input[0] not in tensors:
+                continue
+            if source.input[0] in seen:
+                source = _copied(source, f"{name}_{number}", graph)
+                node.input[place] = source.output[0]
+            for part in (0, 2):
+                if source.input[part] in seen:
+                    tensor = graph.initializer.add()
+                    tensor.CopyFrom(tensors[source.input[part]])
+                    tensor.name = source.input[part] = f"{source.output[0]}_{part}"
+                seen.add(source.input[part])
+
+
+def _copied(node: onnx.NodeProto, name: str, graph: onnx.GraphProto) -> onnx.NodeProto:
+    """A copy of a node without inputs of its own, under another name, at the graph's beginning."""
+    graph.node.insert(0, node)
+    copied: onnx.NodeProto = graph.node[0]
+    copied.name = copied.output[0] = name
+    return copied
 
 
 @contextmanager

@@ -36,6 +36,9 @@ def save(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
 
     Returns:
         The size of the weight file in bytes.
+
+    Raises:
+        ArtifactError: the model is still as it was trained.
     """
     from safetensors.torch import save_file
 
@@ -44,7 +47,10 @@ def save(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
     atomic.clear(folder)
     with atomic.new_folder(folder) as scratch:
         (scratch / CONFIG).write_text(json.dumps(about, indent=2) + "\n")
-        save_file(tensors, scratch / WEIGHTS, metadata=METADATA)
+        try:
+            save_file(tensors, scratch / WEIGHTS, metadata=METADATA)
+        except RuntimeError as error:  # over several lines
+            raise ArtifactError(f"{folder}: layers of a finished model have no tensor in common") from error
         _order_metadata(scratch / WEIGHTS)
         tokenizer.save_pretrained(scratch)
         mode = (scratch / CONFIG).stat().st_mode & 0o777  # as the umask has it; libraries have modes of their own
