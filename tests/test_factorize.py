@@ -97,15 +97,14 @@ def test_first_factors_of_one_input_share_its_range_and_second_ones_have_their_o
     model, method = prepared(0.25)
     Quantize(QuantizeConfig(name="int8", activations=True, embeddings=True, momentum=0.05, freeze=0.8)).prepare(model)
     attention = "bert.encoder.layer.1.attention.self"
-    layers = [model.get_submodule(f"{attention}.{name}") for name in ("query", "key", "value")]
-    ranges = {id(layer.first.input_range) for layer in layers}
-    assert len(ranges) == 1
-    assert isinstance(layers[0].first.input_range, SharedRange)
-    linears = [module for module in model.modules() if isinstance(module, FakeLinear)]
+    linears = {name: module for name, module in model.named_modules() if isinstance(module, FakeLinear)}
+    first = [linears[f"{attention}.{name}.first"].input_range for name in ("query", "key", "value")]
+    assert isinstance(first[0], SharedRange)
+    assert first[0] is first[1] is first[2]
     assert len(linears) == 2 * len(method.ranks) + 1
-    assert len({id(linear.input_range) for linear in linears}) == len(linears) - 2 * 2
+    assert len({id(linear.input_range) for linear in linears.values()}) == len(linears) - 2 * 2
     model(torch.randint(5, 30, (4, 9)))
-    assert not any(linear.input_range is None or linear.input_range.low.isnan() for linear in linears)
+    assert not any(linear.input_range is None or linear.input_range.low.isnan() for linear in linears.values())
 
 
 @pytest.mark.parametrize("words", [(), ("quantize=int8",), ("prune=magnitude",), ("quantize=int8", "prune=movement")])

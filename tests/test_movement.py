@@ -1,25 +1,35 @@
-"""Movement pruning: the scores are the paper's, pruned weights come back with their values, and nothing of it stays."""
+"""Movement pruning: the scores are the paper's, pruned weights come back with their values, then masks stay."""
 
 from __future__ import annotations
+
+import copy
 
 import torch
 from torch import nn
 
 from compress.artifact.layers.masked import MASK
-from compress.methods.movement import HELD, SCORES, Movement
+from compress.methods.movement import Movement
 from compress.methods.quantize import Quantize, QuantizeConfig
-from tests.test_prune import begin, go_on, recipe
+from tests.test_prune import Trained, begin, go_on, recipe
 from tests.test_train import small_model
 
 
-def step_by_autograd(
-    weights: list[torch.Tensor], masks: list[torch.Tensor], model: nn.Module, names: list[str], ids: torch.Tensor
-) -> list[torch.Tensor]:
-    """∂L/∂S with a mask in the forward pass that the gradient passes straight (Sanh et al., 2020, section 4)."""
-    scores = [torch.zeros_like(weight, requires_grad=True) for weight in weights]
+def begun(**changes: object) -> tuple[nn.Module, Movement, torch.optim.Optimizer]:
+    model, method, optimizer = begin("movement", **changes)
+    assert isinstance(method, Movement)
+    return model, method, optimizer
+
+
+def masks_of(method: Movement) -> list[torch.Tensor]:
+    return [layer.get_buffer(MASK).clone() for layer in method.layers.values()]
+
+
+def gradients_through_masks(model: nn.Module, method: Movement, ids: torch.Tensor) -> list[torch.Tensor]:
+    """∂L/∂S with a mask in the forward pass that gradients pass straight (Sanh et al., 2020, section 4)."""
+    scores = [torch.zeros_like(held, requires_grad=True) for held in method.held]
     masked = {
-        f"{name}.weight": weight * (mask + score - score.detach())
-        for name, weight, mask, score in zip(names, weights, masks, scores, strict=True)
+        f"{name}.weight": (layer.weight.detach() + held) * (layer.get_buffer(MASK) + score - score.detach())
+        for (name, layer), held, score in zip(method.layers.items(), method.held, scores, strict=True)
     }
     logits = torch.func.functional_call(model, masked, (ids,)).logits
     return list(torch.autograd.grad(logits.square().mean(), scores))
@@ -27,55 +37,66 @@ def step_by_autograd(
 
 def test_scores_are_those_of_a_mask_in_the_forward_pass_that_gradients_pass_straight() -> None:
     """Also those of pruned weights, whose values are kept."""
-    model, method, optimizer = begin("movement", start=0.0, end=0.5)
-    names = list(method.layers)
+    model, method, optimizer = begun(start=0.0, end=0.5)
     for step in range(20):
         method.before_step(step / 40)
         ids = torch.randint(5, 30, (4, 9), generator=torch.Generator().manual_seed(step))
-        layers = list(method.layers.values())
-        whole = [layer.weight.detach() + layer.get_buffer(HELD) for layer in layers]
-        masks = [layer.get_buffer(MASK).float() for layer in layers]
-        expected = [layer.get_buffer(SCORES) - gradient for layer, gradient in zip(
-            layers, step_by_autograd(whole, masks, model, names, ids), strict=True)]  # fmt: skip
+        expected = [score.clone() for score in method.trained]
+        theirs = torch.optim.Adam(expected, lr=0.01)
+        theirs.load_state_dict(copy.deepcopy(method.optimizer.state_dict()))
+        theirs.param_groups[0]["fused"] = False
+        for score, gradient in zip(expected, gradients_through_masks(model, method, ids), strict=True):
+            score.grad = gradient
+        theirs.step()
         go_on(model, method, optimizer, range(step, step + 1))
-        for layer, score, mask in zip(layers, expected, masks, strict=True):
-            torch.testing.assert_close(layer.get_buffer(SCORES), score, rtol=1e-4, atol=1e-6)
-            assert torch.equal(layer.get_buffer(MASK).float(), mask)
+        for ours, score in zip(method.trained, expected, strict=True):
+            torch.testing.assert_close(ours, score, rtol=1e-3, atol=1e-4)
+    assert any((score[~mask] != 0).any() for score, mask in zip(method.trained, masks_of(method), strict=True))
 
 
 def test_pruned_weights_come_back_with_the_values_that_they_went_with() -> None:
-    model, method, optimizer = begin("movement", start=0.0, end=0.9)
-    went: dict[str, torch.Tensor] = {name: torch.zeros_like(layer.weight) for name, layer in method.layers.items()}
+    model, method, optimizer = begun(start=0.0, end=0.9)
+    layers = list(method.layers.values())
+    went = [torch.zeros_like(layer.weight) for layer in layers]
     returned = 0
     for step in range(36):
-        before = {name: (layer.get_buffer(MASK).clone(), layer.weight.detach().clone())
-                  for name, layer in method.layers.items()}  # fmt: skip
+        before = [(layer.get_buffer(MASK).clone(), layer.weight.detach().clone()) for layer in layers]
         method.before_step(step / 40)
-        for name, layer in method.layers.items():
-            was, weight = before[name]
+        for layer, held, value, (was, weight) in zip(layers, method.held, went, before, strict=True):
             now = layer.get_buffer(MASK)
-            went[name][was & ~now] = weight[was & ~now]
-            back = now & ~was
-            returned += int(back.count_nonzero())
-            assert torch.equal(layer.weight[back], went[name][back])
-            assert torch.equal(layer.get_buffer(HELD), went[name].masked_fill(now, 0.0))
+            value[was & ~now] = weight[was & ~now]
+            returned += int((now & ~was).count_nonzero())
+            assert torch.equal(layer.weight[now & ~was], value[now & ~was])
+            assert torch.equal(held, value.masked_fill(now, 0.0))
         go_on(model, method, optimizer, range(step, step + 1))
     assert returned > 10
 
 
 def test_masks_stay_when_the_ramp_is_over_and_pruned_weights_have_no_gradient() -> None:
-    model, method, optimizer = begin("movement", end=0.5)
+    model, method, optimizer = begun(end=0.5)
     go_on(model, method, optimizer, range(21))
-    fixed = {name: (layer.get_buffer(MASK).clone(), layer.get_buffer(SCORES).clone())
-             for name, layer in method.layers.items()}  # fmt: skip
+    masks, scores = masks_of(method), [score.clone() for score in method.trained]
     go_on(model, method, optimizer, range(21, 40))
     model(torch.randint(5, 30, (4, 9))).logits.square().mean().backward()
     method.after_backward(model)
-    for name, layer in method.layers.items():
-        assert torch.equal(layer.get_buffer(MASK), fixed[name][0])
-        assert torch.equal(layer.get_buffer(SCORES), fixed[name][1])
+    assert all(map(torch.equal, masks_of(method), masks))
+    assert all(map(torch.equal, method.trained, scores))
+    for layer, mask in zip(method.layers.values(), masks, strict=True):
         assert layer.weight.grad is not None
-        assert not layer.weight.grad[~layer.get_buffer(MASK)].any()
+        assert not layer.weight.grad[~mask].any()
+        assert layer.weight.grad[mask].any()
+
+
+def test_a_factor_of_the_learning_rate_changes_no_mask() -> None:
+    """Why it is no option: with a power of two, not a bit differs."""
+    trainings: list[Trained] = []
+    for factor in (1.0, 0.25):
+        model, method, optimizer = begun()
+        method.optimizer.param_groups[0]["lr"] *= factor
+        go_on(model, method, optimizer, range(40))
+        trainings.append((model, method, optimizer))
+    ends = [model.state_dict() for model, _, _ in trainings]
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
 
 
 def test_the_mask_acts_before_the_rounding() -> None:
@@ -92,15 +113,5 @@ def test_the_mask_acts_before_the_rounding() -> None:
     for method in (movement, quantize):
         method.finalize(model)
     for name, weight in weights.items():
-        scales = model.get_submodule(name).get_buffer("weight_scale")
-        largest = weight.abs().amax(1, keepdim=True)
+        scales, largest = model.get_submodule(name).get_buffer("weight_scale"), weight.abs().amax(1, keepdim=True)
         assert torch.equal(scales, torch.where(largest > 0, largest / 127, 1.0))
-
-
-def test_scores_and_held_values_leave_with_the_training() -> None:
-    model, method, optimizer = begin("movement")
-    go_on(model, method, optimizer, range(40))
-    method.before_step(1.0)
-    method.finalize(model)
-    assert {name.rpartition(".")[2] for name, _ in model.named_buffers()} <= {MASK, "position_ids", "token_type_ids"}
-    assert method.trace(model)

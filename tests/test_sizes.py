@@ -11,7 +11,7 @@ import torch
 from compress.artifact import plain
 from compress.artifact.layers.masked import MASK
 from compress.artifact.size import sizes
-from compress.methods.quantize import Quantize
+from compress.methods import registry
 from compress.model import encoder
 from tests.conftest import Compose, shared
 
@@ -36,7 +36,7 @@ def nominal_mb(compose: Compose, size: str, sparsity: float, quantized: bool) ->
             mask.view(-1)[: round(sparsity * mask.numel())] = False
             layer.register_buffer(MASK, mask)
     if quantized:
-        method = Quantize(config.methods["quantize"])
+        (method,) = registry.build(config.methods)
         method.prepare(bert)
         method.finalize(bert)
     counted = sizes(bert, artifact_bytes=1)
