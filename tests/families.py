@@ -21,7 +21,7 @@ from compress.data import demo
 
 Head = Literal["none", "masked", "classes"]
 
-POSITIONS = 64
+POSITIONS = 130
 SIZES: dict[str, Any] = {
     "hidden_size": 16,
     "num_hidden_layers": 2,
@@ -140,4 +140,4 @@ def _around(start: str, end: str, made: Tokenizer) -> processors.TemplateProcess
 
 def _texts() -> list[str]:
     columns = demo.generate("rte")["train"]
-    return [text for name in ("sentence1", "sentence2") for text in columns[name][:300]]
+    return [str(text) for name in ("sentence1", "sentence2") for text in columns[name][:300]]

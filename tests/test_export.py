@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,9 +15,12 @@ import torch
 from compress import experiment, export, latency
 from compress.artifact import qdq
 from compress.config import identity
-from compress.model.structure import INPUTS
+from compress.errors import ConfigError, one_line
+from compress.methods.layers import fake_quantize
+from compress.model.structure import INPUTS, takes
 from compress.runs import result
 from compress.storage.files import write_json
+from tests import families
 from tests.conftest import Compose
 
 DEMO = ("model=demo/mini", "data=demo", "train=demo", "train.max_steps=60", "device=cpu")
@@ -167,3 +171,50 @@ def test_an_artifact_that_is_not_the_one_that_was_scored_is_refused(
         assert "changed or damaged since it was scored; train it anew: force=true" in told
     changed.write_bytes(content)
     assert export.open_run(folder).artifact_sha256
+
+
+ONE_LAYER: dict[str, dict[str, Any]] = {
+    "distilbert": {"n_layers": 1},
+    "modernbert": {"num_hidden_layers": 1, "layer_types": ["sliding_attention"]},
+}
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("family", families.CONFIGS)
+def test_a_model_of_any_family_is_exported_whole(family: str, precision: str, tmp_path: Path) -> None:
+    """At any batch and length, with padding; its inputs are what it takes."""
+    torch.manual_seed(0)
+    model = families.model(family, **ONE_LAYER.get(family, {"num_hidden_layers": 1}), initializer_range=0.2)
+    padding, inputs = model.config.pad_token_id, takes(model)
+    if precision == "int8":
+        fake_quantize.prepare(model, embeddings=True, momentum=0.5)
+        model.train()(torch.arange(5, 105).view(4, 25))
+        fake_quantize.finalize(model.eval())
+    qdq.to_onnx(model, tmp_path / "model.onnx")
+    session = qdq.session(tmp_path / "model.onnx")
+    assert tuple(qdq.inputs_of(session)) == inputs
+    for batch, length in ((1, 5), (3, 25)):
+        ids = torch.randint(5, 105, (batch, length))
+        ids[0, length - 2 :] = padding
+        feed = {"input_ids": ids, "attention_mask": (ids != padding).long(), "token_type_ids": torch.zeros_like(ids)}
+        feed = {name: feed[name] for name in inputs}
+        (found,) = session.run(None, {name: tensor.numpy() for name, tensor in feed.items()})
+        with torch.inference_mode():
+            expected = model(**feed).logits.numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-5 if precision == "float32" else 0.05)
+
+
+def test_what_the_exporter_cannot_take_is_refused_in_one_line(tmp_path: Path) -> None:
+    class Choosy(torch.nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) if x.sum().item() > 0 else x
+
+    model = families.model("bert", num_hidden_layers=1)
+    dense = model.get_submodule("bert.pooler.dense")
+    dense.__class__ = Choosy
+    with pytest.raises(
+        ConfigError, match=r"^--format onnx: torch .* cannot export bert \(\w+: .*\); use the artifact"
+    ) as told:
+        qdq.to_onnx(model, tmp_path / "model.onnx")
+    assert one_line(str(told.value)) == str(told.value)
+    assert not (tmp_path / "model.onnx").exists()

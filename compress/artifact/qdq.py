@@ -117,29 +117,28 @@ def _part_weights(graph: onnx.GraphProto) -> None:
 
     ONNX Runtime rewrites these together, shared ones only once. A layer that is called twice has its weight twice.
     """
-    tensors, seen = {tensor.name: tensor for tensor in graph.initializer}, set[str]()
-    for number, node in enumerate(list(graph.node)):
-        for place, name in enumerate(node.input):
-            source = next((other for other in graph.node if name in other.output), None)
-            if source is None or source.op_type != "DequantizeLinear" or source.input[0] not in tensors:
-                continue
-            if source.input[0] in seen:
-                source = _copied(source, f"{name}_{number}", graph)
-                node.input[place] = source.output[0]
-            for part in (0, 2):
-                if source.input[part] in seen:
-                    tensor = graph.initializer.add()
-                    tensor.CopyFrom(tensors[source.input[part]])
-                    tensor.name = source.input[part] = f"{source.output[0]}_{part}"
-                seen.add(source.input[part])
+    import onnx
 
-
-def _copied(node: onnx.NodeProto, name: str, graph: onnx.GraphProto) -> onnx.NodeProto:
-    """A copy of a node without inputs of its own, under another name, at the graph's beginning."""
-    graph.node.insert(0, node)
-    copied: onnx.NodeProto = graph.node[0]
-    copied.name = copied.output[0] = name
-    return copied
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    weights = {node.output[0]: node for node in graph.node
+               if node.op_type == "DequantizeLinear" and node.input[0] in tensors}  # fmt: skip
+    seen: set[str] = set()
+    places = [(node, place) for node in graph.node for place, name in enumerate(node.input) if name in weights]
+    for number, (node, place) in enumerate(places):
+        source = weights[node.input[place]]
+        if source.input[0] in seen:
+            copied = onnx.NodeProto()
+            copied.CopyFrom(source)
+            copied.name = copied.output[0] = node.input[place] = f"{source.output[0]}_for_{number}"
+            graph.node.insert(0, copied)
+            source = graph.node[0]
+        for part in (0, 2):
+            if source.input[part] in seen:
+                tensor = graph.initializer.add()
+                tensor.CopyFrom(tensors[source.input[part]])
+                tensor.name = source.input[part] = f"{source.output[0]}_{part}"
+                tensors[tensor.name] = tensor
+            seen.add(source.input[part])
 
 
 @contextmanager

@@ -285,8 +285,8 @@ def check_fit(tensors: Mapping[str, torch.Tensor], layout: Layout, what: str) ->
             f"{what}: config.json has no place for {len(extra)} of its tensors, such as {_some(extra)}; "
             "give the config.json that belongs to these weights (adapters must be merged into them first)"
         )
-    absent = [name for name in shapes if name not in tensors]
-    if absent and set(absent) != set(layout.pooler):
+    may_lack = () if tensors.keys() & layout.pooler.keys() else layout.pooler
+    if absent := [name for name in shapes if name not in tensors and name not in may_lack]:
         raise ConfigError(
             f"{what}: {len(absent)} of its {len(shapes)} tensors are missing, such as "
             f"{_some(told[name] for name in absent)}; they would be random: give a whole checkpoint, or a config.json "
