@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from analysis.options import BYTES, SCORES, Options
 from analysis.tables import printing
 from compress.errors import Parser, exit_code
+from compress.wording import MEGABYTE
 
 if TYPE_CHECKING:
     from analysis.read.results import Results
@@ -192,7 +193,6 @@ def _interactions(results: Results, chosen: Options, options: argparse.Namespace
 
 
 def _advise(results: Results, chosen: Options, options: argparse.Namespace) -> int:
-    from analysis.names import MEGABYTE
     from analysis.statistics import advice
 
     most = None if options.max_mb is None else options.max_mb * MEGABYTE

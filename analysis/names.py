@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from analysis.methods import Methods, split
+from analysis.subsets import Methods, split
+from compress.wording import plural
 
 TASKS = {
     "cola": "CoLA", "sst2": "SST-2", "mrpc": "MRPC", "stsb": "STS-B", "qqp": "QQP", "mnli": "MNLI", "qnli": "QNLI",
     "rte": "RTE",
 }  # fmt: skip
-MEGABYTE = 1e6  # decimal, as in the study
 
 
 @dataclass(frozen=True)
@@ -185,21 +185,9 @@ def task_label(task: str) -> str:
     return TASKS.get(task, task)
 
 
-def plural(count: int, what: str, many: str | None = None) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{count} {what if count == 1 else many or what + 's'}"
-
-
 def seeds(least: int, most: int) -> str:
     """`1 seed`, `1 to 3 seeds`."""
     return plural(most, "seed") if least == most else f"{least} to {most} seeds"
-
-
-def megabytes(size: float) -> str:
-    """Decimal MB with three digits that count: 1341, 44.7, 0.086."""
-    value = size / MEGABYTE
-    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
-    return f"{value:.{digits}f}"
 
 
 def colour_rules() -> str:

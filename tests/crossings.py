@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import names
-from analysis.methods import collected
+from analysis.subsets import collected
 from tests import grids
 from tests.grids import SUBSETS
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.methods import collected
+from analysis.subsets import collected
 from compress.runs.result import Compression
 
 PARAMETERS = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.methods import Compressions, collected, split
+from analysis.subsets import Compressions, collected, split
 from analysis import names
 from analysis.read.results import FAILURE_COLUMNS, Results
 from tests.grids import EMBEDDINGS, PARAMETERS, STUDY, entry

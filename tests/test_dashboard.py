@@ -20,7 +20,7 @@ from compress.config.run_names import factors as factors_of
 from compress.errors import ConfigError
 from compress.experiment import describe
 from tests.conftest import ROOT, Compose
-from tests.grids import SUBSETS, entry
+from tests.grids import SUBSETS, document, entry
 from tests.wandb_server import ENTITY, Fault, WandbServer
 from tests.wandb_stand_in.state import Run, View
 
@@ -150,10 +150,12 @@ def test_parallel_coordinates_run_from_the_factors_to_the_score(view: View) -> N
 
 def test_methods_of_others_are_factors_too(server: WandbServer) -> None:
     """Their options and strengths, and what they log; a run of the first schema says what it can."""
-    coached: dict[str, Any] = {"methods": "coach+shave", "compression": [vars(entry("shave")), vars(entry("coach"))], "schema": 2}
+    entries = [vars(entry("shave")), vars(entry("coach"))]
+    coached: dict[str, Any] = {"methods": "coach+shave", "compression": entries, "schema": 2}
     add(server, "rte-mini-shave+coach-s0", "finished", {"cheers": 3, "coaching_loss": 0.2}, **coached)
-    old: dict[str, Any] = {"schema": 1, "methods": "quantize", "identity": {"quantize": {"name": "int8"}}, "config": {}}
-    first = add(server, "rte-mini-quantize-s1", "finished", **old)
+    old = document("rte", "mini", "quantize", 60.0, seed=1) | {"schema": 1, "methods": "quantize"}
+    del old["compression"]
+    first = add(server, "rte-mini-quantize-s1", "finished", old, **old)
     dashboard.create("p")
     (plot,) = of_type(server.views[0], "Factors", "Parallel Coordinates Plot")
     axes = [column["accessor"] for column in plot["columns"]]

@@ -15,7 +15,7 @@ import pytest
 from analysis import reference
 from analysis.figures import figures, plotting
 from analysis.figures.plotting import COLUMN, PAGE
-from analysis.methods import collected
+from analysis.subsets import collected
 from analysis.names import Names
 from analysis.options import Options
 from analysis.read import results

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.methods import collected, split
+from analysis.subsets import collected, split
 from analysis.options import Options
 from analysis.read.results import Results
 from analysis.statistics import interactions, uncertainty

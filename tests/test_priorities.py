@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.methods import collected
+from analysis.subsets import collected
 from analysis.options import Options
 from analysis.read.results import Results, from_documents
 from analysis.statistics import priorities

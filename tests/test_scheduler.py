@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compress.runs.claim import Claim
+from compress.runs.experiment_lock import ExperimentLock
 from launch import cancelling, cli, commands, job, losses, scheduler, status, submitted
 from launch.commands import Unanswered
 from launch.losses import Watch
@@ -179,10 +179,10 @@ def test_what_hangs_on_a_silent_slurm_is_unknown_and_nothing_else(
     submit(slurm, sweep, "34", [A], [B], [C])
     sweep.record(Outcome(C, "failed", 1.0, "ValueError: no"))
     slurm.silent = {"squeue": AWAY}
-    claim = Claim(tmp_path, A)
-    assert claim.take()
+    lock = ExperimentLock(tmp_path, A)
+    assert lock.take()
     found = states(tmp_path)
-    claim.release()
+    lock.release()
     assert found == {
         A: ("running", "starting"), B: ("unknown", "SLURM does not answer"),
         C: ("failed", "ValueError: no"), D: ("missing", ""),
@@ -200,21 +200,21 @@ def test_what_hangs_on_a_silent_slurm_is_unknown_and_nothing_else(
     assert [path.name for path in (tmp_path / ".sweeps").iterdir()] == ["first"]
 
 
-@pytest.mark.parametrize(("at_once", "claimed", "running"), [(1, [], [A]), (2, [], [A, B]), (1, [B], [B])])
+@pytest.mark.parametrize(("at_once", "locked", "running"), [(1, [], [A]), (2, [], [A, B]), (1, [B], [B])])
 def test_packed_experiments_that_wait_for_others_are_pending(
-    slurm: Slurm, tmp_path: Path, at_once: int, claimed: list[str], running: list[str]
+    slurm: Slurm, tmp_path: Path, at_once: int, locked: list[str], running: list[str]
 ) -> None:
     sweep = sweep_of(tmp_path, "first", A, B, C)
     sweep = Sweep(sweep.folder, {"name": "slurm", "per_device": at_once}, sweep.experiments.values(), sweep.to_run)
     sweep.write()
     submit(slurm, sweep, "34", [A, B, C], state="RUNNING")
-    claims = [Claim(tmp_path, run_id) for run_id in claimed]
-    assert all(claim.take() for claim in claims)
+    locks = [ExperimentLock(tmp_path, run_id) for run_id in locked]
+    assert all(lock.take() for lock in locks)
     found = states(tmp_path)
     assert {run_id for run_id, (state, _) in found.items() if state == "running"} == set(running)
     assert {found[run_id] for run_id in {A, B, C} - set(running)} == {("pending", "behind others in job 34")}
-    for claim in claims:
-        claim.release()
+    for lock in locks:
+        lock.release()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from compress.runs.experiment_lock import ExperimentLock
 from compress.storage import atomic, surroundings
 from compress.storage.files import write_json
 from compress.storage.lock import Lock
-from compress.tracking import wandb_run
+from compress.tracking.client_folders import ClientFolders
 from compress.training import reporting
 from compress.training.reporting import Reporter
 from launch import cli as launch_cli
@@ -184,12 +184,12 @@ def test_without_a_home_wandbs_client_keeps_its_files_with_the_run(
     for name in names:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    tracker = wandb_run.Tracker(None, tmp_path, [], lambda message: None)
+    folders = ClientFolders("0" * 12, tmp_path, lambda message: None)
     monkeypatch.setattr(surroundings, "has_home", lambda: True)
-    tracker._find_folders()
+    folders.stand_in_for_home()
     assert not set(names) & set(os.environ)
     monkeypatch.setattr(surroundings, "has_home", lambda: False)
-    tracker._find_folders()
+    folders.stand_in_for_home()
     assert {os.environ[name] for name in names} == {str(tmp_path / "wandb" / "client")}
 
 
@@ -337,7 +337,7 @@ def test_a_refused_experiment_removes_a_folder_of_runs_only_if_it_made_it(tmp_pa
 def test_a_result_that_this_user_may_not_read_is_not_taken_for_none(common: Path) -> None:
     document = grids.document("rte", "tiny", "none", 50.0)
     write_json(common / "result.json", document)
-    assert as_user(FIRST, lambda: result.read(common, document["run_id"])) == document
+    assert as_user(FIRST, lambda: result.read(common, document["run_id"])) == result.from_document(document)
     (common / "result.json").chmod(0o600)
     with pytest.raises(
         ConfigError, match=r"result.json: cannot be read \(Permission denied\); have it made readable, or"
@@ -379,7 +379,7 @@ def test_a_teacher_without_its_artifact_is_one_line(compose: Compose) -> None:
     folder = identity.run_folder(teacher_experiment(student))
     experiment.run(teacher_experiment(student))
     shutil.rmtree(folder / "artifact")
-    told = rf"^distill.teacher=mini: {folder} has its result but no artifact any more; remove that folder, and it is"
+    told = rf"^the teacher mini: {folder} has its result but no artifact any more; remove that folder, and it is"
     with pytest.raises(ConfigError, match=told):
         experiment.run(student)
 
@@ -517,7 +517,7 @@ def test_what_was_left_behind_is_removed_when_an_experiment_is_found_finished(co
 
 def test_surroundings_are_checked_without_anything_heavy() -> None:
     code = (
-        "import sys; from compress import surroundings, cache; print({'torch', 'numpy', 'pydantic'} & set(sys.modules))"
+        "import sys; from compress.storage import surroundings, cache; print({'torch', 'numpy', 'pydantic'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -20,9 +20,9 @@ import wandb_workspaces.reports.v2
 import wandb_workspaces.workspaces
 
 from analysis import names
-from analysis.methods import Compressions, collected, joined
 from analysis.names import Names
 from analysis.read.tracked import TrackedRun
+from analysis.subsets import Compressions, collected, joined
 from compress.runs.result import Result
 
 wr: Any = wandb_workspaces.reports.v2  # whose names have no types
@@ -46,7 +46,9 @@ def workspace(entity: str, project: str, runs: Sequence[TrackedRun], now: float)
     methods = collected(ours.values())
     entries = [entry for compressions in ours.values() for entry in compressions]
     strengths = list(dict.fromkeys(entry.strength for entry in entries if entry.strength is not None))
-    colours = {run_id: ws.RunSettings(color=colour(Names(methods), own)) for run_id, own in ours.items()}
+    colours = {
+        run_id: ws.RunSettings(color=colour(Names(methods), compressions)) for run_id, compressions in ours.items()
+    }
     columns = [
         "run:displayName", "run:state",
         *(f"config:{factor}.value" for factor in ("task", "model", "methods", *strengths, "seed")),

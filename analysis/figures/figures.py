@@ -15,11 +15,12 @@ from matplotlib.ticker import NullLocator
 
 from analysis.figures import captions
 from analysis.figures.plotting import COLUMN, GREY, PAGE, draw_curves, legend, log_sizes, new, save, style
-from analysis.methods import NONE
-from analysis.names import INTERVAL, LOG_MEGABYTES, PARTS, SCORES, SIZES, Names, megabytes, task_label
+from analysis.names import INTERVAL, LOG_MEGABYTES, PARTS, SCORES, SIZES, Names, task_label
 from analysis.read.results import Results
 from analysis.statistics.breakdown import breakdown
 from analysis.statistics.means import MeanScores, mean_scores
+from analysis.subsets import NONE
+from compress.wording import megabytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -178,9 +179,9 @@ def interactions(contrasts: pd.DataFrame, names: Names) -> Figure:
         axes.axvspan(-math.log(1.1), math.log(1.1), color="#eceef1", zorder=0, linewidth=0)
         axes.axvline(0, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
         for row, (contrast, kind) in enumerate(rows):
-            own = contrasts[(contrasts["contrast"] == contrast) & (contrasts["kind"] == kind)]
+            both_sizes = contrasts[(contrasts["contrast"] == contrast) & (contrasts["kind"] == kind)]
             for size, offset in (("nominal", -0.17), ("artifact", 0.17)):
-                for _, drawn in own[own["bytes"] == size].iterrows():
+                for _, drawn in both_sizes[both_sizes["bytes"] == size].iterrows():
                     _interval(axes, drawn, row + offset)
         axes.set_yticks(range(len(rows)), [names.contrast(*row) for row in rows])
         axes.set_ylim(len(rows) - 0.45, -0.55)

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from analysis.names import MEGABYTE
 from analysis.statistics.means import MeanScores
+from compress.wording import MEGABYTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

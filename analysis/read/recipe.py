@@ -119,7 +119,7 @@ def model_recipe(result: Result) -> str:
 def differences(document: Mapping[str, object], other: Mapping[str, object], longest: int = 3) -> str:
     """In words, where two recipes differ: `train.epochs 6 instead of 3`; options that only one has do not count."""
     alone = {name for name in document.keys() ^ other.keys() if "=" in name}
-    left, right = (_flat({key: part for key, part in own.items() if key not in alone}) for own in (document, other))
+    left, right = (_flat({key: part for key, part in whole.items() if key not in alone}) for whole in (document, other))
     keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
     said = [
         f"{re.sub('=[^.]*', '', key, count=1)} {left.get(key, 'absent')} instead of {right.get(key, 'absent')}"

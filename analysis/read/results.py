@@ -11,11 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.methods import Methods, collected, joined
 from analysis.names import TASKS
 from analysis.read import collection, selection
 from analysis.read.folders import Document
 from analysis.read.recipe import Recipe, complete, model_recipe, recipe_of
+from analysis.subsets import Methods, collected, joined
 from compress.errors import ConfigError
 from compress.runs.result import MalformedError, Result, from_document
 
@@ -112,20 +112,21 @@ def from_documents(
         failures=pd.DataFrame(list(failures), columns=list(FAILURE_COLUMNS)).astype({"seed": "Int64"}),
         notes=[*said, *others, *repeats, *selection.mixtures(kept)],
         source=source,
-        recipes={own.digest(): own.document() for own in chosen.values()},
+        recipes={recipe.digest(): recipe.document() for recipe in chosen.values()},
     )
 
 
 def _row(result: Result, document: Mapping[str, object]) -> Row:
     """A result's row, without what needs the others; with `as_run`, its recipe, and `model_recipe`."""
     size, timing = result.size, result.timing
+    compressions = tuple(sorted(result.compression, key=lambda entry: (entry.position, entry.method)))
     known = {"run_id", "task", "model", "seed", "teacher_run_id"}
     counts = ("parameters", "nonzero", "nominal_bytes", "artifact_bytes")
     times = ("train_seconds", "steps", "steps_per_second", "wall_seconds")
     return {
         **{key: getattr(result, key) for key in known},
-        "methods": joined(entry.method for entry in result.compression),
-        "compression": tuple(result.compression),
+        "methods": joined(entry.method for entry in compressions),
+        "compression": compressions,
         **{key: _defined(getattr(result, key)) for key in ("score_glue", "score_accuracy")},
         **{key: getattr(size, key) for key in counts},
         "by_part": {name: part.nominal_bytes for name, part in size.by_part.items()},
@@ -143,7 +144,10 @@ def _defined(value: float | None) -> float:
 
 def _with_recipe(table: pd.DataFrame, chosen: Mapping[str, Recipe]) -> pd.DataFrame:
     """The rows that fit their task's recipe, with its name."""
-    fits = [task in chosen and own.fits(chosen[task]) for task, own in zip(table["task"], table["as_run"], strict=True)]
+    fits = [
+        task in chosen and recipe.fits(chosen[task])
+        for task, recipe in zip(table["task"], table["as_run"], strict=True)
+    ]
     kept = table[fits]
     return kept.assign(recipe=kept["task"].map({task: recipe.digest() for task, recipe in chosen.items()}))
 

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 
-from analysis.methods import Compressions, split
 from analysis.read.folders import Document
 from analysis.read.results import Results, from_documents
-from compress.runs import schema1
-from compress.runs.result import Compression, Head
+from analysis.subsets import Compressions, split
+from compress.runs.result import Compression, Head, from_document
 
 FAILED_CELL = ("task", "model", "methods", "seed")
 
@@ -36,9 +35,9 @@ class TrackedRun:
     def compressions(self) -> Compressions | None:
         """Its methods; None if it is no experiment of this project."""
         try:
-            head = _head(self.config)
-            whole: Document = head if "compression" in head else schema1.upgraded(head)
-            return tuple(Compression(**entry) for entry in whole["compression"])
+            if "compression" in self.config:
+                return tuple(Compression(**entry) for entry in self.config["compression"])
+            return tuple(from_document(as_document(self)).compression)  # of the first schema: only if it is finished
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.methods import Methods, collected
-from analysis.names import MEGABYTE
+from analysis.subsets import Methods, collected
 from compress.runs.result import Compression
+from compress.wording import MEGABYTE
 
 SOURCE = (
     "Movva, Lei, Longpre, Gupta & DuBois, Combining Compressions for Multiplicative Size Scaling on Natural Language"

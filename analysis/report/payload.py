@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from analysis.methods import Compressions, joined
 from analysis.names import LOG_MEGABYTES, MARKERS, PARTS, SCORES, SIZES, Names, task_label
 from analysis.read.folders import Document
 from analysis.read.results import Results, Row
 from analysis.report import measured
 from analysis.statistics.breakdown import breakdown
 from analysis.statistics.means import common_tasks
+from analysis.subsets import Compressions, joined
 
 
 def document(results: Results, score: str, size: str) -> Document:

@@ -18,6 +18,7 @@ from analysis.read.results import Results
 from analysis.report import payload, sections, verdicts
 from analysis.statistics.findings import Findings, findings
 from analysis.statistics.means import mean_scores
+from analysis.subsets import NONE
 from analysis.tables import tables
 
 PAGE = Path(__file__).parent / "page"
@@ -61,13 +62,14 @@ def _tables(results: Results, statistics: Findings, options: Options, folder: Pa
 def flat(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs with a column for each method's option (`none` where it is off), and one for each of its strengths."""
     by_run = [{entry.method: entry for entry in compressions} for compressions in runs["compression"]]
-    entries = dict.fromkeys((entry.method, entry.strength) for own in by_run for entry in own.values())
+    entries = dict.fromkeys((entry.method, entry.strength) for active in by_run for entry in active.values())
     columns: dict[str, list[object]] = {}
     for method, strength in entries:
-        columns[method] = [own[method].option if method in own else "none" for own in by_run]
+        columns[method] = [active[method].option if method in active else NONE for active in by_run]
         if strength is not None:
             columns[f"{method}.{strength}"] = [
-                own[method].value if method in own and own[method].strength == strength else None for own in by_run
+                active[method].value if method in active and active[method].strength == strength else None
+                for active in by_run
             ]
     return runs.drop(columns=["compression", "by_part"]).assign(**columns)
 

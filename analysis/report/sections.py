@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.names import PARTS, plural, task_label
+from analysis.names import PARTS, task_label
 from analysis.read.results import Results, Row
 from analysis.report.table import Table, of_frame
+from compress.wording import plural
 
 FAILED = ["task", "model", "methods", "seed", "cause", "run_id"]
 
@@ -51,7 +52,7 @@ def failures(results: Results) -> Table | None:
 def devices(runs: pd.DataFrame) -> str:
     """Where the runs ran."""
     grouped = runs.groupby(runs["device"].fillna("a device that is not known"), sort=False)
-    return "; ".join(f"{device} ({_counted(own)})" for device, own in grouped)
+    return "; ".join(f"{device} ({_counted(of_device)})" for device, of_device in grouped)
 
 
 def recipes(results: Results) -> list[tuple[str, str, str]]:

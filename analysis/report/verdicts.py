@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from analysis.names import SIGNS, SIZES, Names, plural, seeds
+from analysis.names import SIGNS, SIZES, Names, seeds
 from analysis.read.results import Row
 from analysis.report.table import Cell, Table, of_frame
 from analysis.tables import presentation
+from compress.wording import plural
 
 MEANS = ["mean", "repeated"]
 

@@ -17,6 +17,7 @@ from analysis.statistics.contrasts import TaskCurves, curves_by_task
 from analysis.statistics.means import POINT, common_tasks
 from analysis.statistics.uncertainty import ONE_SEED
 from compress.errors import ConfigError, nearest
+from compress.wording import MEGABYTE
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,15 @@ def advise(
             f"{results.source}: no model has a defined {names.SCORES[options.score].label} on"
             f" {', '.join(tasks) or 'any task'}"
         )
-    size = math.inf if max_bytes is None else max_bytes / names.MEGABYTE
+    size = math.inf if max_bytes is None else max_bytes / MEGABYTE
     least = -math.inf if min_score is None else min_score
     small = [choice for choice in choices if choice.megabytes <= size]
     good = [choice for choice in choices if choice.score >= least]
     fitting = sorted(
         (choice for choice in small if choice in good),
-        key=lambda own: (own.megabytes, -own.score) if max_bytes is None else (-own.score, own.megabytes),
+        key=lambda choice: (
+            (choice.megabytes, -choice.score) if max_bytes is None else (-choice.score, choice.megabytes)
+        ),
     )
     chosen, runner_up = (*fitting, None, None)[:2]
     asked = {f"at most {size:g} MB": max_bytes, f"at least {least:g} points": min_score}
@@ -132,8 +135,8 @@ def advise(
 
 def _closest(choices: Sequence[Choice], small: Sequence[Choice], good: Sequence[Choice]) -> tuple[Choice, ...]:
     """Of those that are small enough the best, of those that are good enough the smallest; each once."""
-    best = max(small, key=lambda own: own.score) if small else min(choices, key=lambda own: own.megabytes)
-    smallest = min(good, key=lambda own: own.megabytes) if good else max(choices, key=lambda own: own.score)
+    best = max(small, key=lambda choice: choice.score) if small else min(choices, key=lambda choice: choice.megabytes)
+    smallest = min(good, key=lambda choice: choice.megabytes) if good else max(choices, key=lambda choice: choice.score)
     return (best,) if best is smallest else (best, smallest)
 
 
@@ -150,7 +153,7 @@ def _measured(results: Results, options: Options, task: str | None) -> tuple[lis
     scored = results.runs[results.runs[options.score_column].notna()]
     tasks = [task] if task else common_tasks(scored)
     scored = scored[scored["task"].isin(tasks)]
-    curves = {own.task: own for own in curves_by_task(scored, options)}
+    curves = {of_task.task: of_task for of_task in curves_by_task(scored, options)}
     table = cells(scored, options.score_column, options.bytes_column)
     grouped = [rows for _, rows in table.groupby(POINT, sort=False)]
     whole = [rows for rows in grouped if len(rows) == len(tasks)]
@@ -159,7 +162,7 @@ def _measured(results: Results, options: Options, task: str | None) -> tuple[lis
         notes.append(f"{partial} of {len(grouped)} models left out: they lack some of the tasks")
     if lacking := [] if task else [name for name in results.tasks if name not in tasks]:
         notes.append(f"{', '.join(lacking)} left out: too few models have scores there")
-    if alone := [name for name, own in curves.items() if own.variation is None]:
+    if alone := [name for name, of_task in curves.items() if of_task.variation is None]:
         notes.append(f"no intervals: {ONE_SEED} in {', '.join(alone)}")
     return tasks, [_choice(rows, curves, scored) for rows in whole], notes
 
@@ -175,7 +178,7 @@ def _choice(rows: pd.DataFrame, curves: Mapping[str, TaskCurves], runs: pd.DataF
     where = zip(of["folder"], of["url"], of["run_id"], strict=True)
     return Choice(
         model, methods, variant, score, low, high, variance,
-        int(rows["seeds"].min()), int(rows["seeds"].max()), float(rows["bytes"].mean()) / names.MEGABYTE,
+        int(rows["seeds"].min()), int(rows["seeds"].max()), float(rows["bytes"].mean()) / MEGABYTE,
         tuple(str(folder if folder is not None else url or run_id) for folder, url, run_id in where),
     )  # fmt: skip
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.methods import joined
 from analysis.names import PARTS, Names
 from analysis.read.results import Results
+from analysis.subsets import joined
 
 REST = "rest"
 STORED = [name for name in PARTS if name != REST]

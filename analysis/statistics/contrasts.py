@@ -85,7 +85,8 @@ def curves_by_task(runs: pd.DataFrame, options: Options) -> list[TaskCurves]:
     score = options.score_column
     taught = frozenset(runs.loc[runs["teacher_run_id"].notna(), "methods"])
     by_task = score_size.score_size_curves(cells(runs, score, options.bytes_column))
-    varied = {task: seed_variation(runs[runs["task"] == task], own.values(), score) for task, own in by_task.items()}
+    runs_of = dict(iter(runs.groupby("task")))
+    varied = {task: seed_variation(runs_of[task], curves.values(), score) for task, curves in by_task.items()}
     return [
         TaskCurves(task, curves, taught, varied[task], options.bootstrap, options.seed)
         for task, curves in by_task.items()
@@ -155,7 +156,7 @@ def estimate(task: TaskCurves, *contrasts: Weights) -> Estimate:
         return np.asarray(np.mean([weighted(weights, fitted, curves) for weights in contrasts], axis=0))
 
     seeds = np.concatenate([curve.seeds for curve in curves.values()])
-    known = Estimate(
+    estimated = Estimate(
         float(value({name: curve.scores for name, curve in curves.items()})),
         tasks=(task.task,),
         seeds=(int(seeds.min()), int(seeds.max())),
@@ -164,25 +165,25 @@ def estimate(task: TaskCurves, *contrasts: Weights) -> Estimate:
     together = any(task.depends_on_teacher(weights) for weights in contrasts)
     replicates = task.fitted(together)
     if task.variation is None or replicates is None:
-        return without_interval(known, task)
+        return without_interval(estimated, task)
     influence = task.variation.influence(lambda changes: value(task.refitted(changes, names)))
-    return with_interval(known, value(replicates), tuple(task.variation.parts(influence, together)))
+    return with_interval(estimated, value(replicates), tuple(task.variation.parts(influence, together)))
 
 
-def without_interval(known: Estimate, task: TaskCurves) -> Estimate:
+def without_interval(estimated: Estimate, task: TaskCurves) -> Estimate:
     """An estimate that says why there is no interval."""
-    return replace(known, interval=Interval(reason=NO_REPLICATES if task.variation else ONE_SEED))
+    return replace(estimated, interval=Interval(reason=NO_REPLICATES if task.variation else ONE_SEED))
 
 
-def with_interval(known: Estimate, draws: Array, parts: tuple[tuple[float, int], ...]) -> Estimate:
+def with_interval(estimated: Estimate, draws: Array, parts: tuple[tuple[float, int], ...]) -> Estimate:
     """An estimate with the interval of its replicates, unless too many of these are undefined."""
     undefined = float(np.isnan(draws).mean())
     interval = (
         Interval(reason=f"undefined in {100 * undefined:.0f} % of the replicates")
         if undefined > MOST_UNDEFINED
-        else intervals.of_draws(known.value, draws, parts)
+        else intervals.of_draws(estimated.value, draws, parts)
     )
-    return replace(known, interval=interval, draws=draws, parts=parts)
+    return replace(estimated, interval=interval, draws=draws, parts=parts)
 
 
 def _too_narrow(task: TaskCurves, low: float, high: float) -> str:
@@ -207,24 +208,24 @@ def mean(estimates: Mapping[str, Estimate]) -> Estimate:
     Args:
         estimates: by task.
     """
-    defined = {task: estimated for task, estimated in estimates.items() if estimated.defined}
-    left_out = _reasons({task: estimated.reason for task, estimated in estimates.items() if not estimated.defined})
+    defined = {task: of_task for task, of_task in estimates.items() if of_task.defined}
+    left_out = _reasons({task: of_task.reason for task, of_task in estimates.items() if not of_task.defined})
     if not defined:
         return Estimate(reason=left_out or "no tasks")
-    values = np.array([estimated.value for estimated in defined.values()])
-    seeds = [estimated.seeds for estimated in defined.values()]
-    known = Estimate(
+    values = np.array([of_task.value for of_task in defined.values()])
+    seeds = [of_task.seeds for of_task in defined.values()]
+    estimated = Estimate(
         float(values.mean()),
         across=intervals.over_tasks(values),
         tasks=tuple(defined),
         seeds=(min(least for least, _ in seeds), max(most for _, most in seeds)),
         reason=left_out,
     )
-    if unknown := {task: own.interval.reason for task, own in defined.items() if not len(own.draws)}:
-        return replace(known, interval=Interval(reason=_reasons(unknown)))
-    draws = mean_draws([estimated.draws for estimated in defined.values()])
-    parts = ((variance / len(values) ** 2, free) for own in defined.values() for variance, free in own.parts)
-    return with_interval(known, draws, tuple(parts))
+    if unknown := {task: of_task.interval.reason for task, of_task in defined.items() if not len(of_task.draws)}:
+        return replace(estimated, interval=Interval(reason=_reasons(unknown)))
+    draws = mean_draws([of_task.draws for of_task in defined.values()])
+    parts = ((variance / len(values) ** 2, free) for of_task in defined.values() for variance, free in of_task.parts)
+    return with_interval(estimated, draws, tuple(parts))
 
 
 def mean_draws(draws: Sequence[Array]) -> Array:
@@ -249,8 +250,8 @@ def with_means(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
     Args:
         estimates: by task.
     """
-    defined = [estimated for estimated in estimates.values() if estimated.defined]
-    repeated = {task: own for task, own in estimates.items() if own.defined and own.seeds[1] > 1}
+    defined = [of_task for of_task in estimates.values() if of_task.defined]
+    repeated = {task: of_task for task, of_task in estimates.items() if of_task.defined and of_task.seeds[1] > 1}
     means = {"mean": mean(estimates)}
     if 0 < len(repeated) < len(defined):
         means["repeated"] = mean(repeated)

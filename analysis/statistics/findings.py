@@ -44,7 +44,7 @@ def both_ways(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         With `bytes`; `shown_low` and `shown_high`, the interval from seeds, or without one that from the differences
         between tasks; and `shown_by`, which of them: `seeds`, `tasks` or empty.
     """
-    table = pd.concat([own.assign(bytes=size) for size, own in tables.items()], ignore_index=True)
+    table = pd.concat([counted.assign(bytes=size) for size, counted in tables.items()], ignore_index=True)
     seeds, tasks = table["low"].notna(), table["tasks_low"].notna()
     for end in ("low", "high"):
         table[f"shown_{end}"] = table[end].where(seeds, table[f"tasks_{end}"])

@@ -28,11 +28,12 @@ import numpy as np
 import pandas as pd
 
 from analysis import names
-from analysis.methods import NONE, Methods, split
 from analysis.options import Options
 from analysis.read.results import Results, Row
 from analysis.statistics.contrasts import Estimate, TaskCurves, curves_by_task, estimate, with_means
 from analysis.statistics.intervals import Interval
+from analysis.subsets import NONE, Methods, split
+from compress.wording import plural
 
 ZONE = math.log(1.1)
 SUPER, EQUAL, SUB, INCONCLUSIVE, UNDEFINED = names.SIGNS
@@ -135,7 +136,7 @@ def sentence(row: Row) -> str:
     if row["tasks"] == 0:
         return f"{row['contrast']}: undefined ({row['reason']})"
     against = names.against(row["contrast"], row["kind"])
-    of = f"{names.plural(row['tasks'], 'task')}, {names.seeds(row['seeds_min'], row['seeds_max'])} per cell"
+    of = f"{plural(row['tasks'], 'task')}, {names.seeds(row['seeds_min'], row['seeds_max'])} per cell"
     seen = f"reduces sizes by {row['observed']:.2f} ×; {against} is {row['expected']:.2f} ×"
     ratio = f"ratio {math.exp(row['interaction']):.2f}"
     if math.isfinite(row["error"]):

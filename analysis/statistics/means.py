@@ -10,10 +10,10 @@ from itertools import combinations_with_replacement
 import pandas as pd
 
 from analysis import reference
-from analysis.methods import Methods
 from analysis.names import TASKS, Names, seeds, task_label
 from analysis.read.results import Results
 from analysis.statistics.cells import cells
+from analysis.subsets import Methods
 
 POINT = ["model", "methods", "variant"]
 

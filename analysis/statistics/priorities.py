@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.methods import Methods, joined, split
 from analysis.options import Options
 from analysis.read.results import Results
 from analysis.statistics import contrasts
@@ -21,6 +20,7 @@ from analysis.statistics.contrasts import Estimate, TaskCurves
 from analysis.statistics.interactions import columns
 from analysis.statistics.intervals import quantile
 from analysis.statistics.score_size import Array
+from analysis.subsets import Methods, joined, split
 
 COLUMNS = (
     "method", "measure", "scope", "effect", "low", "high", "error", "freedom", "tasks_low", "tasks_high", "rank",
@@ -40,13 +40,15 @@ def main_effects(results: Results, options: Options) -> pd.DataFrame:
     """
     tasks = contrasts.curves_by_task(results.runs, options)
     there = {name for task in tasks for name in task.curves}
-    pairs = {method: own for method in results.methods.names if (own := pairs_of(method, results.methods, there))}
+    pairs = {method: pairs_of(method, results.methods, there) for method in results.methods.names}
+    pairs = {method: subsets for method, subsets in pairs.items() if subsets}
     rows: list[dict[str, object]] = []
     for measure, of_task in (("bytes", _on_bytes), ("score", _on_score)):
-        effects = {method: {task.task: of_task(task, own) for task in tasks} for method, own in pairs.items()}
-        scopes = {method: contrasts.with_means(own) | effects[method] for method, own in _comparable(effects).items()}
-        for scope in dict.fromkeys(scope for own in scopes.values() for scope in own):
-            here = {method: own.get(scope, own["mean"]) for method, own in scopes.items()}
+        effects = {method: {task.task: of_task(task, subsets) for task in tasks} for method, subsets in pairs.items()}
+        means = {method: contrasts.with_means(by_task) for method, by_task in _comparable(effects).items()}
+        scopes = {method: by_scope | effects[method] for method, by_scope in means.items()}
+        for scope in dict.fromkeys(scope for by_scope in scopes.values() for scope in by_scope):
+            here = {method: by_scope.get(scope, by_scope["mean"]) for method, by_scope in scopes.items()}
             ranks = _ranks(here)
             rows += [
                 {"method": method, "measure": measure, "scope": scope, "effect": effect.value,
@@ -110,20 +112,20 @@ def _on_score(task: TaskCurves, pairs: Pairs) -> Estimate:
         return Estimate(reason="a pair of subsets has no architecture in common")
     means = np.concatenate([curve.means for curve in task.curves.values()])
     counts = np.concatenate([curve.seeds for curve in task.curves.values()])[weights != 0]
-    known = Estimate(float(weights @ means), tasks=(task.task,), seeds=(int(counts.min()), int(counts.max())))
+    effect = Estimate(float(weights @ means), tasks=(task.task,), seeds=(int(counts.min()), int(counts.max())))
     together = any(task.depends_on_teacher({without: -1.0, with_it: 1.0}) for without, with_it in pairs)
     changes = task.changes(together)
     if task.variation is None or changes is None:
-        return contrasts.without_interval(known, task)
+        return contrasts.without_interval(effect, task)
     return contrasts.with_interval(
-        known, known.value + changes @ weights, tuple(task.variation.parts(weights, together))
+        effect, effect.value + changes @ weights, tuple(task.variation.parts(weights, together))
     )
 
 
 def _score_weights(task: TaskCurves, pairs: Pairs) -> Array | None:
     """Of each cell's mean, in the order of the curves; over the architectures that both subsets of a pair have."""
     models = {name: np.array(curve.models) for name, curve in task.curves.items()}
-    weights = {name: np.zeros(len(own)) for name, own in models.items()}
+    weights = {name: np.zeros(len(of_curve)) for name, of_curve in models.items()}
     for pair in pairs:
         common = set.intersection(*(set(models.get(name, ())) for name in pair))
         if not common:

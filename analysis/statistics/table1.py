@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 
 from analysis import reference
-from analysis.methods import NONE
 from analysis.options import Options
 from analysis.read.results import Results
 from analysis.statistics.cells import cells
 from analysis.statistics.contrasts import TaskCurves, curves_by_task, mean_draws
 from analysis.statistics.score_size import Array, ScoreSizeCurve
+from analysis.subsets import NONE
 
 FACTORS = (
     "task", "model", "methods", "baseline_score", "baseline_bytes", "factor", "picked_model", "picked_variant",
@@ -38,26 +38,26 @@ def factors(results: Results, options: Options) -> pd.DataFrame:
     table = cells(results.runs, options.score_column, options.bytes_column)
     table = table[table["score"].notna()]
     rows = []
-    for task, own in table.groupby("task", sort=False):
-        baselines = own[own["methods"] == NONE]
+    for task, of_task in table.groupby("task", sort=False):
+        baselines = of_task[of_task["methods"] == NONE]
         for baseline in baselines.to_dict("records"):
             for methods in results.methods.subsets[1:]:
-                made = own[own["methods"] == methods].sort_values("bytes", kind="stable")
+                made = of_task[of_task["methods"] == methods].sort_values("bytes", kind="stable")
                 rows.append({"task": task, "model": baseline["model"], "methods": methods,
                              **_pick(baseline, made, options.tolerance)})  # fmt: skip
     return pd.DataFrame(rows, columns=list(FACTORS))
 
 
 def _pick(baseline: Mapping[str, float], made: pd.DataFrame, tolerance: float) -> dict[str, object]:
-    known = {"baseline_score": baseline["score"], "baseline_bytes": baseline["bytes"], "factor": math.nan}
+    row = {"baseline_score": baseline["score"], "baseline_bytes": baseline["bytes"], "factor": math.nan}
     if made.empty:
-        return known | {"seeds": 0, "reason": "no runs"}
+        return row | {"seeds": 0, "reason": "no runs"}
     good = made[made["score"] >= baseline["score"] - tolerance - SLACK]
     if good.empty:
         best = made["score"].max()
-        return known | {"seeds": 0, "reason": f"none reaches {baseline['score'] - tolerance:.1f} (best {best:.1f})"}
+        return row | {"seeds": 0, "reason": f"none reaches {baseline['score'] - tolerance:.1f} (best {best:.1f})"}
     pick = good.iloc[0]
-    return known | {
+    return row | {
         "factor": baseline["bytes"] / pick["bytes"],
         "picked_model": pick["model"],
         "picked_variant": pick["variant"],
@@ -81,21 +81,21 @@ def table(results: Results, options: Options) -> pd.DataFrame:
     rows = []
     for model in reversed(results.models):
         for methods in results.methods.subsets[1:]:
-            own = picked[(picked["model"] == model) & (picked["methods"] == methods)]
-            if own.empty:
+            picks = picked[(picked["model"] == model) & (picked["methods"] == methods)]
+            if picks.empty:
                 continue
-            defined, undefined = own[own["factor"].notna()], own[own["factor"].isna()]
+            defined, undefined = picks[picks["factor"].notna()], picks[picks["factor"].isna()]
             low, high = _percentiles([varied[task].get((model, methods)) for task in defined["task"]])
             rows.append(
                 {
                     "model": model,
-                    "baseline_bytes": own["baseline_bytes"].mean(),
+                    "baseline_bytes": picks["baseline_bytes"].mean(),
                     "methods": methods,
                     "factor": defined["factor"].mean() if len(defined) else math.nan,
                     "low": low,
                     "high": high,
                     "tasks": len(defined),
-                    "of": len(own),
+                    "of": len(picks),
                     "seeds": int(defined["seeds"].min()) if len(defined) else 0,
                     "paper": published.get(methods, {}).get(model, math.nan),
                     "reason": "; ".join(f"{row.task}: {row.reason}" for row in undefined.itertuples()),
@@ -128,8 +128,8 @@ def _factors(wanted: Array, log_bytes: float, scores: Array, curve: ScoreSizeCur
 
 
 def _percentiles(draws: Sequence[Array | None]) -> tuple[float, float]:
-    known = [draw for draw in draws if draw is not None]
-    if not known or len(known) < len(draws):
+    defined = [draw for draw in draws if draw is not None]
+    if not defined or len(defined) < len(draws):
         return math.nan, math.nan
-    low, high = np.nanpercentile(mean_draws(known), [2.5, 97.5])
+    low, high = np.nanpercentile(mean_draws(defined), [2.5, 97.5])
     return float(low), float(high)

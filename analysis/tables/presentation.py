@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis import names
 from analysis.read.results import Row
+from compress.wording import megabytes
 
 OVER = {"mean": "all tasks", "repeated": "tasks with several seeds"}
 
@@ -16,11 +17,11 @@ OVER = {"mean": "all tasks", "repeated": "tasks with several seeds"}
 def table1(table: pd.DataFrame) -> pd.DataFrame:
     """A row per architecture, a column per subset of methods, and under it the study's numbers where there are any."""
     rows: list[dict[str, str]] = []
-    for model, own in table.groupby("model", sort=False):
-        cells = own.to_dict("records")
-        size = names.megabytes(float(own["baseline_bytes"].iloc[0]))
+    for model, rows_of_model in table.groupby("model", sort=False):
+        cells = rows_of_model.to_dict("records")
+        size = megabytes(float(rows_of_model["baseline_bytes"].iloc[0]))
         rows.append({"model": str(model), "MB": size} | {str(row["methods"]): _factor(row) for row in cells})
-        if own["paper"].notna().any():
+        if rows_of_model["paper"].notna().any():
             study = {str(row["methods"]): _number(row["paper"], 1) for row in cells}
             rows.append({"model": "(study)", "MB": "", **study})
     return pd.DataFrame(rows)

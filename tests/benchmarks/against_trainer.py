@@ -49,7 +49,7 @@ def ours(options: argparse.Namespace, seed: int, folder: Path) -> tuple[float, f
         f"train.max_steps={options.max_steps or 'null'}",
     ]
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        result = experiment.run(from_hydra(compose("config", words)))
+        result = experiment.run(from_hydra(compose("config", words))).document()
     score = result["metrics"][METRIC.get(options.task, "accuracy")]
     return score, result["timing"]["train_seconds"], result["timing"]["steps"]
 

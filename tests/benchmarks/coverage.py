@@ -22,7 +22,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from analysis.methods import collected
+from analysis.subsets import collected
 from analysis.options import Options
 from analysis.statistics.contrasts import Estimate, TaskCurves, curves_by_task, estimate, mean, mean_draws, weighted
 from analysis.statistics.interactions import Interaction, interactions

@@ -23,7 +23,7 @@ from compress.config.schema import Config
 from compress.errors import ConfigError
 from compress.runs import result
 from compress.runs.result import Result
-from compress.tracking.wandb_run import HEAD
+from compress.tracking.tracker import HEAD
 from compress.training.checkpoint import Stopped
 from compress.training.reporting import Reporter
 from launch.sync import sync

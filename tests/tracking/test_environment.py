@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compress.tracking.records import FOLDER, UPLOADED, card
 
 from compress import experiment
 from compress.config import identity
 from compress.config.run_names import cell_name, names, run_name
 from compress.errors import ConfigError
 from compress.tracking import wandb_settings
+from compress.tracking.run_record import FOLDER, run_record
 from compress.tracking.tracking_options import check, mode_of, project_of
+from compress.tracking.uploads import UPLOADED
 from tests.conftest import ROOT, Compose
 from tests.subsets import words
 from tests.tracking.runs import SHORT, assert_complete, assert_whole, folder_of, in_child, said, synced
@@ -136,7 +137,7 @@ def test_the_configuration_counts_more_than_the_environment_and_that_more_than_f
     head = experiment.describe(config, identity.run_id(config))
 
     def shown(tracking: Any = config.tracking, **how: Any) -> tuple[str | None, ...]:
-        made = card(tracking, head, names(head), teaches=False, uses=None, **how)
+        made = run_record(tracking, head, names(head), teaches=False, uses=None, **how)
         return made.project, made.entity, made.group, made.job_type, made.name
 
     assert shown() == ("combining-compressions", None, cell_name(head), "run", run_name(head))

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from compress.tracking.records import FOLDER, UPLOADED
 
 from compress.config import identity
 from compress.config.run_names import artifact_name
 from compress.config.schema import Config, teacher_experiment
-from compress.tracking import records
+from compress.tracking.run_record import FOLDER
+from compress.tracking.uploads import UPLOADED, Upload
 from launch.sync import reminder
 from tests.conftest import Compose
 from tests.subsets import words
@@ -51,7 +51,9 @@ def test_a_teacher_in_another_project_is_referred_to_there(compose: Compose, ser
     weights = weights_of(teacher_experiment(first))
     assert run_of(server, first).used_artifacts == [weights]
     assert run_of(server, second).used_artifacts == [f"tester/a/{weights}"]
-    assert (records.note(folder_of(second)) or {})["lineage"] == f"tester/a/{weights}"
+    upload = Upload.read(folder_of(second))
+    assert upload is not None
+    assert upload.lineage == f"tester/a/{weights}"
     assert reminded(second) == []
     assert synced(second, server) == (0, "0 uploaded, 3 were there")
 

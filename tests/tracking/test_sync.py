@@ -109,11 +109,11 @@ def test_a_damaged_card_is_told_and_the_others_go_on(compose: Compose, server: W
     sound = folder_of(config)
     card = json.loads((sound / "wandb" / "card.json").read_text())
     damaged = {
-        "0" * 12: ("{", "Expecting property name"),
-        "1" * 12: ("[]", "it holds no fields"),
-        "2" * 12: (json.dumps(card | {"colour": "red"}), "unknown field colour"),
-        "3" * 12: (json.dumps({key: card[key] for key in card if key != "seconds"}), "missing 1 required"),
-        "4" * 12: (json.dumps(card | {"config": "none"}), 'config is "none"'),
+        "0" * 12: ("{", "Invalid JSON"),
+        "1" * 12: ("[]", "Input should be an object"),
+        "2" * 12: (json.dumps(card | {"colour": "red"}), "its colour is 'red': Unexpected keyword argument"),
+        "3" * 12: (json.dumps({key: card[key] for key in card if key != "seconds"}), "it has no 'seconds'"),
+        "4" * 12: (json.dumps(card | {"config": "none"}), "its config is 'none': "),
     }
     for run_id, (text, _) in damaged.items():
         (sound.with_name(run_id) / "wandb").mkdir(parents=True)

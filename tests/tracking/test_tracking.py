@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from compress.tracking.records import card as card_of
 
 from compress import experiment
 from compress.config import identity
@@ -20,6 +19,7 @@ from compress.config.schema import Config, teacher_experiment
 from compress.errors import ConfigError
 from compress.runs.result import Result, from_document
 from compress.tracking import tracking_options
+from compress.tracking.run_record import run_record
 from tests import grids
 from tests.conftest import Compose
 from tests.subsets import words
@@ -35,6 +35,7 @@ from tests.tracking.runs import (
     in_child,
     launch,
     logged,
+    read_result,
     said,
     synced,
 )
@@ -64,12 +65,12 @@ def test_whose_weights_are_uploaded(compose: Compose, asked: str, teaches: bool,
     config = compose(*words(("distill",), *SHORT, f"tracking.log_artifacts={asked}"))
     head = experiment.describe(config, "0123456789ab")
     teacher = replace(taught_by(config), run_id="ba9876543210")
-    card = card_of(
+    record = run_record(
         config.tracking, head, names(head), teaches=teaches, uses=f"{artifact_name(teacher)}:{teacher.run_id}"
     )
-    assert card.logs == (artifact_name(head) if logs else None)
-    assert card.uses == (f"{artifact_name(teacher)}:ba9876543210" if uses else None)
-    assert card.job_type == ("teacher" if teaches else "run")
+    assert record.logs == (artifact_name(head) if logs else None)
+    assert record.uses == (f"{artifact_name(teacher)}:ba9876543210" if uses else None)
+    assert record.job_type == ("teacher" if teaches else "run")
 
 
 def test_an_unknown_mode_in_the_environment_is_refused(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,12 +98,13 @@ def test_a_grid_is_on_the_server_field_by_field(server: WandbServer, tmp_path: P
         timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    documents = [json.loads(path.read_text()) for path in sorted(runs.glob("*/*/*/*/result.json"))]
-    assert len(documents) == 9
-    assert set(server.runs) == {document["run_id"] for document in documents}
-    taught = next(document for document in documents if document["model"] == "large")
-    teacher, weights = taught["run_id"], artifact_name(taught)
-    for document in documents:
+    results = [read_result(path.parent) for path in sorted(runs.glob("*/*/*/*/result.json"))]
+    assert len(results) == 9
+    assert set(server.runs) == {finished.run_id for finished in results}
+    taught = next(finished for finished in results if finished.model == "large")
+    teacher, weights = taught.run_id, artifact_name(taught)
+    for finished in results:
+        document = finished.document()
         run, methods = server.runs[document["run_id"]], "+".join(document["methods"]) or "none"
         on = {group: group in document["methods"] for group in ("quantize", "distill", "prune")}
         assert run.project == "combining-compressions"
@@ -110,8 +112,8 @@ def test_a_grid_is_on_the_server_field_by_field(server: WandbServer, tmp_path: P
         cell = f"rte-{document['model']}-{methods}{pruned}-demo-max_steps=20-max_train=160"
         assert (run.name, run.group) == (f"{cell}-s0", cell)
         assert run.job_type == ("teacher" if document["run_id"] == teacher else "run")
-        flat = {key: value for key, value in run.config.items() if key not in ("config", "identity")}
-        assert flat == factors(document)
+        flat = {key: value for key, value in run.config.items() if key not in ("compression", "config", "identity")}
+        assert flat == factors(finished)
         assert (
             flat
             | {

@@ -90,8 +90,8 @@ def collected(runs: Iterable[Compressions]) -> Methods:
         by_name.setdefault(entry.method, set()).add(entry)
     ordered = {name: tuple(sorted(entries, key=_order)) for name, entries in by_name.items()}
     made = [
-        Method(name, own[0].noun, any(entry.shrinks for entry in own), own)
-        for name, own in sorted(ordered.items(), key=lambda item: (item[1][0].position, item[0]))
+        Method(name, entries[0].noun, any(entry.shrinks for entry in entries), entries)
+        for name, entries in sorted(ordered.items(), key=lambda item: (item[1][0].position, item[0]))
     ]
     return Methods(tuple(made))
 
