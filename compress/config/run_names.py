@@ -24,7 +24,7 @@ from compress.methods.base import EnlargesData, LearnsFromTeacher
 from compress.model import encoder
 from compress.model.encoder import ModelConfig
 from compress.runs.result import Head
-from compress.tracking.records import Names
+from compress.tracking.run_record import Names
 from compress.tracking.tracking_options import LONGEST, digest, shortened
 
 USUAL = {"data": "glue", "train": "paper"}  # the study's options of groups that no part of a name stands for

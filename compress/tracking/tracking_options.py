@@ -12,7 +12,7 @@ from pydantic import Field
 from compress.checked import checked
 from compress.errors import ConfigError, nearest
 from compress.tracking import wandb_settings
-from compress.tracking.wandb_settings import Asked
+from compress.tracking.wandb_settings import Setting
 
 PROJECT = "combining-compressions"  # where nobody says otherwise
 FORBIDDEN = "/\\#?%:"  # in a project's name
@@ -46,35 +46,35 @@ class TrackingConfig:
     seconds: float = Field(description="the server may take to start a run, and again to finish it", gt=0)
 
 
-def check(settings: TrackingConfig) -> None:
+def check(tracking: TrackingConfig) -> None:
     """Refuse what cannot be meant, before anything is written.
 
     Raises:
         ConfigError: a mode or a project that W&B does not have.
     """
-    if mode_of(settings) != "disabled":
-        project_of(settings)
+    if mode_of(tracking) != "disabled":
+        project_of(tracking)
 
 
-def mode_of(settings: TrackingConfig) -> Mode:
+def mode_of(tracking: TrackingConfig) -> Mode:
     """Whether and where to, before anybody has looked for a server.
 
     Raises:
         ConfigError: WANDB_MODE, WANDB_DISABLED or a settings file has a value that means nothing here.
     """
-    if settings.name == "none":
+    if tracking.name == "none":
         return "disabled"
-    if settings.mode != "auto":
-        return settings.mode
+    if tracking.mode != "auto":
+        return tracking.mode
     if _is_disabled():
         return "disabled"
-    found = wandb_settings.asked("mode")
-    if found is None:
+    said = wandb_settings.setting("mode")
+    if said is None:
         return "online"
-    if found.value not in MODES:
-        fix = f"{'unset' if found.source == 'WANDB_MODE' else 'remove'} it or correct it"
-        raise ConfigError(f"{found}: must be of online, offline, disabled{nearest(found.value, MODES)}; {fix}")
-    return MODES[found.value]
+    if said.value not in MODES:
+        fix = f"{'unset' if said.source == 'WANDB_MODE' else 'remove'} it or correct it"
+        raise ConfigError(f"{said}: must be of online, offline, disabled{nearest(said.value, MODES)}; {fix}")
+    return MODES[said.value]
 
 
 def _is_disabled() -> bool:
@@ -84,23 +84,23 @@ def _is_disabled() -> bool:
     return SWITCH[given.lower()]
 
 
-def project_of(settings: TrackingConfig) -> str:
+def project_of(tracking: TrackingConfig) -> str:
     """Where runs appear.
 
     Raises:
         ConfigError: W&B has no such names.
     """
-    found = wandb_settings.asked("project")
-    if settings.project is not None:
-        found = Asked("project", settings.project, "tracking.project")
-    if found is None:
+    said = wandb_settings.setting("project")
+    if tracking.project is not None:
+        said = Setting("project", tracking.project, "tracking.project")
+    if said is None:
         return PROJECT
-    said = f"tracking.project={found.value}" if settings.project is not None else str(found)
-    if set(found.value) & set(FORBIDDEN):
-        raise ConfigError(f"{said}: must have none of {' '.join(FORBIDDEN)}")
-    if len(found.value) > LONGEST:
-        raise ConfigError(f"{said}: must have at most {LONGEST} characters")
-    return found.value
+    where = f"tracking.project={said.value}" if tracking.project is not None else str(said)
+    if set(said.value) & set(FORBIDDEN):
+        raise ConfigError(f"{where}: must have none of {' '.join(FORBIDDEN)}")
+    if len(said.value) > LONGEST:
+        raise ConfigError(f"{where}: must have at most {LONGEST} characters")
+    return said.value
 
 
 def shortened(name: str, longest: int = LONGEST) -> str:

@@ -8,7 +8,7 @@ import netrc
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from types import ModuleType
 from urllib.parse import urlsplit
 
 from compress.tracking import wandb_settings
@@ -18,7 +18,7 @@ NO_FIELDS = ("anonymous", "ignore_globs", "root_dir", "settings_system")  # the 
 TEAR_DOWN_SECONDS = 2.0  # for the client to end by itself
 
 
-def client() -> object:
+def client() -> ModuleType:
     """The package wandb, told to be quiet, and not to report its own errors: without a network it waits for that."""
     if not os.environ.get("WANDB_SILENT"):  # an empty one makes the client crash
         os.environ["WANDB_SILENT"] = "true"
@@ -29,7 +29,7 @@ def client() -> object:
     return wandb
 
 
-def session() -> object:
+def session() -> ModuleType:
     """The client with its settings read, but for those that would make a run another one than it is."""
     wandb = client()
     with wandb_settings.without_foreign():

@@ -37,7 +37,7 @@ PREFIX = "WANDB_"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Setting:
     """A setting, and which variable or file says so."""
 
     key: str
@@ -49,29 +49,29 @@ class Asked:
         return f"{self.source}{said}={self.value}"
 
 
-def asked(key: str) -> Asked | None:
+def setting(key: str) -> Setting | None:
     """A setting by the client's name for it, one of `VARIABLES`; None if nothing is said."""
     if value := os.environ.get(VARIABLES[key]):
-        return Asked(key, value, VARIABLES[key])
+        return Setting(key, value, VARIABLES[key])
     for file in reversed(files()):  # the last counts most
         if value := values_in(file).get(key):
-            return Asked(key, value, str(file))
+            return Setting(key, value, str(file))
     return None
 
 
 def value_of(key: str) -> str | None:
-    """As `asked`, the value alone."""
-    found = asked(key)
-    return None if found is None else found.value
+    """As `setting`, the value alone."""
+    said = setting(key)
+    return None if said is None else said.value
 
 
 def files() -> list[Path]:
     """W&B's settings files, whether they are there or not: this user's, then that of the current folder."""
-    found = []
+    of_user = []
     with suppress(RuntimeError):  # there is no home
         above = os.environ.get("WANDB_CONFIG_DIR") or Path("~", ".config", "wandb")
-        found.append(Path(above).expanduser() / "settings")
-    return [*found, Path(".wandb" if os.path.exists(".wandb") else "wandb", "settings")]
+        of_user.append(Path(above).expanduser() / "settings")
+    return [*of_user, Path(".wandb" if os.path.exists(".wandb") else "wandb", "settings")]
 
 
 def problems() -> list[str]:

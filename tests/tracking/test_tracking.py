@@ -150,7 +150,7 @@ def test_a_grid_is_on_the_server_field_by_field(server: WandbServer, tmp_path: P
         "model", weights, sorted(["latest", teacher]),
     )  # fmt: skip
     for key in ("score_glue", "score_accuracy", "run_id", "model", "task", "seed"):
-        assert artifact.metadata[key] == taught[key]
+        assert artifact.metadata[key] == getattr(taught, key)
     assert artifact.metadata["artifact_bytes"] == taught["size"]["artifact_bytes"]
     assert artifact.metadata["nominal_bytes"] == taught["size"]["nominal_bytes"]
     again = launch("sync", str(runs), **server.environment())
