@@ -151,8 +151,8 @@ def test_a_grid_is_on_the_server_field_by_field(server: WandbServer, tmp_path: P
     )  # fmt: skip
     for key in ("score_glue", "score_accuracy", "run_id", "model", "task", "seed"):
         assert artifact.metadata[key] == getattr(taught, key)
-    assert artifact.metadata["artifact_bytes"] == taught["size"]["artifact_bytes"]
-    assert artifact.metadata["nominal_bytes"] == taught["size"]["nominal_bytes"]
+    assert artifact.metadata["artifact_bytes"] == taught.size.artifact_bytes
+    assert artifact.metadata["nominal_bytes"] == taught.size.nominal_bytes
     again = launch("sync", str(runs), **server.environment())
     assert (again.returncode, again.stdout.strip()) == (0, "0 uploaded, 9 were there")
 
