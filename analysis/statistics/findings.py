@@ -13,11 +13,11 @@ from analysis.statistics import interactions, priorities, table1
 
 @dataclass(frozen=True)
 class Findings:
-    """Frames as of the functions that they are named by; see `both_ways` for the columns that are added to two of them.
+    """One DataFrame per statistic.
 
     Attributes:
-        interactions: of `interactions.table`.
-        effects: of `priorities.main_effects`.
+        interactions: of `interactions.table`, by both ways of counting bytes (`both_ways`).
+        effects: of `priorities.main_effects`, by both.
         table1: of `table1.table`, by the options' bytes.
     """
 
