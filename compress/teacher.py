@@ -13,6 +13,8 @@ from compress.config import identity
 from compress.config.schema import teacher_experiment
 from compress.data import augmentation, corpus, tokenization
 from compress.errors import ConfigError
+from compress.methods.base import LearnsFromTeacher
+from compress.methods.registry import group_of, the_one
 from compress.storage import digests
 from compress.storage.cache import Damaged, Entry
 from compress.training.evaluate import evaluate, predict
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from compress.config.schema import Config
     from compress.data.tokenization import Dataset
-    from compress.methods.base import LearnsFromTeacher
     from compress.runs.result import Result
     from compress.storage.cache import Arrays
     from compress.task.config import TaskConfig
@@ -174,7 +175,7 @@ def check_cache(config: Config, result: Result) -> None:
 def _entry(config: Config, result: Result, folder: Path) -> Entry:
     if not folder.is_dir():
         raise ConfigError(
-            f"the teacher {result.model}: {folder.parent} has its result but no artifact any more; "
+            f"{_asked_for(config)}: {folder.parent} has its result but no artifact any more; "
             "remove that folder, and it is trained anew"
         )
     asked = augmentation.of(config.methods, config.data, config.seed)
@@ -198,3 +199,9 @@ def _logits(arrays: Arrays, task: TaskConfig) -> np.ndarray[Any, Any]:
     if answers is None or answers.dtype.name != "float32" or answers.ndim != 2 or answers.shape[1] != task.outputs:
         raise Damaged(f"they are not {task.outputs} numbers for each row")
     return answers
+
+
+def _asked_for(config: Config) -> str:
+    """The key and value that name the teacher."""
+    learns = the_one(config.methods, LearnsFromTeacher)
+    return "" if learns is None else f"{group_of(config.methods, learns)}.teacher={learns.teacher}"
