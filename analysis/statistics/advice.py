@@ -27,7 +27,6 @@ class Choice:
     Attributes:
         score: mean over seeds, then over tasks; points.
         low, high: its 95 % interval, not beyond 100; None with one seed.
-        variance: of the score; None with one seed.
         seeds_min, seeds_max: of the tasks' cells.
         megabytes: decimal; the mean over tasks, whose classifiers differ.
         runs: the run folder of each seed, or its run_id where there are no folders.
@@ -39,7 +38,6 @@ class Choice:
     score: float
     low: float | None
     high: float | None
-    variance: float | None
     seeds_min: int
     seeds_max: int
     megabytes: float
@@ -142,10 +140,9 @@ def _closest(choices: Sequence[Choice], small: Sequence[Choice], good: Sequence[
 
 def _apart(chosen: Choice | None, runner_up: Choice | None) -> bool | None:
     """Whether two scores differ by more than seeds vary; as if independent, which errs on the side of no."""
-    if chosen is None or runner_up is None or chosen.variance is None or runner_up.variance is None:
+    if chosen is None or runner_up is None or chosen.low is None or runner_up.low is None:
         return None
-    error = math.sqrt(chosen.variance + runner_up.variance)
-    return bool(abs(chosen.score - runner_up.score) > intervals.quantile(math.inf) * error)
+    return abs(chosen.score - runner_up.score) > math.hypot(chosen.score - chosen.low, runner_up.score - runner_up.low)
 
 
 def _measured(results: Results, options: Options, task: str | None) -> tuple[list[str], list[Choice], list[str]]:
@@ -173,11 +170,11 @@ def _choice(rows: pd.DataFrame, curves: Mapping[str, TaskCurves], runs: pd.DataF
     score = float(rows["score"].mean())
     parts = _parts(rows, curves)
     interval = intervals.of_parts(score, parts)
-    low, high, variance = (interval.low, min(interval.high, 100.0), interval.error**2) if parts else (None, None, None)
+    low, high = (interval.low, min(interval.high, 100.0)) if parts else (None, None)
     of = runs[(runs[POINT] == [model, methods, variant]).all(axis=1)]
     where = zip(of["folder"], of["url"], of["run_id"], strict=True)
     return Choice(
-        model, methods, variant, score, low, high, variance,
+        model, methods, variant, score, low, high,
         int(rows["seeds"].min()), int(rows["seeds"].max()), float(rows["bytes"].mean()) / MEGABYTE,
         tuple(str(folder if folder is not None else url or run_id) for folder, url, run_id in where),
     )  # fmt: skip
