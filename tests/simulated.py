@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.subsets import Compressions, collected, split
 from analysis import names
 from analysis.read.results import FAILURE_COLUMNS, Results
+from analysis.subsets import Compressions, collected, split
 from tests.grids import EMBEDDINGS, PARAMETERS, STUDY, entry
 
 TASKS = tuple(names.TASKS)

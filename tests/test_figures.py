@@ -15,7 +15,6 @@ import pytest
 from analysis import reference
 from analysis.figures import figures, plotting
 from analysis.figures.plotting import COLUMN, PAGE
-from analysis.subsets import collected
 from analysis.names import Names
 from analysis.options import Options
 from analysis.read import results
@@ -23,6 +22,7 @@ from analysis.read.results import Results
 from analysis.statistics import findings, interactions
 from analysis.statistics.breakdown import breakdown
 from analysis.statistics.means import MeanScores, common_tasks, mean_scores, published
+from analysis.subsets import collected
 from compress.runs.result import Compression
 from tests.crossings import TASKS, crossing, run, subsets_of
 from tests.grids import SUBSETS, document, entry

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.subsets import collected, split
 from analysis.options import Options
 from analysis.read.results import Results
 from analysis.statistics import interactions, uncertainty
 from analysis.statistics.contrasts import curves_by_task, estimate
 from analysis.statistics.intervals import Interval, satterthwaite
+from analysis.subsets import collected, split
 from tests.benchmarks.coverage import summary
 from tests.grids import entry
 from tests.simulated import Grid, as_results

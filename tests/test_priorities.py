@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.subsets import collected
 from analysis.options import Options
 from analysis.read.results import Results, from_documents
 from analysis.statistics import priorities
 from analysis.statistics.advice import Advice, advise, sentences
+from analysis.subsets import collected
 from compress.errors import ConfigError
 from tests.grids import document, entry
 from tests.simulated import ALONE, Grid, as_results

@@ -23,8 +23,9 @@ from analysis.report import verdicts
 from analysis.statistics import priorities
 from analysis.statistics.findings import findings
 from compress.config import identity
+from compress.config.conf_files import conf_folder
 from compress.config.overrides import read_sweep
-from compress.config.schema import conf_folder, teacher_experiment
+from compress.config.schema import teacher_experiment
 from compress.runs.result import from_document
 from tests.conftest import ROOT
 from tests.grids import SUBSETS

@@ -22,11 +22,11 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from analysis.subsets import collected
 from analysis.options import Options
 from analysis.statistics.contrasts import Estimate, TaskCurves, curves_by_task, estimate, mean, mean_draws, weighted
 from analysis.statistics.interactions import Interaction, interactions
 from analysis.statistics.score_size import Array
+from analysis.subsets import collected
 from tests.simulated import Grid
 
 GRIDS = {
