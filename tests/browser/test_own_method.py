@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.conftest import Open
 from tests.conftest import ROOT
 
 MODULE = '''
@@ -147,7 +148,7 @@ def test_it_is_planned_filed_and_told_like_the_others(place: Place) -> None:
 def test_without_the_package_it_is_refused_in_one_line(place: Place) -> None:
     assert "error: nobias=dropped: no such key" in place.run("compress", "nobias=dropped", code=2, installed=False)
     (stored,) = place.folder.glob("runs/sst2/tiny/nobias/*")
-    told = place.run("compress.export", str(stored), code=1, installed=False)
+    told = place.run("compress.export", str(stored), code=2, installed=False)
     assert "biasless" in told
     assert "Traceback" not in told
 
@@ -184,12 +185,17 @@ def test_results_are_counted_over_all_subsets(place: Place) -> None:
     assert len({row["contrast"] for row in contrasts}) == SUBSETS - 1 - 4
 
 
-def test_the_report_shows_it(place: Place) -> None:
+def test_the_report_shows_it(place: Place, open_page: Open) -> None:
     place.run("analysis", "report", "runs", "--out", "report", "--bootstrap", "0")
-    page = (place.folder / "report" / "report.html").read_text()
-    assert "dropping biases" in page
     runs = list(csv.DictReader((place.folder / "report/tables/runs.csv").open()))
-    assert {row["methods"] for row in runs if "nobias" in row["methods"]}
+    assert len({row["methods"] for row in runs}) == SUBSETS
+    opened = open_page(place.folder / "report/report.html")
+    page = opened.page
+    assert page.locator("#legend input[name=methods]").count() == SUBSETS
+    assert page.locator("#legend").get_by_text("quantize + distill + prune + nobias", exact=True).count() == 1
+    assert page.get_by_text("dropping biases").count() > 0
+    assert page.locator("#figure1 svg .mark").count() == 2 * SUBSETS
+    assert opened.problems == []
 
 
 def test_a_finished_one_is_exported(place: Place) -> None:
