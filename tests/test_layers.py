@@ -25,6 +25,7 @@ from compress.artifact.layers.masked import KIND as MASKED
 from compress.artifact.layers.masked import MASK
 from compress.artifact.store import ArtifactError
 from compress.data import demo
+from compress.errors import ConfigError
 from compress.methods.factorize import Factorize, FactorizeConfig
 from compress.methods.layers import fake_quantize
 from tests.test_train import small_model
@@ -179,6 +180,34 @@ def test_kinds_that_do_not_fit_the_file_are_refused_in_a_line(
     assert "\n" not in str(caught.value)
 
 
+def test_kinds_that_are_no_list_of_layers_are_refused_in_a_line(tmp_path: Path) -> None:
+    folder = stored(tmp_path, "masked")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {store.LAYERS: [QUERY]}))
+    with pytest.raises(ArtifactError, match=r"weights do not fit config.json \(.*\)$"):
+        store.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("weight", torch.zeros(3, 15, dtype=torch.int8)),
+        ("weight", torch.zeros(3, 16)),
+        ("weight_scale", torch.ones(3)),
+        ("bias", torch.zeros(4)),
+        ("weight", None),
+        ("input_scale", None),
+    ],
+)
+def test_an_int8_layer_of_other_tensors_is_refused(tmp_path: Path, name: str, value: torch.Tensor | None) -> None:
+    folder = stored(tmp_path, "int8")
+    file = folder / store.WEIGHTS
+    held = {key: tensor for key, tensor in load_file(file).items() if key != f"classifier.{name}"}
+    save_file(held | ({} if value is None else {f"classifier.{name}": value}), file, metadata=store.METADATA)
+    with pytest.raises(ArtifactError, match=r"weights do not fit config.json \(.*\)$"):
+        store.load(folder)
+
+
 def test_a_mask_that_does_not_fit_its_survivors_is_refused(tmp_path: Path) -> None:
     folder = stored(tmp_path, "masked")
     file = folder / store.WEIGHTS
@@ -235,17 +264,39 @@ KIND = Halves()
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """This module as the package that declares the kind."""
-    entry = EntryPoint(name="halves", value=f"{__name__}:KIND", group=kinds.ENTRY_POINTS)
+def declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Names of things in this module that a package declares to be kinds."""
+    names: list[str] = []
+
+    def entry_points(group: str) -> EntryPoints:
+        return EntryPoints(EntryPoint(name=name.lower(), value=f"{__name__}:{name}", group=group) for name in names)
+
     with monkeypatch.context() as patch:
-        patch.setattr(kinds, "entry_points", lambda group: EntryPoints([entry]))
+        patch.setattr(kinds, "entry_points", entry_points)
         kinds.registry.cache_clear()
-        yield
+        yield names
     kinds.registry.cache_clear()
 
 
-def test_another_packages_kind_is_stored_inside_ours(installed: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (
+            ["NOTHING"],
+            r"^layers stored as nothing: tests\..* cannot be imported \(AttributeError: .*mend or remove",
+        ),
+        (["KIND", "KIND"], "^layers stored as halves: two packages do it; remove one of them$"),
+        (["MASKED"], "^layers stored as masked: two packages"),
+    ],
+)
+def test_a_kind_that_cannot_be_is_told(declared: list[str], values: list[str], told: str) -> None:
+    declared += values
+    with pytest.raises(ConfigError, match=told):
+        kinds.registry()
+
+
+def test_another_packages_kind_is_stored_inside_ours(declared: list[str], tmp_path: Path) -> None:
+    declared.append("KIND")
     model = compressed("factorized", "masked")
     layer = model.get_submodule(QUERY)
     assert isinstance(layer, FactorizedLinear)

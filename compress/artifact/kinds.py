@@ -13,10 +13,11 @@ from __future__ import annotations
 import pkgutil
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from compress.artifact.layers.kind import Kind
+from compress.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,12 +28,30 @@ FLOAT_BITS = 32
 
 @cache
 def registry() -> dict[str, Kind]:
-    """The kinds by name, in the order in which those of one layer are unpacked: outermost first."""
+    """The kinds by name, in the order in which those of one layer are unpacked: outermost first.
+
+    Raises:
+        ConfigError: another package's kind cannot be imported, or is there twice.
+    """
     package = import_module("compress.artifact.layers")
     modules = [import_module(f"{package.__name__}.{module.name}") for module in pkgutil.iter_modules(package.__path__)]
     kinds: list[Kind] = [module.KIND for module in modules if hasattr(module, "KIND")]
-    kinds += [entry.load() for entry in entry_points(group=ENTRY_POINTS)]
+    kinds += [_loaded(entry) for entry in entry_points(group=ENTRY_POINTS)]
+    names = [kind.name for kind in kinds]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"layers stored as {twice[0]}: two packages do it; remove one of them")
     return {kind.name: kind for kind in sorted(kinds, key=lambda kind: (kind.order, kind.name))}
+
+
+def _loaded(entry: EntryPoint) -> Kind:
+    try:
+        kind: Kind = entry.load()
+    except Exception as error:  # whatever another's module raises
+        raise ConfigError(
+            f"layers stored as {entry.name}: {entry.value} cannot be imported ({type(error).__name__}: {error}); "
+            "mend or remove the package"
+        ) from error
+    return kind
 
 
 def of(module: nn.Module) -> list[Kind]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compress.errors import ConfigError
 from compress.storage import atomic
 from compress.storage.digests import digest_files
 
@@ -27,7 +28,7 @@ METADATA = {"compress_format": FORMAT, "format": "pt"}
 LAYERS = "stored_layers"  # in config.json: name of a layer -> its kinds
 
 
-class ArtifactError(Exception):
+class ArtifactError(ConfigError):
     """A folder that is no artifact of ours, or not whole."""
 
 
@@ -141,7 +142,7 @@ def load(folder: Path) -> PreTrainedModel:
     model = encoder.empty(config)
     try:
         wrong = model.load_state_dict(_unpack(model, weights, layers), strict=False, assign=True)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, AttributeError) as error:
         raise ArtifactError(f"{folder}: weights do not fit {CONFIG} ({str(error).splitlines()[-1].strip()})") from error
     for what, names in (("missing", wrong.missing_keys), ("not expected", wrong.unexpected_keys)):
         if names:

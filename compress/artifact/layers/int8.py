@@ -147,10 +147,15 @@ class Int8(Kind):
     def build(self, layer: nn.Module, tensors: Tensors, settings: Settings) -> nn.Module:
         """The layer of these tensors."""
         weight, scale = tensors["weight"], tensors["weight_scale"]
+        shape = layer.get_parameter("weight").shape
+        if weight.dtype != torch.int8 or weight.shape != shape or scale.shape != (shape[0], 1):
+            raise ValueError(
+                f"{weight.dtype} {list(weight.shape)} is no int8 weight {list(shape)}, each row with a scale"
+            )
         if isinstance(layer, nn.Embedding):
             return Int8Embedding(weight, scale)
         seen = (tensors["input_scale"], tensors["input_zero_point"]) if "input_scale" in tensors else None
-        return Int8Linear(weight, scale, tensors.get("bias"), seen)
+        return Int8Linear(weight, scale, cast("nn.Linear", layer).bias, seen)
 
     def count(self, module: nn.Module, within: int) -> int:
         """The integers, and what else there is; scales are not counted."""
