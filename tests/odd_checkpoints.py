@@ -96,9 +96,6 @@ def _lines(words: Sequence[str]) -> str:
     return "".join(f"{word}\n" for word in words)
 
 
-# --- changes of the good one ------------------------------------------------------------------------------------------
-
-
 def both(*makes: Make) -> Make:
     """One change after the other."""
 

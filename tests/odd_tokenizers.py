@@ -31,8 +31,6 @@ from tests.odd_checkpoints import (
 )
 from tests.odd_inputs import Case, Kind, Make, Taken, refused, taken
 
-# --- tokenizer --------------------------------------------------------------------------------------------------------
-
 CAPITAL = next(word for word in CASED if word[0].isupper())
 KEEPS_CAPITALS = Taken(tokens={f"{CAPITAL} the": [CAPITAL, "the"], CAPITAL.upper(): ["[UNK]"]})
 CASED_FILES = {

@@ -48,8 +48,6 @@ from tests.odd_checkpoints import (
 )
 from tests.odd_inputs import Kind, refused, taken
 
-# --- weights ----------------------------------------------------------------------------------------------------------
-
 KEPT_HEAD = "the head is the checkpoint's, whose labels are the task's"
 NEW_POOLER = "the pooler is new: the checkpoint has none"
 LAYER_1 = "encoder.layer.1."
@@ -402,8 +400,6 @@ WEIGHT_KINDS = [
     ),
 ]
 
-# --- heads ------------------------------------------------------------------------------------------------------------
-
 LABEL2ID = {"negative": 0, "positive": 1}
 NO_HEAD_KEPT = {"prefix": "bert.", "unused": sorted(HEAD)}
 A_HEAD_KEPT = {"prefix": "bert.", "new": [], "notes": [KEPT_HEAD]}
@@ -475,8 +471,6 @@ HEAD_KINDS = [
         },
     ),
 ]
-
-# --- configuration ----------------------------------------------------------------------------------------------------
 
 NEEDED = (
     "num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings",
@@ -587,12 +581,12 @@ CONFIGURATION_KINDS = [
     Kind(
         "Configuration",
         "no `model_type`",
-        "taken for BERT, whose tensors must all be there",
+        "taken for BERT, or what `model.type` says; all of its tensors must be there",
         {"config: no model_type": taken(lacking("model_type"))},
     ),
     Kind(
         "Configuration",
-        "another `model_type`, relative positions, a decoder, or code of its own (`auto_map`)",
+        "a `model_type` of no encoder, relative positions, a decoder, or code of its own (`auto_map`)",
         "refused, naming the key",
         {
             "config: another model": refused(

@@ -24,7 +24,7 @@ from compress.data import corpus, demo, tokenization
 from compress.data.texts import Texts
 from compress.errors import ConfigError
 from compress.model import encoder
-from compress.model.pretrained import checkpoint_files
+from compress.model.checkpoint_files import checkpoint_files
 from compress.storage import hub
 from compress.storage.repositories import Snapshot
 from tests.conftest import Command, Compose

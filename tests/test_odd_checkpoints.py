@@ -21,8 +21,9 @@ from transformers import AutoModelForSequenceClassification, BertForSequenceClas
 
 from compress import experiment
 from compress.config import identity
+from compress.config.conf_files import conf_folder
 from compress.config.overrides import compositions
-from compress.config.schema import Config, conf_folder
+from compress.config.schema import Config
 from compress.data import tokenization
 from compress.data.texts import Texts
 from compress.errors import ConfigError
@@ -187,8 +188,6 @@ def test_weights_that_are_replaced_under_the_same_time_and_size_are_others(asked
     _, model, _ = loaded(ask())
     assert torch.equal(model.bert.embeddings.word_embeddings.weight, odd.weights(seed=1)[odd.EMBEDDINGS])
 
-
-# --- damage of any kind -----------------------------------------------------------------------------------------------
 
 CUT = {
     odd.WEIGHTS: (),

@@ -10,9 +10,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
 import torch
 import transformers
@@ -23,6 +21,7 @@ from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from compress.errors import ConfigError, nearest
+from compress.model.checkpoint_files import Json
 from compress.model.config_json import COUNTS, PLAIN, RATE, refused
 
 Shapes = dict[str, tuple[int, ...]]  # by name of a parameter
@@ -38,7 +37,7 @@ ENCODERS: dict[str, str] = {  # the kinds of models that transformers both fills
 }
 
 
-def read(described: Mapping[str, Any], what: str) -> PreTrainedConfig:
+def read(described: Json, what: str) -> PreTrainedConfig:
     """The architecture of a checked config.json; all else that it says is left out.
 
     Args:
@@ -64,7 +63,7 @@ def read(described: Mapping[str, Any], what: str) -> PreTrainedConfig:
     return config
 
 
-def _configured(family: type[PreTrainedConfig], described: Mapping[str, Any], what: str) -> PreTrainedConfig:
+def _configured(family: type[PreTrainedConfig], described: Json, what: str) -> PreTrainedConfig:
     """Of a config.json what its class declares, and what the model looks for besides (DeBERTa: `position_buckets`)."""
     declared = {field.name: field.default for field in fields(family) if field.name not in GENERAL}
     given = {name: value for name, value in described.items() if not (name in GENERAL or WITHOUT_EFFECT.search(name))}
@@ -90,7 +89,7 @@ def _padding(stated: object, rows: int) -> int:
     return stated if isinstance(stated, int) and 0 <= stated < rows else 0
 
 
-def _looked_for(family: type[PreTrainedConfig], values: Mapping[str, Any]) -> set[str]:
+def _looked_for(family: type[PreTrainedConfig], values: Json) -> set[str]:
     """Names that a model asks its configuration for in vain when it is built."""
     missing: set[str] = set()
 
@@ -104,7 +103,7 @@ def _looked_for(family: type[PreTrainedConfig], values: Mapping[str, Any]) -> se
     return missing
 
 
-def _explained(error: Exception, kind: str, described: Mapping[str, Any], what: str) -> ConfigError:
+def _explained(error: Exception, kind: str, described: Json, what: str) -> ConfigError:
     named = re.search(r"field '(\w+)'", str(error))
     if named and named[1] in described:
         return refused(what, named[1], described[named[1]], f"of the type that {kind} has for it")
@@ -112,7 +111,7 @@ def _explained(error: Exception, kind: str, described: Mapping[str, Any], what: 
     return ConfigError(f"{what}: no {kind} can be built by its config.json ({cause}); fetch it again")
 
 
-def with_settings(config: PreTrainedConfig, settings: Mapping[str, Any]) -> PreTrainedConfig:
+def with_settings(config: PreTrainedConfig, settings: Json) -> PreTrainedConfig:
     """The same architecture with other values."""
     kept = {name: value for name, value in vars(config).items() if name not in GENERAL and not name.startswith("_")}
     return type(config)(**(kept | dict(settings)))
@@ -120,8 +119,8 @@ def with_settings(config: PreTrainedConfig, settings: Mapping[str, Any]) -> PreT
 
 def class_of(config: PreTrainedConfig) -> type[PreTrainedModel]:
     """The classifier of an architecture."""
-    found: type[PreTrainedModel] = getattr(transformers, ENCODERS[config.model_type])
-    return found
+    classifier: type[PreTrainedModel] = getattr(transformers, ENCODERS[config.model_type])
+    return classifier
 
 
 def on_meta(config: PreTrainedConfig) -> PreTrainedModel:

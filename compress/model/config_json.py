@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from compress.errors import ConfigError
+from compress.model.checkpoint_files import Json
 
 ASSUMED = "bert"  # of a config.json without model_type: the first repositories of BERT have none
 ALIASES = {  # keys of the configuration -> what families call them in config.json
@@ -22,14 +22,14 @@ PLAIN = {"position_embedding_type": "absolute", "is_decoder": False, "add_cross_
 RATE = re.compile(r"dropout(_prob)?$|(^|_)eps$|^initializer_range$")  # from 0 to below 1
 
 
-def sizes(described: Mapping[str, Any]) -> dict[str, int]:
+def sizes(described: Json) -> dict[str, int]:
     """The sizes in a config.json, by our keys; those that it does not say, or calls otherwise, are left out."""
     named = {ours: next((name for name in names if name in described), None) for ours, names in ALIASES.items()}
     return {ours: described[name] for ours, name in named.items() if name}
 
 
 def check_described(
-    asked: Mapping[str, int | None], reference: str, described: Mapping[str, Any], max_length: int, what: str
+    asked: Mapping[str, int | None], reference: str, described: Json, max_length: int, what: str
 ) -> None:
     """Refuse a config.json with values that cannot be, or that is not of the architecture that is asked for.
 

@@ -13,15 +13,9 @@ from pydantic import Field
 
 from compress.checked import checked
 from compress.errors import ConfigError
+from compress.model.checkpoint_files import Json, checkpoint_files, read_json, tokenizer_files
 from compress.model.config_json import ALIASES, ASSUMED, check_described, check_length
-from compress.model.pretrained import (
-    check_finite,
-    check_fit,
-    checkpoint_files,
-    read_json,
-    read_weights,
-    tokenizer_files,
-)
+from compress.model.pretrained import check_finite, check_fit, read_weights
 from compress.storage.digests import digest_files
 from compress.storage.hub import SECONDS, quiet, snapshot
 from compress.storage.names import check_name
@@ -145,7 +139,7 @@ def _check_reference(key: str, reference: str | None, choose: Choose) -> None:
         )
 
 
-def _described(model: ModelConfig, folder: Path, max_length: int = 0) -> dict[str, Any]:
+def _described(model: ModelConfig, folder: Path, max_length: int = 0) -> Json:
     """A checkpoint's config.json, whose `model_type` may be the configured one.
 
     Raises:
@@ -161,28 +155,28 @@ def _described(model: ModelConfig, folder: Path, max_length: int = 0) -> dict[st
     return described
 
 
-def identity(model: ModelConfig, builds_vocabulary: bool) -> dict[str, Any]:
+def identity(model: ModelConfig, builds_vocabulary: bool) -> dict[str, object]:
     """What of the model decides a result: folders count by their contents, not by where they lie.
 
     The learning rate of a size works only through train.learning_rate, which has it already.
     """
     folder, vocabulary = local_folder(model.pretrained), local_folder(model.tokenizer)
-    known = asdict(model) | {"name": label(model)}
-    del known["learning_rate"]
+    deciding = asdict(model) | {"name": label(model)}
+    del deciding["learning_rate"]
     if model.type is None:
-        del known["type"]
+        del deciding["type"]
     if folder:
         files = [file for file in folder.iterdir() if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
-        known |= {"pretrained": digest_files(files), "revision": None}
+        deciding |= {"pretrained": digest_files(files), "revision": None}
     if model.pretrained or builds_vocabulary:
-        known["tokenizer"] = None
+        deciding["tokenizer"] = None
     elif vocabulary:
-        known["tokenizer"] = digest_files(
+        deciding["tokenizer"] = digest_files(
             [file for file in vocabulary.iterdir() if file.name.startswith(("vocab", "tokenizer"))]
         )
     if not model.pretrained:
-        known["revision"] = None
-    return known
+        deciding["revision"] = None
+    return deciding
 
 
 def build_tokenizer(model: ModelConfig, seconds: float = SECONDS) -> PreTrainedTokenizerBase:
@@ -222,7 +216,7 @@ def build_model(
     """
     from compress.model.architecture import longest
     from compress.model.structure import structure, takes
-    from compress.model.tokenizer import check_size, check_types
+    from compress.model.tokenizer_checks import check_size, check_types
 
     built, start = build(model, task, len(tokenizer), int(tokenizer.pad_token_id), seconds)
     if model.pretrained:
@@ -323,9 +317,9 @@ def _for_training(model: ModelConfig, config: PreTrainedConfig, settings: Mappin
     return with_settings(config, asked)
 
 
-def class_names(found: Mapping[str, Any]) -> list[str]:
+def class_names(described: Json) -> list[str]:
     """The names of a checkpoint's classes in the order of its outputs; none where config.json is not clear on them."""
-    names, numbers = found.get("id2label"), found.get("label2id")
+    names, numbers = described.get("id2label"), described.get("label2id")
     if not isinstance(names, dict) or names.keys() != {str(number) for number in range(len(names))}:
         return []
     ordered = [str(names[str(number)]) for number in range(len(names))]

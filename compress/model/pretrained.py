@@ -1,112 +1,30 @@
-"""A pretrained checkpoint: what its folder holds, read and checked before anything is made of it.
+"""The weights of a pretrained checkpoint, read and checked before anything is made of them.
 
 Nothing is trusted: every tensor of the encoder must be there, of the configured shape, finite, and must be used.
 """
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compress.errors import ConfigError
-from compress.storage.repositories import POINTER, Lacking, Repository
+from compress.model.checkpoint_files import read_json, weight_files
+from compress.storage.repositories import POINTER
 
 if TYPE_CHECKING:
     import torch
 
     from compress.model.architecture import Layout
 
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
-TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.(safetensors|bin)")
-
 OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module")  # keys under which training scripts save the weights
 SHOWN = 3  # names in a message
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-def checkpoint_files(repository: Repository) -> list[str]:
-    """The files of a checkpoint that are read: configuration, weights, tokenizer.
-
-    Raises:
-        Lacking: one of them is not there.
-    """
-    if "config.json" not in repository.names:
-        hint = " (its bert_config.json must be called so)" if "bert_config.json" in repository.names else ""
-        raise Lacking(f"config.json{hint}")
-    return ["config.json", *weight_files(repository.names), *tokenizer_files(repository)]
-
-
-def weight_files(names: Collection[str]) -> list[str]:
-    """The one file with all weights, or the index with all shards; safetensors rather than pickles."""
-    first = next((name for name in WEIGHT_FILES if name in names), None)
-    if first is None:
-        raise Lacking("weights: " + " or ".join(WEIGHT_FILES[::2]))
-    if not first.endswith(".index.json"):
-        return [first]
-    stem, suffix = first.removesuffix(".index.json").rsplit(".", 1)
-    shards = {name: SHARD.fullmatch(name) for name in names}
-    found = sorted(name for name, shard in shards.items() if shard and (shard[1], shard[4]) == (stem, suffix))
-    count = int(shards[found[0]][3]) if found else 1  # type: ignore[index]
-    expected = [f"{stem}-{number:05}-of-{count:05}.{suffix}" for number in range(1, count + 1)]
-    if missing := [name for name in expected if name not in found]:
-        raise Lacking(f"the shard {missing[0]} of its weights")
-    return [first, *found]
-
-
-def tokenizer_files(repository: Repository) -> list[str]:
-    """The tokenizer's files.
-
-    Raises:
-        Lacking: neither a whole tokenizer nor a vocabulary.
-    """
-    found = [name for name in (*TOKENIZER_FILES, *TOKENIZER_SETTINGS) if name in repository.names]
-    if not set(found) & set(TOKENIZER_FILES):
-        raise Lacking("a tokenizer: " + " or ".join(TOKENIZER_FILES))
-    return found
-
-
-def read_json(file: Path, what: str) -> dict[str, Any]:
-    """A JSON object in a file.
-
-    Args:
-        what: the key and value that messages begin with.
-
-    Raises:
-        ConfigError: it cannot be read, or is no object.
-    """
-    try:
-        data = file.read_bytes()
-        if data.startswith(POINTER):
-            raise ConfigError(f"{what}: {file.name} is a Git LFS pointer, not the file itself; run git lfs pull there")
-        values = json.loads(data, parse_constant=_no_number)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{what}: {file.name} cannot be read as JSON ({error}); fetch it again") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{what}: {file.name} holds no JSON object; fetch it again")
-    return values
-
-
-def _no_number(constant: str) -> None:
-    raise ValueError(f"{constant} is no number in JSON")
-
-
-# --- weights ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -155,9 +73,9 @@ def _check_types(state: Mapping[str, torch.Tensor], what: str) -> None:
         raise ConfigError(f"{what}: {_some(wrong)} are sparse, or have no values; save all weights as plain tensors")
 
 
-def _read_all(folder: Path, files: list[str], what: str) -> dict[str, Any]:
+def _read_all(folder: Path, files: list[str], what: str) -> dict[str, object]:
     shards = files[1:] if files[0].endswith(".index.json") else files
-    state: dict[str, Any] = {}
+    state: dict[str, object] = {}
     home: dict[str, str] = {}
     for shard in shards:
         read = _read_file(folder / shard, what)
@@ -168,7 +86,7 @@ def _read_all(folder: Path, files: list[str], what: str) -> dict[str, Any]:
     return state
 
 
-def _read_file(file: Path, what: str) -> dict[str, Any]:
+def _read_file(file: Path, what: str) -> dict[str, object]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -185,7 +103,7 @@ def _read_file(file: Path, what: str) -> dict[str, Any]:
         ) from error
 
 
-def _unpickled(file: Path, what: str) -> dict[str, Any]:
+def _unpickled(file: Path, what: str) -> dict[str, object]:
     """The dictionary in a pickle; tensors and plain values are all that is made of it."""
     import torch
 
@@ -207,14 +125,14 @@ def _unpickled(file: Path, what: str) -> dict[str, Any]:
     return loaded
 
 
-def _unwrapped(state: Mapping[str, Any], layout: Layout, what: str) -> dict[str, torch.Tensor]:
+def _unwrapped(state: Mapping[str, object], layout: Layout, what: str) -> dict[str, torch.Tensor]:
     """The tensors by name, taken out of what a training script saved around them."""
     import torch
 
     tensors = {str(name): value for name, value in state.items() if isinstance(value, torch.Tensor)}
-    inner = [key for key in WRAPPERS if isinstance(state.get(key), Mapping)]
-    if len(inner) == 1 and not any(name.endswith(layout.words) for name in tensors):
-        return _unwrapped(state[inner[0]], layout, what)
+    wrapped = [value for key in WRAPPERS if isinstance(value := state.get(key), Mapping)]
+    if len(wrapped) == 1 and not any(name.endswith(layout.words) for name in tensors):
+        return _unwrapped(wrapped[0], layout, what)
     if not tensors:
         there = f", but {_some(state)}" if state else ""
         raise ConfigError(f"{what}: no tensors in its weights{there}; save the model's state_dict()")

@@ -6,7 +6,7 @@ import inspect
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from compress.errors import ConfigError
 
@@ -139,7 +139,7 @@ def _call(model: nn.Module, blocks: Collection[str]) -> _Calls:
     calls, waiting = _Calls(), set(blocks)  # waiting: blocks that have not returned
     names = frozenset(blocks)
 
-    def enter(name: str, module: nn.Module, arguments: tuple[Any, ...]) -> None:
+    def enter(name: str, module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
         calls.order.setdefault(name)
         if name in names:  # perhaps not for the first time: layers may share their weights
             waiting.add(name)
