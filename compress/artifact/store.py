@@ -51,7 +51,7 @@ def save(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
         try:
             save_file(tensors, scratch / WEIGHTS, metadata=METADATA)
         except RuntimeError as error:  # over several lines
-            raise ArtifactError(f"{folder}: layers of a finished model have no tensor in common") from error
+            raise ArtifactError(f"{folder}: two layers share a tensor: the model is not finished") from error
         _order_metadata(scratch / WEIGHTS)
         tokenizer.save_pretrained(scratch)
         mode = (scratch / CONFIG).stat().st_mode & 0o777  # as the umask has it; libraries have modes of their own
@@ -66,14 +66,14 @@ def pack(model: torch.nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, lis
 
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     layers: dict[str, list[Settings]] = {}
-    for name, module in model.named_modules():
+    for name, module in reversed(list(model.named_modules())):  # what is within a layer first
         if kinds_of := kinds.of(module):
             layers[name] = [{"kind": kind.name, **kind.settings(module)} for kind in kinds_of]
             tensors: Mapping[str, torch.Tensor] = _take(state, name)
             for kind in reversed(kinds_of):
                 tensors = kind.pack(tensors)
             state |= {f"{name}.{key}": value for key, value in tensors.items()}
-    return state, layers
+    return state, dict(reversed(layers.items()))
 
 
 def _take(state: dict[str, torch.Tensor], layer: str) -> dict[str, torch.Tensor]:

@@ -35,7 +35,11 @@ class Kind:
         return {}
 
     def pack(self, tensors: Tensors) -> Tensors:
-        """What the weight file holds of a layer's tensors, by their names in the layer."""
+        """What the weight file holds of a layer's tensors, by their names in the layer.
+
+        Args:
+            tensors: on the CPU; those of layers within it as their kinds have packed them, to be left alone.
+        """
         return tensors
 
     def unpack(self, packed: Tensors, plain: nn.Module, settings: Settings) -> Tensors:
