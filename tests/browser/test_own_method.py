@@ -84,7 +84,7 @@ FILES = {
     "nobias-1.dist-info/RECORD": "",
 }
 STUDY = ("quantize=none,int8", "distill=none,kd", "prune=none,magnitude", "distill.teacher=mini")
-BASE = ("data=demo", "train=demo", "device=cpu", "distill.weak_teacher=true", "train.max_steps=30")
+BASE = ("data=demo", "train=demo", "device=cpu", "distill.weak_teacher=true", "distill.copies=0", "train.max_steps=8")
 SUBSETS = 16
 
 
