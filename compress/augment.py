@@ -65,8 +65,8 @@ def _show(arguments: Sequence[str] | None) -> int:
     if options.help:
         print(USAGE)
         return 0
+    from compress.config.conf_files import conf_folder
     from compress.config.overrides import read_one
-    from compress.config.schema import conf_folder
     from compress.data.corpus import load_texts
 
     if options.n < 0:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compress.config.schema import conf_folder
+from compress.config.conf_files import conf_folder
 from compress.errors import ConfigError, exit_code, tell
 
 if TYPE_CHECKING:

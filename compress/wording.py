@@ -15,3 +15,8 @@ def megabytes(size: float) -> str:
     value = size / MEGABYTE
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
     return f"{value:.{digits}f}"
+
+
+def are(count: int, what: str = "") -> str:
+    """`1 is`, `2 are`; `1 run is`, `2 runs are`."""
+    return f"{plural(count, what) if what else count} {'is' if count == 1 else 'are'}"

@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass as plain_dataclass
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from pydantic import ConfigDict, Field, field_validator
-from pydantic.dataclasses import dataclass
+from pydantic import Field, field_validator
 
-from launch.sweep import Planned
+from compress.checked import checked
+from compress.config.resources import Needs
+from launch.experiments import Planned
 
+T = TypeVar("T")
 OURS = ("array", "dependency", "error", "job-name", "kill-on-invalid-dep", "open-mode", "output", "parsable", "signal",
         "test-only", "wait", "wrap")  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+@checked
 class SlurmSettings:
     """`hydra/launcher=slurm`."""
 
@@ -48,7 +49,7 @@ class SlurmSettings:
         return options
 
 
-@plain_dataclass(frozen=True)
+@dataclass(frozen=True)
 class Batch:
     """Elements of one job array: they ask for the same and wait for the same.
 
@@ -59,7 +60,7 @@ class Batch:
         at_once: how many elements may run at once; None: all.
     """
 
-    resources: dict[str, object]
+    resources: Needs
     after: str | None
     elements: list[list[str]]
     lane: int | None = None
@@ -68,7 +69,7 @@ class Batch:
     def minutes(self, settings: SlurmSettings) -> int:
         """The time limit of a job: that of an experiment, as often as its experiments follow one another."""
         rounds = max(math.ceil(len(element) / settings.per_device) for element in self.elements)
-        return math.ceil((settings.timeout_min or self.resources["timeout_min"]) * rounds)
+        return math.ceil((settings.timeout_min or self.resources.timeout_min) * rounds)
 
 
 def batches(to_run: Sequence[Planned], settings: SlurmSettings, awaited: Collection[str]) -> list[Batch]:
@@ -81,36 +82,36 @@ def batches(to_run: Sequence[Planned], settings: SlurmSettings, awaited: Collect
         awaited: the teachers that are not finished, and will be.
     """
     needed = {planned.teacher for planned in to_run}
-    groups: dict[tuple[object, ...], list[Planned]] = defaultdict(list)
+    groups: dict[tuple[int, Needs, str | None], list[Planned]] = defaultdict(list)
     for planned in to_run:
         after = planned.teacher if planned.teacher in awaited else None
         stage = 0 if planned.run_id in needed else 1 if after is None else 2
-        groups[stage, *sorted(planned.resources.items()), after].append(planned)
-    found = []
-    for (stage, *_, after), members in sorted(groups.items(), key=lambda group: int(group[0][0])):
+        groups[stage, planned.resources, after].append(planned)
+    whole = []
+    for (stage, resources, after), members in sorted(groups.items(), key=lambda group: group[0][0]):
         packs = _cut([planned.run_id for planned in members], settings.pack if stage else 1)
-        found.append(Batch(members[0].resources, after, [list(pack) for pack in packs]))
+        whole.append(Batch(resources, after, [list(pack) for pack in packs]))
     seconds = {planned.run_id: planned.seconds for planned in to_run}
-    return [replace(batch, elements=list(part)) for batch in _throttled(found, settings.throttle, seconds)
-            for part in _cut(batch.elements, settings.array_size)]  # fmt: skip
+    return [replace(batch, elements=list(elements)) for batch in _throttled(whole, settings.throttle, seconds)
+            for elements in _cut(batch.elements, settings.array_size)]  # fmt: skip
 
 
-def _throttled(found: list[Batch], throttle: int | None, seconds: dict[str, float]) -> Iterable[Batch]:
+def _throttled(arrays: list[Batch], throttle: int | None, seconds: dict[str, float]) -> Iterable[Batch]:
     """The same with no more than `throttle` elements at once, of all arrays together."""
-    if throttle is None or sum(len(batch.elements) for batch in found) <= throttle:
-        return found
-    if len(found) == 1:
-        return [replace(found[0], lane=0, at_once=throttle)]
-    return _in_lanes(found, [0.0] * throttle, seconds)
+    if throttle is None or sum(len(batch.elements) for batch in arrays) <= throttle:
+        return arrays
+    if len(arrays) == 1:
+        return [replace(arrays[0], lane=0, at_once=throttle)]
+    return _in_lanes(arrays, [0.0] * throttle, seconds)
 
 
-def _in_lanes(found: Iterable[Batch], ends: list[float], seconds: dict[str, float]) -> Iterator[Batch]:
+def _in_lanes(arrays: Iterable[Batch], ends: list[float], seconds: dict[str, float]) -> Iterator[Batch]:
     """Each array shared out among the lanes, an element to the one that is expected to be free first.
 
     SLURM limits the elements of one array, not those of several: so a lane is a chain of arrays, each of which runs one
     element at a time and starts when the one before it has ended.
     """
-    for batch in found:
+    for batch in arrays:
         shares: dict[int, list[list[str]]] = defaultdict(list)
         for element in batch.elements:
             lane = ends.index(min(ends))
@@ -120,6 +121,6 @@ def _in_lanes(found: Iterable[Batch], ends: list[float], seconds: dict[str, floa
             yield replace(batch, elements=elements, lane=lane, at_once=1)
 
 
-def _cut(items: Sequence[object], size: int) -> Iterator[Sequence[object]]:
+def _cut(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]

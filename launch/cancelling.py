@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from compress.wording import plural
 from launch import commands, submitted
-from launch.commands import Unanswered, parts
+from launch.commands import Unanswered, portions
 from launch.losses import listed, numbers
 from launch.scheduler import HIDDEN, in_queue, queue
 from launch.sweep import Sweep
@@ -30,11 +31,12 @@ class Cancelled:
     shared: list[str]
     elsewhere: int
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """In a line, but for what is left."""
-        lines = [f"{len(self.jobs)} jobs cancelled"]
+        lines = [f"{plural(len(self.jobs), 'job')} cancelled"]
         if self.elsewhere:
-            lines.append(f"{self.elsewhere} of its experiments go on in jobs of another sweep")
+            verb = "goes" if self.elsewhere == 1 else "go"
+            lines.append(f"{self.elsewhere} of its experiments {verb} on in jobs of another sweep")
         if self.shared:
             lines.append(f"{listed(self.shared)} left alone: another sweep waits for experiments in it")
         return "; ".join(lines)
@@ -51,11 +53,13 @@ def cancel(sweeps: Sequence[Sweep], others: Sequence[Sweep]) -> Cancelled:
         Unanswered: SLURM does not say what is in the queue; no job was cancelled.
     """
     there = queue([*sweeps, *others])
-    own = {job for sweep in sweeps for job in submitted.own(sweep.folder).values() if job in there}
+    theirs = {job for sweep in sweeps for job in submitted.own(sweep.folder).values() if job in there}
     awaited = {job for other in others for job in other.open_jobs().values()}
-    elsewhere = {run_id for sweep in sweeps for run_id, job in sweep.open_jobs().items() if job in there.keys() - own}
-    hidden = {job for job in own if there[job] == HIDDEN}
-    chosen, shared = sorted(own - awaited - hidden, key=numbers), sorted(own & awaited, key=numbers)
+    elsewhere = {
+        run_id for sweep in sweeps for run_id, job in sweep.open_jobs().items() if job in there.keys() - theirs
+    }
+    hidden = {job for job in theirs if there[job] == HIDDEN}
+    chosen, shared = sorted(theirs - awaited - hidden, key=numbers), sorted(theirs & awaited, key=numbers)
     why = _scancel(chosen) or (HIDDEN.reason if hidden else "scancel did nothing")
     left = _still_there(chosen) + sorted(hidden - awaited, key=numbers)
     return Cancelled([job for job in chosen if job not in left], left, why, shared, len(elsewhere))
@@ -63,8 +67,8 @@ def cancel(sweeps: Sequence[Sweep], others: Sequence[Sweep]) -> Cancelled:
 
 def _scancel(jobs: Sequence[str]) -> str:
     """What it said of what it could not do; nothing if it did all."""
-    said = [error for part in parts(jobs) if (error := commands.run(["scancel", *part])[1])]
-    return said[-1] if said else ""
+    errors = [error for portion in portions(jobs) if (error := commands.run(["scancel", *portion])[1])]
+    return errors[-1] if errors else ""
 
 
 def _still_there(jobs: Sequence[str]) -> list[str]:

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from compress.config.schema import conf_folder
+from compress.config.conf_files import conf_folder
 from compress.errors import ConfigError, Parser, exit_code, nearest, tell
+from compress.wording import plural
 
 DESCRIPTION = """\
 Before and after a sweep (python -m compress -m …):
@@ -44,9 +45,9 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
         raise ConfigError(f"{verb or 'no verb'}: must be of {', '.join(VERBS)}{nearest(verb, VERBS)}")
     if verb not in OF_SWEEPS:
         return _parser().parse_args(words)
-    ours = [word for word in words[1:] if word in ("-h", "--help", "--json")]
-    options = _parser().parse_args([verb, *ours])
-    options.words = [word for word in words[1:] if word not in ours]
+    flags = [word for word in words[1:] if word in ("-h", "--help", "--json")]
+    options = _parser().parse_args([verb, *flags])
+    options.words = [word for word in words[1:] if word not in flags]
     return options
 
 
@@ -59,9 +60,9 @@ def _parser() -> Parser:
         usage = f"python -m launch {verb} [-h] {'[--json] ' if verb == 'plan' else ''}[OVERRIDES ...]"
         flags = "and its flags: --config-dir DIR, --config-name NAME"
         described = f"OVERRIDES are those of python -m compress -m: +experiment=grid task=rte …, {flags}"
-        found = verbs.add_parser(verb, help=what, usage=usage, description=described)
+        parser_of_verb = verbs.add_parser(verb, help=what, usage=usage, description=described)
         if verb == "plan":
-            found.add_argument("--json", action="store_true", help="one document, nothing else")
+            parser_of_verb.add_argument("--json", action="store_true", help="one document, nothing else")
     status = verbs.add_parser("status", help="where every experiment is")
     status.add_argument("--watch", action="store_true", help="again every few seconds, until nothing runs or waits")
     status.add_argument("--json", action="store_true", help="one document, nothing else")
@@ -70,8 +71,8 @@ def _parser() -> Parser:
     sync = verbs.add_parser("sync", help="upload what Weights & Biases does not have; may be repeated")
     sync.add_argument("--project", help="instead of the one that each run names")
     sync.add_argument("--entity", help="likewise")
-    for found in (status, retry, cancel, sync):
-        found.add_argument("runs", type=Path, help="the folder of runs (paths.runs)")
+    for parser_of_verb in (status, retry, cancel, sync):
+        parser_of_verb.add_argument("runs", type=Path, help="the folder of runs (paths.runs)")
     retry.add_argument("settings", nargs="*", help="hydra.launcher.KEY=VALUE, resources.KEY=VALUE; all else as before")
     return parser
 
@@ -89,7 +90,7 @@ def _plan(options: argparse.Namespace) -> int:
     from launch.start import name_of_target, plan_for, settings_of
 
     configs, launcher = read_sweep(options.words, conf_folder())
-    settings = settings_of(name_of_target(launcher["_target_"]), launcher)
+    settings = settings_of(name_of_target(str(launcher["_target_"])), launcher)
     planned = plan_for(configs, settings)
     if options.json:
         print(json.dumps(plan.as_document(planned)))
@@ -110,19 +111,19 @@ def _prepare(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from launch import status
+    from launch import status, status_table
     from launch.sync import reminder
 
     while True:
-        found = status.survey(options.runs)
+        survey = status.survey(options.runs)
         if options.json:
-            print(json.dumps(status.as_document(options.runs, found)))
+            print(json.dumps(status_table.as_document(options.runs, survey)))
         else:
             if options.watch and sys.stdout.isatty():
                 print("\033[H\033[2J", end="")
-            ended = (entry.folder(options.runs) for entry in found.experiments if entry.state in ("finished", "failed"))
-            print("\n".join([status.render(found), *reminder(options.runs, ended)]), flush=True)
-        if not options.watch or not status.GOING_ON & {entry.state for entry in found.experiments}:
+            ended = (each.folder(options.runs) for each in survey.experiments if each.state in ("finished", "failed"))
+            print("\n".join([status_table.render(survey), *reminder(options.runs, ended)]), flush=True)
+        if not options.watch or not status.GOING_ON & {each.state for each in survey.experiments}:
             return 0
         time.sleep(WATCH_SECONDS)
 
@@ -141,10 +142,10 @@ def _cancel(options: argparse.Namespace) -> int:
     sweeps = all_sweeps(options.runs, left_out)
     stopped, refused = local.cancel(sweeps)
     refused = left_out + refused
-    done = [f"{stopped} workers stopped"]
+    done = [f"{plural(stopped, 'worker')} stopped"]
     try:
         cancelled = cancelling.cancel(sweeps, others=[])
-        done.append(cancelled.told())
+        done.append(cancelled.summary())
         refused += cancelled.refused()
     except commands.Unanswered as error:
         refused.append(f"{error}: no job was cancelled")

@@ -47,9 +47,9 @@ def run(command: Sequence[str]) -> tuple[str, str | None]:
         return "", f"{name}: {SILENT} {seconds:g} s"
     except OSError as error:
         return "", f"{name}: {error.strerror or error}"
-    told = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
-    told = one_line(told.removeprefix(f"{name}: ").removeprefix("error: "))
-    return done.stdout, f"{name}: {told[:300]}" if done.returncode else None
+    cause = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+    cause = one_line(cause.removeprefix(f"{name}: ").removeprefix("error: "))
+    return done.stdout, f"{name}: {cause[:300]}" if done.returncode else None
 
 
 def setting(name: str) -> str:
@@ -58,11 +58,11 @@ def setting(name: str) -> str:
     Raises:
         Unanswered: SLURM does not say.
     """
-    found = re.search(rf"^{name}\s*=[^\S\n]*(.*)$", answer(["scontrol", "show", "config"]), re.MULTILINE)
-    return found[1].strip() if found else ""
+    line = re.search(rf"^{name}\s*=[^\S\n]*(.*)$", answer(["scontrol", "show", "config"]), re.MULTILINE)
+    return line[1].strip() if line else ""
 
 
-def parts(items: Sequence[str]) -> Iterator[Sequence[str]]:
+def portions(items: Sequence[str]) -> Iterator[Sequence[str]]:
     """Jobs in portions that fit into a command line."""
     for start in range(0, len(items), ARGUMENTS):
         yield items[start : start + ARGUMENTS]

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from compress.config.schema import Config, typed
 from compress.errors import ConfigError
 from compress.methods import registry
 from compress.methods.base import EnlargesData
 from compress.model import config_json
+from compress.model.encoder import ModelConfig
 from compress.runs import result
 from compress.runs.result import Result
 from compress.storage.repositories import local_folder
@@ -43,27 +45,21 @@ CORE = Speed(6e10, 0.01, 4e-9, 2.0)  # one core of a server's CPU
 GPU = Speed(3e13, 0.015, 2e-11, 15.0)
 
 
-def arithmetic(config: Mapping[str, object], speed: Speed = CORE) -> float:
-    """Seconds, roughly: 6 operations per weight and token of a training step (forward and backward).
-
-    Args:
-        config: a whole configuration as plain values, as in result.json.
-    """
-    shape = _shape(config["model"])
+def arithmetic(config: Config, speed: Speed = CORE) -> float:
+    """Seconds, roughly: 6 operations per weight and token of a training step (forward and backward)."""
+    data, train, shape = config.data, config.train, _shape(config.model)
     encoder = shape["layers"] * (4 * shape["hidden"] ** 2 + 2 * shape["hidden"] * shape["intermediate"])
-    embeddings = 30522 * shape["hidden"] if config["data"]["source"] == "glue" else 1000 * shape["hidden"]
-    train, methods = config["train"], registry.read_all(config)
+    embeddings = 30522 * shape["hidden"] if data.source == "glue" else 1000 * shape["hidden"]
     rows, tokens = _rows(config)
-    if config["data"]["max_train"] is not None:
-        rows = min(rows, config["data"]["max_train"])
-    if (enlarges := registry.the_one(methods, EnlargesData)) is not None:
+    if data.max_train is not None:
+        rows = min(rows, data.max_train)
+    if (enlarges := registry.the_one(config.methods, EnlargesData)) is not None:
         rows *= 1 + enlarges.copies
-    steps = min(train["epochs"] * math.ceil(rows / train["batch_size"]), train["max_steps"] or math.inf)
-    operations = 6 * encoder * tokens * train["batch_size"]
+    steps = min(train.epochs * math.ceil(rows / train.batch_size), train.max_steps or math.inf)
+    operations = 6 * encoder * tokens * train.batch_size
     step = operations / speed.operations_per_second + speed.seconds_per_weight * (encoder + embeddings)
-    slower: float = math.prod(option.step_cost for option in registry.options_of(methods).values())
-    seconds: float = speed.seconds_otherwise + steps * (speed.seconds_per_step + step) * slower
-    return seconds
+    slower = math.prod(option.step_cost for option in registry.options_of(config.methods).values())
+    return speed.seconds_otherwise + steps * (speed.seconds_per_step + step) * slower
 
 
 @cache
@@ -71,10 +67,10 @@ def _checkpoint_shape(folder: Path) -> dict[str, int]:
     return BASE | config_json.sizes(json.loads((folder / "config.json").read_text()))
 
 
-def _shape(model: Mapping[str, object]) -> Mapping[str, int]:
-    if (folder := local_folder(model["pretrained"])) is not None:
+def _shape(model: ModelConfig) -> Mapping[str, int]:
+    if (folder := local_folder(model.pretrained)) is not None:
         return _checkpoint_shape(folder)
-    return {key: model[key] or BASE[key] for key in BASE}
+    return {key: getattr(model, key) or size for key, size in BASE.items()}
 
 
 @cache
@@ -84,14 +80,14 @@ def _rows_of_file(file: Path) -> int:
     return int(parquet.ParquetFile(file).metadata.num_rows)
 
 
-def _rows(config: Mapping[str, object]) -> tuple[int, int]:
+def _rows(config: Config) -> tuple[int, int]:
     """Training rows, and mean tokens of one."""
-    task, data = config["task"]["name"], config["data"]
-    if data["source"] == "demo":
+    task, data = config.task.name, config.data
+    if data.source == "demo":
         return DEMO_ROWS, DEMO_TOKENS
-    tokens = min(TOKENS.get(task, UNKNOWN_TOKENS), data["max_length"])
-    if data["path"] is not None:
-        return _rows_of_file(Path(data["path"]).expanduser() / task / "train.parquet"), tokens
+    tokens = min(TOKENS.get(task, UNKNOWN_TOKENS), data.max_length)
+    if data.path is not None:
+        return _rows_of_file(Path(data.path).expanduser() / task / "train.parquet"), tokens
     return ROWS.get(task, UNKNOWN_ROWS), tokens
 
 
@@ -110,13 +106,13 @@ class Experience:
             if (finished.environment["device"] != "cpu") != gpu or finished.timing.wall_seconds is None:
                 continue
             self.runs += 1
-            ratio = finished.timing.wall_seconds / arithmetic(finished.config, self.speed)
+            ratio = finished.timing.wall_seconds / arithmetic(typed(finished.config), self.speed)
             for key in _keys(finished.task, finished.model, finished.subset):
                 self.ratios[key].append(ratio)
 
-    def seconds(self, config: Mapping[str, object], task: str, model: str, methods: str) -> float:
+    def seconds(self, config: Config, model: str, methods: str) -> float:
         """How long an experiment should take."""
-        ratio = next((self.ratios[key] for key in _keys(task, model, methods) if key in self.ratios), [1.0])
+        ratio = next((self.ratios[key] for key in _keys(config.task.name, model, methods) if key in self.ratios), [1.0])
         return arithmetic(config, self.speed) * statistics.median(ratio)
 
 
@@ -127,7 +123,7 @@ def _keys(task: str, model: str, methods: str) -> list[tuple[str, ...]]:
 def results_below(runs: Path) -> Iterator[Result]:
     """The results of all finished experiments of a folder that tell what they took, as far as this user may read them.
 
-    An experiment with a method that is not installed here is left out: nobody knows what it costs.
+    An experiment whose configuration means nothing here, with a method that is not installed say, is left out.
     """
     for folder in result.run_folders(runs):
         with suppress(ConfigError):
@@ -137,5 +133,8 @@ def results_below(runs: Path) -> Iterator[Result]:
 
 
 def _tells_its_time(finished: Result) -> bool:
-    known = all(name in registry.registry() for name in finished.methods)
-    return known and finished.timing.wall_seconds is not None and isinstance(finished.environment.get("device"), str)
+    try:
+        typed(finished.config)
+    except ConfigError:
+        return False
+    return finished.timing.wall_seconds is not None and isinstance(finished.environment.get("device"), str)

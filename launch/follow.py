@@ -12,7 +12,9 @@ from tqdm import tqdm
 
 from compress.errors import ConfigError
 from compress.runs import result
-from launch.sweep import Outcome, Sweep
+from compress.wording import plural
+from launch.experiments import Outcome
+from launch.sweep import Sweep
 from launch.sync import reminder
 from launch.tables import failures
 
@@ -23,7 +25,7 @@ def follow(sweep: Sweep, lost: Callable[[], Mapping[str, Outcome]], poll: float 
     """Show how a sweep goes on until every experiment has ended.
 
     Args:
-        lost: those that have not ended and never will, and why; asked at every look.
+        lost: polled callback: experiments that can no longer finish, and why.
 
     Returns:
         How each experiment that was to run ended.
@@ -32,10 +34,9 @@ def follow(sweep: Sweep, lost: Callable[[], Mapping[str, Outcome]], poll: float 
     with tqdm(total=total, unit="run", dynamic_ncols=True, disable=not sys.stderr.isatty(), smoothing=0.1) as bar:
         while len(seen) < total:
             gone = lost()  # before the outcomes are read: who ended in between has left one
-            found = dict(sweep.outcomes()) | {run_id: why for run_id, why in gone.items()
-                                              if run_id not in sweep.outcomes()}  # fmt: skip
-            for run_id in [run_id for run_id in sweep.to_run if run_id in found and run_id not in seen]:
-                seen[run_id] = found[run_id]
+            outcomes = {**gone, **sweep.outcomes()}
+            for run_id in [run_id for run_id in sweep.to_run if run_id in outcomes and run_id not in seen]:
+                seen[run_id] = outcomes[run_id]
                 _tell(sweep, seen[run_id], len(seen), total, quiet=not bar.disable)
             bar.update(len(seen) - bar.n)
             failed = sum(outcome.state == "failed" for outcome in seen.values())
@@ -50,10 +51,10 @@ def _tell(sweep: Sweep, outcome: Outcome, number: int, total: int, *, quiet: boo
     if outcome.state == "failed":
         tqdm.write(f"[{number}/{total}] failed: {planned.name}: {outcome.cause}", file=sys.stdout)
     elif not quiet:
-        document = None
+        finished = None
         with suppress(ConfigError):  # one that this user may not read is finished all the same
-            document = result.read(sweep.run_folder(outcome.run_id), outcome.run_id)
-        tqdm.write(f"[{number}/{total}] finished: {document.summary() if document else planned.name}", file=sys.stdout)
+            finished = result.read(sweep.run_folder(outcome.run_id), outcome.run_id)
+        tqdm.write(f"[{number}/{total}] finished: {finished.summary() if finished else planned.name}", file=sys.stdout)
     sys.stdout.flush()
 
 
@@ -65,9 +66,9 @@ def conclude(sweep: Sweep, ended: Mapping[str, Outcome], seconds: float) -> int:
     """
     failed = [outcome for outcome in ended.values() if outcome.state == "failed"]
     before = len(sweep.experiments) - len(sweep.to_run)
-    told = f"{len(sweep.experiments)} experiments: {len(ended) - len(failed)} finished in {seconds:.0f} s"
-    told += f", {before} before" if before else ""
-    print(f"{told}, {len(failed)} failed")
+    line = f"{plural(len(sweep.experiments), 'experiment')}: {len(ended) - len(failed)} finished in {seconds:.0f} s"
+    line += f", {before} before" if before else ""
+    print(f"{line}, {len(failed)} failed")
     if failed:
         named = [(sweep.experiments[outcome.run_id], outcome) for outcome in failed]
         print(failures([(planned.name, outcome.cause, outcome.log) for planned, outcome in named]))

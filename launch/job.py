@@ -32,21 +32,21 @@ def main(folder: Path, number: int) -> None:
     pickle.with_suffix(".pkl.save_tmp").unlink(missing_ok=True)  # of a job that was killed while it was requeued
     if not pickle.exists():  # else it was requeued, and has its number of time limits in it
         with temporary_save_path(pickle) as scratch:
-            described(folder, array).dump(scratch)
+            _submission(folder, array).dump(scratch)
     process_job(folder / "jobs")
 
 
-def described(folder: Path, array: Array) -> DelayedSubmission:
+def _submission(folder: Path, array: Array) -> DelayedSubmission:
     """What this job has to do, for submitit."""
     sweep = Sweep.read(folder)
     run_ids = array.elements[int(os.environ["SLURM_ARRAY_TASK_ID"]) if len(array.elements) > 1 else 0]
     settings = settings_of("slurm", {key: value for key, value in sweep.launcher.items() if key != "name"})
     assert isinstance(settings, SlurmSettings)
     resources = sweep.experiments[run_ids[0]].resources
-    threads = settings.threads or max(1, resources["cpus"] // settings.per_device)
-    found = DelayedSubmission(Element(folder, run_ids, settings.per_device, threads))
-    found.set_timeout(Batch(resources, None, array.elements).minutes(settings), settings.max_requeues)
-    return found
+    threads = settings.threads or max(1, resources.cpus // settings.per_device)
+    submission = DelayedSubmission(Element(folder, run_ids, settings.per_device, threads))
+    submission.set_timeout(Batch(resources, None, array.elements).minutes(settings), settings.max_requeues)
+    return submission
 
 
 if __name__ == "__main__":

@@ -32,11 +32,11 @@ def accepted(sweeps: Iterable[Sweep]) -> dict[str, Sweep]:
 
 def _last(sweeps: Iterable[Sweep], spoken_for: Callable[[Sweep], Collection[str]]) -> dict[str, Sweep]:
     planned: dict[str, Sweep] = {}
-    found: dict[str, Sweep] = {}
+    last: dict[str, Sweep] = {}
     for sweep in sweeps:
         planned |= dict.fromkeys(sweep.experiments, sweep)
-        found |= dict.fromkeys(spoken_for(sweep), sweep)
-    return planned | found
+        last |= dict.fromkeys(spoken_for(sweep), sweep)
+    return planned | last
 
 
 def _touched(sweep: Sweep) -> Collection[str]:

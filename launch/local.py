@@ -9,20 +9,21 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass as plain_dataclass
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
+from compress.checked import checked
 from compress.errors import ConfigError
 from compress.storage import surroundings
+from compress.wording import plural
 from launch import devices
+from launch.experiments import Outcome
 from launch.follow import conclude, follow
 from launch.processes import Process, Unreachable
-from launch.sweep import Outcome, Sweep
+from launch.sweep import Sweep
 
 if TYPE_CHECKING:
     from submitit.core.core import Job
@@ -34,7 +35,7 @@ CANCEL_SECONDS = 300.0  # that workers may take to write checkpoints
 FOREVER_MIN = 60 * 24 * 365  # a worker ends by itself
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+@checked
 class LocalSettings:
     """`hydra/launcher=local`."""
 
@@ -46,7 +47,7 @@ class LocalSettings:
     wait: bool = Field(description="false: return at once; python -m launch status shows how it goes on")
 
 
-@plain_dataclass(frozen=True)
+@dataclass(frozen=True)
 class Share:
     """What one worker gets: a GPU (as CUDA_VISIBLE_DEVICES names it) or '' for the CPU, and how it divides it."""
 
@@ -59,12 +60,12 @@ def shares(settings: LocalSettings, *, cpu_only: bool) -> list[Share]:
     """How this machine is shared out among workers."""
     cores = devices.cores()
     if isinstance(settings.devices, list):
-        found = [str(name) for name in settings.devices]
+        gpus = [str(name) for name in settings.devices]
     else:
-        found = [] if settings.devices == "cpu" or cpu_only else devices.gpus()
-    slots = settings.per_device or (1 if found else cores)
-    threads = settings.threads or max(1, cores // (slots * max(1, len(found))))
-    return [Share(device, slots, threads) for device in found or [""]]
+        gpus = [] if settings.devices == "cpu" or cpu_only else devices.gpus()
+    slots = settings.per_device or (1 if gpus else cores)
+    threads = settings.threads or max(1, cores // (slots * max(1, len(gpus))))
+    return [Share(device, slots, threads) for device in gpus or [""]]
 
 
 def run(sweep: Sweep, settings: LocalSettings) -> int:
@@ -78,7 +79,7 @@ def run(sweep: Sweep, settings: LocalSettings) -> int:
     jobs = start(sweep, shares(settings, cpu_only=cpu_only)) if sweep.to_run else []
     if not settings.wait:
         how = f"python -m launch status {shlex.quote(str(sweep.runs))}"
-        print(f"{len(sweep.to_run)} experiments started; {how}   shows how they go on")
+        print(f"{plural(len(sweep.to_run), 'experiment')} started; {how}   shows how they go on")
         return 0
     try:
         return conclude(sweep, follow(sweep, lambda: _orphans(sweep, jobs)), time.monotonic() - started)
@@ -89,7 +90,7 @@ def run(sweep: Sweep, settings: LocalSettings) -> int:
         raise
 
 
-def start(sweep: Sweep, shared: Sequence[Share]) -> list[Job[Any]]:
+def start(sweep: Sweep, shared: Sequence[Share]) -> list[Job[None]]:
     """A worker for each share."""
     import submitit
 
@@ -113,7 +114,7 @@ def work(folder: Path, number: int, share: Share) -> None:
     Worker(sweep, slots=share.slots, threads=share.threads).run()
 
 
-def stop(jobs: Sequence[Job[Any]]) -> None:
+def stop(jobs: Sequence[Job[None]]) -> None:
     """Have the workers stop their experiments, and wait for it; kill them if interrupted again."""
     for job in jobs:
         _signal(job, signal.SIGTERM)
@@ -125,17 +126,17 @@ def stop(jobs: Sequence[Job[Any]]) -> None:
             _signal(job, signal.SIGKILL)
 
 
-def _signal(job: Job[Any], signum: signal.Signals) -> None:
+def _signal(job: Job[None], signum: signal.Signals) -> None:
     process = getattr(job, "_process")  # noqa: B009 - of a LocalJob
     if process is not None and process.poll() is None:
         process.send_signal(signum)
 
 
-def _orphans(sweep: Sweep, jobs: Sequence[Job[Any]]) -> Mapping[str, Outcome]:
+def _orphans(sweep: Sweep, jobs: Sequence[Job[None]]) -> Mapping[str, Outcome]:
     """What no worker will run any more, since all are gone."""
     if not all(job.done() for job in jobs):
         return {}
-    cause = "the worker ended before it was run" + _last_words(sweep, jobs)
+    cause = "the worker ended before it was run" + _last_error(sweep, jobs)
     log = str(jobs[0].paths.stderr) if jobs else ""
     lost = Outcome("", "failed", 0.0, cause, log)
     return {
@@ -144,10 +145,10 @@ def _orphans(sweep: Sweep, jobs: Sequence[Job[Any]]) -> Mapping[str, Outcome]:
     }
 
 
-def _last_words(sweep: Sweep, jobs: Sequence[Job[Any]]) -> str:
-    """What the workers said last; if nothing, perhaps that there was no room for it."""
-    if said := next((text.strip() for job in jobs if (text := job.stderr()) and text.strip()), ""):
-        return f": {said.splitlines()[-1]}"
+def _last_error(sweep: Sweep, jobs: Sequence[Job[None]]) -> str:
+    """The last line of the workers' errors; if there is none, perhaps that there was no room for it."""
+    if errors := next((text.strip() for job in jobs if (text := job.stderr()) and text.strip()), ""):
+        return f": {errors.splitlines()[-1]}"
     try:
         surroundings.runs(sweep.runs).require_space(ROOM)
     except ConfigError as error:
@@ -215,6 +216,6 @@ def describe(plan: Plan, settings: LocalSettings) -> list[str]:
     where = ", ".join(f"GPU {share.device}" if share.device else "the CPU" for share in shared)
     took = sum(planned.seconds for planned in plan.to_run)
     return [
-        f"where: {where}; {slots} at once, {shared[0].threads} threads each",
+        f"where: {where}; {slots} at once, {plural(shared[0].threads, 'thread')} each",
         f"time: about {duration(elapsed(plan.to_run, slots))}; {took / 3600 / shared[0].slots:.2f} device-hours",
     ]

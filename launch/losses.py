@@ -20,8 +20,9 @@ from tqdm import tqdm
 from compress.errors import one_line
 from launch import submitted
 from launch.commands import Unanswered
+from launch.experiments import Outcome
 from launch.scheduler import HIDDEN, Job, array_of, ended_as, queue
-from launch.sweep import SWEEPS, Outcome, Sweep
+from launch.sweep import SWEEPS, Sweep
 
 PATIENCE_SECONDS = 20.0  # from a job's disappearance to its being called lost: file systems may show results late
 AWAY_SECONDS = 10.0  # from a question that was not answered to the next one, while a sweep is watched
@@ -38,36 +39,36 @@ def lost(sweep: Sweep, there: Mapping[str, Job], patience: float = 0.0) -> dict[
     """
     outcomes = sweep.outcomes()
     gone = {run_id: job for run_id, job in sweep.open_jobs().items() if job not in there}
-    owners = _told_by_owners(sweep, gone) if gone.keys() & submitted.borrowed(sweep.folder).keys() else {}
+    owners = _outcomes_elsewhere(sweep, gone) if gone.keys() & submitted.borrowed(sweep.folder).keys() else {}
     ended = Ended.of(job for run_id, job in gone.items() if not sweep.finished(run_id) and run_id not in owners)
-    found: dict[str, Outcome] = {}
+    ends: dict[str, Outcome] = {}
     for run_id, job in gone.items():
         if sweep.finished(run_id):
-            found[run_id] = Outcome(run_id, "finished", 0.0)
+            ends[run_id] = Outcome(run_id, "finished", 0.0)
             continue
-        if (told := owners.get(run_id)) is not None:
-            found[run_id] = told
+        if (recorded := owners.get(run_id)) is not None:
+            ends[run_id] = recorded
             continue
         log = log_of(sweep, job)
         if patience and log is not None and time.time() - log.stat().st_mtime < patience:
             continue
         teacher = sweep.experiments[run_id].teacher
-        of_teacher = outcomes.get(teacher) or found.get(teacher) if teacher else None
+        of_teacher = outcomes.get(teacher) or ends.get(teacher) if teacher else None
         if of_teacher is not None and of_teacher.state == "failed":
             cause, where = sweep.failure_of_teacher(of_teacher.run_id), of_teacher.log
         else:
             cause, where = ended.cause(job, log), "" if log is None else str(log)
-        found[run_id] = Outcome(run_id, "failed", 0.0, cause, where)
-    return found
+        ends[run_id] = Outcome(run_id, "failed", 0.0, cause, where)
+    return ends
 
 
-def _told_by_owners(sweep: Sweep, jobs: Mapping[str, str]) -> dict[str, Outcome]:
-    """What became of experiments in jobs of other sweeps, as it is told there."""
-    told: dict[str, Outcome] = {}
+def _outcomes_elsewhere(sweep: Sweep, jobs: Mapping[str, str]) -> dict[str, Outcome]:
+    """What became of experiments in jobs of other sweeps, as it is recorded there."""
+    outcomes: dict[str, Outcome] = {}
     for other in sweep.others():
-        mine = {run_id for run_id, job in submitted.own(other.folder).items() if jobs.get(run_id) == job}
-        told |= {run_id: outcome for run_id, outcome in other.outcomes().items() if run_id in mine}
-    return told
+        borrowed = {run_id for run_id, job in submitted.own(other.folder).items() if jobs.get(run_id) == job}
+        outcomes |= {run_id: outcome for run_id, outcome in other.outcomes().items() if run_id in borrowed}
+    return outcomes
 
 
 @dataclass(frozen=True)
@@ -89,21 +90,21 @@ class Ended:
         """Why an experiment of a job has not ended."""
         started = "" if log is not None else "; it wrote no log"
         if self.silent:
-            known = f"how it ended is not known, {self.silent}{started}"
+            end = f"how it ended is not known, {self.silent}{started}"
         else:
-            known = self.states.get(job, f"SLURM's accounting has no record of it{started}")
-        return f"its job {job} is gone: {known}{_last_words(log)}"
+            end = self.states.get(job, f"SLURM's accounting has no record of it{started}")
+        return f"its job {job} is gone: {end}{_last_error(log)}"
 
 
 def log_of(sweep: Sweep, job: str) -> Path | None:
-    """Where a job's own words are, in the folder of the sweep that submitted it; None if it has not said any."""
+    """A job's log, in the folder of the sweep that submitted it; None if it has not written any."""
     name = f"jobs/{job}_0_log.out"
-    if (own := sweep.folder / name).exists():
-        return own
+    if (log := sweep.folder / name).exists():
+        return log
     return next((sweep.runs / SWEEPS).glob(f"*/{name}"), None)
 
 
-def _last_words(log: Path | None) -> str:
+def _last_error(log: Path | None) -> str:
     line = telling(log.read_text(errors="replace")[-100_000:]) if log is not None else ""
     return f" ({one_line(line)[:200]})" if line else ""
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from compress.config import identity
-from compress.config.schema import Config, Once, document, teacher_experiment
+from compress.config.memo import Memo
+from compress.config.schema import Config, document, teacher_experiment
 from compress.errors import ConfigError
 from compress.model.encoder import label
 from compress.runs import result
 from compress.runs.result import Result
+from compress.wording import plural
 from launch.cost import Experience
-from launch.sweep import Planned
+from launch.experiments import Planned
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,14 @@ def make(
     runs = folders.pop()
     wanted: dict[str, tuple[Config, Path, bool]] = {}
     teachers: dict[str, str] = {}
-    once = Once()
+    memo = Memo()
     for config in cells:
-        folder = identity.run_folder(config, once)
+        folder = identity.run_folder(config, memo)
         wanted[folder.name] = (config, folder, False)
     for run_id, (config, _, _) in list(wanted.items()):
         if config.teacher is not None:
             teacher = teacher_experiment(config)
-            folder = identity.run_folder(teacher, once)
+            folder = identity.run_folder(teacher, memo)
             teachers[run_id] = folder.name
             wanted.setdefault(folder.name, (teacher, folder, True))
     experience = Experience(past(runs), gpu=gpu)
@@ -125,8 +126,8 @@ def _planned(
         seed=config.seed,
         teacher=teacher,
         added=added,
-        seconds=experience.seconds(values, task, model, methods),
-        resources=needs if timeout_min is None else needs | {"timeout_min": timeout_min},
+        seconds=experience.seconds(config, model, methods),
+        resources=needs if timeout_min is None else replace(needs, timeout_min=timeout_min),
         config=values,
     )
 
@@ -159,13 +160,13 @@ def elapsed(to_run: Sequence[Planned], slots: int) -> float:
 def headline(plan: Plan) -> list[str]:
     """What there is to do, in one line or two."""
     repeated = plan.asked - plan.unique
-    asked = f"{plan.unique} experiments" + (
-        f" ({plan.asked} asked for, {repeated} the same as others)" if repeated else ""
-    )
+    experiments = plural(plan.unique, "experiment")
+    experiments += f" ({plan.asked} asked for, {repeated} the same as others)" if repeated else ""
     finished = plan.unique - sum(not planned.added for planned in plan.to_run)
-    lines = [f"{asked}: {len(plan.to_run) - len(plan.added)} to run, {finished} finished"]
+    lines = [f"{experiments}: {len(plan.to_run) - len(plan.added)} to run, {finished} finished"]
     if plan.added:
-        lines += [f"{len(plan.added)} teachers added that are missing"]
+        missing = "that are missing" if len(plan.added) > 1 else "that is missing"
+        lines += [f"{plural(len(plan.added), 'teacher')} added {missing}"]
     return lines
 
 
@@ -178,13 +179,15 @@ def describe(plan: Plan, where: Sequence[str]) -> str:
     lines = headline(plan)
     students = len(plan.to_run) - len(plan.teachers)
     if plan.teachers:
-        tasks = Counter(planned.task for planned in plan.teachers)
-        lines += [f"stage 1: {len(plan.teachers)} teachers ({', '.join(f'{n} {task}' for task, n in tasks.items())})"]
+        tasks = ", ".join(f"{n} {task}" for task, n in Counter(planned.task for planned in plan.teachers).items())
+        lines += [f"stage 1: {plural(len(plan.teachers), 'teacher')} ({tasks})"]
         waiting = sum(planned.teacher in {teacher.run_id for teacher in plan.teachers} for planned in plan.to_run)
-        lines += [f"stage 2: {students} others, {waiting} of them after their teacher"]
+        lines += [f"stage 2: {plural(students, 'other')}, {waiting} of them after their teacher"]
     lines += where
     measured = (
-        f"{plan.experience} finished runs in {plan.runs}" if plan.experience else "arithmetic: no run is finished"
+        f"{plural(plan.experience, 'finished run')} in {plan.runs}"
+        if plan.experience
+        else "arithmetic: no run is finished"
     )
     return "\n".join([*lines, f"estimated from {measured}", "nothing was started"])
 

@@ -15,6 +15,7 @@ from compress.methods import registry
 from compress.methods.base import EnlargesData
 from compress.model.encoder import ModelConfig
 from compress.storage.hub_cache import cache_folder
+from compress.wording import plural
 
 
 def prepare(configs: Sequence[Config]) -> None:
@@ -37,7 +38,7 @@ def prepare(configs: Sequence[Config]) -> None:
             experiment.load_data(config)
             bar.update()
     places = " and ".join(sorted({str(Path(config.paths.cache).expanduser()) for config in both}))
-    print(f"{len(models)} checkpoints and {len(texts)} tokenized tasks are in the caches")
+    print(f"{plural(len(models), 'checkpoint')} and {plural(len(texts), 'tokenized task')} are in the caches")
     print(f"experiments that run elsewhere must see both: {places} (COMPRESS_CACHE), {cache_folder()} (HF_HOME)")
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from dataclasses import dataclass
 from pathlib import Path
+
+from compress.checked import stored
 
 
 class Unreachable(Exception):  # noqa: N818 - says why a process cannot be signalled
     """A process that is of another machine or another user."""
 
 
-@dataclass(frozen=True)
+@stored
 class Process:
     """One process.
 

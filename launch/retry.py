@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from compress.checked import build
-from compress.config.overrides import check_words, compositions, parse
+from compress.config.conf_files import conf_folder
+from compress.config.overrides import check_words, compositions
 from compress.config.resources import ResourcesConfig
-from compress.config.schema import Config, conf_folder
+from compress.config.schema import Config
+from compress.config.words import parse
 from compress.errors import ConfigError, nearest, tell
 from launch import status
 from launch.latest import accepted
@@ -55,13 +56,13 @@ def retry(runs: Path, words: Sequence[str]) -> int:
 
 def _groups(chosen: Mapping[str, Sweep], changes: Changes) -> list[Group]:
     """Those that were launched alike together; teachers no later than their students."""
-    found: dict[str, Group] = {}
+    groups: dict[str, Group] = {}
     for run_id, sweep in sorted(chosen.items(), key=lambda item: item[1].experiments[item[0]].teacher is not None):
         settings = changes.launcher(sweep.launcher)
         config = changes.config(sweep, run_id, settings)
-        group = found.setdefault(repr((settings, sweep.directory)), Group([], settings, Path(sweep.directory)))
+        group = groups.setdefault(repr((settings, sweep.directory)), Group([], settings, Path(sweep.directory)))
         group.configs.append(config)
-    return list(found.values())
+    return list(groups.values())
 
 
 class Changes:
@@ -92,13 +93,13 @@ class Changes:
             if key not in names:
                 raise ConfigError(f"{word}: no such key{nearest(key, names)}; {LAUNCHER[:-1]} has {', '.join(names)}")
 
-    def launcher(self, launched: Mapping[str, object]) -> Settings:
-        """The settings of a launcher, with those of the changes that it has."""
-        values = {key: value for key, value in launched.items() if key != "name"}
+    def launcher(self, before: Mapping[str, object]) -> Settings:
+        """The settings that a launcher had, with those of the changes that it has."""
+        values = {key: value for key, value in before.items() if key != "name"}
         for word in self.launchers:
             if _path(word)[0] in values:
                 values = _changed(values, _path(word), _value(word))
-        return settings_of(str(launched["name"]), values)
+        return settings_of(str(before["name"]), values)
 
     def config(self, sweep: Sweep, run_id: str, settings: Settings) -> Config:
         """An experiment's configuration with other resources, which are no part of its identity."""

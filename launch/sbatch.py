@@ -8,25 +8,20 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from compress.errors import ConfigError
 from launch import commands
 from launch.batches import Batch, SlurmSettings
 from launch.commands import Unanswered
-from launch.scheduler import squeue
 
 SECONDS = 300  # SLURM that is busy has sbatch try for two minutes
-PROBE = "compress-probe"  # name of a job that does nothing
 LIMIT = re.compile(r"\w*Submit\w*Limit|temporarily una\w+")  # what passes when jobs end
 UNCLEAR = re.compile(r"timed out|[Uu]nable to contact|[Zz]ero [Bb]ytes|[Cc]onnect")  # it may have been submitted
 SAID = re.compile(r"^(sbatch: )?(error: )?(Batch job submission failed: |allocation failure: )?")
 OR_FAIL = 'or_fail() { [ "$1" -eq 0 ] || { echo "error: hydra.launcher.setup: $2: exit code $1" >&2; exit "$1"; }; }'
-LEAST: dict[str, object] = {"gpus": 0, "cpus": 1, "memory_gb": None}
 
 
 class Refused(ConfigError):  # noqa: N818 - says what SLURM does
@@ -45,22 +40,26 @@ class TooLarge(Refused):
     """SLURM takes no array of so many elements."""
 
 
-def parameters(batch: Batch, settings: SlurmSettings) -> dict[str, object]:
-    """What submitit's SlurmExecutor is told for a batch."""
+def parameters(batch: Batch, settings: SlurmSettings, after: Sequence[str] = ()) -> dict[str, object]:
+    """What submitit's SlurmExecutor is told for a batch, and its dependencies."""
     resources = batch.resources
     given: dict[str, object] = {
         "time": batch.minutes(settings),
-        "cpus_per_task": resources["cpus"],
+        "cpus_per_task": resources.cpus,
         "ntasks_per_node": 1,
         "signal_delay_s": settings.signal_seconds,
         "stderr_to_stdout": True,
         "array_parallelism": batch.at_once or len(batch.elements),
         "additional_parameters": {"requeue": True, **settings.additional},
     }
-    if resources["gpus"]:
-        given["gpus_per_node"] = resources["gpus"]
-    if resources["memory_gb"] is not None:
-        given["mem"] = f"{math.ceil(resources['memory_gb'] * 1024)}MB"
+    if after:
+        given["dependency"] = ",".join(after)
+    if any(condition.startswith("afterok:") for condition in after):
+        given["additional_parameters"] = {"requeue": True, **settings.additional, "kill-on-invalid-dep": "yes"}
+    if resources.gpus:
+        given["gpus_per_node"] = resources.gpus
+    if resources.memory_gb is not None:
+        given["mem"] = f"{math.ceil(resources.memory_gb * 1024)}MB"
     if settings.setup:
         given["setup"] = list(checked_setup(settings.setup))
     return given | {key: value for key in ("partition", "account", "qos", "constraint")
@@ -79,12 +78,7 @@ def script(jobs: Path, name: str, batch: Batch, settings: SlurmSettings, command
     import submitit
 
     executor = submitit.SlurmExecutor(jobs)
-    given = parameters(batch, settings) | {"job_name": name}
-    if after:
-        given["dependency"] = ",".join(after)
-    if any(condition.startswith("afterok:") for condition in after):
-        given["additional_parameters"]["kill-on-invalid-dep"] = "yes"
-    executor.update_parameters(**given)
+    executor.update_parameters(**parameters(batch, settings, after), job_name=name)
     if len(batch.elements) > 1:
         executor.parameters["map_count"] = len(batch.elements)
     python = settings.python or shlex.quote(sys.executable)
@@ -123,10 +117,18 @@ def submit(script: Path) -> str:
     Raises:
         Refused: SLURM does not take it; NoRoom, TooLarge or Unclear where that is why.
     """
-    return _called("--parsable", str(script)).strip().partition(";")[0]
+    return call("--parsable", str(script)).strip().partition(";")[0]
 
 
-def _called(*words: str, text: str | None = None) -> str:
+def call(*words: str, text: str | None = None) -> str:
+    """What sbatch prints.
+
+    Args:
+        text: of a script, which it reads from standard input.
+
+    Raises:
+        Refused: as `submit`.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_ARRAY_")}
     try:
         done = subprocess.run(["sbatch", *words], input=text, capture_output=True, text=True, timeout=SECONDS,
@@ -140,120 +142,19 @@ def _called(*words: str, text: str | None = None) -> str:
     return done.stdout
 
 
-def _refusal(told: str) -> Refused:
-    said = ": ".join(line for line in (SAID.sub("", line).strip() for line in told.splitlines()) if line)
-    said = said[-400:] or "nothing"
-    if found := LIMIT.search(said):
-        return NoRoom(found[0])
-    if "Invalid job array specification" in said:
-        return TooLarge(said)
-    return (Unclear if UNCLEAR.search(said) else Refused)(said)
+def _refusal(errors: str) -> Refused:
+    reason = ": ".join(line for line in (SAID.sub("", line).strip() for line in errors.splitlines()) if line)
+    reason = reason[-400:] or "nothing"
+    if limit := LIMIT.search(reason):
+        return NoRoom(limit[0])
+    if "Invalid job array specification" in reason:
+        return TooLarge(reason)
+    return (Unclear if UNCLEAR.search(reason) else Refused)(reason)
 
 
 def largest_array() -> int:
     """How many elements SLURM takes in one array (`MaxArraySize`); any number where it does not say."""
     with suppress(Unanswered):
-        if (found := commands.setting("MaxArraySize")).isdigit():
-            return max(1, int(found))
+        if (size := commands.setting("MaxArraySize")).isdigit():
+            return max(1, int(size))
     return sys.maxsize
-
-
-# --- before anything is submitted -------------------------------------------------------------------------------------
-
-
-def require_startable(asked: Iterable[Batch], settings: SlurmSettings) -> None:
-    """Refuse jobs that SLURM would never start, as far as it tells; nothing stays submitted.
-
-    Raises:
-        ConfigError: one line with the key, the value and what SLURM says.
-    """
-    list(checked_setup(settings.setup))
-    classes = {(*batch.resources.items(), batch.minutes(settings)): batch for batch in asked}
-    for batch in classes.values():
-        _require_time(batch, settings)
-    for batch in classes.values():
-        if said := refusal(batch, settings):
-            raise ConfigError(f"{_blamed(said, batch, settings)}: SLURM would never start such a job: {said}; "
-                              "nothing was submitted")  # fmt: skip
-
-
-def refusal(batch: Batch, settings: SlurmSettings) -> str:
-    """Why SLURM does not start a job like those of a batch; nothing if it may, now or when others have ended.
-
-    Asked for a test, it also refuses what must wait only for a node that is down, and what it says is less clear: both
-    are known of a job that does nothing, and is cancelled.
-    """
-    alone = replace(batch, elements=batch.elements[:1])
-    text = script(Path("/dev"), PROBE, alone, replace(settings, setup=[], python="true"), "", ())
-    text = re.sub(r"^#SBATCH --output=.*|^srun .*", "", text, flags=re.MULTILINE)
-    quiet = "--output=/dev/null"
-    try:
-        _called("--test-only", quiet, text=text)
-    except Refused:
-        try:
-            job = _called("--parsable", quiet, text=text).strip().partition(";")[0]
-        except NoRoom:
-            return ""
-        except Refused as error:
-            return str(error)
-        try:
-            return _in_vain(job)
-        finally:
-            commands.run(["scancel", job])
-    return ""
-
-
-def _in_vain(job: str) -> str:
-    """The reason for which a job waits in vain, if it does."""
-    with suppress(Unanswered):
-        return next((found.reason for _, _, found in squeue([f"--jobs={job}"]) if found.remedy is not None), "")
-    return ""
-
-
-def _blamed(said: str, batch: Batch, settings: SlurmSettings) -> str:
-    """The key and the value that a refusal is about."""
-    if invalid := re.search(r"invalid (account|partition|qos|feature)", said.lower()):
-        key = invalid[1].replace("feature", "constraint")
-        return f"hydra.launcher.{key}={getattr(settings, key) or 'null'}"
-    for key, least in LEAST.items():
-        if batch.resources[key] != least and not refusal(_with(batch, key, least), settings):
-            return f"resources.{key}={_shown(batch.resources[key])}"
-    return ", ".join(f"resources.{key}={_shown(value)}" for key, value in batch.resources.items() if value is not None)
-
-
-def _shown(number: float) -> str:
-    return str(int(number) if number == int(number) else number)
-
-
-def _with(batch: Batch, key: str, value: object) -> Batch:
-    return replace(batch, resources=batch.resources | {key: value})
-
-
-def _require_time(batch: Batch, settings: SlurmSettings) -> None:
-    """Refuse a time limit that the partition does not allow; SLURM takes such a job and never starts it."""
-    if settings.qos is not None or not (limits := _limits(settings.partition)):
-        return  # a quality of service may lift a partition's limit
-    minutes, most = batch.minutes(settings), max(limits)
-    if minutes > most:
-        key = f"resources.timeout_min={batch.resources['timeout_min']:g}"
-        packed = f" ({minutes} min a job, with hydra.launcher.pack={settings.pack})" if settings.pack > 1 else ""
-        where = settings.partition or "the default partition"
-        raise ConfigError(f"{key}{packed}: {where} allows {most:g} min; ask for less, a job that its limit stops is "
-                          "requeued and goes on from its checkpoint; nothing was submitted")  # fmt: skip
-
-
-def _limits(partition: str | None) -> list[float]:
-    """The time limits of partitions in minutes; none of what SLURM does not tell."""
-    told, _ = commands.run(["sinfo", "--noheader", "--format=%R|%l|%P"])
-    rows = [line.split("|") for line in told.splitlines() if line.count("|") == 2]
-    wanted = partition.split(",") if partition else [name for name, _, shown in rows if shown.endswith("*")]
-    return [_minutes(limit) for name, limit, _ in rows if name in wanted]
-
-
-def _minutes(limit: str) -> float:
-    """`[days-][hours:]minutes:seconds` in minutes; `infinite`, and what is no time, as infinity."""
-    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit.strip())
-    if not found:
-        return math.inf
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return days * 1440 + hours * 60 + minutes + seconds / 60

@@ -1,6 +1,6 @@
 """What SLURM says of sweeps' jobs: which are in the queue, how those that are gone have ended.
 
-SLURM is asked about jobs by id and by name, never by user: a colleague's sweep is as good as an own one. That it does
+SLURM is asked about jobs by id and by name, never by user: a colleague's sweep counts too. That it does
 not answer is `Unanswered`, and never an empty queue.
 """
 
@@ -16,7 +16,7 @@ from datetime import datetime
 
 from compress.errors import ConfigError
 from launch import submitted
-from launch.commands import PAUSES, Unanswered, answer, parts, setting
+from launch.commands import PAUSES, Unanswered, answer, portions, setting
 from launch.submitted import Array
 from launch.sweep import Sweep
 
@@ -88,9 +88,6 @@ class Job:
 HIDDEN = Job("HIDDEN", "not shown: SLURM hides the jobs of other users (PrivateData); their owner sees more", "")
 
 
-# --- the queue --------------------------------------------------------------------------------------------------------
-
-
 def queue(sweeps: Iterable[Sweep], pauses: Sequence[float] = PAUSES) -> dict[str, Job]:
     """The jobs that sweeps wait for and that have not ended, whoever submitted them, by id (`34_1`: of an array).
 
@@ -102,7 +99,7 @@ def queue(sweeps: Iterable[Sweep], pauses: Sequence[float] = PAUSES) -> dict[str
     """
     asked = list(sweeps)
     for sweep in asked:
-        find_again(sweep, pauses)
+        confirm_submitted(sweep, pauses)
     return in_queue({job for sweep in asked for job in sweep.open_jobs().values()}, _arrays(asked), pauses)
 
 
@@ -121,14 +118,14 @@ def in_queue(jobs: Iterable[str], arrays: Mapping[str, Array], pauses: Sequence[
     Args:
         arrays: by id, as far as they are known.
     """
-    wanted, found = set(jobs), dict[str, Job]()
-    for part in parts(sorted({array_of(job) for job in wanted})):
-        for job_id, array, job in squeue(["--jobs=" + ",".join(part)], pauses):
+    wanted, queued = set(jobs), dict[str, Job]()
+    for portion in portions(sorted({array_of(job) for job in wanted})):
+        for job_id, array, job in squeue(["--jobs=" + ",".join(portion)], pauses):
             if job_id in wanted and (array not in arrays or arrays[array].name == job.name):
-                found[job_id] = job
-    missing = {job: arrays[array_of(job)].user for job in wanted - found.keys() if array_of(job) in arrays}
+                queued[job_id] = job
+    missing = {job: arrays[array_of(job)].user for job in wanted - queued.keys() if array_of(job) in arrays}
     others = [job for job, user in missing.items() if user != os.getuid()]
-    return found | dict.fromkeys(others, HIDDEN) if others and _hides_others() else found
+    return queued | dict.fromkeys(others, HIDDEN) if others and _hides_others() else queued
 
 
 def _hides_others() -> bool:
@@ -151,7 +148,7 @@ def array_of(job: str) -> str:
     return job.partition("_")[0]
 
 
-def find_again(sweep: Sweep, pauses: Sequence[float] = PAUSES) -> list[Array]:
+def confirm_submitted(sweep: Sweep, pauses: Sequence[float] = PAUSES) -> list[Array]:
     """Complete what was submitted by who was killed before the job's id was written down.
 
     Returns:
@@ -162,10 +159,10 @@ def find_again(sweep: Sweep, pauses: Sequence[float] = PAUSES) -> list[Array]:
     """
     unknown = submitted.unconfirmed(sweep.folder)
     ids: dict[str, str] = {}
-    for part in parts([array.name for array in unknown]):
-        ids |= {job.name: array for _, array, job in squeue(["--name=" + ",".join(part)], pauses)}
-        if since := [array.written for array in unknown if array.name in part and array.name not in ids]:
-            ids = _ended_by_name(part, min(since)) | ids
+    for portion in portions([array.name for array in unknown]):
+        ids |= {job.name: array for _, array, job in squeue(["--name=" + ",".join(portion)], pauses)}
+        if since := [array.written for array in unknown if array.name in portion and array.name not in ids]:
+            ids = _ended_by_name(portion, min(since)) | ids
     for array in unknown:
         if array.name in ids:
             with suppress(OSError):  # another user's folder: they will
@@ -188,11 +185,11 @@ def ended_as(jobs: Iterable[str]) -> dict[str, str]:
     Raises:
         Unanswered: there is no accounting, or it does not answer.
     """
-    wanted, found = set(jobs), dict[str, str]()
-    for part in parts(sorted({array_of(job) for job in wanted})):
-        for jobs, state, code in _sacct(["JobID", "State", "ExitCode"], ["-j", ",".join(part)]):
-            found |= dict.fromkeys(wanted & set(_expanded(jobs)), f"{state} {code}")
-    return found
+    wanted, states = set(jobs), dict[str, str]()
+    for portion in portions(sorted({array_of(job) for job in wanted})):
+        for jobs, state, code in _sacct(["JobID", "State", "ExitCode"], ["-j", ",".join(portion)]):
+            states |= dict.fromkeys(wanted & set(_expanded(jobs)), f"{state} {code}")
+    return states
 
 
 def _expanded(jobs: str) -> Iterator[str]:
@@ -201,8 +198,8 @@ def _expanded(jobs: str) -> Iterator[str]:
     if not elements:
         yield jobs
         return
-    for part in elements.rstrip("]").partition("%")[0].split(","):
-        first, _, last = part.partition("-")
+    for span in elements.rstrip("]").partition("%")[0].split(","):
+        first, _, last = span.partition("-")
         yield from (f"{array}_{number}" for number in range(int(first), int(last or first) + 1))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from compress.errors import ConfigError, tell
+from compress.wording import are, plural
 from launch import submitted
 from launch.batches import Batch, SlurmSettings, batches
 from launch.cancelling import cancel
@@ -21,8 +22,9 @@ from launch.losses import Watch
 from launch.submission import Submission, kept_up
 
 if TYPE_CHECKING:
+    from launch.experiments import Outcome
     from launch.plan import Plan
-    from launch.sweep import Outcome, Sweep
+    from launch.sweep import Sweep
 
 POLL_SECONDS = 3.0
 
@@ -49,11 +51,11 @@ def start(sweep: Sweep, settings: SlurmSettings) -> Submission:
     if sweep.to_run:
         submission.go_on()
     _refuse_if_nothing(submission)
-    print(_told(submission), flush=True)
+    print(_summary(submission), flush=True)
     if submission.left and settings.wait:
         left = len(submission.unsubmitted)
         print(
-            f"SLURM takes no more now ({submission.waits_for}); {left} experiments are submitted as jobs end",
+            f"SLURM takes no more now ({submission.waits_for}); {are(left, 'experiment')} submitted as jobs end",
             flush=True,
         )
     return submission
@@ -69,14 +71,15 @@ def _refuse_if_nothing(submission: Submission) -> None:
         raise ConfigError(f"{next(iter(submission.refused.values())).cause}; nothing was submitted")
 
 
-def _told(submission: Submission) -> str:
+def _summary(submission: Submission) -> str:
     """What was submitted, and what not and why."""
     missing = len(submission.unsubmitted) + len(submission.refused) + len(submission.elsewhere)
-    told = [f"{len(submission.sweep.to_run) - missing} experiments submitted in {len(submission.submitted)} jobs"]
+    experiments = plural(len(submission.sweep.to_run) - missing, "experiment")
+    lines = [f"{experiments} submitted in {plural(len(submission.submitted), 'job')}"]
     if submission.elsewhere:
-        told.append(f"{len(submission.elsewhere)} are in the queue already")
+        lines.append(f"{are(len(submission.elsewhere))} in the queue already")
     causes = Counter(outcome.cause for outcome in submission.refused.values())
-    return "; ".join([*told, *(f"{count} {cause}" for cause, count in causes.items())])
+    return "; ".join([*lines, *(f"{count} {cause}" for cause, count in causes.items())])
 
 
 def wait(submissions: Sequence[Submission]) -> int:
@@ -98,14 +101,14 @@ def _wait(submission: Submission, every: Sequence[Submission]) -> int:
     def look() -> Mapping[str, Outcome]:
         for other in every:
             if other.settings.wait and (more := other.keep_up()):
-                tqdm.write(f"{more} experiments more submitted, {len(other.unsubmitted)} left", file=sys.stdout)
+                tqdm.write(f"{more} more submitted, {len(other.unsubmitted)} left", file=sys.stdout)
         return {**watch(), **submission.refused}
 
     try:
         return conclude(sweep, follow(sweep, look, POLL_SECONDS), time.monotonic() - started)
     except KeyboardInterrupt:
         if left := len(submission.unsubmitted):
-            print(f"\n{left} experiments are not submitted; launch retry submits them", file=sys.stderr)
+            print(f"\n{are(left, 'experiment')} not submitted; launch retry submits them", file=sys.stderr)
         _ask_to_cancel(sweep)
         raise
 
@@ -114,8 +117,9 @@ def _leave(submission: Submission) -> int:
     """Say how to go on with a sweep that nobody waits for; the exit code."""
     runs = shlex.quote(str(submission.sweep.runs))
     if submission.left:
-        print(f"SLURM takes no more now ({submission.waits_for}): {len(submission.unsubmitted)} experiments are not "
-              f"submitted; python -m launch retry {runs}   submits them")  # fmt: skip
+        left = are(len(submission.unsubmitted), "experiment")
+        print(f"SLURM takes no more now ({submission.waits_for}): {left} not submitted; "
+              f"python -m launch retry {runs}   submits them")  # fmt: skip
     print(f"python -m launch status {runs}   shows how they go on; cancel, retry likewise")
     return 1 if submission.left or submission.refused else 0
 
@@ -139,7 +143,7 @@ def _cancel(sweep: Sweep) -> None:
     except Unanswered as error:
         return tell(ConfigError(f"{error}: no job was cancelled"))
     submitted.return_borrowed(sweep.folder)
-    print(cancelled.told(), file=sys.stderr)
+    print(cancelled.summary(), file=sys.stderr)
     for line in cancelled.refused():
         tell(ConfigError(line))
 
@@ -150,8 +154,8 @@ def describe(plan: Plan, settings: SlurmSettings) -> list[str]:
     for batch in batches(plan.to_run, settings, {planned.run_id for planned in plan.teachers}):
         by_class[_asked_of(batch, settings)].append(batch)
     lines = [
-        f"{sum(len(batch.elements) for batch in found)} jobs in {len(found)} arrays: {named}"
-        for named, found in by_class.items()
+        f"{plural(sum(len(batch.elements) for batch in arrays), 'job')} in {plural(len(arrays), 'array')}: {needs}"
+        for needs, arrays in by_class.items()
     ]
     if settings.throttle is not None:
         lines.append(f"at most {settings.throttle} jobs at once")
@@ -162,8 +166,8 @@ def describe(plan: Plan, settings: SlurmSettings) -> list[str]:
 def _asked_of(batch: Batch, settings: SlurmSettings) -> str:
     """What a job of a batch asks SLURM for."""
     needs, minutes = batch.resources, batch.minutes(settings)
-    memory = "" if needs["memory_gb"] is None else f", {needs['memory_gb']:g} GB"
-    each = settings.timeout_min or needs["timeout_min"]
+    memory = "" if needs.memory_gb is None else f", {needs.memory_gb:g} GB"
+    each = settings.timeout_min or needs.timeout_min
     longest = max(map(len, batch.elements))
     packed = "" if longest == 1 else f" each ({longest} experiments of {each:g} min, {settings.per_device} at once)"
-    return f"{needs['gpus']} GPUs, {needs['cpus']} CPUs{memory}, {minutes} min{packed}"
+    return f"{needs.gpus} GPUs, {needs.cpus} CPUs{memory}, {minutes} min{packed}"

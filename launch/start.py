@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compress.checked import build
 from compress.config.schema import Config
@@ -19,9 +19,10 @@ from compress.model.encoder import label
 from compress.runs import folder as run_folders
 from compress.storage import surroundings
 from compress.storage.files import write_text
-from launch import cost, local, plan, sbatch, scheduler, slurm, submitted
+from launch import cost, local, plan, scheduler, slurm, submitted
 from launch.batches import SlurmSettings, batches
-from launch.sweep import SWEEPS, Sweep
+from launch.startable import require_startable
+from launch.sweep import PLAN, SWEEPS, Sweep
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 Settings = local.LocalSettings | SlurmSettings
 
-SETTINGS: dict[str, type[object]] = {"local": local.LocalSettings, "slurm": SlurmSettings}
+SETTINGS: dict[str, type[Settings]] = {"local": local.LocalSettings, "slurm": SlurmSettings}
 
 
 def settings_of(name: str, values: Mapping[str, object]) -> Settings:
@@ -38,8 +39,7 @@ def settings_of(name: str, values: Mapping[str, object]) -> Settings:
     Raises:
         ConfigError: a value is wrong, or the launcher cannot work here.
     """
-    settings: Settings = build(SETTINGS[name], _plain(values), "hydra.launcher.")
-    return settings
+    return build(SETTINGS[name], _plain(values), "hydra.launcher.")
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, object]:
@@ -76,14 +76,11 @@ def launch_jobs(jobs: Sequence[Sequence[str]], settings: Settings, context: Hydr
     """
     from omegaconf import OmegaConf
 
-    from compress.config.overrides import configurations
+    from compress.config.composing import tree
+    from compress.config.configurations import configurations
 
     def compose(words: Sequence[str]) -> dict[str, object]:
-        tree: object = OmegaConf.to_container(
-            context.config_loader.load_sweep_config(composed, list(words)), resolve=False
-        )
-        del tree["hydra"]
-        return dict(tree)
+        return tree(context.config_loader.load_sweep_config(composed, list(words)))
 
     sources = composed.hydra.runtime.config_sources
     folders = [Path(source.path) for source in sources if source.schema == "file"]
@@ -99,7 +96,7 @@ def plan_for(configs: Iterable[Config], settings: Settings) -> plan.Plan:
     """
     cells = list(configs)
     if isinstance(settings, SlurmSettings):
-        gpu = any(config.resources.for_model(label(config.model))["gpus"] for config in cells)
+        gpu = any(config.resources.for_model(label(config.model)).gpus for config in cells)
     else:
         gpu = bool(local.shares(settings, cpu_only=all(config.device == "cpu" for config in cells))[0].device)
     planned = plan.make(cells, cost.results_below, settings.timeout_min, gpu=gpu)
@@ -159,7 +156,7 @@ def launch_all(groups: Sequence[Group], name: str | None = None, asked: str | No
         ConfigError: one cannot be planned, or none can be run; nothing is left of what SLURM refuses.
     """
     planned = [_checked(group) for group in groups]
-    written = [_written(group, found, name, asked) for group, found in zip(groups, planned, strict=True)]
+    written = [_written(group, each, name, asked) for group, each in zip(groups, planned, strict=True)]
     refused: list[ConfigError] = []
     submissions, codes = [], []
     for sweep, settings in written:
@@ -187,19 +184,19 @@ def _checked(group: Group) -> plan.Plan:
     settings = group.settings
     if isinstance(settings, SlurmSettings):
         scheduler.require()
-    found = plan_for(group.configs, settings)
-    if isinstance(settings, SlurmSettings) and found.to_run:
-        teachers = {planned.run_id for planned in found.teachers}
-        sbatch.require_startable(batches(found.to_run, settings, teachers), settings)
-    return found
+    planned = plan_for(group.configs, settings)
+    if isinstance(settings, SlurmSettings) and planned.to_run:
+        teachers = {teacher.run_id for teacher in planned.teachers}
+        require_startable(batches(planned.to_run, settings, teachers), settings)
+    return planned
 
 
 def _written(group: Group, planned: plan.Plan, name: str | None, asked: str | None) -> tuple[Sweep, Settings]:
     """The sweep on disk."""
-    stamp = name if name and not (planned.runs / SWEEPS / name / "plan.json").exists() else None
+    stamp = name if name and not (planned.runs / SWEEPS / name / PLAN).exists() else None
     folder = planned.runs / SWEEPS / (stamp or f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{uuid.uuid4().hex[:6]}")
     launcher = {"name": name_of(group.settings), **vars(group.settings)}
-    to_run = (found.run_id for found in planned.to_run)
+    to_run = (experiment.run_id for experiment in planned.to_run)
     group.enter()
     sweep = Sweep(folder, launcher, planned.experiments, to_run)
     with surroundings.runs(planned.runs).config_errors():
@@ -213,9 +210,9 @@ def _written(group: Group, planned: plan.Plan, name: str | None, asked: str | No
 
 def _tidy(planned: plan.Plan, to_run: Container[str]) -> None:
     """Remove what killed processes left in the folders of experiments that are finished, and are not run again."""
-    for found in planned.experiments:
-        if found.run_id not in to_run:
-            run_folders.tidy_alone(planned.runs, planned.runs / found.folder)
+    for experiment in planned.experiments:
+        if experiment.run_id not in to_run:
+            run_folders.tidy_alone(planned.runs, planned.runs / experiment.folder)
 
 
 @contextmanager

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from compress.checked import read
 from compress.runs import result
 from compress.runs.experiment_lock import ExperimentLock
-from compress.runs.folder import PROGRESS
+from compress.runs.folder import PROGRESS, Progress
 from compress.training.checkpoint import FILE
+from compress.wording import plural
 from launch import losses, scheduler, submitted
 from launch.commands import Unanswered
+from launch.experiments import Outcome, Planned
 from launch.latest import concerned
-from launch.sweep import Outcome, Planned, Sweep, all_sweeps
+from launch.sweep import Sweep, all_sweeps
 
 STATES = ("finished", "running", "waiting", "pending", "stopped", "failed", "missing", "unknown")
 GOING_ON = {"running", "waiting", "pending", "unknown"}  # states that change by themselves
@@ -26,8 +27,8 @@ AGAIN = {"failed", "stopped", "missing"}
 
 
 @dataclass(frozen=True)
-class Status:
-    """One experiment.
+class State:
+    """Where an experiment is.
 
     Attributes:
         state: `finished`; `running`; `waiting` for its teacher; `pending`: some worker or job will run it; `stopped`:
@@ -35,9 +36,18 @@ class Status:
             `unknown`: it was submitted, and the scheduler does not say what became of it.
         detail: of a running one how far it is, of a failed one the cause, of a pending one what it waits for.
         log: a file where to read more; or nothing.
-        job: the scheduler's.
         seconds_left: of a running one, if it is known.
     """
+
+    state: str
+    detail: str = ""
+    log: str = ""
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """One experiment, and where it is (see `State`); `job` is the scheduler's."""
 
     run_id: str
     task: str
@@ -54,6 +64,12 @@ class Status:
     def name(self) -> str:
         """What people read."""
         return f"{self.task} {self.model} {self.methods}" + ("" if self.seed is None else f" seed {self.seed}")
+
+    @staticmethod
+    def of(run_id: str, task: str, model: str, methods: str, state: State, job: str | None = None,
+           seed: int | None = None) -> Status:  # fmt: skip
+        """The status of an experiment that is in a state."""
+        return Status(run_id, task, model, methods, state.state, state.detail, state.log, job, state.seconds_left, seed)
 
     def folder(self, runs: Path) -> Path:
         """Its run folder."""
@@ -75,13 +91,10 @@ def survey(runs: Path, sweeps: Sequence[Sweep] | None = None) -> Survey:
         sweeps: all that are there, if somebody has just read them.
     """
     look = _Look(runs, all_sweeps(runs) if sweeps is None else sweeps)
-    found = [
-        Status(run_id=run_id, task=planned.task, model=planned.model, methods=planned.methods, seed=planned.seed,
-               job=look.jobs.get(run_id), **look.state(run_id))
-        for run_id, planned in look.planned()
-    ]  # fmt: skip
+    planned = [Status.of(run_id, planned.task, planned.model, planned.methods, look.state(run_id),
+                         look.jobs.get(run_id), planned.seed) for run_id, planned in look.planned()]  # fmt: skip
     alone = [_alone(folder, runs) for folder in result.run_folders(runs) if folder.name not in look.latest]
-    return Survey(found + alone, look.unanswered)
+    return Survey(planned + alone, look.unanswered)
 
 
 def to_run_again(runs: Path, sweeps: Sequence[Sweep]) -> set[str]:
@@ -90,11 +103,12 @@ def to_run_again(runs: Path, sweeps: Sequence[Sweep]) -> set[str]:
     Raises:
         Unanswered: of some it is not known, since SLURM does not answer.
     """
-    found = survey(runs, sweeps)
-    unknown = sum(status.state == "unknown" for status in found.experiments)
-    if unknown and found.unanswered:
-        raise Unanswered(f"{found.unanswered}: its queue may have {unknown} experiments; nothing was submitted")
-    return {status.run_id for status in found.experiments if status.state in AGAIN}
+    surveyed = survey(runs, sweeps)
+    unknown = sum(status.state == "unknown" for status in surveyed.experiments)
+    if unknown and surveyed.unanswered:
+        many = plural(unknown, "experiment")
+        raise Unanswered(f"{surveyed.unanswered}: its queue may have {many}; nothing was submitted")
+    return {status.run_id for status in surveyed.experiments if status.state in AGAIN}
 
 
 class _Look:
@@ -125,7 +139,7 @@ class _Look:
         self.outcomes: dict[tuple[str, str], Outcome] = {}
         for sweep in sweeps:
             for run_id, job in submitted.own(sweep.folder).items():
-                self.slots[job] = int(sweep.launcher.get("per_device") or 1)
+                self.slots[job] = int(str(sweep.launcher.get("per_device") or 1))
                 if (outcome := sweep.outcomes().get(run_id)) is not None:
                     self.outcomes[run_id, job] = outcome
                 else:
@@ -151,17 +165,17 @@ class _Look:
             self._locked[run_id] = ExperimentLock(self.runs, run_id).taken()
         return self._locked[run_id]
 
-    def state(self, run_id: str) -> dict[str, object]:
+    def state(self, run_id: str) -> State:
         """State and details of an experiment that a sweep planned."""
         sweep, job = self.latest[run_id], self.open.get(run_id)
         ended = run_id in sweep.outcomes() or (run_id, job) in self.outcomes
         waits = self._waits_for_teacher(run_id)
         if self.finished(run_id):
-            return {"state": "finished"}
+            return State("finished")
         if self.locked(run_id):
-            return {"state": "running", **_progress(sweep.run_folder(run_id))}
+            return _running(sweep.run_folder(run_id))
         if self.there is None and not ended and (job is not None or run_id in self.unclear):
-            return {"state": "unknown", "detail": "SLURM does not answer"}
+            return State("unknown", "SLURM does not answer")
         if job is not None and not ended and self.there and job in self.there:
             return self._in_job(run_id, job, self.there[job], waits=waits)
         if sweep.folder in self.alive and run_id in sweep.to_run and not ended:
@@ -174,14 +188,14 @@ class _Look:
         teacher = sweep.experiments[run_id].teacher
         return teacher is not None and not self.finished(teacher)
 
-    def _in_job(self, run_id: str, name: str, job: scheduler.Job, *, waits: bool) -> dict[str, object]:
+    def _in_job(self, run_id: str, name: str, job: scheduler.Job, *, waits: bool) -> State:
         """Of an experiment whose job is in the queue and that holds no lock that can be seen here."""
         if job.state == "RUNNING":
             if run_id in self._running(name):
-                return {"state": "running", **_progress(self.latest[run_id].run_folder(run_id))}
+                return _running(self.latest[run_id].run_folder(run_id))
             return _in_line(f"behind others in job {name}")
         if job == scheduler.HIDDEN:
-            return {"state": "unknown", "detail": job.reason}
+            return State("unknown", job.reason)
         if job.reason == "Dependency":
             return _in_line("its teacher" if waits else "jobs before it", waits=waits)
         return _in_line(job.why_pending(name))
@@ -191,13 +205,13 @@ class _Look:
         members = [run_id for run_id in self.members[job] if not self.finished(run_id)]
         return [run_id for run_id in members if self.locked(run_id)] or members[: self.slots[job]]
 
-    def _ended(self, run_id: str, sweep: Sweep) -> dict[str, object]:
+    def _ended(self, run_id: str, sweep: Sweep) -> State:
         """Of an experiment that nobody is at and that is not finished: what is known."""
         outcome = sweep.outcomes().get(run_id) or self.outcomes.get((run_id, self.open.get(run_id, "")))
         if outcome is None and run_id in self.open:
             outcome = self._lost_of(sweep).get(run_id)
         if outcome is not None and outcome.state == "failed":
-            return {"state": "failed", "detail": outcome.cause, "log": _existing(outcome.log)}
+            return State("failed", outcome.cause, _existing(outcome.log))
         return _left_behind(sweep.run_folder(run_id))
 
     def _lost_of(self, sweep: Sweep) -> Mapping[str, Outcome]:
@@ -217,107 +231,39 @@ def _queue(sweeps: Sequence[Sweep]) -> tuple[dict[str, scheduler.Job] | None, st
         return None, str(error)
 
 
-def _in_line(what_for: str, *, waits: bool = False) -> dict[str, object]:
+def _in_line(what_for: str, *, waits: bool = False) -> State:
     """Of an experiment that will run: whether it waits for its teacher, and for what else."""
-    return {"state": "waiting" if waits else "pending", "detail": what_for}
+    return State("waiting" if waits else "pending", what_for)
 
 
-def _progress(folder: Path) -> dict[str, object]:
+def _running(folder: Path) -> State:
     try:
-        at = json.loads((folder / PROGRESS).read_text())
-        left = at["seconds_left"]
-        if left is not None:
-            left = max(0.0, left - (time.time() - at["time"]))
-        detail = f"{at['unit']} {at['done']}/{at['total']}"
-        return {"detail": detail if at["unit"] == "step" else f"{at['what']}: {detail}", "seconds_left": left}
-    except (OSError, ValueError, KeyError, TypeError):  # not there yet, not to be read, or damaged
-        return {"detail": "starting"}
+        at = read(Progress, folder / PROGRESS)
+    except (OSError, ValueError):  # not there yet, not to be read, or damaged
+        return State("running", "starting")
+    left = None if at.seconds_left is None else max(0.0, at.seconds_left - (time.time() - at.time))
+    detail = f"{at.unit} {at.done}/{at.total}"
+    return State("running", detail if at.unit == "step" else f"{at.what}: {detail}", seconds_left=left)
 
 
 def _existing(log: str | Path) -> str:
     return str(log) if str(log) and Path(log).is_file() else ""
 
 
-def _left_behind(folder: Path) -> dict[str, object]:
+def _left_behind(folder: Path) -> State:
     if (cause := result.failure(folder)) is not None:
-        return {"state": "failed", "detail": cause, "log": _existing(folder / "log.txt")}
+        return State("failed", cause, _existing(folder / "log.txt"))
     stopped = (folder / "checkpoint" / FILE).is_file()
-    return {"state": "stopped", "detail": "goes on from its checkpoint"} if stopped else {"state": "missing"}
+    return State("stopped", "goes on from its checkpoint") if stopped else State("missing")
 
 
 def _alone(folder: Path, runs: Path) -> Status:
     """An experiment that was run without a sweep."""
     task, model, methods, run_id = folder.relative_to(runs).parts
     if result.read(folder, run_id) is not None:
-        state: dict[str, object] = {"state": "finished"}
+        state = State("finished")
     elif ExperimentLock(runs, run_id).taken():
-        state = {"state": "running", **_progress(folder)}
+        state = _running(folder)
     else:
         state = _left_behind(folder)
-    return Status(run_id=run_id, task=task, model=model, methods=methods, **state)
-
-
-# --- shown ------------------------------------------------------------------------------------------------------------
-
-
-def as_document(runs: Path, found: Survey) -> dict[str, object]:
-    """For programs."""
-    return {
-        "runs": str(runs),
-        "unanswered": found.unanswered,
-        "counts": counts(found.experiments),
-        "experiments": [asdict(status) for status in found.experiments],
-    }
-
-
-def counts(found: Sequence[Status]) -> dict[str, int]:
-    """How many experiments are in each state."""
-    counted = Counter(status.state for status in found)
-    return {state: counted[state] for state in STATES}
-
-
-def render(looked: Survey, longest: int = 15) -> str:
-    """A table by size and methods, what runs, and what failed.
-
-    Args:
-        longest: how many running ones are listed.
-    """
-    from launch.tables import failures, table
-
-    found, totals = looked.experiments, counts(looked.experiments)
-    lines = [f"{looked.unanswered}: what hangs on it is told as unknown", ""] if looked.unanswered else []
-    lines += [f"{len(found)} experiments: " + ", ".join(f"{n} {state}" for state, n in totals.items() if n)]
-    columns = sorted(
-        dict.fromkeys(status.methods for status in found), key=lambda name: (name != "none", name.count("+"))
-    )
-    cells: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
-    for status in found:
-        cells[status.model][status.methods][status.state] += 1
-    rows = [[model, *(_cell(row[column]) for column in columns)] for model, row in cells.items()]
-    lines += ["", table(["finished / all", *columns], rows)]
-    running = sorted((status for status in found if status.state == "running"), key=lambda s: s.seconds_left or 0)
-    if running:
-        shown = [(status.name, status.detail, _left(status.seconds_left), status.job or "") for status in running]
-        lines += ["", table(("running", "at", "left", "job"), shown[:longest])]
-        lines += [f"… and {len(shown) - longest} more"] if len(shown) > longest else []
-    for state in ("pending", "unknown"):
-        told = [status.detail for status in found if status.state == state and (status.job or status.detail == ROOM)]
-        reasons = Counter(told)
-        if reasons and not (state == "unknown" and looked.unanswered):
-            lines += ["", f"{state}: " + ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())]
-    if failed := [status for status in found if status.state == "failed"]:
-        lines += ["", failures([(status.name, status.detail, status.log) for status in failed])]
-    return "\n".join(lines)
-
-
-def _left(seconds: float | None) -> str:
-    from launch.tables import duration
-
-    return "" if seconds is None else duration(seconds)
-
-
-def _cell(states: Counter[str]) -> str:
-    if not states:
-        return ""
-    rest = " ".join(f"{states[state]}{state[0]}" for state in STATES if states[state] and state != "finished")
-    return f"{states['finished']}/{states.total()}" + (f"  {rest}" if rest else "")
+    return Status.of(run_id, task, model, methods, state)

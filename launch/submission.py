@@ -15,7 +15,8 @@ from compress.storage.files import write_text
 from launch import sbatch, scheduler, submitted
 from launch.batches import Batch, SlurmSettings, batches
 from launch.commands import Unanswered
-from launch.sweep import Outcome, Sweep
+from launch.experiments import Outcome
+from launch.sweep import Sweep
 
 ROOM_SECONDS = 60.0  # between tries to submit more, if none of the sweep's jobs has ended meanwhile
 
@@ -98,7 +99,7 @@ class Submission:
 
     def _leave_to_others(self) -> None:
         """Take out of what is left what is in the queue by now: of other sweeps, or after an unclear answer."""
-        for array in scheduler.find_again(self.sweep):
+        for array in scheduler.confirm_submitted(self.sweep):
             submitted.withdraw(self.sweep.folder, array, late=True)
         there = scheduler.queued_elsewhere(self.sweep)
         if self.left is None:
@@ -164,7 +165,7 @@ class Submission:
             submitted.confirm(folder, array, sbatch.submit(file))
         except sbatch.Refused as error:
             unknown = isinstance(error, sbatch.Unclear)
-            if not unknown or array.number in {found.number for found in scheduler.find_again(self.sweep)}:
+            if not unknown or array.number in {missing.number for missing in scheduler.confirm_submitted(self.sweep)}:
                 submitted.withdraw(folder, array, late=unknown)
                 file.unlink(missing_ok=True)
                 raise

@@ -3,30 +3,32 @@
 arrays/<n>.json   one call of sbatch: the job's name, the experiments of each element, and SLURM's id once it is known
 borrowed.json     experiments that are left to jobs of other sweeps: run_id -> job id
 
-Who is killed between sbatch and its note of the id leaves an array without one; `launch.scheduler.find_again` asks
+Who is killed between sbatch and its note of the id leaves an array without one; `scheduler.confirm_submitted` asks
 SLURM for a job of that name. A job id alone proves nothing: SLURM gives old ids again once its own state is gone.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
+from compress import checked
+from compress.checked import stored
 from compress.storage.files import write_json
 
 ARRAYS, BORROWED = "arrays", "borrowed.json"
 PREFIX = "compress"
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@stored
 class Array:
     """One call of sbatch: a job array, or a plain job where there is one element only.
 
@@ -78,9 +80,9 @@ def confirm(folder: Path, array: Array, job: str) -> Array:
     Raises:
         OSError: the sweep's folder cannot be written.
     """
-    known = replace(array, job=job)
-    _write(folder, known)
-    return known
+    confirmed = replace(array, job=job)
+    _write(folder, confirmed)
+    return confirmed
 
 
 def withdraw(folder: Path, array: Array, *, late: bool = False) -> None:
@@ -98,8 +100,8 @@ def withdraw(folder: Path, array: Array, *, late: bool = False) -> None:
 
 def arrays(folder: Path) -> list[Array]:
     """All that was submitted or was to be, in that order; a file that is damaged is told of and left out."""
-    found = (_loaded(file) for file in (folder / ARRAYS).glob("*.json"))
-    return sorted((Array(**values) for values in found if values), key=lambda array: array.number)
+    read = (_read(Array, file) for file in (folder / ARRAYS).glob("*.json"))
+    return sorted((array for array in read if array is not None), key=lambda array: array.number)
 
 
 def unconfirmed(folder: Path) -> list[Array]:
@@ -120,7 +122,7 @@ def borrow(folder: Path, jobs: Mapping[str, str]) -> None:
 
 def borrowed(folder: Path) -> dict[str, str]:
     """Experiments that are left to jobs of other sweeps, and those jobs."""
-    return dict(_loaded(folder / BORROWED) or {})
+    return dict(_read(dict[str, str], folder / BORROWED) or {})
 
 
 def return_borrowed(folder: Path) -> None:
@@ -128,26 +130,23 @@ def return_borrowed(folder: Path) -> None:
     (folder / BORROWED).unlink(missing_ok=True)
 
 
-def _loaded(file: Path) -> dict[str, object] | None:
+def _read(kind: type[T], file: Path) -> T | None:
     """What a file says; None if it is not there (any more), or is damaged."""
     try:
         state = file.stat()
     except FileNotFoundError:
         return None
-    return _parsed(file, state.st_ino, state.st_mtime_ns)
+    return cast(T | None, _parsed(file, state.st_ino, state.st_mtime_ns, kind is Array))
 
 
 @lru_cache(maxsize=10_000)
-def _parsed(file: Path, inode: int, time_ns: int) -> dict[str, object] | None:
+def _parsed(file: Path, inode: int, time_ns: int, is_array: bool) -> Array | dict[str, str] | None:
     """A file as it was written then: who watches a sweep reads each once, and is told once of one that is damaged."""
     try:
-        values: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
-        if file.name == BORROWED:
-            return {str(run_id): str(job) for run_id, job in values.items()}
-        return asdict(Array(**values))
+        return checked.read(Array, file) if is_array else checked.read(dict[str, str], file)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         print(f"{file}: cannot be read ({error}); what it says was submitted is not known", file=sys.stderr)
         return None
 

@@ -9,72 +9,29 @@ worker-<n>      locked by a worker of a machine while it, or an experiment of it
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from compress.checked import read
 from compress.config.schema import Config, from_mapping
 from compress.errors import ConfigError, one_line
 from compress.runs import result
 from compress.storage import atomic, surroundings
 from compress.storage.files import write_json, write_text
+from compress.storage.lock import Lock, locked_copy
 from launch import submitted
+from launch.experiments import Outcome, PlanFile, Planned
 from launch.processes import Process
 
 SWEEPS = ".sweeps"
+PLAN = "plan.json"
 WORKER = "worker-"
-VERSION = 1
-MALFORMED = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)  # of a file that is damaged
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One experiment of a sweep.
-
-    Attributes:
-        folder: the run folder, below the runs.
-        methods: `none`, or the active ones joined with `+`.
-        teacher: its run_id, of a student.
-        added: whether nobody asked for it but a student needs it.
-        seconds: how long it is expected to take on one device.
-        resources: what it needs (`compress.config.resources.Needs`).
-        config: the whole configuration as plain values.
-    """
-
-    run_id: str
-    folder: str
-    task: str
-    model: str
-    methods: str
-    seed: int
-    teacher: str | None
-    added: bool
-    seconds: float
-    resources: dict[str, object]
-    config: dict[str, object]
-
-    @property
-    def name(self) -> str:
-        """What people read."""
-        return f"{self.task} {self.model} {self.methods} seed {self.seed}"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an experiment of a sweep ended; `log` is where to read more."""
-
-    run_id: str
-    state: str  # finished | failed
-    seconds: float
-    cause: str = ""
-    log: str = ""
 
 
 class Sweep:
@@ -121,12 +78,11 @@ class Sweep:
 
     def write(self) -> None:
         """Put plan.json in place."""
-        planned = [asdict(experiment) for experiment in self.experiments.values()]
-        document = {"version": VERSION, "time": time.time(), "directory": self.directory, "launcher": self.launcher}
         for name in ("outcomes", "logs", "jobs"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        text = json.dumps({**document, "to_run": self.to_run, "experiments": planned})
-        write_text(self.folder / "plan.json", text)
+        experiments = list(self.experiments.values())
+        plan = PlanFile(1, time.time(), self.directory, dict(self.launcher), self.to_run, experiments)
+        write_text(self.folder / PLAN, json.dumps(asdict(plan)))
 
     @staticmethod
     def read(folder: Path) -> Sweep:
@@ -135,18 +91,15 @@ class Sweep:
         Raises:
             ConfigError: there is none (yet), it is damaged, or of another version of this package.
         """
-        file = folder / "plan.json"
+        file = folder / PLAN
         try:
-            document = json.loads(file.read_text(encoding="utf-8"))
-            if document["version"] != VERSION:
-                raise ValueError(f"it is of version {document['version']}, and {VERSION} is what is read here")
-            experiments = [Planned(**values) for values in document["experiments"]]
-            sweep = Sweep(folder, dict(document["launcher"]), experiments, document["to_run"], document["directory"])
+            plan = read(PlanFile, file)
+            sweep = Sweep(folder, plan.launcher, plan.experiments, plan.to_run, plan.directory)
             if unknown := set(sweep.to_run) - set(sweep.experiments):
                 raise ValueError(f"it has no experiment {min(unknown)}")
-        except MALFORMED as error:
+        except (OSError, ValueError) as error:
             raise ConfigError(
-                f"{file}: cannot be read ({_told(error)}); remove {folder}, or use the version that wrote it"
+                f"{file}: cannot be read ({_cause(error)}); remove {folder}, or use the version that wrote it"
             ) from error
         return sweep
 
@@ -163,15 +116,13 @@ class Sweep:
     def _is_new(self, run_id: str) -> bool:
         if (ended := self.outcomes().get(run_id)) is not None:
             return ended.state == "finished"
-        there, planned = self.run_folder(run_id) / result.FILE, self.folder / "plan.json"
+        there, planned = self.run_folder(run_id) / result.FILE, self.folder / PLAN
         return there.stat().st_mtime_ns >= planned.stat().st_mtime_ns
 
     def config(self, run_id: str) -> Config:
         """An experiment's configuration, with its results in this sweep's folder of runs, wherever that is now."""
         config = from_mapping(self.experiments[run_id].config)
         return replace(config, paths=replace(config.paths, runs=str(self.runs)))
-
-    # --- how experiments ended --------------------------------------------------------------------------------------
 
     def record(self, outcome: Outcome) -> None:
         """Say how an experiment ended."""
@@ -198,13 +149,11 @@ class Sweep:
 
     def _outcome(self, run_id: str, file: Path) -> Outcome:
         try:
-            return Outcome(**json.loads(file.read_text(encoding="utf-8")))
-        except MALFORMED as error:  # what became of it is known from its result, if it has one
+            return read(Outcome, file)
+        except (OSError, ValueError) as error:  # what became of it is known from its result, if it has one
             finished = result.read(self.run_folder(run_id), run_id) is not None
-            cause = f"{file}: cannot be read ({_told(error)})"
+            cause = f"{file}: cannot be read ({_cause(error)})"
             return Outcome(run_id, "finished", 0.0) if finished else Outcome(run_id, "failed", 0.0, cause, str(file))
-
-    # --- who is at it -----------------------------------------------------------------------------------------------
 
     def jobs(self) -> dict[str, str]:
         """The scheduler's job of each experiment that was submitted, or that is left to another sweep's."""
@@ -225,38 +174,27 @@ class Sweep:
         with surroundings.runs(self.runs).config_errors():
             for file in sorted(self.folder.glob(f"{WORKER}*")):
                 number = file.name.removeprefix(WORKER)
-                if number.isdigit() and _is_locked(file):
+                if number.isdigit() and Lock(file).taken():
                     alive[int(number)] = _process_in(file)
         return alive
 
     def sign_in(self, number: int) -> int:
         """Have this process be seen as a live worker, until it ends or closes the descriptor that it gets."""
         with atomic.new_file(self.folder / f"{WORKER}{number}") as stream:  # there with its content, and locked
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            descriptor = locked_copy(stream.fileno())
             stream.write(json.dumps(asdict(Process.current())).encode())
-            return os.dup(stream.fileno())
-
-
-def _is_locked(file: Path) -> bool:
-    with file.open("rb") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+            return descriptor
 
 
 def _process_in(file: Path) -> Process | None:
     try:
-        return Process(**json.loads(file.read_text(encoding="utf-8")))
-    except MALFORMED:
+        return read(Process, file)
+    except (OSError, ValueError):
         return None
 
 
-def _told(error: Exception) -> str:
+def _cause(error: OSError | ValueError) -> str:
     """What is wrong with a file, in one line."""
-    if isinstance(error, KeyError):
-        return f"it has no {error}"
     return one_line((error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__)
 
 
@@ -266,19 +204,19 @@ def all_sweeps(runs: Path, left_out: list[str] | None = None) -> list[Sweep]:
     Args:
         left_out: gets why, a line for each; else that is printed, once.
     """
-    found: list[tuple[int, Sweep]] = []
-    for file in sorted((runs / SWEEPS).glob("*/plan.json")):
+    dated: list[tuple[int, Sweep]] = []
+    for file in sorted((runs / SWEEPS).glob(f"*/{PLAN}")):
         try:
-            found.append((file.stat().st_mtime_ns, Sweep.read(file.parent)))
+            dated.append((file.stat().st_mtime_ns, Sweep.read(file.parent)))
         except FileNotFoundError:  # it was just removed
             continue
         except (ConfigError, OSError) as error:
             reason = f"a sweep is left out: {error}"
-            _tell_once(reason) if left_out is None else left_out.append(reason)
-    return [sweep for _, sweep in sorted(found, key=lambda pair: pair[0])]
+            _print_once(reason) if left_out is None else left_out.append(reason)
+    return [sweep for _, sweep in sorted(dated, key=lambda pair: pair[0])]
 
 
 @cache
-def _tell_once(reason: str) -> None:
+def _print_once(reason: str) -> None:
     """Who watches a sweep reads all of them again and again."""
     print(reason, file=sys.stderr)

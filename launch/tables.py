@@ -6,7 +6,10 @@ import io
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -15,21 +18,21 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in headings:
-        shown.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(str(cell)) for cell in row))
-    return render(shown)
+        table.add_row(*(Text(str(cell)) for cell in row))
+    return render(table)
 
 
-def render(shown: object) -> str:
+def render(renderable: RenderableType) -> str:
     """What rich would print, as text without colours."""
     from rich.console import Console
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100_000
     stream = io.StringIO()
-    Console(file=stream, width=width, color_system=None).print(shown)
+    Console(file=stream, width=width, color_system=None).print(renderable)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 

@@ -137,7 +137,8 @@ def test_what_the_command_line_reads_first_imports_nothing_heavy_at_its_top(path
 
 def test_a_configuration_is_checked_without_loading_torch() -> None:
     code = (
-        "import sys; from compress.config.schema import conf_folder; from compress.config.overrides import check_words;"
+        "import sys; from compress.config.conf_files import conf_folder;"
+        "from compress.config.overrides import check_words;"
         "check_words(['task=rte', 'data=demo', 'model=tiny'], conf_folder());"
         "print(sorted({'torch', 'transformers', 'datasets', 'numpy'} & set(sys.modules)))"
     )

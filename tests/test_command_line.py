@@ -22,8 +22,9 @@ from compress import cli
 from compress.config import quoting
 from compress.config.arguments import Arguments, read
 from compress.config.composing import Composer, opened
+from compress.config.conf_files import conf_folder, options
 from compress.config.overrides import Request, check_words, read_one, read_sweep, request, sweep_jobs
-from compress.config.schema import Config, conf_folder, keys, options
+from compress.config.schema import Config, keys
 from compress.errors import ConfigError, one_line
 from launch import local
 from launch.retry import Changes

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from compress.config.schema import GROUPS, Config, Once, conf_folder, options
+from compress.config.conf_files import conf_folder, options
+from compress.config.memo import Memo
+from compress.config.schema import GROUPS, Config
 from compress.errors import ConfigError
 from tests.conftest import Compose
 
@@ -123,7 +125,7 @@ def test_a_function_is_called_once_for_the_same_objects_and_again_for_equal_ones
         called.append(values)
         return len(values)
 
-    once, values = Once(), [1, 2]
+    once, values = Memo(), [1, 2]
     assert [once(length, values), once(length, values), once(length, [1, 2])] == [2, 2, 2]
     assert len(called) == 2
     assert once(len, values) == 2

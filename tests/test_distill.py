@@ -20,7 +20,8 @@ from scipy.special import log_softmax, softmax
 from compress import experiment, teacher
 from compress.artifact import store
 from compress.config import identity
-from compress.config.schema import Config, conf_folder, from_mapping, teacher_experiment
+from compress.config.conf_files import conf_folder
+from compress.config.schema import Config, from_mapping, teacher_experiment
 from compress.data import augmentation
 from compress.errors import ConfigError
 from compress.methods.distill import Distill, distillation_loss

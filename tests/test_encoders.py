@@ -26,8 +26,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from compress import experiment
 from compress.cli import main
 from compress.config import identity
+from compress.config.conf_files import conf_folder
 from compress.config.overrides import compositions
-from compress.config.schema import Config, conf_folder, document
+from compress.config.schema import Config, document
 from compress.errors import ConfigError
 from compress.methods.factorize import rank_of
 from compress.model import architecture, encoder
@@ -416,5 +417,5 @@ def test_dropout_and_deviation_are_the_configured_ones(
 
 
 def test_what_a_plan_says_of_a_checkpoints_size(family: str, checkpoint: Checkpoint) -> None:
-    shape = cost._shape({"pretrained": str(checkpoint(family))})
+    shape = cost._checkpoint_shape(checkpoint(family))
     assert (shape["layers"], shape["hidden"], shape["intermediate"]) == (2, 16, 32)

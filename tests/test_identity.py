@@ -33,6 +33,7 @@ METHODS = {  # what decides the result of a method that is on
         "prune.sparsity=0.6", "prune.schedule=cubic", "prune.scope=layer", "prune.start=0.2", "prune.end=0.8",
         "prune.updates=9",
     ],
+    "factorize=svd": ["factorize.rank=0.3"],
     "quantize=int8": [
         "quantize.activations=false", "quantize.embeddings=false", "quantize.momentum=0.1", "quantize.freeze=0.9",
     ],
@@ -86,7 +87,7 @@ def test_two_scientific_changes_never_share_an_id(compose: Compose) -> None:
 
 def test_no_scientific_key_is_forgotten_above() -> None:
     without_effect_here = {
-        "model.pretrained", "model.revision", "model.tokenizer",  # tested below
+        "model.pretrained", "model.revision", "model.tokenizer", "model.type",  # tested below, and in test_encoders.py
         "data.source", "data.hub", "data.revision", "data.path",
         "distill.wordnet", "distill.weak_teacher",  # in test_distill.py
         "train.checkpoint_seconds",

@@ -224,7 +224,7 @@ def test_workers_go_on_when_the_launching_process_is_killed_and_cancel_stops_the
     wait_for(lambda: at.search(launch(tmp_path, "status", "runs").stdout))
     done = launch(tmp_path, "cancel", "runs")
     assert done.returncode == 0
-    assert "1 workers stopped" in done.stdout
+    assert "1 worker stopped" in done.stdout
     assert set(states(tmp_path).values()) == {"stopped", "missing"}
     assert not _processes(tmp_path)
 

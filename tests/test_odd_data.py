@@ -17,8 +17,9 @@ import pytest
 
 from compress import experiment
 from compress.config import identity
+from compress.config.conf_files import conf_folder
 from compress.config.overrides import compositions
-from compress.config.schema import Config, conf_folder
+from compress.config.schema import Config
 from compress.data import corpus
 from compress.data.texts import Texts
 from compress.errors import ConfigError

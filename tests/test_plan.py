@@ -15,13 +15,15 @@ from typing import Any
 import pytest
 
 from compress import experiment
+from compress.config.conf_files import conf_folder
 from compress.config.overrides import compositions
-from compress.config.schema import Config, conf_folder, document, teacher_experiment
+from compress.config.resources import Needs
+from compress.config.schema import Config, document, teacher_experiment
 from compress.errors import ConfigError
 from compress.runs.result import Result, Timing, from_document
 from launch import cost, plan
+from launch.experiments import Planned
 from launch.plan import Plan, elapsed
-from launch.sweep import Planned
 from tests import grids
 from tests.conftest import Compose
 
@@ -132,16 +134,16 @@ def test_two_folders_of_runs_are_refused(compose: Compose) -> None:
 
 
 def test_resources_are_by_model_and_each_can_be_overridden(compose: Compose) -> None:
-    def needs(*words: str) -> dict[str, Any]:
+    def needs(*words: str) -> Needs:
         (found,) = plan.make([compose(*BASE, *words)], lambda runs: []).experiments
         return found.resources
 
-    assert needs() == {"gpus": 1, "cpus": 4, "memory_gb": 8, "timeout_min": 240}
-    assert needs("model=demo/large")["timeout_min"] == 2880
-    assert needs("resources=cpu")["gpus"] == 0
-    assert needs("resources.memory_gb=64", "model=demo/large")["memory_gb"] == 64
-    assert needs("resources.timeout_min.tiny=7")["timeout_min"] == 7
-    assert needs("model.name=other")["memory_gb"] == 32
+    assert needs() == Needs(1, 4, 8, 240)
+    assert needs("model=demo/large").timeout_min == 2880
+    assert needs("resources=cpu").gpus == 0
+    assert needs("resources.memory_gb=64", "model=demo/large").memory_gb == 64
+    assert needs("resources.timeout_min.tiny=7").timeout_min == 7
+    assert needs("model.name=other").memory_gb == 32
     with pytest.raises(
         ConfigError, match=r"resources.gpus: has base, but nothing for tiny; give \+resources.gpus.tiny="
     ):
@@ -152,7 +154,7 @@ def test_resources_are_by_model_and_each_can_be_overridden(compose: Compose) -> 
 
 
 def planned(run_id: str, seconds: float, teacher: str | None = None) -> Planned:
-    return Planned(run_id, "", "rte", "tiny", "none", 0, teacher, False, seconds, {}, {})
+    return Planned(run_id, "", "rte", "tiny", "none", 0, teacher, False, seconds, Needs(0, 1, None, 10.0), {})
 
 
 def test_the_time_is_that_of_devices_that_are_never_idle_while_there_is_something_to_do() -> None:
@@ -172,20 +174,20 @@ def test_arithmetic_orders_sizes_tasks_and_methods() -> None:
 
 def test_measured_runs_count_more_than_arithmetic_and_the_likest_most() -> None:
     (config,) = cells(*BASE)
-    plain = document(config)
-    alone = cost.arithmetic(plain)
+    alone = cost.arithmetic(config)
 
     def past(task: str, factor: float, methods: list[str]) -> Result:
-        timing = Timing(wall_seconds=factor * cost.arithmetic(plain))
+        timing = Timing(wall_seconds=factor * cost.arithmetic(config))
         known = from_document(grids.document(task, "tiny", "+".join(methods) or "none", None))
-        return replace(known, timing=timing, config=plain, environment={"device": "cpu"})
+        return replace(known, timing=timing, config=document(config), environment={"device": "cpu"})
 
-    assert cost.Experience([]).seconds(plain, "rte", "tiny", "none") == alone
+    assert cost.Experience([]).seconds(config, "tiny", "none") == alone
     other = cost.Experience([past("cola", 3.0, ["prune"])])
-    assert other.seconds(plain, "rte", "tiny", "none") == pytest.approx(3 * alone)
+    assert other.seconds(config, "tiny", "none") == pytest.approx(3 * alone)
     known = cost.Experience([past("cola", 3.0, ["prune"]), past("rte", 2.0, []), past("cola", 5.0, [])])
-    assert known.seconds(plain, "rte", "tiny", "none") == pytest.approx(2 * alone)
-    assert known.seconds(plain, "sst2", "tiny", "none") == pytest.approx(3.5 * alone)
+    assert known.seconds(config, "tiny", "none") == pytest.approx(2 * alone)
+    sst2 = replace(config, task=replace(config.task, name="sst2"))
+    assert known.seconds(sst2, "tiny", "none") == pytest.approx(3.5 * alone)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -197,7 +199,7 @@ def test_plan_says_what_would_happen_and_starts_and_writes_nothing(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("4 experiments: 4 to run, 0 finished\n2 teachers added that are missing\n")
     expected = ["stage 1: 2 teachers (1 rte, 1 cola)", "stage 2: 4 others, 2 of them after their teacher"]
-    expected += ["where: the CPU; 2 at once, 1 threads each", "device-hours", "arithmetic", "nothing was started"]
+    expected += ["where: the CPU; 2 at once, 1 thread each", "device-hours", "arithmetic", "nothing was started"]
     for told in expected:
         assert told in done.stdout
     assert not list(tmp_path.iterdir())

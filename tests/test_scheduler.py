@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from compress.runs.experiment_lock import ExperimentLock
-from launch import cancelling, cli, commands, job, losses, scheduler, status, submitted
+from launch import cancelling, cli, commands, job, losses, scheduler, status, status_table, submitted
 from launch.commands import Unanswered
+from launch.experiments import Outcome
 from launch.losses import Watch
 from launch.submitted import Array
-from launch.sweep import Outcome, Sweep
+from launch.sweep import Sweep
 from tests.test_status import sweep_of
 
 A, B, C, D = (letter * 12 for letter in "abcd")
@@ -136,12 +137,12 @@ def test_what_a_killed_launcher_submitted_is_found_again_by_name(slurm: Slurm, t
     slurm.silent = {"squeue": AWAY}
     assert {state for state, _ in states(tmp_path).values()} == {"unknown"}
     with pytest.raises(Unanswered):
-        scheduler.find_again(sweep)
+        scheduler.confirm_submitted(sweep)
     slurm.silent = {}
-    assert scheduler.find_again(sweep) == [never]
+    assert scheduler.confirm_submitted(sweep) == [never]
     assert sweep.jobs() == {A: "34_0", B: "34_1", C: "7"}
     submitted.withdraw(sweep.folder, never, late=True)
-    assert scheduler.find_again(sweep) == []
+    assert scheduler.confirm_submitted(sweep) == []
     assert submitted.intend(sweep.folder, [[D]]).name != never.name, "an sbatch that is late must not be taken for it"
     job.main(sweep.folder, never.number)  # does nothing
 
@@ -187,10 +188,12 @@ def test_what_hangs_on_a_silent_slurm_is_unknown_and_nothing_else(
         A: ("running", "starting"), B: ("unknown", "SLURM does not answer"),
         C: ("failed", "ValueError: no"), D: ("missing", ""),
     }  # fmt: skip
-    document = status.as_document(tmp_path, status.survey(tmp_path))
+    document = status_table.as_document(tmp_path, status.survey(tmp_path))
     assert document["unanswered"] == f"SLURM does not answer (squeue: {AWAY})"
-    assert (document["counts"]["unknown"], document["counts"]["missing"]) == (2, 1)
-    told = status.render(status.survey(tmp_path))
+    counts = document["counts"]
+    assert isinstance(counts, dict)
+    assert (counts["unknown"], counts["missing"]) == (2, 1)
+    told = status_table.render(status.survey(tmp_path))
     assert told.startswith(f"{document['unanswered']}: what hangs on it is told as unknown")
     assert "2u" in told
     for verb in ("cancel", "retry"):
@@ -236,7 +239,7 @@ def test_a_job_that_no_waiting_will_start_is_told_once_with_what_helps(
     for _ in range(3):
         assert watch() == {}
     lines = [line for line in capsys.readouterr().out.splitlines() if "job" in line]
-    shown = status.render(status.survey(tmp_path))
+    shown = status_table.render(status.survey(tmp_path))
     if remedy is None:
         assert lines == []
         assert f"pending: 2 {reason}" in shown
@@ -362,13 +365,13 @@ def two(slurm: Slurm, tmp_path: Path) -> tuple[Sweep, Sweep]:
 def test_a_sweep_cancels_only_its_own_jobs(slurm: Slurm, two: tuple[Sweep, Sweep]) -> None:
     first, second = two
     done = cancelling.cancel([second], second.others())
-    assert done.told() == "2 jobs cancelled; 1 of its experiments go on in jobs of another sweep"
+    assert done.summary() == "2 jobs cancelled; 1 of its experiments goes on in jobs of another sweep"
     assert slurm.jobs.keys() == {"34_0", "34_1"}
     done = cancelling.cancel([first], first.others())
-    assert done.told() == "1 jobs cancelled; job 34_1 left alone: another sweep waits for experiments in it"
+    assert done.summary() == "1 job cancelled; job 34_1 left alone: another sweep waits for experiments in it"
     assert slurm.jobs.keys() == {"34_1"}
     submitted.return_borrowed(second.folder)
-    assert cancelling.cancel([first], first.others()).told() == "1 jobs cancelled"
+    assert cancelling.cancel([first], first.others()).summary() == "1 job cancelled"
     assert not slurm.jobs
 
 
@@ -430,7 +433,7 @@ def test_jobs_of_others_that_slurm_hides_are_unknown_and_not_lost(
     monkeypatch.setattr("os.getuid", lambda: submitted.arrays(first.folder)[0].user + 1)
     slurm.jobs.clear()
     assert {state for state, _ in states(first.runs).values()} == {"unknown"}
-    assert f"unknown: 4 {scheduler.HIDDEN.reason}" in status.render(status.survey(first.runs))
+    assert f"unknown: 4 {scheduler.HIDDEN.reason}" in status_table.render(status.survey(first.runs))
     assert Watch(first)() == Watch(second)() == {}
     assert "jobs 34_0, 34_1 are not shown: SLURM hides the jobs of other users" in capsys.readouterr().out
     assert scheduler.queued_elsewhere(second) == {A: "34_0", B: "34_1"}

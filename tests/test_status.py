@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from launch import scheduler, status, submitted
+from compress.config.resources import Needs
+from compress.runs.folder import Progress
+from compress.storage.files import write_json
+from launch import scheduler, status, status_table, submitted
+from launch.experiments import Outcome, Planned
 from launch.scheduler import Job
-from launch.sweep import Outcome, Planned, Sweep
+from launch.sweep import Sweep
+
+NEEDS = Needs(0, 1, None, 10.0)
 
 
 def sweep_of(runs: Path, name: str, *run_ids: str) -> Sweep:
     planned = [
-        Planned(run_id, f"rte/tiny/none/{run_id}", "rte", "tiny", "none", 0, None, False, 1.0, {}, {"force": False})
+        Planned(run_id, f"rte/tiny/none/{run_id}", "rte", "tiny", "none", 0, None, False, 1.0, NEEDS, {"force": False})
         for run_id in run_ids
     ]
     sweep = Sweep(runs / ".sweeps" / name, {"name": "slurm"}, planned, run_ids)
@@ -52,8 +58,8 @@ def test_the_time_left_is_told_once_it_is_known(
     """Less the five seconds that have passed since it was written."""
     folder = packed.run_folder("b" * 12)
     folder.mkdir(parents=True)
-    at = {"what": "rte tiny", "unit": "step", "done": 1, "total": 9, "seconds_left": left, "time": 1e9}
-    (folder / "progress.json").write_text(json.dumps(at))
+    at = Progress("rte tiny", "step", 1, 9, None, left, "here", 1, 1e9)
+    write_json(folder / "progress.json", asdict(at))
     monkeypatch.setattr(time, "time", lambda: 1e9 + 5)
-    lines = status.render(status.survey(packed.runs)).splitlines()
+    lines = status_table.render(status.survey(packed.runs)).splitlines()
     assert f"rte tiny none seed 0 step 1/9 {shown} 7".split() in [line.split() for line in lines]

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
+from compress.config.resources import Needs
 from compress.errors import ConfigError
-from launch import sbatch, scheduler
+from launch import sbatch, scheduler, startable
 from launch.batches import Batch, SlurmSettings, batches
 from launch.commands import Unanswered
+from launch.experiments import Outcome, Planned
 from launch.latest import accepted, concerned
 from launch.submission import Submission
 from launch.submitted import arrays, borrow, confirm, intend, unconfirmed
-from launch.sweep import Outcome, Planned, Sweep
+from launch.sweep import Sweep
 
 TEACHERS = 4
 REFUSED = "sbatch: error: Batch job submission failed: "
@@ -33,7 +35,7 @@ def settings(**changed: Any) -> SlurmSettings:
 
 
 def planned(run_id: str, teacher: str | None = None, minutes: float = 10) -> Planned:
-    needs = {"gpus": 1, "cpus": 4, "memory_gb": 8, "timeout_min": minutes}
+    needs = Needs(1, 4, 8, minutes)
     where = f"rte/tiny/x/{run_id}"
     return Planned(run_id, where, "rte", "tiny", "x", 0, teacher, False, 60.0, needs, {"force": False})
 
@@ -66,7 +68,7 @@ def test_no_more_elements_than_the_throttle_can_run_at_once(throttle: int | None
 
 
 def test_a_job_asks_for_the_time_of_all_that_follow_one_another_in_it() -> None:
-    batch = Batch({"timeout_min": 240}, None, [["a"] * 8, ["b"] * 3])
+    batch = Batch(Needs(1, 4, 8, 240), None, [["a"] * 8, ["b"] * 3])
     assert batch.minutes(settings()) == 8 * 240
     assert batch.minutes(settings(per_device=3)) == 3 * 240
     assert batch.minutes(settings(timeout_min=0.5)) == 4
@@ -99,7 +101,7 @@ Start = Callable[..., tuple[Submission, Slurm]]
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     """A sweep that is about to be submitted."""
     monkeypatch.setattr(scheduler, "queued_elsewhere", lambda sweep: {})
-    monkeypatch.setattr(scheduler, "find_again", lambda sweep: [])
+    monkeypatch.setattr(scheduler, "confirm_submitted", lambda sweep: [])
     monkeypatch.setattr(sbatch, "largest_array", lambda: 1000)
 
     def made(slurm: Slurm, experiments: list[Planned], **changed: Any) -> tuple[Submission, Slurm]:
@@ -175,11 +177,11 @@ def test_a_lane_heeds_an_array_that_sbatch_was_unclear_about(start: Start, monke
 
     monkeypatch.setattr(sbatch, "submit", unclear)
     with monkeypatch.context() as patched:
-        patched.setattr(scheduler, "find_again", lambda sweep: away(sweep) if unconfirmed(sweep.folder) else [])
+        patched.setattr(scheduler, "confirm_submitted", lambda sweep: away(sweep) if unconfirmed(sweep.folder) else [])
         submission.go_on()
     assert submission.waits_for == "SLURM does not answer"
     (array,) = unconfirmed(submission.sweep.folder)
-    monkeypatch.setattr(scheduler, "find_again", lambda sweep: [confirm(sweep.folder, array, "777")][1:])
+    monkeypatch.setattr(scheduler, "confirm_submitted", lambda sweep: [confirm(sweep.folder, array, "777")][1:])
     submission.go_on()
     assert submission.left == []
     text = (submission.sweep.folder / "jobs" / f"{arrays(submission.sweep.folder)[-1].name}.sh").read_text()
@@ -250,7 +252,7 @@ def test_a_limit_that_passes_is_told_from_a_refusal_for_good(told: str, kind: ty
     [("infinite", float("inf")), ("30:00", 30), ("1:00:00", 60), ("2-01:30:30", 2970.5), ("n/a", float("inf"))],
 )
 def test_a_partitions_time_limit_is_read(limit: str, minutes: float) -> None:
-    assert sbatch._minutes(limit) == minutes
+    assert startable._minutes(limit) == minutes
 
 
 def test_the_options_that_jobs_are_followed_by_are_the_launchers() -> None:

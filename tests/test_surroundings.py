@@ -517,7 +517,8 @@ def test_what_was_left_behind_is_removed_when_an_experiment_is_found_finished(co
 
 def test_surroundings_are_checked_without_anything_heavy() -> None:
     code = (
-        "import sys; from compress.storage import surroundings, cache; print({'torch', 'numpy', 'pydantic'} & set(sys.modules))"
+        "import sys; from compress.storage import surroundings, cache;"
+        "print({'torch', 'numpy', 'pydantic'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

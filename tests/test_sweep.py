@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from launch import cli, local, plan
+from launch.experiments import Outcome
 from launch.processes import Process
-from launch.sweep import VERSION, Outcome, Sweep, all_sweeps
+from launch.sweep import Sweep, all_sweeps
 from tests import grids
 from tests.conftest import Compose
 
@@ -59,7 +60,7 @@ DAMAGES: dict[str, Callable[[str], str]] = {
     "a list": lambda text: "[]",
     "null": lambda text: "null",
     "deep": lambda text: "[" * 100_000,
-    "newer": _changed(lambda plan: plan.update(version=VERSION + 1)),
+    "newer": _changed(lambda plan: plan.update(version=2)),
     "no version": _changed(lambda plan: plan.pop("version")),
     "no experiments": _changed(lambda plan: plan.pop("experiments")),
     "an unknown field": _changed(lambda plan: plan["experiments"][0].update(colour="red")),
@@ -146,7 +147,7 @@ def test_a_worker_is_seen_while_it_lives_and_stops_when_cancelled(
     assert process is not None
     assert (process.pid, process.host) == (worker.pid, socket.gethostname())
     assert cli.main(["cancel", str(sweep.runs)]) == 0
-    assert capsys.readouterr().out.startswith("1 workers stopped")
+    assert capsys.readouterr().out.startswith("1 worker stopped")
     assert worker.wait(timeout=30) == -signal.SIGTERM
     assert not sweep.live_workers()
     assert [path.name for path in sweep.folder.iterdir() if path.name.startswith(".")] == []

@@ -21,6 +21,7 @@ from compress import experiment
 from compress.config.schema import Config
 from compress.errors import ConfigError
 from launch import plan, worker
+from launch.child import STOPPING
 from launch.sweep import Sweep
 from launch.worker import Worker
 from tests.conftest import Compose
@@ -31,7 +32,7 @@ BASE = ("model=demo/tiny", "data=demo", "train=demo", "task=rte", "device=cpu")
 @pytest.fixture(autouse=True)
 def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A worker takes signals for itself; these tests have to go on."""
-    before = {signum: signal.getsignal(signum) for signum in worker.STOPPING}
+    before = {signum: signal.getsignal(signum) for signum in STOPPING}
     where = Path.cwd()
     monkeypatch.setattr(experiment, "warm_up", lambda config: None)
     yield
@@ -203,7 +204,7 @@ def test_an_experiment_that_another_sweep_is_at_is_left_to_it_and_found_finished
     assert not list((made.folder / "logs").iterdir()), "it was run a second time"
 
 
-@pytest.mark.parametrize("signum", worker.STOPPING, ids=lambda signum: signum.name)
+@pytest.mark.parametrize("signum", STOPPING, ids=lambda signum: signum.name)
 @pytest.mark.fault(
     "a sweep on this machine",
     "a worker gets SIGTERM or SIGUSR2",

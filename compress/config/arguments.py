@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
+from compress.checked import build, checked
 from compress.errors import ConfigError, nearest
 
 SWITCHES = {
@@ -43,7 +42,7 @@ OTHERS = ("--help", "--shell-completion")  # answered before
 DOES_NOTHING = "--experimental-rerun"
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked
 class Arguments:
     """What a command line asks for.
 
@@ -76,7 +75,7 @@ def read(words: Sequence[str]) -> Arguments:
     Raises:
         ConfigError: an unknown flag, one without its value, or several that contradict each other.
     """
-    found: dict[str, object] = {}
+    given: dict[str, str | bool] = {}
     overrides: list[str] = []
     left = deque(words)
     while left:
@@ -85,24 +84,24 @@ def read(words: Sequence[str]) -> Arguments:
             overrides += left
             break
         if word.startswith("-"):
-            _flag(word, left, found)
+            _flag(word, left, given)
         else:
             overrides.append(word)
-    arguments = Arguments(overrides=tuple(overrides), **found)
+    arguments = build(Arguments, {**given, "overrides": tuple(overrides)}, "")
     _check(arguments)
     return arguments
 
 
-def _flag(word: str, left: deque[str], found: dict[str, object]) -> None:
+def _flag(word: str, left: deque[str], given: dict[str, str | bool]) -> None:
     flag, equals, value = word.partition("=")
     if flag in SWITCHES and not equals:
-        found[SWITCHES[flag]] = True
+        given[SWITCHES[flag]] = True
     elif flag in VALUED:
         name = VALUED[flag]
-        if name in found:
+        if name in given:
             further = ", further folders as hydra.searchpath=[file://DIR]" if name == "config_dir" else ""
             raise ConfigError(f"{flag}: given twice; give one{further}")
-        found[name] = _checked(flag, name, value if equals else _value(name, left))
+        given[name] = _checked(flag, name, value if equals else _value(name, left))
     else:
         raise ConfigError(_unknown(flag, word))
 
@@ -139,10 +138,10 @@ def _check(arguments: Arguments) -> None:
             "--cfg with -m: it shows the configuration of one experiment; leave -m out and give each key one value "
             "(python -m launch plan … tells what a sweep would run)"
         )
-    asked = [f"--{name.replace('_', '-')}" for name in ("run", "multirun", "cfg", "info", "hydra_help", "version")
+    modes = [f"--{name.replace('_', '-')}" for name in ("run", "multirun", "cfg", "info", "hydra_help", "version")
              if getattr(arguments, name)]  # fmt: skip
-    if len(asked) > 1:
-        raise ConfigError(f"{' with '.join(asked)}: only one of them is possible; leave the others out")
+    if len(modes) > 1:
+        raise ConfigError(f"{' with '.join(modes)}: only one of them is possible; leave the others out")
     for name in ("resolve", "package"):
         if getattr(arguments, name) and not arguments.cfg:
             raise ConfigError(f"--{name}: belongs to --cfg; add --cfg job, which shows the configuration")

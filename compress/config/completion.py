@@ -9,7 +9,8 @@ import typing
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from compress.config.schema import keys, options, type_of
+from compress.config.conf_files import options
+from compress.config.schema import keys, type_of
 from compress.errors import ConfigError
 from compress.methods import registry
 
@@ -58,12 +59,12 @@ def complete(word: str, conf: Path) -> list[str]:
         return sorted(f"{plus}{name}=" for name in names if name.startswith(word.removeprefix("+")))
     done, comma, last = value.rpartition(",")
     values = _values(key.removeprefix("+"), last, conf)
-    return [f"{key}={done}{comma}{found}" for found in values if found.startswith(last)]
+    return [f"{key}={done}{comma}{option}" for option in values if option.startswith(last)]
 
 
 def _values(key: str, beginning: str, conf: Path) -> Iterable[str]:
-    if key in (known := options(conf, *registry.folders())):
-        return known[key]
+    if key in (groups := options(conf, *registry.folders())):
+        return groups[key]
     hint = type_of(key)
     if typing.get_origin(hint) is typing.Literal:
         return [str(value) for value in typing.get_args(hint)]

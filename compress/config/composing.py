@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import warnings
@@ -10,26 +9,17 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import yaml
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
 from hydra._internal.hydra import Hydra
-from hydra._internal.sources_registry import SourcesRegistry
 from hydra._internal.utils import create_config_search_path, get_args_parser
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.errors import HydraException
-from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
@@ -37,7 +27,8 @@ from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from compress.config import option_files
+from compress.config.checked_sources import checking_sources, first_line
+from compress.config.groups import Groups
 from compress.config.option_folders import Folders
 from compress.errors import ConfigError, nearest, one_line
 from compress.methods import registry
@@ -70,7 +61,7 @@ def opened(arguments: Arguments, conf: Path) -> Iterator[Composer]:
         path.prepend("command-line", f"file://{further}", anchor=SearchPathQuery(provider="schema"))
     folders = Folders(main, *([further] if further else []), *registry.folders())
     try:
-        with _checking_sources(folders.read):
+        with checking_sources(folders.read):
             yield Composer(Hydra.create_main_hydra2("compress", path), arguments.config_name, folders)
     finally:
         Singleton._instances.pop(GlobalHydra, None)
@@ -83,90 +74,6 @@ def _folder(flag: str, name: str) -> Path:
     if not folder.is_dir():
         raise ConfigError(f"{flag} {name}: no such folder")
     return folder
-
-
-@contextmanager
-def _checking_sources(files: list[Path]) -> Iterator[None]:
-    """Have Hydra read files of configuration only after `option_files.check`, and note which it reads."""
-
-    checked: set[bytes] = set()
-
-    def check(place: str, data: bytes) -> None:
-        if data not in checked:
-            option_files.check(place, data)
-            checked.add(data)
-
-    class CheckedFiles(FileConfigSource):
-        def load_config(self, config_path: str) -> ConfigResult:
-            file = Path(os.path.realpath(Path(self.path) / self._normalize_file_name(config_path)))
-            files.append(file)
-            check(option_files.shown(file), data := option_files.read(file))
-            with _named(option_files.shown(file), data):
-                return super().load_config(config_path)
-
-    class CheckedPackages(ImportlibResourcesConfigSource):
-        def load_config(self, config_path: str) -> ConfigResult:
-            file = resources.files(self.path).joinpath(self._normalize_file_name(config_path))
-            check(str(file), data := file.read_bytes())
-            with _named(str(file), data):
-                return super().load_config(config_path)
-
-    types = SourcesRegistry.instance().types
-    before = dict(types)
-    types |= {"file": CheckedFiles, "pkg": CheckedPackages}
-    try:
-        yield
-    finally:
-        types |= before
-
-
-@contextmanager
-def _named(place: str, data: bytes) -> Iterator[None]:
-    """Have what is wrong with a file be told with its name."""
-    try:
-        yield
-    except yaml.YAMLError as error:
-        raise ConfigError(option_files.malformed(place, data, error)) from error
-    except (OmegaConfBaseException, ValueError) as error:  # an interpolation, the line `# @package …`
-        raise ConfigError(f"{place}{_line_of_error(data, error)}: {_first_line(error)}") from error
-
-
-def _line_of_error(data: bytes, error: Exception) -> str:
-    """Where what an error quotes stands in a file."""
-    quoted = re.search(r"'(.+)'", _first_line(error))
-    lines = data.decode("utf-8").splitlines()
-    return next((f", line {number}" for number, line in enumerate(lines, 1) if quoted and quoted[1] in line), "")
-
-
-class Groups:
-    """The groups of options in all folders of configuration.
-
-    Args:
-        name: of the primary configuration.
-        overrides: the one of `hydra.searchpath`, if there is one, and any others.
-
-    Attributes:
-        names: of the groups beside each other, Hydra's own left out.
-    """
-
-    def __init__(self, loader: ConfigLoader, name: str, overrides: Sequence[str]) -> None:
-        overrides = [word for word in overrides if word.startswith("hydra.searchpath=")]
-        _, self._repository = cast(ConfigLoaderImpl, loader)._parse_overrides_and_create_caching_repo(name, overrides)
-        self._known: dict[str, list[str]] = {}
-        self.names = sorted(set(self._repository.get_group_options("", ObjectType.GROUP)) - {"hydra"})
-
-    def options(self, group: str) -> list[str]:
-        """The options of a group, those in folders of their own as `folder/option`; none: no group."""
-        if group not in self._known:
-            self._known[group] = sorted(self._list(group))
-        return self._known[group]
-
-    def _list(self, group: str, inside: str = "") -> Iterator[str]:
-        place = f"{group}/{inside}".rstrip("/")
-        for option in self._repository.get_group_options(place, ObjectType.CONFIG):
-            yield f"{inside}{option}"
-        for folder in self._repository.get_group_options(place, ObjectType.GROUP):
-            yield from self._list(group, f"{inside}{folder}/")
 
 
 class Composer:
@@ -195,8 +102,6 @@ class Composer:
         self._searchpath = [word]
         self.folders.paths += [_path(place) for place in places if "pkg://" not in place]
 
-    # --- what there is ------------------------------------------------------------------------------------------------
-
     @property
     def basing(self) -> str:
         """How a primary configuration has all groups."""
@@ -205,10 +110,8 @@ class Composer:
     @cached_property
     def groups(self) -> Groups:
         """The groups of all folders, of those that the primary configuration adds too."""
-        with self.told():
+        with self.config_errors():
             return Groups(self.hydra.config_loader, self.name, self._searchpath)
-
-    # --- composing ----------------------------------------------------------------------------------------------------
 
     def compose(self, overrides: Sequence[str], mode: RunMode = RunMode.RUN) -> DictConfig:
         """What Hydra composes of its files and some overrides, with its own settings under `hydra`.
@@ -219,11 +122,11 @@ class Composer:
         Raises:
             ConfigError: something is wrong with them.
         """
-        with self.told(overrides):
+        with self.config_errors(overrides):
             return self.hydra.compose_config(self.name, list(overrides), mode, from_shell=False)
 
     @contextmanager
-    def told(self, overrides: Sequence[str] = ()) -> Iterator[None]:
+    def config_errors(self, overrides: Sequence[str] = ()) -> Iterator[None]:
         """Have what Hydra raises for wrong input be a ConfigError, and what it warns of a line."""
         try:
             with warnings.catch_warnings(record=True) as caught:
@@ -236,10 +139,10 @@ class Composer:
         except WRONG_INPUT as error:
             key = re.match(r"Could not override '([\w.]+)'\.\n", str(error))
             inner = re.search(r"Key '(\w+)' is not in struct", str(error.__cause__))
-            told = self._no_such_key(key[1], inner[1] if inner else "", overrides) if key else None
+            mistake = self._no_such_key(key[1], inner[1] if inner else "", overrides) if key else None
             if isinstance(error, KeyError) and any("hydra.job.env_copy" in word for word in overrides):
-                told = f"hydra.job.env_copy: {error} is not in the environment"
-            raise ConfigError(told or self._explained(error)) from error
+                mistake = f"hydra.job.env_copy: {error} is not in the environment"
+            raise ConfigError(mistake or self._explained(error)) from error
 
     def _warn(self, text: str) -> None:
         if missing := re.match(r"provider=hydra.searchpath.*path=(.*) is not available", text):
@@ -270,16 +173,16 @@ class Composer:
 
     def _explained(self, error: Exception) -> str:
         """An error of Hydra's, with the file and the line that it is about where that can be told."""
-        raw = f"{error} {_first_line(error.__cause__) if error.__cause__ else ''}"
-        told = " ".join(raw.split()).split(" Config search path:")[0].split(" full_key:")[0]
+        raw = f"{error} {first_line(error.__cause__) if error.__cause__ else ''}"
+        message = " ".join(raw.split()).split(" Config search path:")[0].split(" full_key:")[0]
         if not isinstance(error, HydraException | OmegaConfBaseException):
-            told = f"Hydra cannot compose this: {type(error).__name__}: {told}"
-        if twice := re.match(r"(\S+) appears more than once in the final defaults list", told):
-            told += f"; a file writes override /{twice[1]}: OPTION, a command line {twice[1]}=OPTION without +"
-        if "No match in the defaults list" in told and self.name != "config":
-            told += f" (or {self.basing})"
+            message = f"Hydra cannot compose this: {type(error).__name__}: {message}"
+        if twice := re.match(r"(\S+) appears more than once in the final defaults list", message):
+            message += f"; a file writes override /{twice[1]}: OPTION, a command line {twice[1]}=OPTION without +"
+        if "No match in the defaults list" in message and self.name != "config":
+            message += f" (or {self.basing})"
         key = re.search(r"full_key: ([\w.]+)", raw)
-        return self.folders.located(told, key[1] if key else None)
+        return self.folders.located(message, key[1] if key else None)
 
     def check_plugins(self, composed: DictConfig) -> None:
         """Refuse a launcher or sweeper that is none.
@@ -288,13 +191,11 @@ class Composer:
             ConfigError: with those that are.
         """
         for name, kind in (("launcher", Launcher), ("sweeper", Sweeper)):
-            known = [f"{found.__module__}.{found.__name__}" for found in Plugins.instance().discover(kind)]
+            targets = [f"{plugin.__module__}.{plugin.__name__}" for plugin in Plugins.instance().discover(kind)]
             target = OmegaConf.select(composed, f"hydra.{name}._target_")
-            if target not in known:
+            if target not in targets:
                 names = ", ".join(self.groups.options(f"hydra/{name}"))
                 raise ConfigError(f"hydra.{name}._target_={target}: is no {name}; must be hydra/{name} of {names}")
-
-    # --- showing ------------------------------------------------------------------------------------------------------
 
     def show(self, overrides: Sequence[str], what: str, package: str | None, resolve: bool) -> str:
         """The composed configuration as YAML, as Hydra's `--cfg` shows it.
@@ -312,28 +213,28 @@ class Composer:
         composed = self.compose(overrides)
         HydraConfig.instance().set_config(composed)
         OmegaConf.set_readonly(composed.hydra, None)
-        with self.told():
+        with self.config_errors():
             if resolve:
                 OmegaConf.resolve(composed)
-            chosen: object = self.hydra.get_sanitized_cfg(composed, what)
-            part = None if package in (None, "_global_") else package
-            if part is not None and (chosen := OmegaConf.select(chosen, part)) is None:
-                raise ConfigError(f"--package {part}: there is no such part; --cfg {what} alone shows all")
-        if not OmegaConf.is_config(chosen):
-            return str(chosen)
-        return (f"# @package {part}\n" if part is not None else "") + OmegaConf.to_yaml(chosen).rstrip("\n")
+            shown = self.hydra.get_sanitized_cfg(composed, what)
+            if package in (None, "_global_"):
+                return OmegaConf.to_yaml(shown).rstrip("\n")
+            below: object = OmegaConf.select(shown, str(package))
+            if below is None:
+                raise ConfigError(f"--package {package}: there is no such part; --cfg {what} alone shows all")
+        if not OmegaConf.is_config(below):
+            return str(below)
+        return f"# @package {package}\n" + OmegaConf.to_yaml(below).rstrip("\n")
 
     def inform(self, what: str, overrides: Sequence[str]) -> None:
         """Print what Hydra's `--info` does: its folders, plugins and defaults list."""
-        with self.told():
+        with self.config_errors():
             self.hydra.show_info(what, config_name=self.name, overrides=list(overrides))
 
     def explain(self) -> None:
         """Print what Hydra's `--hydra-help` does."""
-        with self.told():
+        with self.config_errors():
             self.hydra.hydra_help(None, get_args_parser(), Namespace(overrides=[]))
-
-    # --- running ------------------------------------------------------------------------------------------------------
 
     def run(self, overrides: Sequence[str], job: Callable[[DictConfig], None], *, multirun: bool) -> None:
         """Have Hydra run one experiment, or a sweep by the launcher and the sweeper that are configured.
@@ -350,8 +251,9 @@ class Composer:
 
 def tree(composed: DictConfig) -> dict[str, object]:
     """What Hydra composed, as plain values, interpolations unresolved, without its own settings."""
-    values = cast(dict[str, object], OmegaConf.to_container(composed, resolve=False))
-    return {key: value for key, value in values.items() if key != "hydra"}
+    values = OmegaConf.to_container(composed, resolve=False)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items() if key != "hydra"}
 
 
 def _path(place: str) -> Path:
@@ -359,8 +261,8 @@ def _path(place: str) -> Path:
 
 
 def _check_place(place: str) -> None:
-    scheme, found, name = place.rpartition("://")
-    if found and scheme not in ("file", "pkg"):
+    scheme, colon, name = place.rpartition("://")
+    if colon and scheme not in ("file", "pkg"):
         raise ConfigError(f"hydra.searchpath: {place}: must be file://DIR or pkg://PACKAGE")
     if scheme == "pkg" and not _is_package(name.replace("/", ".")):
         raise ConfigError(f"hydra.searchpath: {place}: no such package")
@@ -373,7 +275,3 @@ def _is_package(name: str) -> bool:
         return find_spec(name) is not None
     except (ImportError, ValueError):
         return False
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]

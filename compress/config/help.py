@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from compress.config.schema import DERIVED, GROUPS, Config, conf_folders, groups, keys_of, option_values, options
+from compress.checked import description
+from compress.config.conf_files import conf_folders, option_values, options
+from compress.config.schema import DERIVED, GROUPS, Config, groups, keys_of
 from compress.methods import registry
 
 EXAMPLES = """\
@@ -29,9 +30,9 @@ def render(conf: Path) -> str:
     lines += ["Fine-tune BERT on one GLUE task, compressed as told, and store the model with its scores.", ""]
     lines += ["Groups (GROUP=OPTION; the first is the default):"]
     defaults = _defaults(conf)
-    for group, found in options(*_folders(conf)).items():
+    for group, names in options(*_folders(conf)).items():
         default = defaults.get(group)
-        listed = ([default] if default else []) + [option for option in found if option != default]
+        listed = ([default] if default else []) + [option for option in names if option != default]
         prefix = f"  {'' if default else '+'}{group}"
         lines += textwrap.wrap(" ".join(listed), 108, initial_indent=f"{prefix:<14}", subsequent_indent=" " * 14)
     lines += ["", "Keys (KEY=VALUE; shown with their defaults):"]
@@ -64,11 +65,10 @@ def _defaults(conf: Path) -> dict[str, str]:
     return chosen | dict.fromkeys(registry.registry(), registry.OFF)
 
 
-def _key(name: str, value: object, field: object) -> Iterator[str]:
-    shown = {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value)).replace("'", "")
-    head = f"  {name}={shown}"
-    description = field.default.description
-    if len(head) > 42:
-        yield head
-        head = ""
-    yield from textwrap.wrap(description, 110, initial_indent=f"{head:<44}", subsequent_indent=" " * 44)
+def _key(name: str, value: object, field: Field[object]) -> Iterator[str]:
+    default = {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value)).replace("'", "")
+    left = f"  {name}={default}"
+    if len(left) > 42:
+        yield left
+        left = ""
+    yield from textwrap.wrap(description(field), 110, initial_indent=f"{left:<44}", subsequent_indent=" " * 44)

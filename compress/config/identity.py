@@ -6,9 +6,10 @@ import hashlib
 import json
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from compress.config.schema import DERIVED, Once, teacher_experiment
+from compress.config.memo import Memo
+from compress.config.schema import DERIVED, teacher_experiment
 from compress.data import augmentation, corpus
 from compress.methods.base import EnlargesData, LearnsFromTeacher
 from compress.model import encoder
@@ -18,32 +19,39 @@ if TYPE_CHECKING:
     from compress.config.schema import Config
     from compress.training.loop import TrainConfig
 
-# where and whether, never what; so train.checkpoint_seconds
+# fields that cannot change a result; train.checkpoint_seconds is another
 INFRASTRUCTURE = ("paths", "tracking", "resources", "device", "force", "hub_seconds")
 
 
-def scientific(config: Config, once: Once | None = None) -> dict[str, object]:
-    """The full configuration without infrastructure; local files stand as digests of their contents.
+def scientific(config: Config, memo: Memo | None = None) -> dict[str, object]:
+    """The full configuration without infrastructure; local files count by the digests of their contents.
 
-    A method that is off does not count, so one that is added later changes no identity. A teacher counts by its own.
+    A disabled method does not count, so one that is added later changes no identity; a teacher counts by its run_id.
 
     Args:
-        once: shared between configurations that have groups in common, it describes these, and reads their files, once.
+        memo: shared between configurations that have groups in common, it describes these, and reads their files, once.
     """
-    once = once or Once()
-    special = {
-        "model": once(encoder.identity, config.model, config.data.builds_vocabulary),
-        "data": once(corpus.identity, config.data, config.task),
-        "train": once(_training, config.train),
+    memo = memo or Memo()
+    values_of: dict[str, object] = {
+        "model": memo(encoder.identity, config.model, config.data.builds_vocabulary),
+        "data": memo(corpus.identity, config.data, config.task),
+        "train": memo(_training, config.train),
     }
-    plain = {
-        name: special[name] if name in special else once(asdict, part) if is_dataclass(part) else part
-        for name, part in _parts(config).items()
-    }
-    return plain | {name: _method(own, config, once) for name, own in config.methods.items()} | {"schema": SCHEMA}
+    for name, group in _deciding(config).items():
+        values_of.setdefault(name, group if name == "seed" else memo(_values, group))
+    methods = {name: _method(method, config, memo) for name, method in config.methods.items()}
+    return {**values_of, **methods, "schema": SCHEMA}
 
 
-def _parts(config: Config) -> dict[str, object]:
+def _values(group: object) -> dict[str, object]:
+    """The values of a group's dataclass."""
+    assert is_dataclass(group)
+    assert not isinstance(group, type)
+    return asdict(group)
+
+
+def _deciding(config: Config) -> dict[str, object]:
+    """The groups, and the seed, that decide a result."""
     names = (field.name for field in fields(config))
     return {name: getattr(config, name) for name in names if name not in (*INFRASTRUCTURE, *DERIVED)}
 
@@ -52,49 +60,49 @@ def _training(train: TrainConfig) -> dict[str, object]:
     return {key: value for key, value in asdict(train).items() if key != "checkpoint_seconds"}
 
 
-def _method(method: object, config: Config, once: Once) -> dict[str, object]:
+def _method(method: object, config: Config, memo: Memo) -> dict[str, object]:
     """The values of a method; a teacher and rewritten texts stand as what they come to."""
     kinds = (kind for kind in (LearnsFromTeacher, EnlargesData) if isinstance(method, kind))
     replaced = {field.name for kind in kinds for field in fields(kind)}
     if not replaced:
-        return once(asdict, method)
-    values = {key: value for key, value in asdict(method).items() if key not in replaced}
+        return memo(_values, method)
+    values = {key: value for key, value in _values(method).items() if key not in replaced}
     if isinstance(method, LearnsFromTeacher):
-        values["teacher"] = _teacher_id(config, once)
+        values["teacher"] = _teacher_id(config, memo)
     if isinstance(method, EnlargesData):
-        values["augmentation"] = once(_rewriting, config, by=(method, config.data, config.seed))
+        values["augmentation"] = memo(_rewriting, config, by=(method, config.data, config.seed))
     return values
 
 
 def _rewriting(config: Config) -> dict[str, object] | None:
-    asked = augmentation.of(config.methods, config.data, config.seed)
-    return None if asked is None else asked.identity()
+    rewriting = augmentation.of(config.methods, config.data, config.seed)
+    return None if rewriting is None else rewriting.identity()
 
 
-def _teacher_id(config: Config, once: Once) -> str:
+def _teacher_id(config: Config, memo: Memo) -> str:
     """The teacher's identity; its model is another, and it has no method."""
-    shared = (part for name, part in _parts(config).items() if name != "model")
-    return once(_id_of_teacher, config, once, by=(config.teacher, *shared))
+    shared = (part for name, part in _deciding(config).items() if name != "model")
+    return memo(_id_of_teacher, config, memo, by=(config.teacher, *shared))
 
 
-def _id_of_teacher(config: Config, once: Once) -> str:
-    return run_id(teacher_experiment(config), once)
+def _id_of_teacher(config: Config, memo: Memo) -> str:
+    return run_id(teacher_experiment(config), memo)
 
 
-def run_id(config: Config, once: Once | None = None) -> str:
+def run_id(config: Config, memo: Memo | None = None) -> str:
     """12 hex digits of the SHA-256 over the canonical JSON of `scientific`."""
-    once = once or Once()
-    parts = scientific(config, once)
-    canonical = ",".join(f'"{name}":{once(_canonical, parts[name])}' for name in sorted(parts))
+    memo = memo or Memo()
+    values = scientific(config, memo)
+    canonical = ",".join(f'"{name}":{memo(_canonical, values[name])}' for name in sorted(values))
     return hashlib.sha256(f"{{{canonical}}}".encode()).hexdigest()[:12]
 
 
-def _canonical(part: object) -> str:
-    return json.dumps(part, sort_keys=True, separators=(",", ":"), allow_nan=False)
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def run_folder(config: Config, once: Once | None = None) -> Path:
+def run_folder(config: Config, memo: Memo | None = None) -> Path:
     """`<runs>/<task>/<model>/<methods>/<run_id>`; methods joined with `+`, or `none`."""
     name = "+".join(config.methods) or "none"
     folder = Path(config.paths.runs).expanduser() / config.task.name / encoder.label(config.model) / name
-    return folder / run_id(config, once)
+    return folder / run_id(config, memo)

@@ -1,139 +1,15 @@
-"""The YAML files of a configuration: every mistake in one is told with its file, its line and its cause."""
+"""What stands where in a configuration's YAML files: values, their lines, and what a file is based on."""
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
 
 import yaml
 
+from compress.config.yaml_check import KINDS, check, display_path, malformed, parse, read
 from compress.errors import ConfigError
-
-KINDS = {yaml.MappingNode: "keys with values", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
-TEXT, EMPTY, MERGE = (f"tag:yaml.org,2002:{tag}" for tag in ("str", "null", "merge"))
-
-
-def check(place: str, data: bytes) -> None:
-    """Refuse a file that is no mapping of names to values, or whose defaults list is none.
-
-    Args:
-        place: what errors call it.
-
-    Raises:
-        ConfigError: naming the place, the line and the cause.
-    """
-    root = parse(place, data)
-    if root is None:
-        return
-    _check_keys(place, root, set())
-    for key, value in root.value:
-        if key.value == "defaults":
-            _check_defaults(place, value)
-
-
-def parse(place: str, data: bytes) -> yaml.MappingNode | None:
-    """The tree of a file, with the line of every node; None if the file says nothing.
-
-    Raises:
-        ConfigError: it is not UTF-8, not YAML, or no mapping.
-    """
-    try:
-        root = yaml.compose(data.decode("utf-8"), Loader=yaml.SafeLoader)
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{place}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x})") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(malformed(place, data, error)) from error
-    except RecursionError as error:
-        raise ConfigError(f"{place}: nested too deeply") from error
-    if root is not None and not isinstance(root, yaml.MappingNode):
-        _refuse(place, root, f"must be keys with values, not {KINDS[type(root)]}")
-    return root
-
-
-def malformed(place: str, data: bytes, error: Exception) -> str:
-    """What is wrong with a file that is no YAML, in one line."""
-    if isinstance(error, yaml.MarkedYAMLError):
-        at_end = "<stream end>" in str(error.problem)
-        mark = error.context_mark if at_end and error.context_mark else error.problem_mark
-        told = ": ".join(text for text in (error.context, error.problem) if text)
-        hint = "; indent with blanks" if "\\t" in str(error.problem) else ""
-        return f"{place}, line {mark.line + 1}: {told}{hint}" if mark else f"{place}: {told}{hint}"
-    if isinstance(error, yaml.reader.ReaderError):
-        line = data.decode("utf-8", errors="replace")[: error.position].count("\n") + 1
-        return f"{place}, line {line}: {error.reason}"
-    return f"{place}: {' '.join(str(error).split())}"
-
-
-def _refuse(place: str, node: yaml.Node, why: str) -> NoReturn:
-    raise ConfigError(f"{place}, line {node.start_mark.line + 1}: {why}")
-
-
-def _check_keys(place: str, node: yaml.Node, seen: set[int]) -> None:
-    """Names are texts, and none is there twice."""
-    if id(node) in seen:  # of an alias
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.MappingNode):
-        names: set[str] = set()
-        for key, value in node.value:
-            if key.tag != MERGE:
-                _check_text(place, key, "a name")
-                if key.value in names:
-                    _refuse(place, key, f"{key.value} is there twice")
-                names.add(key.value)
-            _check_keys(place, value, seen)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _check_keys(place, value, seen)
-
-
-def _check_text(place: str, node: yaml.Node, what: str) -> None:
-    if not isinstance(node, yaml.ScalarNode):
-        _refuse(place, node, f"{what} must be a text, not {KINDS[type(node)]}")
-    if node.tag != TEXT:
-        kind, value = node.tag.rpartition(":")[2], node.value
-        _refuse(place, node, f"{what} must be a text; {value or 'nothing'} is read as {kind}, '{value}' is not")
-
-
-def _check_defaults(place: str, node: yaml.Node) -> None:
-    if not isinstance(node, yaml.SequenceNode):
-        _refuse(place, node, "defaults must be a list: - OPTION, or - GROUP: OPTION, a line each")
-    for entry in node.value:
-        if not isinstance(entry, yaml.MappingNode):
-            _check_text(place, entry, "an entry of defaults")
-            continue
-        if len(entry.value) != 1:
-            _refuse(place, entry, "an entry of defaults must be one OPTION or one GROUP: OPTION")
-        ((_, option),) = entry.value
-        chosen = option.value if isinstance(option, yaml.SequenceNode) else [option]
-        for value in chosen:
-            if value.tag != EMPTY or value is not option:
-                _check_text(place, value, "an option in defaults")
-
-
-# --- looking into files -----------------------------------------------------------------------------------------------
-
-
-def shown(file: Path) -> str:
-    """A file's path, from here if it is below."""
-    absolute = Path(os.path.abspath(file))
-    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(absolute)
-
-
-def read(file: Path) -> bytes:
-    """A file's bytes.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{shown(file)}: cannot be read: {error.strerror}") from error
 
 
 def values(file: Path, load: Callable[[str], object]) -> dict[str, object]:
@@ -146,12 +22,12 @@ def values(file: Path, load: Callable[[str], object]) -> dict[str, object]:
         ConfigError: something is wrong with the file.
     """
     data = read(file)
-    check(shown(file), data)
+    check(display_path(file), data)
     try:
-        found = load(data.decode("utf-8"))
+        content = load(data.decode("utf-8"))
     except yaml.YAMLError as error:
-        raise ConfigError(malformed(shown(file), data, error)) from error
-    return dict(found or {})
+        raise ConfigError(malformed(display_path(file), data, error)) from error
+    return dict(content) if isinstance(content, dict) else {}
 
 
 def line_of(file: Path, names: Sequence[str]) -> int | None:
@@ -160,10 +36,10 @@ def line_of(file: Path, names: Sequence[str]) -> int | None:
     line = None
     for name in names:
         pairs = node.value if isinstance(node, yaml.MappingNode) else ()
-        found = next(((key, value) for key, value in pairs if key.value == name), None)
-        if found is None:
+        pair = next(((key, value) for key, value in pairs if key.value == name), None)
+        if pair is None:
             return line if not isinstance(node, yaml.MappingNode) else None
-        line, node = found[0].start_mark.line + 1, found[1]
+        line, node = pair[0].start_mark.line + 1, pair[1]
     return line
 
 
@@ -216,5 +92,5 @@ def cycle(start: str, based_on: Callable[[str], Sequence[str]], path: tuple[str,
     """Options from this one on of which each is based on the next, and the last on one before it; None if none are."""
     if start in path:
         return (*path[path.index(start) :], start)
-    found = (cycle(base, based_on, (*path, start)) for base in based_on(start))
-    return next((options for options in found if options), None)
+    cycles = (cycle(base, based_on, (*path, start)) for base in based_on(start))
+    return next((options for options in cycles if options), None)

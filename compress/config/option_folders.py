@@ -6,12 +6,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from compress.config import option_files
-from compress.config.option_files import shown
+from compress.config.yaml_check import KINDS, display_path, parse, read
 from compress.errors import ConfigError, nearest
 
 
@@ -34,8 +33,6 @@ class Folders:
     def _all(self, path: str) -> list[Path]:
         return [file for folder in self.paths if (file := folder / f"{path}.yaml").is_file()]
 
-    # --- checks -------------------------------------------------------------------------------------------------------
-
     def check_primary(self, name: str) -> None:
         """Refuse a primary configuration that is in none of the folders, or hidden.
 
@@ -48,9 +45,9 @@ class Folders:
             raise ConfigError(f"--config-name {name}: is a path; write --config-dir {folder} --config-name {file}")
         if self.find(stem) is None:
             names = sorted({file.stem for folder in self.paths for file in folder.glob("*.yaml")})
-            there = f"in {', '.join(map(shown, self.paths))} there are {', '.join(names) or 'none'}"
-            told = f"--config-name {name}: no such file{nearest(stem, names)}; {there}"
-            raise ConfigError(f"{told}; --config-dir DIR adds a folder")
+            there = f"in {', '.join(map(display_path, self.paths))} there are {', '.join(names) or 'none'}"
+            missing = f"--config-name {name}: no such file{nearest(stem, names)}"
+            raise ConfigError(f"{missing}; {there}; --config-dir DIR adds a folder")
         self.check_hidden(stem)
 
     def check_hidden(self, path: str) -> None:
@@ -64,10 +61,10 @@ class Folders:
         """
         first, *others = self._all(path) or [Path()]
         for other in others:
-            if option_files.read(other) != option_files.read(first):
+            if read(other) != read(first):
                 raise ConfigError(
-                    f"{shown(other)}: is hidden by {shown(first)}; give it another name, or its folder as "
-                    "--config-path in place of the other"
+                    f"{display_path(other)}: is hidden by {display_path(first)}; give it another name, or its folder "
+                    "as --config-path in place of the other"
                 )
 
     def check_choices(self, choices: Mapping[str, object], primary: str) -> None:
@@ -84,40 +81,38 @@ class Folders:
             for group, option, line in option_files.overridden(file):
                 if group.startswith("hydra/") and choices.get(group) != option:
                     raise ConfigError(
-                        f"{shown(file)}, line {line}: Hydra does not heed it, since {primary}.yaml chooses "
+                        f"{display_path(file)}, line {line}: Hydra does not heed it, since {primary}.yaml chooses "
                         f"{group}={choices.get(group)}; give {group}={option} on the command line"
                     )
 
-    # --- where mistakes are -------------------------------------------------------------------------------------------
-
     def written(self, key: str) -> str | None:
-        """Where a file that is not the project's own gives a key its value."""
+        """Where a file of somebody else's gives a key its value."""
         for file in dict.fromkeys(reversed(self.read)):
             if not file.is_relative_to(self.paths[0].resolve()) and (line := _key_line(file, key)):
-                return f"{shown(file)}, line {line}"
+                return f"{display_path(file)}, line {line}"
         return None
 
     def read_of(self, group: str) -> Path | None:
         """A file of a group that was read."""
         return next((file for file in reversed(self.read) if file.parent.name == group), None)
 
-    def located(self, told: str, key: str | None) -> str:
+    def located(self, message: str, key: str | None) -> str:
         """A mistake that Hydra tells with a path, `In 'group/option': …`, with the file and the line instead.
 
         Args:
             key: what it is about, if Hydra knows.
         """
-        inside = re.match(r"In '?([\w./-]+)'?: (.*)", told)
+        inside = re.match(r"In '?([\w./-]+)'?: (.*)", message)
         if inside is None or (file := self.find(inside[1])) is None:
-            return told
-        if "Cannot merge" in told and (found := self._misfit(file)):
-            return found
+            return message
+        if "Cannot merge" in message and (misfit := self._misfit(file)):
+            return misfit
         quoted = [name.replace(" : ", ": ") for name in re.findall(r"'([^']*)'", inside[2])]
         place = next((place for name in quoted if (place := self._overridden(name))), None)
         line = _key_line(file, key) if key else None
         for name in quoted:
             line = line or option_files.line_with(file, name.rpartition("/")[2])
-        place = place or shown(file) + (f", line {line}" if line else "")
+        place = place or display_path(file) + (f", line {line}" if line else "")
         return f"{place}: {f'{key}: ' if key else ''}{inside[2]}"
 
     def _overridden(self, path: str) -> str | None:
@@ -125,7 +120,7 @@ class Folders:
         for file in dict.fromkeys(self.read):
             for group, option, line in option_files.overridden(file):
                 if f"{group}/{option}" == path:
-                    return f"{shown(file)}, line {line}"
+                    return f"{display_path(file)}, line {line}"
         return None
 
     def _misfit(self, file: Path) -> str | None:
@@ -133,16 +128,16 @@ class Folders:
         others = {key: kind for other in self.read if other != file for key, kind, _ in self._keys(other)}
         for key, kind, line in self._keys(file):
             if others.get(key, kind) != kind:
-                return f"{shown(file)}, line {line}: {'.'.join(key)} must be {others[key]}, not {kind}"
+                return f"{display_path(file)}, line {line}: {'.'.join(key)} must be {others[key]}, not {kind}"
         return None
 
     def _keys(self, file: Path) -> Iterator[tuple[tuple[str, ...], str, int]]:
-        data = option_files.read(file)
+        data = read(file)
         at_root = b"@package _global_" in data or any(file.parent == folder.resolve() for folder in self.paths)
         group = () if at_root else (file.parent.name,)
         if group:
-            yield group, option_files.KINDS[yaml.MappingNode], 1
-        for names, kind, line in option_files.nodes(option_files.parse(str(file), data)):
+            yield group, KINDS[yaml.MappingNode], 1
+        for names, kind, line in option_files.nodes(parse(str(file), data)):
             yield (*group, *names), kind, line
 
     def circle(self) -> str:
@@ -151,7 +146,7 @@ class Folders:
                  for folder in self.paths if file.is_relative_to(folder.resolve())]  # fmt: skip
         for path in paths:
             if (circle := option_files.cycle(path, self._bases)) and (file := self.find(circle[0])):
-                return f"{shown(file)}: is based on itself: {' → '.join(circle)}"
+                return f"{display_path(file)}: is based on itself: {' → '.join(circle)}"
         return "the configuration is nested too deeply"
 
     def _bases(self, path: str) -> list[str]:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import Field
 
-from compress.checked import checked
+from compress.checked import checked, stored
 from compress.errors import ConfigError
 
 Number = TypeVar("Number", int, float)
+
+
+@stored
+class Needs:
+    """What a job of one experiment asks for; memory: None is the scheduler's default."""
+
+    gpus: int
+    cpus: int
+    memory_gb: float | None
+    timeout_min: float
 
 
 @checked
@@ -21,20 +31,24 @@ class ResourcesConfig:
     memory_gb: float | dict[str, float] | None = Field(description="memory of a job; null: the scheduler's default")
     timeout_min: float | dict[str, float] = Field(description="minutes that an experiment may take")
 
-    def for_model(self, model: str) -> dict[str, object]:
+    def for_model(self, model: str) -> Needs:
         """The numbers for one model.
 
         Raises:
             ConfigError: its name is not listed and there is no `other`.
         """
-        return {key: _of(f"resources.{key}", getattr(self, key), model) for key in self.__dataclass_fields__}
+        memory = None if self.memory_gb is None else _of("memory_gb", self.memory_gb, model)
+        gpus, cpus = _of("gpus", self.gpus, model), _of("cpus", self.cpus, model)
+        return Needs(gpus, cpus, memory, _of("timeout_min", self.timeout_min, model))
 
 
-def _of(key: str, value: Number | dict[str, Number] | None, model: str) -> Number | None:
+def _of(key: str, value: Number | dict[str, Number], model: str) -> Number:
     if not isinstance(value, dict):
         return value
-    if model not in value and "other" not in value:
+    number = value.get(model, value.get("other"))
+    if number is None:
         raise ConfigError(
-            f"{key}: has {', '.join(value)}, but nothing for {model}; give +{key}.{model}=… or one number"
+            f"resources.{key}: has {', '.join(value)}, but nothing for {model}; give +resources.{key}.{model}=… or one "
+            "number"
         )
-    return value.get(model, value.get("other"))
+    return number

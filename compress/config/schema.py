@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import glob
-import posixpath
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import Field as DataclassField
 from dataclasses import asdict, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from compress.checked import build, checked
-from compress.config import option_files
+from compress.config.conf_files import conf_folder, conf_folders, option_values, options
+from compress.config.memo import Memo
 from compress.config.resources import ResourcesConfig
 from compress.data import corpus, wordnet
 from compress.data.corpus import DataConfig
@@ -33,9 +32,8 @@ from compress.tracking.tracking_options import TrackingConfig
 from compress.training.loop import TrainConfig
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from omegaconf import DictConfig
-
-T = TypeVar("T")
 
 
 @checked
@@ -46,7 +44,7 @@ class PathsConfig:
     cache: str = Field(description="tokenized texts, shared by all runs", min_length=1)
 
 
-GROUPS: dict[str, type[object]] = {
+GROUPS: dict[str, type[DataclassInstance]] = {
     "model": ModelConfig,
     "task": TaskConfig,
     "data": DataConfig,
@@ -91,7 +89,7 @@ def groups() -> list[str]:
     return [*names[:after], *registry.registry(), *names[after:]]
 
 
-def keys_of(group: str) -> dict[str, DataclassField[Any]]:
+def keys_of(group: str) -> dict[str, DataclassField[object]]:
     """The keys of a group, with their fields; of a method those of all its options."""
     return {field.name: field for field in fields(GROUPS[group])} if group in GROUPS else registry.keys(group)
 
@@ -102,17 +100,6 @@ def type_of(key: str) -> object:
     kinds = [option.config for option in registry.registry().get(group, {}).values()] or [GROUPS.get(group, Config)]
     hints = [hint for kind in kinds if (hint := typing.get_type_hints(kind).get(name)) is not None]
     return hints[0] if hints else None
-
-
-def conf_folder() -> Path:
-    """The configuration files: beside the package in a checkout, inside it when installed from a wheel."""
-    here = Path(__file__).resolve().parents[1]
-    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
-
-
-def conf_folders() -> tuple[Path, ...]:
-    """The project's configuration files, and those of other packages' methods."""
-    return (conf_folder(), *registry.folders())
 
 
 @cache
@@ -126,82 +113,12 @@ def document(config: Config) -> dict[str, object]:
     """The configuration as nested plain values, as `from_mapping` takes them: a key for each group that is on."""
     values = asdict(config)
     methods = values.pop("methods")
-    order = ("model", "task", "data", "train", *methods)
-    return {key: (values | methods)[key] for key in (*order, *(key for key in values if key not in order))}
-
-
-def options(*folders: Path) -> dict[str, list[str]]:
-    """Every group of configuration folders with its options; those of folders in it as `folder/option`."""
-    names = {name.rstrip("/") for folder in folders for name in glob.glob("*/", root_dir=folder)} - {"hydra"}
-    return {name: list(dict.fromkeys(option for folder in folders for option in _options(folder / name)))
-            for name in sorted(names)}  # fmt: skip
-
-
-def _options(group: Path) -> list[str]:
-    files = (name for name in glob.iglob("**/*.yaml", root_dir=group, recursive=True) if (group / name).is_file())
-    return sorted((name.removesuffix(".yaml") for name in files), key=lambda option: (option.count("/"), option))
-
-
-def option_values(
-    folders: Sequence[Path],
-    group: str,
-    option: str,
-    read: Callable[[str], object],
-    home: str = "",
-    above: tuple[Path, ...] = (),
-) -> dict[str, object]:
-    """The values of an option, on top of those of the options that it is based on.
-
-    Args:
-        folders: of configuration; as for Hydra, the first that has the option counts.
-        read: parses YAML; PyYAML takes `2e-5` for a text, OmegaConf for a number.
-        home: folder of the group in which it finds what it is based on: for Hydra that of an option which another is
-            based on, and the group's own for one that is chosen by name.
-        above: files of the options that are based on this one.
-
-    Raises:
-        ConfigError: no folder has the option, or what it is based on; a file is malformed, or based on itself.
-    """
-    file = next((file for folder in folders if (file := folder / group / f"{option}.yaml").is_file()), None)
-    if file is None:
-        raise ConfigError(f"{group}={option}: no such option; looked for in {', '.join(map(str, folders))}")
-    if file in above:
-        raise ConfigError(f"{option_files.shown(file)}: is based on itself")
-    values = option_files.values(file, read)
-    found: dict[str, object] = {}
-    for named in values.pop("defaults", []):
-        if named != "_self_":
-            base = posixpath.join(f"/{group}", home, str(named).partition("@")[0]).removeprefix(f"/{group}/")
-            found |= option_values(folders, group, base, read, posixpath.dirname(base), (*above, file))
-    return found | values
-
-
-class Once:
-    """Calls functions, and for the very same arguments again answers what they did the first time.
-
-    Arguments are told apart by identity: whatever is shared is recognised, and nothing need be hashable. What functions
-    read besides their arguments, files say, counts as it was the first time.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, ...], tuple[Any, tuple[object, ...]]] = {}
-
-    def __call__(self, function: Callable[..., T], *arguments: object, by: tuple[object, ...] | None = None) -> T:
-        """The function's answer.
-
-        Args:
-            by: what the answer depends on, where that is less than the arguments.
-        """
-        asked = (function, *(arguments if by is None else by))
-        key = tuple(map(id, asked))
-        if key not in self._known:
-            self._known[key] = function(*arguments), asked  # which keeps them alive, lest others get their ids
-        answer: T = self._known[key][0]
-        return answer
+    first = ("model", "task", "data", "train", *methods)
+    return {key: (values | methods)[key] for key in (*first, *(key for key in values if key not in first))}
 
 
 def from_hydra(composed: DictConfig, folders: Sequence[Path] = ()) -> Config:
-    """The typed configuration of what Hydra composed.
+    """The checked configuration of what Hydra composed.
 
     Args:
         folders: configuration folders in which a teacher is looked up; by default the project's own.
@@ -220,8 +137,8 @@ def from_hydra(composed: DictConfig, folders: Sequence[Path] = ()) -> Config:
         key = getattr(error, "full_key", None) or "a value"
         raise ConfigError(f"{key}: has no value; give {key}=…") from error
     except OmegaConfBaseException as error:
-        key, told = getattr(error, "full_key", None), str(error).partition("\n")[0]
-        raise ConfigError(f"{key}: {told}" if key else told) from error
+        key, cause = getattr(error, "full_key", None), str(error).partition("\n")[0]
+        raise ConfigError(f"{key}: {cause}" if key else cause) from error
     assert isinstance(values, dict)
     config = from_mapping({str(key): value for key, value in values.items() if key != "hydra"}, folders)
     check_paths(config.paths)
@@ -241,31 +158,46 @@ def check_paths(paths: PathsConfig) -> None:
     surroundings.cache(paths.cache).check()
 
 
-def from_mapping(values: Mapping[str, object], folders: Sequence[Path] = (), once: Once | None = None) -> Config:
-    """The typed configuration of nested plain values; raises ConfigError as `from_hydra` does.
+def from_mapping(values: Mapping[str, object], folders: Sequence[Path] = (), memo: Memo | None = None) -> Config:
+    """The checked configuration of nested plain values; raises ConfigError as `from_hydra` does.
 
     Args:
-        once: shared between configurations that have groups in common, it builds and checks these once.
+        memo: shared between configurations that have groups in common, it builds and checks these once.
     """
-    once = once or Once()
-    known = registry.registry()
-    given = {key: value for key, value in values.items() if key not in (*DERIVED, *known)}
-    built = {name: once(_group, name, values[name]) for name in GROUPS if isinstance(values.get(name), Mapping)}
-    read = {name: once(_method, name, values[name]) for name in known if values.get(name) is not None}
-    methods = {name: config for name, config in read.items() if config is not None}
-    config = build(Config, {**given, **built, "methods": methods}, "")
-    once(corpus.check, config.data, config.task)
-    once(_check_methods, methods, by=tuple(methods.values()))
-    once(_check_model, config.model, config.data)
-    if (learns := registry.the_one(methods, LearnsFromTeacher)) is None:
+    memo = memo or Memo()
+    config = typed(values, memo)
+    memo(corpus.check, config.data, config.task)
+    memo(registry.check, config.methods, by=tuple(config.methods.values()))
+    memo(_check_model, config.model, config.data)
+    if (learns := registry.the_one(config.methods, LearnsFromTeacher)) is None:
         return config
-    _check_synonyms(methods, config.data)
-    key = f"{registry.group_of(methods, learns)}.teacher={learns.teacher}"
-    teacher = once(_teacher, key, learns, config.data, values.get("teacher"), folders, by=(learns, config.data))
-    return replace(config, teacher=teacher)
+    _check_synonyms(config.methods, config.data)
+    key = f"{registry.group_of(config.methods, learns)}.teacher={learns.teacher}"
+    stored = values.get("teacher")
+    model = memo(_teacher_model, key, learns, config.data, stored, folders, by=(learns, config.data))
+    return replace(config, teacher=model)
 
 
-def _group(name: str, values: Mapping[str, object]) -> object:
+def typed(values: Mapping[str, object], memo: Memo | None = None) -> Config:
+    """The configuration of nested plain values, each of which is checked alone: no file is looked at, no teacher.
+
+    Raises:
+        ConfigError: a value is missing, unknown, of the wrong type or out of range.
+    """
+    memo = memo or Memo()
+    groups, methods = dict(values), dict[str, object]()
+    for name in DERIVED:
+        groups.pop(name, None)
+    for name in GROUPS:
+        if isinstance(group := values.get(name), Mapping):
+            groups[name] = memo(_group, name, group)
+    for name in registry.registry():
+        if (group := groups.pop(name, None)) is not None and (method := memo(_method, name, group)) is not None:
+            methods[name] = method
+    return build(Config, {**groups, "methods": methods}, "")
+
+
+def _group(name: str, values: Mapping[str, object]) -> DataclassInstance:
     return build(GROUPS[name], values, f"{name}.")
 
 
@@ -275,33 +207,28 @@ def _method(name: str, values: object) -> object:
     return registry.read(name, values)
 
 
-def _check_methods(methods: registry.Active) -> None:
-    registry.check(methods)
+def _check_model(model: ModelConfig, texts: DataConfig) -> None:
+    encoder.check(model, texts.max_length, texts.builds_vocabulary)
 
 
-def _check_model(checked: ModelConfig, texts: DataConfig) -> None:
-    encoder.check(checked, texts.max_length, texts.builds_vocabulary)
-
-
-def _teacher(
-    what: str,
-    learns: LearnsFromTeacher,
-    texts: DataConfig,
-    known: Mapping[str, object] | None,
-    folders: Sequence[Path],
+def _teacher_model(
+    what: str, learns: LearnsFromTeacher, texts: DataConfig, stored: object, folders: Sequence[Path]
 ) -> ModelConfig:
     """The model that a method's `teacher` names, which must fit the task as the student's must.
 
     Args:
         what: the key and value that messages begin with.
+        stored: its values, of a configuration that was read from a file.
     """
-    values = known or _find_teacher(what, learns.teacher, texts.builds_vocabulary, (*folders,) or conf_folders())
-    teacher = build(ModelConfig, values, "teacher.")
+    values = stored if isinstance(stored, Mapping) else None
+    if values is None:
+        values = _find_teacher(what, learns.teacher, texts.builds_vocabulary, (*folders,) or conf_folders())
+    model = build(ModelConfig, values, "teacher.")
     try:
-        _check_model(teacher, texts)
+        _check_model(model, texts)
     except ConfigError as error:
         raise ConfigError(f"{what}: {error}") from error
-    return teacher
+    return model
 
 
 def _check_synonyms(methods: registry.Active, texts: DataConfig) -> None:
@@ -313,18 +240,13 @@ def _check_synonyms(methods: registry.Active, texts: DataConfig) -> None:
 @cache
 def _find_teacher(what: str, name: str, prefer_demo: bool, folders: tuple[Path, ...]) -> Mapping[str, object]:
     """The values of the model option of that name (in `demo/` first, for generated data), or those of a checkpoint."""
-    from omegaconf import OmegaConf
-
-    def read(text: str) -> object:
-        return OmegaConf.to_container(OmegaConf.create(text))
-
-    known = {option for folder in folders for option in options(folder).get("model", [])}
+    models = {option for folder in folders for option in options(folder).get("model", [])}
     for option in (f"demo/{name}", name) if prefer_demo else (name,):
-        if option in known and option != "pretrained":
-            return option_values(folders, "model", option, read)
+        if option in models and option != "pretrained":
+            return option_values(folders, "model", option)
     if local_folder(name) or (name.count("/") == 1 and not looks_like_path(name)):
-        return option_values((conf_folder(),), "model", "pretrained", read) | {"pretrained": name}
-    choices = sorted(known - {"pretrained"})
+        return option_values((conf_folder(),), "model", "pretrained") | {"pretrained": name}
+    choices = sorted(models - {"pretrained"})
     raise ConfigError(
         f"{what}: no such model{nearest(name, choices)}; must be of {', '.join(choices)}, "
         "or a checkpoint's folder or hub name"

@@ -33,7 +33,8 @@ def ours(options: argparse.Namespace, seed: int, folder: Path) -> tuple[float, f
     from hydra import compose, initialize_config_dir
 
     from compress import experiment
-    from compress.config.schema import conf_folder, from_hydra
+    from compress.config.conf_files import conf_folder
+    from compress.config.schema import from_hydra
 
     words = [
         "model=pretrained",

@@ -20,7 +20,8 @@ import torch
 
 from compress import experiment
 from compress.config.overrides import compositions
-from compress.config.schema import Config, conf_folder
+from compress.config.conf_files import conf_folder
+from compress.config.schema import Config
 from compress.methods import registry
 from compress.training.loop import train
 

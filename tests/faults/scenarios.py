@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 
 from compress import cli, errors, experiment
 from compress.config.overrides import compositions
-from compress.config.schema import Config, conf_folder
+from compress.config.conf_files import conf_folder
+from compress.config.schema import Config
 from compress.runs import environment
 from compress.tracking import wandb_client
 from tests.faults.harness import Scenario, in_child

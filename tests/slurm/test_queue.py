@@ -148,12 +148,12 @@ def test_ctrl_c_in_one_sweep_leaves_the_jobs_of_another_alone(command: Command, 
         os.execv(sys.executable, [sys.executable, "-m", "compress", *SLURM, *HELD, "seed=2,3"])
     wait_for(lambda: len(squeue()) == 4, "the fourth job")
     told = _read_until(terminal, b"held")
-    assert b"1 experiments submitted in 1 jobs; 1 are in the queue already" in told
+    assert b"1 experiment submitted in 1 job; 1 is in the queue already" in told
     os.write(terminal, b"\x03")
     _read_until(terminal, b"[y/N]")
     os.write(terminal, b"y\n")
     told = _read_until(terminal, b"interrupted")
-    assert b"1 jobs cancelled; 1 of its experiments go on in jobs of another sweep" in told
+    assert b"1 job cancelled; 1 of its experiments goes on in jobs of another sweep" in told
     os.waitpid(pid, 0)
     assert {line.split()[0] for line in squeue()} == set(first.jobs().values())
 

@@ -1,0 +1,78 @@
+"""The folders of configuration files, the options in them, and the values of an option."""
+
+from __future__ import annotations
+
+import glob
+import posixpath
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from compress.config.option_files import values
+from compress.config.yaml_check import display_path
+from compress.errors import ConfigError
+from compress.methods import registry
+
+
+def yaml_values(text: str) -> object:
+    """The values of YAML as Hydra reads it."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(OmegaConf.create(text))
+
+
+def conf_folder() -> Path:
+    """The configuration files: beside the package in a checkout, inside it when installed from a wheel."""
+    here = Path(__file__).resolve().parents[1]
+    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
+
+
+def conf_folders() -> tuple[Path, ...]:
+    """The project's configuration files, and those of other packages' methods."""
+    return (conf_folder(), *registry.folders())
+
+
+def options(*folders: Path) -> dict[str, list[str]]:
+    """Every group of configuration folders with its options; those of folders in it as `folder/option`."""
+    names = {name.rstrip("/") for folder in folders for name in glob.glob("*/", root_dir=folder)} - {"hydra"}
+    return {name: list(dict.fromkeys(option for folder in folders for option in _options(folder / name)))
+            for name in sorted(names)}  # fmt: skip
+
+
+def _options(group: Path) -> list[str]:
+    files = (name for name in glob.iglob("**/*.yaml", root_dir=group, recursive=True) if (group / name).is_file())
+    return sorted((name.removesuffix(".yaml") for name in files), key=lambda option: (option.count("/"), option))
+
+
+def option_values(
+    folders: Sequence[Path],
+    group: str,
+    option: str,
+    read: Callable[[str], object] = yaml_values,
+    home: str = "",
+    above: tuple[Path, ...] = (),
+) -> dict[str, object]:
+    """The values of an option, on top of those of the options that it is based on.
+
+    Args:
+        folders: of configuration; as for Hydra, the first that has the option counts.
+        read: parses YAML; PyYAML takes `2e-5` for a text, OmegaConf for a number.
+        home: folder of the group in which it finds what it is based on: for Hydra that of an option which another is
+            based on, and the group's own for one that is chosen by name.
+        above: files of the options that are based on this one.
+
+    Raises:
+        ConfigError: no folder has the option, or what it is based on; a file is malformed, or based on itself.
+    """
+    file = next((file for folder in folders if (file := folder / group / f"{option}.yaml").is_file()), None)
+    if file is None:
+        raise ConfigError(f"{group}={option}: no such option; looked for in {', '.join(map(str, folders))}")
+    if file in above:
+        raise ConfigError(f"{display_path(file)}: is based on itself")
+    content = values(file, read)
+    inherited: dict[str, object] = {}
+    defaults = content.pop("defaults", [])
+    for entry in defaults if isinstance(defaults, list) else ():
+        if entry != "_self_":
+            base = posixpath.join(f"/{group}", home, str(entry).partition("@")[0]).removeprefix(f"/{group}/")
+            inherited |= option_values(folders, group, base, read, posixpath.dirname(base), (*above, file))
+    return inherited | content
