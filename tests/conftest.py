@@ -57,8 +57,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def compose(cache: Path, tmp_path: Path) -> Compose:
     """The checked configuration that overrides make, with results in the test's own folder."""
-    from compress.config.overrides import compositions
     from compress.config.conf_files import conf_folder
+    from compress.config.overrides import compositions
 
     def composed(*overrides: str) -> Config:
         words = [f"paths.runs={tmp_path / 'runs'}", *overrides]

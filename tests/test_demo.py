@@ -29,7 +29,7 @@ def test_a_task_has_glues_columns_labels_and_splits(compose: Compose, task: str)
         assert len({len(values) for values in columns.values()}) == 1
         assert columns["idx"] == list(range(len(columns["idx"])))
         for name in config.text:
-            assert all(text.isascii() and text == text.lower().strip() and text for text in columns[name])
+            assert all(str(text).isascii() and text == str(text).lower().strip() and text for text in columns[name])
         if config.labels is None:
             assert all(isinstance(label, float) and 0 <= label <= 5 for label in columns["label"])
         else:
@@ -91,7 +91,7 @@ def test_the_vocabulary_is_wordpiece_with_rare_words_in_pieces() -> None:
 
 def test_synonyms_are_words_that_the_tasks_use() -> None:
     words = {word for task in demo.TASKS for columns in demo.generate(task).values() for name, texts in columns.items()
-             if name not in ("label", "idx") for text in texts for word in text.split()}  # fmt: skip
+             if name not in ("label", "idx") for text in texts for word in str(text).split()}  # fmt: skip
     assert len(demo.SYNONYMS) > 50
     for word, others in demo.SYNONYMS.items():
         assert others

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from compress.config.conf_files import conf_folder
 from compress.config.schema import Config, from_mapping, teacher_experiment
 from compress.data import augmentation
 from compress.errors import ConfigError
-from compress.methods.distill import Distill, distillation_loss
+from compress.methods.distill import Distill, DistillConfig, distillation_loss
 from compress.runs.result import from_document
 from compress.storage.files import write_json
 from compress.training.evaluate import Scores, predict
@@ -40,9 +41,15 @@ KD = (*DEMO, "distill=kd", "distill.teacher=mini", "distill.weak_teacher=true")
 # --- the loss ---------------------------------------------------------------------------------------------------------
 
 
-def distilling(config: Config, **changes: object) -> Config:
+def options(config: Config) -> DistillConfig:
+    found = config.methods["distill"]
+    assert isinstance(found, DistillConfig)
+    return found
+
+
+def distilling(config: Config, **changes: Any) -> Config:
     """The same experiment with other options of its distillation."""
-    return replace(config, methods=config.methods | {"distill": replace(config.methods["distill"], **changes)})
+    return replace(config, methods=config.methods | {"distill": replace(options(config), **changes)})
 
 
 @given(
@@ -96,7 +103,7 @@ def test_a_regression_is_taught_by_the_squared_difference_without_temperature() 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 def test_alpha_weighs_the_teacher_against_the_labels(compose: Compose, alpha: float) -> None:
-    config = replace(compose(*KD).methods["distill"], alpha=alpha)
+    config = replace(options(compose(*KD)), alpha=alpha)
     logits, answers = torch.randn(3, 2), np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
     rows = np.array([7, 0, 3])
     labels = task_loss(logits, torch.tensor([0, 1, 1]))
@@ -117,7 +124,7 @@ def test_a_student_follows_its_teacher_row_by_row_where_the_labels_are_noise(com
     torch.manual_seed(0)
     model, _ = experiment.build_model(compose(*KD, "model=demo/base"), tokenizer)
     recipe = replace(RECIPE, epochs=3, batch_size=16, learning_rate=1.5e-3, warmup=0.2)
-    method = Distill(replace(config.methods["distill"], alpha=1.0), answers[dataset.train_rows[::-1]])
+    method = Distill(replace(options(config), alpha=1.0), answers[dataset.train_rows[::-1]])
     train(model, noise, dataset.train_rows[::-1], recipe, seed=0, padding=0, methods=[method])
     validation = dataset.splits["validation"]
     assert (predict(model, validation, 0).argmax(1) == validation.labels).mean() > 0.75
@@ -319,7 +326,7 @@ def test_a_teacher_no_better_than_the_best_constant_answer_is_refused(compose: C
     labels = dataset.splits[config.task.validation[0]].labels
     constant = 0.0 if task == "stsb" else np.bincount(labels).max() / len(labels)
     finished = from_document(grids.document("rte", "large", "none", None))
-    learns = compose(*KD).methods["distill"]
+    learns = options(compose(*KD))
 
     def notes(value: float | None, *, allowed: bool) -> list[str]:
         asked = replace(finished, metrics={name: value}), dataset, config.task, "distill"

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from compress import experiment
-from compress.config.overrides import compositions
 from compress.config.conf_files import conf_folder
+from compress.config.overrides import compositions
 from compress.config.schema import Config
 from compress.methods import registry
 from compress.training.loop import train

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from compress import cli, errors, experiment
-from compress.config.overrides import compositions
 from compress.config.conf_files import conf_folder
+from compress.config.overrides import compositions
 from compress.config.schema import Config
 from compress.runs import environment
 from compress.tracking import wandb_client

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from compress import experiment
-from compress.config.overrides import compositions
 from compress.config.conf_files import conf_folder
+from compress.config.overrides import compositions
 from compress.tracking import wandb_client
 from tests.subsets import one_thread, words  # noqa: F401 - a fixture for all tests here
 from tests.tracking.runs import SHORT

@@ -138,5 +138,6 @@ def test_a_name_that_is_too_long_is_cut_and_told_apart() -> None:
 def test_a_model_that_takes_fewer_tokens_than_usual_has_a_name(compose: Compose) -> None:
     words = ("model=tiny", "model.pretrained=null", "model.positions=64", "data.max_length=64", "task=rte")
     assert re.fullmatch(
-        r"rte-tiny-none-max_length=64-(model\.revision=null-)?positions=64-pretrained=null.*", cell_name(head_of(compose, *words))
+        r"rte-tiny-none-max_length=64-(model\.revision=null-)?positions=64-pretrained=null.*",
+        cell_name(head_of(compose, *words)),
     )
