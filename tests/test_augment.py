@@ -108,7 +108,7 @@ def test_real_sentences_change_in_a_few_words_and_never_in_a_negation(folder: Pa
 
 
 def test_a_folder_without_the_files_is_refused_with_the_ways_to_get_them(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^distill.wordnet=.*lacks cntlist.rev, index.noun.*wordnet-base.*nltk"):
+    with pytest.raises(ConfigError, match=r"^wordnet=.*lacks cntlist.rev, index.noun.*wordnet-base.*nltk"):
         wordnet.find(str(tmp_path))
 
 

@@ -201,7 +201,7 @@ def test_without_a_home_wordnet_is_looked_for_elsewhere(common: Path) -> None:
             return str(error)
 
     found = homeless(place)
-    assert found.startswith(("distill.wordnet=null: WordNet is in none of ~/nltk_data/corpora/wordnet, ", "/usr/"))
+    assert found.startswith(("wordnet=null: WordNet is in none of ~/nltk_data/corpora/wordnet, ", "/usr/"))
     assert homeless(place, HOME="/root") == found, "a folder that cannot be entered is none"
 
 
@@ -218,7 +218,7 @@ def test_files_that_are_not_wordnets_are_one_line(tmp_path: Path, file: str, tex
     for name in wordnet.FILES:
         (tmp_path / name).write_text("")
     (tmp_path / file).write_text(text)
-    with pytest.raises(ConfigError, match=rf"^distill.wordnet={tmp_path}: {cause}.*; give distill.wordnet=DIR"):
+    with pytest.raises(ConfigError, match=rf"^{tmp_path}: {cause}.*; give a folder"):
         wordnet.synonyms(tmp_path)
 
 

@@ -234,7 +234,7 @@ def _teacher_model(
 def _check_synonyms(methods: registry.Active, texts: DataConfig) -> None:
     enlarges = registry.the_one(methods, EnlargesData)
     if enlarges and enlarges.copies and (enlarges.wordnet is not None or not texts.has_synonyms):
-        wordnet.find(enlarges.wordnet)
+        wordnet.find(enlarges.wordnet, f"{registry.group_of(methods, enlarges)}.wordnet")
 
 
 @cache

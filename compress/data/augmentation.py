@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from compress.data import demo, wordnet
 from compress.data.texts import Texts
 from compress.methods.base import EnlargesData
-from compress.methods.registry import Active, the_one
+from compress.methods.registry import Active, group_of, the_one
 from compress.storage.digests import digest_files
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def of(methods: Active, data: DataConfig, seed: int) -> Augmentation | None:
     if enlarges is None or enlarges.copies == 0:
         return None
     comes_with_data = enlarges.wordnet is None and data.has_synonyms
-    folder = None if comes_with_data else wordnet.find(enlarges.wordnet)
+    folder = None if comes_with_data else wordnet.find(enlarges.wordnet, f"{group_of(methods, enlarges)}.wordnet")
     return Augmentation(enlarges.copies, enlarges.replace, seed, folder)
 
 

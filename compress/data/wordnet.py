@@ -21,13 +21,16 @@ FILES = ("cntlist.rev", *(f"index.{kind}" for kind in KINDS), *(f"{kind}.exc" fo
 MAIN_SHARE = 0.5  # of a word's counted uses that its main sense must have
 
 WAYS = (
-    "give distill.wordnet=DIR with its database files, or install them: Debian's package wordnet-base, "
+    "give a folder with its database files, or install them: Debian's package wordnet-base, "
     "or python -c \"import nltk; nltk.download('wordnet')\" and unzip corpora/wordnet.zip"
 )
 
 
-def find(given: str | None) -> Path:
+def find(given: str | None, key: str = "wordnet") -> Path:
     """The folder of the database files: the one given, or the first of the usual places.
+
+    Args:
+        key: what gives it, for messages.
 
     Raises:
         ConfigError: there is none, with the ways to get one.
@@ -35,12 +38,12 @@ def find(given: str | None) -> Path:
     if given is not None:
         folder = _folder(given)
         if missing := _missing(folder):
-            raise ConfigError(f"distill.wordnet={given}: the folder lacks {', '.join(missing)}; {WAYS}")
+            raise ConfigError(f"{key}={given}: the folder lacks {', '.join(missing)}; {WAYS}")
         return folder
     for place in map(_folder, PLACES):
         if not _missing(place):
             return place
-    raise ConfigError(f"distill.wordnet=null: WordNet is in none of {', '.join(PLACES)}; {WAYS}")
+    raise ConfigError(f"{key}=null: WordNet is in none of {', '.join(PLACES)}; {WAYS}")
 
 
 def _folder(place: str) -> Path:
@@ -69,9 +72,9 @@ def synonyms(folder: Path) -> Mapping[str, tuple[str, ...]]:
         table = _table(folder)
     except (OSError, ValueError, KeyError, IndexError) as error:
         cause = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"distill.wordnet={folder}: its files are not WordNet's ({cause}); {WAYS}") from error
+        raise ConfigError(f"{folder}: its files are not WordNet's ({cause}); {WAYS}") from error
     if not table:
-        raise ConfigError(f"distill.wordnet={folder}: there are no synonyms in its files; {WAYS}")
+        raise ConfigError(f"{folder}: there are no synonyms in its files; {WAYS}")
     return table
 
 
