@@ -44,8 +44,8 @@ def examples(texts: Texts, augmentation: Augmentation, count: int) -> Iterator[s
         original = [column[source] for column in enlarged.columns]
         yield f"\n{source}: label {texts.labels[source]}\n    " + "\n    ".join(original)
         for row in copies[source]:
-            shown = [marked(text, column[row]) for text, column in zip(original, enlarged.columns, strict=True)]
-            yield "  > " + "\n    ".join(shown)
+            copy = [marked(text, column[row]) for text, column in zip(original, enlarged.columns, strict=True)]
+            yield "  > " + "\n    ".join(copy)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

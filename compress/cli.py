@@ -54,23 +54,23 @@ def _do(words: Sequence[str]) -> int:
 
 
 def _answer(arguments: Arguments, composer: Composer) -> int:
-    from compress.config.overrides import check, request
+    from compress.config.overrides import check, read_request
 
     if arguments.hydra_help:
         composer.explain()
         return 0
-    asked = request(composer, arguments)
+    request = read_request(composer, arguments)
     if arguments.info:
         composer.inform(arguments.info, arguments.overrides)
         return 0
-    check(asked)
+    check(request)
     if arguments.cfg:
         print(composer.show(arguments.overrides, arguments.cfg, arguments.package, arguments.resolve))
         return 0
-    return _run(asked)
+    return _run(request)
 
 
-def _run(asked: Request) -> int:
+def _run(request: Request) -> int:
     """Hand over to Hydra, which composes the configuration and calls `job` for every experiment."""
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
@@ -88,7 +88,7 @@ def _run(asked: Request) -> int:
             raise SystemExit(code)
         worst = max(worst, code)
 
-    asked.composer.run(asked.words, job, multirun=asked.multirun)
+    request.composer.run(request.words, job, multirun=request.multirun)
     return worst
 
 

@@ -71,6 +71,11 @@ def one_line(text: str) -> str:
     return re.sub(rf"\S{{{LONG},}}", lambda word: f"{word[0][: LONG - 100]}…{word[0][-20:]}", written)
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first; its kind, if it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def nearest(word: object, names: Iterable[str]) -> str:
     """` (did you mean …?)` for the name most like `word`, or nothing where none is alike."""
     match = get_close_matches(str(word)[:LONG], [name for name in names if name], n=1, cutoff=0.6)

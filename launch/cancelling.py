@@ -53,7 +53,7 @@ def cancel(sweeps: Sequence[Sweep], others: Sequence[Sweep]) -> Cancelled:
         Unanswered: SLURM does not say what is in the queue; no job was cancelled.
     """
     there = queue([*sweeps, *others])
-    theirs = {job for sweep in sweeps for job in submitted.own(sweep.folder).values() if job in there}
+    theirs = {job for sweep in sweeps for job in submitted.own_jobs(sweep.folder).values() if job in there}
     awaited = {job for other in others for job in other.open_jobs().values()}
     elsewhere = {
         run_id for sweep in sweeps for run_id, job in sweep.open_jobs().items() if job in there.keys() - theirs

@@ -44,4 +44,4 @@ def _touched(sweep: Sweep) -> Collection[str]:
     if sweep.live_workers():
         return sweep.to_run
     started = {file.stem for file in (sweep.folder / "logs").glob("*.txt")}
-    return (started | submitted.own(sweep.folder).keys() | sweep.outcomes().keys()) & set(sweep.to_run)
+    return (started | submitted.own_jobs(sweep.folder).keys() | sweep.outcomes().keys()) & set(sweep.to_run)

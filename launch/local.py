@@ -162,17 +162,17 @@ def cancel(sweeps: Iterable[Sweep]) -> tuple[int, list[str]]:
     Returns:
         How many have stopped; of each that has not, why.
     """
-    asked: list[tuple[Sweep, int]] = []
+    stopping: list[tuple[Sweep, int]] = []
     refused: list[str] = []
     for sweep in sweeps:
         for number, process in sweep.live_workers().items():
             if (reason := _ask_to_stop(process)) is None:
-                asked.append((sweep, number))
+                stopping.append((sweep, number))
             else:
                 refused.append(f"worker {number} of {sweep.folder}: {reason}")
-    left = _wait_for(asked, CANCEL_SECONDS)
+    left = _wait_for(stopping, CANCEL_SECONDS)
     refused += [f"worker {number} of {sweep.folder}: it still writes checkpoints" for sweep, number in left]
-    return len(asked) - len(left), refused
+    return len(stopping) - len(left), refused
 
 
 def _ask_to_stop(process: Process | None) -> str | None:

@@ -66,7 +66,7 @@ def _outcomes_elsewhere(sweep: Sweep, jobs: Mapping[str, str]) -> dict[str, Outc
     """What became of experiments in jobs of other sweeps, as it is recorded there."""
     outcomes: dict[str, Outcome] = {}
     for other in sweep.others():
-        borrowed = {run_id for run_id, job in submitted.own(other.folder).items() if jobs.get(run_id) == job}
+        borrowed = {run_id for run_id, job in submitted.own_jobs(other.folder).items() if jobs.get(run_id) == job}
         outcomes |= {run_id: outcome for run_id, outcome in other.outcomes().items() if run_id in borrowed}
     return outcomes
 

@@ -80,23 +80,23 @@ def make(
         raise ConfigError(f"paths.runs={','.join(map(str, sorted(folders)))}: a sweep has one folder of runs; give one")
     runs = folders.pop()
     wanted: dict[str, tuple[Config, Path, bool]] = {}
-    teachers: dict[str, str] = {}
+    teacher_ids: dict[str, str] = {}
     memo = Memo()
     for config in cells:
         folder = identity.run_folder(config, memo)
         wanted[folder.name] = (config, folder, False)
     for run_id, (config, _, _) in list(wanted.items()):
         if config.teacher is not None:
-            teacher = teacher_experiment(config)
-            folder = identity.run_folder(teacher, memo)
-            teachers[run_id] = folder.name
-            wanted.setdefault(folder.name, (teacher, folder, True))
+            teacher_config = teacher_experiment(config)
+            folder = identity.run_folder(teacher_config, memo)
+            teacher_ids[run_id] = folder.name
+            wanted.setdefault(folder.name, (teacher_config, folder, True))
     experience = Experience(past(runs), gpu=gpu)
     every = [
-        _planned(config, folder, runs, teachers.get(run_id), added, experience, timeout_min)
+        _planned(config, folder, runs, teacher_ids.get(run_id), added, experience, timeout_min)
         for run_id, (config, folder, added) in wanted.items()
     ]
-    needed = set(teachers.values())
+    needed = set(teacher_ids.values())
     every.sort(key=lambda planned: (planned.run_id not in needed, -planned.seconds))
     to_run = [planned for planned in every if planned.config["force"] or not _is_finished(runs, planned)]
     # a finished teacher is not needed again, nor is one whose students are all finished
@@ -109,7 +109,7 @@ def _planned(
     config: Config,
     folder: Path,
     runs: Path,
-    teacher: str | None,
+    teacher_id: str | None,
     added: bool,
     experience: Experience,
     timeout_min: float | None,
@@ -124,7 +124,7 @@ def _planned(
         model=model,
         methods=methods,
         seed=config.seed,
-        teacher=teacher,
+        teacher=teacher_id,
         added=added,
         seconds=experience.seconds(config, model, methods),
         resources=needs if timeout_min is None else replace(needs, timeout_min=timeout_min),

@@ -97,10 +97,10 @@ def queue(sweeps: Iterable[Sweep], pauses: Sequence[float] = PAUSES) -> dict[str
     Raises:
         Unanswered: SLURM does not say.
     """
-    asked = list(sweeps)
-    for sweep in asked:
+    every = list(sweeps)
+    for sweep in every:
         confirm_submitted(sweep, pauses)
-    return in_queue({job for sweep in asked for job in sweep.open_jobs().values()}, _arrays(asked), pauses)
+    return in_queue({job for sweep in every for job in sweep.open_jobs().values()}, _arrays(every), pauses)
 
 
 def _arrays(sweeps: Iterable[Sweep]) -> dict[str, Array]:
@@ -217,5 +217,5 @@ def queued_elsewhere(sweep: Sweep) -> dict[str, str]:
     """
     others = sweep.others()
     there = queue(others)
-    return {run_id: job for other in others for run_id, job in submitted.own(other.folder).items()
+    return {run_id: job for other in others for run_id, job in submitted.own_jobs(other.folder).items()
             if job in there and run_id not in other.outcomes()}  # fmt: skip

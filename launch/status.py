@@ -138,7 +138,7 @@ class _Look:
         self.slots: dict[str, int] = {}
         self.outcomes: dict[tuple[str, str], Outcome] = {}
         for sweep in sweeps:
-            for run_id, job in submitted.own(sweep.folder).items():
+            for run_id, job in submitted.own_jobs(sweep.folder).items():
                 self.slots[job] = int(str(sweep.launcher.get("per_device") or 1))
                 if (outcome := sweep.outcomes().get(run_id)) is not None:
                     self.outcomes[run_id, job] = outcome

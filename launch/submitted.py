@@ -109,7 +109,7 @@ def unconfirmed(folder: Path) -> list[Array]:
     return [array for array in arrays(folder) if array.job is None and array.elements]
 
 
-def own(folder: Path) -> dict[str, str]:
+def own_jobs(folder: Path) -> dict[str, str]:
     """The job of each experiment that this sweep has submitted; the last one, where there were several."""
     return {run_id: job for array in arrays(folder) for run_id, job in array.jobs().items()}
 

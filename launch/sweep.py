@@ -157,7 +157,7 @@ class Sweep:
 
     def jobs(self) -> dict[str, str]:
         """The scheduler's job of each experiment that was submitted, or that is left to another sweep's."""
-        return {**submitted.borrowed(self.folder), **submitted.own(self.folder)}
+        return {**submitted.borrowed(self.folder), **submitted.own_jobs(self.folder)}
 
     def open_jobs(self) -> dict[str, str]:
         """Those of experiments that have not ended: a job goes on while others that are packed into it do."""

@@ -110,11 +110,11 @@ def sync(runs: Path, project: str | None = None, entity: str | None = None) -> i
         finally:
             tear_down()
     alone = sum(_missing(folder) == uploads.UNTRACKED for folder, _ in pending.waiting)
-    told = [f"{len(pending.waiting) - len(failed)} uploaded", f"{pending.uploaded} were there"]
-    told += [f"{pending.running} are running"] if pending.running else []
-    told += [f"{pending.untracked} were run without tracking"] if pending.untracked else []
-    told += [f"{alone} without their teacher, which was"] if alone else []
-    print(", ".join(told))
+    counts = [f"{len(pending.waiting) - len(failed)} uploaded", f"{pending.uploaded} were there"]
+    counts += [f"{pending.running} are running"] if pending.running else []
+    counts += [f"{pending.untracked} were run without tracking"] if pending.untracked else []
+    counts += [f"{alone} without their teacher, which was"] if alone else []
+    print(", ".join(counts))
     for line in (*failed, *pending.damaged):
         print(f"not uploaded: {line}", file=sys.stderr)
     return 1 if failed or pending.damaged else 0

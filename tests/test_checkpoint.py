@@ -30,6 +30,7 @@ from compress.runs import result
 from compress.storage import atomic
 from compress.training import loop
 from compress.training.checkpoint import FILE, Checkpoint, Stopped, random_state, set_random_state
+from compress.training.position import Position
 from compress.training.reporting import Reporter
 from tests.conftest import Command, Compose
 from tests.subsets import SUBSETS, every_subset, one_thread, words  # noqa: F401 - a fixture for all tests here
@@ -275,16 +276,16 @@ def test_nothing_is_put_back_of_a_state_that_does_not_fit(tmp_path: Path, wrong:
     log: list[str] = ["saved"]
     checkpoint = Checkpoint(tmp_path, 1.0, "x", log)
     model, optimizer, method = trained()
-    state = loop._state(loop.Position(step=4), model, optimizer, [method])
+    state = loop._state(Position(step=4), model, optimizer, [method])
     odd = {"model": {**state["model"], "1.bias": torch.ones(7)}, "optimizer": trained(4)[1].state_dict(),
            "methods": [{}], "random": {"cpu": torch.ones(3, dtype=torch.uint8), "cuda": []},
            "progress": {"steps": 4}}  # fmt: skip
     checkpoint.save({**state, wrong: odd[wrong]}, 4)
     log[:] = []
     model, optimizer = (fresh := trained())[0], torch.optim.AdamW(fresh[0].parameters())
-    before = copy.deepcopy(loop._state(loop.Position(), model, optimizer, [method := Counting()]))
-    assert loop.resume(checkpoint, model, optimizer, [method]) == loop.Position()
-    after = loop._state(loop.Position(), model, optimizer, [method])
+    before = copy.deepcopy(loop._state(Position(), model, optimizer, [method := Counting()]))
+    assert loop.resume(checkpoint, model, optimizer, [method]) == Position()
+    after = loop._state(Position(), model, optimizer, [method])
     assert torch.equal(torch.get_rng_state(), before["random"]["cpu"])
     assert all(torch.equal(value, before["model"][name]) for name, value in after["model"].items())
     assert after["optimizer"] == before["optimizer"]

@@ -23,7 +23,7 @@ from compress.config import quoting
 from compress.config.arguments import Arguments, read
 from compress.config.composing import Composer, opened
 from compress.config.conf_files import conf_folder, options
-from compress.config.overrides import Request, check_words, read_one, read_sweep, request, sweep_jobs
+from compress.config.overrides import Request, check_words, read_one, read_request, read_sweep, sweep_jobs
 from compress.config.schema import Config, keys
 from compress.errors import ConfigError, one_line
 from launch import local
@@ -76,7 +76,7 @@ def told(*words: str, check: Callable[..., Any] = check_words) -> str:
 def asked(words: Sequence[str], look: Callable[[Request], Any]) -> Any:
     arguments = read(words)
     with opened(arguments, conf_folder()) as composer:
-        return look(request(composer, arguments))
+        return look(read_request(composer, arguments))
 
 
 # --- flags ------------------------------------------------------------------------------------------------------------

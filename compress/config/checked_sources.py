@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from compress.config import yaml_check
 from compress.config.yaml_check import display_path
-from compress.errors import ConfigError
+from compress.errors import ConfigError, first_line
 
 
 @contextmanager
@@ -72,8 +72,3 @@ def _line_of_error(data: bytes, error: Exception) -> str:
     quoted = re.search(r"'(.+)'", first_line(error))
     lines = data.decode("utf-8").splitlines()
     return next((f", line {number}" for number, line in enumerate(lines, 1) if quoted and quoted[1] in line), "")
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says first."""
-    return str(error).strip().partition("\n")[0]

@@ -27,10 +27,10 @@ from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from compress.config.checked_sources import checking_sources, first_line
+from compress.config.checked_sources import checking_sources
 from compress.config.groups import Groups
 from compress.config.option_folders import Folders
-from compress.errors import ConfigError, nearest, one_line
+from compress.errors import ConfigError, first_line, nearest, one_line
 from compress.methods import registry
 
 if TYPE_CHECKING:
@@ -216,10 +216,10 @@ class Composer:
         with self.config_errors():
             if resolve:
                 OmegaConf.resolve(composed)
-            shown = self.hydra.get_sanitized_cfg(composed, what)
+            chosen = self.hydra.get_sanitized_cfg(composed, what)
             if package in (None, "_global_"):
-                return OmegaConf.to_yaml(shown).rstrip("\n")
-            below: object = OmegaConf.select(shown, str(package))
+                return OmegaConf.to_yaml(chosen).rstrip("\n")
+            below: object = OmegaConf.select(chosen, str(package))
             if below is None:
                 raise ConfigError(f"--package {package}: there is no such part; --cfg {what} alone shows all")
         if not OmegaConf.is_config(below):

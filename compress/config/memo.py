@@ -23,8 +23,8 @@ class Memo:
         Args:
             by: what the answer depends on, where that is less than the arguments.
         """
-        asked = (function, *(arguments if by is None else by))
-        key = tuple(map(id, asked))
+        call = (function, *(arguments if by is None else by))
+        key = tuple(map(id, call))
         if key not in self._answers:
-            self._answers[key] = function(*arguments), asked  # which keeps them alive, lest others get their ids
+            self._answers[key] = function(*arguments), call  # which keeps them alive, lest others get their ids
         return cast(T, self._answers[key][0])

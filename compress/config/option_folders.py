@@ -103,12 +103,14 @@ class Folders:
             key: what it is about, if Hydra knows.
         """
         inside = re.match(r"In '?([\w./-]+)'?: (.*)", message)
-        if inside is None or (file := self.find(inside[1])) is None:
+        if inside is None:
             return message
-        if "Cannot merge" in message and (misfit := self._misfit(file)):
-            return misfit
         quoted = [name.replace(" : ", ": ") for name in re.findall(r"'([^']*)'", inside[2])]
         place = next((place for name in quoted if (place := self._overridden(name))), None)
+        if (file := self.find(inside[1])) is None:  # it may be what Hydra knows without a file: the methods' groups
+            return f"{place}: {inside[2]}" if place else message
+        if "Cannot merge" in message and (misfit := self._misfit(file)):
+            return misfit
         line = _key_line(file, key) if key else None
         for name in quoted:
             line = line or option_files.line_with(file, name.rpartition("/")[2])

@@ -37,7 +37,7 @@ def check_words(words: Sequence[str], conf: Path) -> None:
     """
     arguments = flags.read(words)
     with opened(arguments, conf) as composer:
-        check(request(composer, arguments))
+        check(read_request(composer, arguments))
 
 
 def read_sweep(words: Sequence[str], conf: Path) -> tuple[list[Config], dict[str, object]]:
@@ -48,7 +48,7 @@ def read_sweep(words: Sequence[str], conf: Path) -> tuple[list[Config], dict[str
     """
     arguments = flags.read(["--multirun", *words])
     with opened(arguments, conf) as composer:
-        sweep = request(composer, arguments)
+        sweep = read_request(composer, arguments)
         if not sweep.is_grid:
             raise ConfigError(f"hydra.sweeper._target_={sweep.sweeper}: only a grid can be planned")
         with composer.config_errors():
@@ -68,7 +68,7 @@ def read_one(words: Sequence[str], conf: Path) -> Config:
         raise ConfigError(f"--{useless[0].replace('_', '-')}: has no use here; leave it out")
     arguments = replace(arguments, run=True)
     with opened(arguments, conf) as composer:
-        (config,) = request(composer, arguments).configs()
+        (config,) = read_request(composer, arguments).configs()
     return config
 
 
@@ -80,7 +80,7 @@ def compositions(words: Sequence[str], conf: Path, *, multirun: bool, name: str 
     """
     arguments = Arguments(overrides=tuple(words), multirun=multirun, config_name=name)
     with opened(arguments, conf) as composer:
-        yield from request(composer, arguments, names=False).configs()
+        yield from read_request(composer, arguments, names=False).configs()
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,14 +153,14 @@ class Request:
         return f"; as a text it is written {quoting.word(override.get_key_element(), override.get_value_string())}"
 
 
-def check(asked_for: Request) -> None:
+def check(request: Request) -> None:
     """Refuse the first wrong value of all experiments that a command line asks for; another sweeper checks its own."""
-    if asked_for.is_grid or not asked_for.multirun:
-        for _ in asked_for.configs():
+    if request.is_grid or not request.multirun:
+        for _ in request.configs():
             pass
 
 
-def request(composer: Composer, arguments: Arguments, *, names: bool = True) -> Request:
+def read_request(composer: Composer, arguments: Arguments, *, names: bool = True) -> Request:
     """What a command line asks for, every name in it known.
 
     Args:

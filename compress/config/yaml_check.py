@@ -57,9 +57,9 @@ def malformed(place: str, data: bytes, error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError):
         at_end = "<stream end>" in str(error.problem)
         mark = error.context_mark if at_end and error.context_mark else error.problem_mark
-        told = ": ".join(text for text in (error.context, error.problem) if text)
+        cause = ": ".join(text for text in (error.context, error.problem) if text)
         hint = "; indent with blanks" if "\\t" in str(error.problem) else ""
-        return f"{place}, line {mark.line + 1}: {told}{hint}" if mark else f"{place}: {told}{hint}"
+        return f"{place}, line {mark.line + 1}: {cause}{hint}" if mark else f"{place}: {cause}{hint}"
     if isinstance(error, yaml.reader.ReaderError):
         line = data.decode("utf-8", errors="replace")[: error.position].count("\n") + 1
         return f"{place}, line {line}: {error.reason}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compress.errors import ConfigError
+from compress.errors import ConfigError, first_line
 from compress.storage.digests import digest
 from compress.storage.repositories import POINTER
 
@@ -74,7 +74,7 @@ def _read_file(file: Path, what: str, wanted: Collection[str]) -> Table:
         columns = {name: table.column(name).to_pylist() if name in wanted else [] for name in names}
     except (OSError, ValueError, OverflowError, pyarrow.ArrowException) as error:
         raise ConfigError(
-            f"{what}: {file} is no whole Parquet file ({_cause(error)}); fetch or write it again"
+            f"{what}: {file} is no whole Parquet file ({first_line(error):.160}); fetch or write it again"
         ) from error
     return Table(columns, _names(parquet_file.schema_arrow, file, what))
 
@@ -88,9 +88,7 @@ def _names(schema: pyarrow.Schema, file: Path, what: str) -> list[str] | None:
     try:
         names = getattr(Features.from_arrow_schema(schema).get("label"), "names", None)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ConfigError(f"{what}: the metadata of {file} make no sense ({_cause(error)}); write it again") from error
+        raise ConfigError(
+            f"{what}: the metadata of {file} make no sense ({first_line(error):.160}); write it again"
+        ) from error
     return [str(name) for name in names] if names else None
-
-
-def _cause(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from compress.errors import first_line
+
 WAYS_OUT = (
     "without a network give local folders (data.path=DIR model.pretrained=DIR), or use data=demo model=demo/tiny, "
     "which need nothing, or fill the hub's cache beforehand (python -m launch prepare …): it is found in HF_HOME"
@@ -58,7 +60,7 @@ def _by_status(error: Exception, status: int | None) -> Diagnosis:
     """Args: status: of the hub's answer, as HTTP has it; None if there was no answer."""
     from huggingface_hub import errors
 
-    said = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+    said = first_line(error)[:160]
     if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 403):
         fix = "check the name; for a private one log in (hf auth login, HF_TOKEN)"
         return Diagnosis(f"no such repository on the hub, or none that you may see ({status})", fix, False)

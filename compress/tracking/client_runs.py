@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compress.tracking import wandb_client
-from compress.tracking.wandb_client import first_line, tear_down
+from compress.tracking.wandb_client import kind_and_cause, tear_down
 
 if TYPE_CHECKING:
     from wandb import Run, Settings
@@ -83,7 +83,7 @@ def _init(record: RunRecord, mode: Mode, folders: ClientFolders, **way: str) -> 
         )
         run.define_metric("*", step_metric="global_step")
     except Exception as error:  # of the network, the server, the key or the client's own process
-        raise NotStarted(first_line(error)) from error
+        raise NotStarted(kind_and_cause(error)) from error
     _require_same(run, record, mode)
     return run
 

@@ -24,7 +24,7 @@ from compress.tracking import client_runs, uploads, wandb_client, wandb_settings
 from compress.tracking.client_folders import ClientFolders
 from compress.tracking.run_record import RunRecord
 from compress.tracking.uploads import Upload
-from compress.tracking.wandb_client import first_line, tear_down, within
+from compress.tracking.wandb_client import kind_and_cause, tear_down, within
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run
@@ -184,8 +184,8 @@ class Tracker(Untracked):
             within(self.record.seconds, lambda: self._use(wanted))
         except Exception as error:  # it may be offline still, or not be uploaded
             if self.missing is None:
-                self.say(f"W&B: no lineage, {self.record.uses}: {why or first_line(error)}", to_terminal=False)
-            self.missing = why or first_line(error)
+                self.say(f"W&B: no lineage, {self.record.uses}: {why or kind_and_cause(error)}", to_terminal=False)
+            self.missing = why or kind_and_cause(error)
 
     def _use(self, artifact: str) -> None:
         if self.run is not None:
@@ -234,7 +234,7 @@ class Tracker(Untracked):
             self.run = None
 
     def _say_lost(self, doing: str, error: Exception) -> None:
-        self.say(f"W&B: lost while {doing} ({first_line(error)}); all is on disk, python -m launch sync uploads")
+        self.say(f"W&B: lost while {doing} ({kind_and_cause(error)}); all is on disk, python -m launch sync uploads")
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:

@@ -57,7 +57,7 @@ def why_offline(seconds: float) -> str | None:
     try:
         settings = session().setup().settings
     except Exception as error:  # something in the environment or in a settings file that the client refuses
-        return first_line(error)
+        return kind_and_cause(error)
     url = str(settings.base_url)
     if not (settings.api_key or _has_key(url)):
         return f"no key for {url} (wandb login, or WANDB_API_KEY)"
@@ -84,7 +84,7 @@ def refused_settings() -> str | None:
     try:
         client().Settings(**said)
     except Exception as error:  # pydantic's, or the client's own
-        return f"{' and '.join(map(str, read))}: the client heeds nothing of it ({first_line(error)}); correct it"
+        return f"{' and '.join(map(str, read))}: the client heeds nothing of it ({kind_and_cause(error)}); correct it"
     return None
 
 
@@ -100,7 +100,7 @@ def tear_down() -> None:
             child.kill()
 
 
-def first_line(error: Exception) -> str:
+def kind_and_cause(error: Exception) -> str:
     """An error's kind and the beginning of what it says; of what pydantic refuses, which value and why."""
     from pydantic import ValidationError
 

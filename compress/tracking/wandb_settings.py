@@ -93,9 +93,9 @@ def client_folder() -> Path | None:
 @contextmanager
 def without_foreign() -> Iterator[None]:
     """Hide from the client what is not heeded, what is empty, and what it is told otherwise."""
-    told = {*FOREIGN.values(), *VARIABLES.values(), "WANDB_DIR"} - {VARIABLES["entity"]}
+    replaced = {*FOREIGN.values(), *VARIABLES.values(), "WANDB_DIR"} - {VARIABLES["entity"]}
     ours = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
-    hidden = {name: value for name, value in ours.items() if name in told or not value}
+    hidden = {name: value for name, value in ours.items() if name in replaced or not value}
     for name in hidden:
         del os.environ[name]
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO, TypeVar, cast
 
+from compress.errors import first_line
 from compress.storage import atomic
 
 T = TypeVar("T")
@@ -74,7 +75,7 @@ class Checkpoint:
             self._write({"format": FORMAT, "run_id": self.run_id, "log": self.log, "state": state})
         except (OSError, RuntimeError) as error:  # a full disk, say
             saved = False
-            self.say(f"the checkpoint in {self.folder} cannot be written, training goes on: {_first_line(error)}")
+            self.say(f"the checkpoint in {self.folder} cannot be written, training goes on: {first_line(error)}")
         self.written = time.monotonic()
         if self.asked is not None:
             raise Stopped(self.asked, step, saved=saved)
@@ -108,7 +109,7 @@ class Checkpoint:
             document = self._read(file)
             applied = apply(document["state"])
         except Exception as error:  # whatever does not fit makes torch say all kinds of things
-            self.say(f"the checkpoint in {self.folder} cannot be used, training starts anew: {_first_line(error)}")
+            self.say(f"the checkpoint in {self.folder} cannot be used, training starts anew: {first_line(error)}")
             return None
         self.log[:] = document["log"]
         return applied
@@ -155,10 +156,6 @@ def _verify(stream: BinaryIO) -> None:
         left -= len(read)
     if left or stream.read() != DIGEST.format(digest.hexdigest()).encode():
         raise ValueError("it is not what was written, or of an earlier version")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def random_state() -> State:
