@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +60,7 @@ def export(folder: Path, *, checked: bool = True) -> dict[str, Any]:
     document = open_run(folder)
     from compress.artifact import qdq
 
-    with _alone(folder / "onnx"), atomic.new_folder(folder / "onnx") as scratch:
+    with Lock(folder / "onnx.lock").held(), atomic.new_folder(folder / "onnx") as scratch:
         model = store.load(folder / "artifact")
         qdq.to_onnx(model, scratch / "model.onnx")
         about = {"format": "onnx", "onnx_bytes": (scratch / "model.onnx").stat().st_size, "checked": checked}
@@ -70,18 +69,6 @@ def export(folder: Path, *, checked: bool = True) -> dict[str, Any]:
         about["environment"] = environment.environment()
         write_json(scratch / "export.json", about)
     return about
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let one process at a time write a folder; what killed ones left of it goes."""
-    lock = Lock(folder.with_name(f"{folder.name}.lock"))
-    lock.take(wait=True)
-    try:
-        atomic.clear(folder)
-        yield
-    finally:
-        lock.release()
 
 
 def check(config: Config, folder: Path, model: Any, session: Any) -> dict[str, Any]:

@@ -87,15 +87,11 @@ class Submission:
             Unanswered: SLURM does not say what is in its queue; nothing was submitted by this call.
         """
         self.tried, self.ended = time.monotonic(), len(self.sweep.outcomes())
-        lock = ExperimentLock(self.sweep.runs, "submission")
-        lock.take(wait=True)  # two launches of one grid: the second sees what the first has submitted
-        try:
+        with ExperimentLock(self.sweep.runs, "submission").held():  # the second launch sees what the first submitted
             self._leave_to_others()
             self.waits_for = ""
             while self.left and not self.waits_for and not self.stopped:
                 self._submit_first()
-        finally:
-            lock.release()
 
     def _leave_to_others(self) -> None:
         """Take out of what is left what is in the queue by now: of other sweeps, or after an unclear answer."""

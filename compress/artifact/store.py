@@ -45,7 +45,6 @@ def save(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
 
     tensors, layers = pack(model)
     about = json.loads(model.config.to_json_string()) | ({LAYERS: layers} if layers else {})
-    atomic.clear(folder)
     with atomic.new_folder(folder) as scratch:
         (scratch / CONFIG).write_text(json.dumps(about, indent=2) + "\n")
         try:

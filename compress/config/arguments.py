@@ -11,29 +11,11 @@ from collections.abc import Sequence
 from compress.checked import build, checked
 from compress.errors import ConfigError, nearest
 
-SWITCHES = {
-    "-m": "multirun",
-    "--multirun": "multirun",
-    "-r": "run",
-    "--run": "run",
-    "--resolve": "resolve",
-    "--hydra-help": "hydra_help",
-    "--version": "version",
-}
-VALUED = {
-    "-c": "cfg",
-    "--cfg": "cfg",
-    "-p": "package",
-    "--package": "package",
-    "-i": "info",
-    "--info": "info",
-    "-cp": "config_path",
-    "--config-path": "config_path",
-    "-cn": "config_name",
-    "--config-name": "config_name",
-    "-cd": "config_dir",
-    "--config-dir": "config_dir",
-}
+SWITCHES = ("multirun", "run", "resolve", "hydra_help", "version")
+VALUED = ("cfg", "package", "info", "config_path", "config_name", "config_dir")
+SHORT = {"-m": "multirun", "-r": "run", "-c": "cfg", "-p": "package", "-i": "info", "-cp": "config_path",
+         "-cn": "config_name", "-cd": "config_dir"}  # fmt: skip
+NAMES = SHORT | {f"--{name.replace('_', '-')}": name for name in (*SWITCHES, *VALUED)}  # flag -> field of Arguments
 CHOICES = {
     "cfg": ("job", "hydra", "all"),
     "info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
@@ -94,10 +76,10 @@ def read(words: Sequence[str]) -> Arguments:
 
 def _flag(word: str, left: deque[str], given: dict[str, str | bool]) -> None:
     flag, equals, value = word.partition("=")
-    if flag in SWITCHES and not equals:
-        given[SWITCHES[flag]] = True
-    elif flag in VALUED:
-        name = VALUED[flag]
+    name = NAMES.get(flag)
+    if name in SWITCHES and not equals:
+        given[name] = True
+    elif name in VALUED:
         if name in given:
             further = ", further folders as hydra.searchpath=[file://DIR]" if name == "config_dir" else ""
             raise ConfigError(f"{flag}: given twice; give one{further}")
@@ -126,7 +108,7 @@ def _checked(flag: str, name: str, value: str) -> str:
 def _unknown(flag: str, word: str) -> str:
     if flag == DOES_NOTHING:
         return f"{flag}: not possible here; an experiment that was interrupted goes on, force=true runs it again"
-    flags = sorted(name for name in (*SWITCHES, *VALUED, *OTHERS) if name.startswith("--"))
+    flags = sorted(name for name in (*NAMES, *OTHERS) if name.startswith("--"))
     key = word.lstrip("-")
     override = f"; keys are written without dashes: {key}" if "=" in key else ""
     return f"{word}: no such flag{nearest(flag, flags)}{override}; there are {', '.join(flags)}"

@@ -96,10 +96,8 @@ class Entry:
         """Remove what a process left that was killed just after it had put the entry in place."""
         with suppress(OSError):
             if lock.file.exists() and lock.take():
-                try:
-                    atomic.clear(self.folder)
-                finally:
-                    lock.release()
+                atomic.clear(self.folder)
+                lock.release()
 
     def _get_locked(self, accept: Callable[[Arrays], T], make: Callable[[], Arrays]) -> T:
         try:
@@ -146,7 +144,6 @@ class Entry:
 
     def _write(self, arrays: Arrays) -> None:
         """Put it in place whole; for nobody but who holds the lock."""
-        atomic.clear(self.folder)
         with atomic.new_folder(self.folder) as scratch:
             files = {f"{name}.npy": _save(scratch / f"{name}.npy", array) for name, array in arrays.items()}
             about = {"format": FORMAT, "of": self.of, "files": files}

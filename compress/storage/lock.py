@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -49,6 +50,15 @@ class Lock:
                 self.file.unlink()
             os.close(self.descriptor)
             self.descriptor = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """A context of this process alone; it waits for its turn, and raises OSError as `take` does."""
+        self.take(wait=True)
+        try:
+            yield
+        finally:
+            self.release()
 
     def taken(self) -> bool:
         """Whether a process of this machine has it (on most shared file systems: of any machine)."""
