@@ -10,6 +10,7 @@ from typing import Literal
 
 import pytest
 from pydantic import Field
+from torch import nn
 
 from compress.checked import checked
 from compress.config import identity
@@ -31,9 +32,19 @@ class RoundConfig:
     digits: float = Field(description="that are kept", gt=0)
 
 
-OPTION = Option(
-    group="round", name="decimal", noun="rounding", config=RoundConfig, build=Method, acts=25, strength="digits"
-)
+class Round(Method):
+    """Does nothing, and can be seen."""
+
+    def trace(self, stored: nn.Module) -> bool:
+        return True
+
+
+def option(**changes: object) -> Option:
+    values = {"group": "round", "name": "decimal", "noun": "rounding", "config": RoundConfig, "build": Round}
+    return Option(**{**values, "acts": 25, "strength": "digits", **changes})  # type: ignore[arg-type]
+
+
+OPTION = option()
 NO_OPTION = "text"
 
 
@@ -66,6 +77,42 @@ def test_a_method_of_another_package_is_one_of_them(declared: list[str]) -> None
     assert [(own.method, own.option, own.noun, own.strength, own.value, own.shrinks) for own in described] == [
         ("round", "decimal", "rounding", "digits", 2, True)
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"strength": "digit"},
+            r"^round=decimal: strength=digit: its configuration has no such key \(did you mean",
+        ),
+        (
+            {"weights_until": "end"},
+            r"^round=decimal: weights_until=end: its configuration has no such key; it has",
+        ),
+        ({"build": Method}, r"^round=decimal: Method has no trace\(stored\), which says how the method is seen in"),
+        ({"group": "train"}, r"^train=decimal: the framework has a group of this name itself; choose another$"),
+        ({"conf": Path("/nowhere")}, r"^round=decimal: /nowhere/round/decimal.yaml: no such file; conf is a folder"),
+    ],
+)
+def test_what_a_module_declares_is_checked_when_it_is_read(changes: dict[str, object], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        option(**changes)
+
+
+def test_a_version_is_another_identity(compose: Compose, declared: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(compose(*BASE), methods={"round": RoundConfig(name="decimal", digits=2)})
+    declared.append(f"{__name__}:OPTION")
+    registry.registry.cache_clear()
+    before = identity.run_id(config)
+    monkeypatch.setitem(registry.registry()["round"], "decimal", option(version=1))
+    assert identity.run_id(config) != before
+
+
+def test_a_stored_configuration_with_a_method_that_is_not_installed_is_told(compose: Compose) -> None:
+    values = document(compose(*BASE)) | {"round": {"name": "decimal", "digits": 2}}
+    with pytest.raises(ConfigError, match=r"^round: no method of this name is installed here; install the package"):
+        from_mapping(values)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from compress.config.memo import Memo
 from compress.config.schema import DERIVED, teacher_experiment
 from compress.data import augmentation, corpus
 from compress.methods.base import EnlargesData, LearnsFromTeacher
+from compress.methods.registry import option_of
 from compress.model import encoder
 from compress.runs.result import SCHEMA
 
@@ -39,7 +40,7 @@ def scientific(config: Config, memo: Memo | None = None) -> dict[str, object]:
     }
     for name, group in _deciding(config).items():
         values_of.setdefault(name, group if name == "seed" else memo(_values, group))
-    methods = {name: _method(method, config, memo) for name, method in config.methods.items()}
+    methods = {name: _method(name, method, config, memo) for name, method in config.methods.items()}
     return {**values_of, **methods, "schema": SCHEMA}
 
 
@@ -60,8 +61,14 @@ def _training(train: TrainConfig) -> dict[str, object]:
     return {key: value for key, value in asdict(train).items() if key != "checkpoint_seconds"}
 
 
-def _method(method: object, config: Config, memo: Memo) -> dict[str, object]:
-    """The values of a method; a teacher and rewritten texts stand as what they come to."""
+def _method(name: str, method: object, config: Config, memo: Memo) -> dict[str, object]:
+    """The values of a method and its version; a teacher and rewritten texts stand as what they come to."""
+    if version := option_of(name, method).version:
+        return {**_plain_method(method, config, memo), "version": version}
+    return _plain_method(method, config, memo)
+
+
+def _plain_method(method: object, config: Config, memo: Memo) -> dict[str, object]:
     kinds = (kind for kind in (LearnsFromTeacher, EnlargesData) if isinstance(method, kind))
     replaced = {field.name for kind in kinds for field in fields(kind)}
     if not replaced:

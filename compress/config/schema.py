@@ -194,7 +194,15 @@ def typed(values: Mapping[str, object], memo: Memo | None = None) -> Config:
     for name in registry.registry():
         if (group := groups.pop(name, None)) is not None and (method := memo(_method, name, group)) is not None:
             methods[name] = method
+    known = {field.name for field in fields(Config)}
+    if missing := [name for name, group in groups.items() if name not in known and _is_method(group)]:
+        raise ConfigError(f"{missing[0]}: no method of this name is installed here; install the package that brings it")
     return build(Config, {**groups, "methods": methods}, "")
+
+
+def _is_method(group: object) -> bool:
+    """Whether values look like those of a method, which a stored configuration has."""
+    return isinstance(group, Mapping) and "name" in group
 
 
 def _group(name: str, values: Mapping[str, object]) -> DataclassInstance:

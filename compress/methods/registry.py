@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "combining_compressions.methods"
 OFF = "none"
+RESERVED = ("model", "task", "data", "train", "tracking", "resources", "paths", "experiment", "hydra", "methods")
 Active = Mapping[str, Any]  # group -> the checked values of its option, of methods that are on
 T = TypeVar("T")
 
@@ -50,6 +51,7 @@ class Option:
         shrinks: whether fewer bytes are stored; else it only trains otherwise.
         step_cost: time of a training step, as a multiple of one without the method.
         weights_until: the key that says after which share of training the pattern of the weights stays as it is.
+        version: counts in run ids where it is not 0; raise it when the same values come to another result.
         check: refuses values, given those of all active methods, by a ConfigError.
         conf: folder with `<group>/<name>.yaml` and `<group>/none.yaml`; None: the project's own.
     """
@@ -65,8 +67,30 @@ class Option:
     shrinks: bool = True
     step_cost: float = 1.0
     weights_until: str | None = None
+    version: int = 0
     check: Callable[[Any, Active], None] | None = None
     conf: Path | None = None
+
+    def __post_init__(self) -> None:
+        if wrong := self._mistake():
+            raise ConfigError(f"{self.group}={self.name}: {wrong}")
+
+    def _mistake(self) -> str | None:
+        """What would be noticed late, or by nobody."""
+        keys = [field.name for field in fields(self.config)]
+        for what, key in (("strength", self.strength), ("weights_until", self.weights_until)):
+            if key is not None and key not in keys:
+                alike, listed = nearest(key, keys), ", ".join(keys)
+                return f"{what}={key}: its configuration has no such key{alike}; it has {listed}"
+        if isinstance(self.build, type) and getattr(self.build, "trace", None) is Method.trace:
+            return f"{self.build.__name__} has no trace(stored), which says how the method is seen in the artifact"
+        if self.group in RESERVED:
+            return "the framework has a group of this name itself; choose another"
+        missing = [name for name in (self.name, OFF) if self.conf and not self._file(name).is_file()]
+        return f"{self._file(missing[0])}: no such file; conf is a folder with one for each option" if missing else None
+
+    def _file(self, name: str) -> Path:
+        return (self.conf or Path()) / self.group / f"{name}.yaml"
 
 
 @cache
@@ -200,7 +224,8 @@ def build(methods: Active, answers: np.ndarray[Any, Any] | None = None) -> list[
 
 def strength_of(option: Option, config: Any) -> float | None:
     """How much a method compresses, in its own unit; None if it has no such number."""
-    return None if option.strength is None else float(getattr(config, option.strength))
+    value: float | None = None if option.strength is None else getattr(config, option.strength)
+    return value
 
 
 def describe(methods: Active) -> list[Compression]:

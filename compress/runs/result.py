@@ -52,7 +52,7 @@ class Compression:
     position: int
     shrinks: bool
     strength: str | None = None
-    value: float | None = None
+    value: int | float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=READ)
@@ -171,7 +171,8 @@ class Result(Head):
     def summary(self) -> str:
         """One line: what it was and what came out."""
         metrics = "  ".join(f"{name} {_rounded(value, 4)}" for name, value in self.metrics.items())
-        what = f"{self.task} {self.model} {self.subset} seed {self.seed}"
+        strengths = [f"{method.strength} {method.value:g}" for method in self.compression if method.value is not None]
+        what = " ".join([self.task, self.model, self.subset, *strengths, f"seed {self.seed}"])
         size, seconds = f"{megabytes(self.size.artifact_bytes)} MB", _rounded(self.timing.wall_seconds, 1)
         return f"{what}: score {_rounded(self.score_glue, 1)}  {metrics}  {size}  {seconds} s"
 
