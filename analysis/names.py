@@ -44,7 +44,7 @@ SCORES = {
 }
 SIZES = {
     "nominal": Measure(
-        "Model size", "nominal bytes", "size: surviving weights at 4 bytes, at 1 byte where they are int8"
+        "Model size", "nominal bytes", "size: surviving weights at 4 bytes, fewer where they are stored in fewer bits"
     ),
     "artifact": Measure("File size", "file on disk", "bytes of the weight file, masks and scales included"),
 }

@@ -44,6 +44,7 @@ def measure(folders: Sequence[Path], *, threads: int, rounds: int, seconds: floa
         ConfigError: a folder holds no finished experiment.
     """
     from compress.artifact import kinds, qdq, store
+    from compress.artifact.layers import int8
     from compress.model.architecture import longest
 
     runs = [(folder, open_run(folder)) for folder in folders]
@@ -53,7 +54,7 @@ def measure(folders: Sequence[Path], *, threads: int, rounds: int, seconds: floa
         for number, folder in enumerate(folders):
             model = store.load(folder / "artifact")
             lengths[number] = longest(model.config)
-            is_quantized = any(kinds.bits(module) < kinds.FLOAT_BITS for module in model.modules())
+            is_quantized = any(kind.name == int8.KIND.name for module in model.modules() for kind in kinds.of(module))
             for precision in ("float32", "int8") if is_quantized else ("float32",):
                 file = Path(scratch) / f"{number}-{precision}.onnx"
                 qdq.to_onnx(model, file, as_float=precision == "float32")

@@ -202,7 +202,7 @@ def test_odd_collections_pass_through_every_verb(tmp_path: Path, capsys, seed: i
         assert "no memory" in capsys.readouterr().out
         assert run(verb, tmp_path, "--bootstrap", "100", "--json") == 0
         shown = json.loads(capsys.readouterr().out)
-    left_out = sum(int(words[0]) for note in shown["notes"] if (words := re.findall(r"(\d+) runs left out", note)))
+    left_out = sum(int(words[0]) for note in shown["notes"] if (words := re.findall(r"(\d+) runs? left out", note)))
     assert shown["runs"] + left_out == count
     assert run("advise", tmp_path, "--max-mb", "10000", "--json") == 0
     assert json.loads(capsys.readouterr().out)["advice"]["chosen"]["seeds_min"] >= 1

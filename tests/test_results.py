@@ -236,7 +236,7 @@ def test_of_a_cell_and_seed_one_run_is_kept_whatever_its_score() -> None:
         assert len(found.runs) == len(usual)
         assert (found.runs["score_glue"] == 80.0).all()
         assert other["run_id"] not in set(found.runs["run_id"])
-        assert any("1 runs left out as repeats" in note and "learning rate" in note for note in found.notes)
+        assert any("1 run left out as repeats" in note and "learning rate" in note for note in found.notes)
 
 
 def test_one_run_read_twice_counts_once() -> None:

@@ -11,7 +11,7 @@ import pytest
 from analysis import reference
 from analysis.options import Options
 from analysis.read.results import Results, from_documents
-from analysis.statistics import table1
+from analysis.statistics import interactions, table1
 from analysis.tables import presentation, tables
 from tests.conftest import shared
 from tests.grids import SUBSETS, document
@@ -197,3 +197,13 @@ def test_special_characters_are_escaped() -> None:
 )
 def test_cells_of_text(value, shown: str) -> None:
     assert tables.text(value) == shown
+
+
+def test_of_more_than_three_methods_only_what_was_run_is_told() -> None:
+    there = ["none", "quantize", "prune", "shave", "quantize+shave", "distill+prune"]
+    made = [document("rte", model, methods, 80.0) for model in ("tiny", "mini") for methods in there]
+    found = from_documents(made, [], "a test")
+    assert set(table1.table(found, NONE)["methods"]) == {*there} - {"none"}
+    assert set(interactions.table(found, NONE)["contrast"]) == {"quantize+shave", "distill+prune"}
+    three = from_documents([own for own in made if "shave" not in own["methods"]], [], "a test")
+    assert len(set(table1.table(three, NONE)["methods"])) == 7

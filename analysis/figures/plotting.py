@@ -116,7 +116,7 @@ def legend(figure: Figure, axes: Axes, columns: int) -> None:
         return
     usual = -(-USUAL // columns)
     made = _legend(figure, handles, columns, SMALL)
-    while columns > 1 and made.get_window_extent().width > figure.bbox.width:
+    while columns > 1 and made.get_window_extent().width > 0.97 * figure.bbox.width:
         made.remove()
         columns -= 1
         made = _legend(figure, handles, columns, SMALL)

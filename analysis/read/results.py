@@ -29,6 +29,8 @@ MAY_BE_ABSENT = ("teacher_run_id", "device", "folder", "url")
 FAILURE_COLUMNS = ("run_id", "task", "model", "methods", "seed", "cause")
 Row = Mapping[str, Any]  # of a table, by its columns
 
+EVERY = 3  # methods of which all subsets are told, run or not
+
 
 @dataclass(frozen=True)
 class Results:
@@ -58,6 +60,13 @@ class Results:
         """From small to large, by their numbers of parameters (which no method changes)."""
         parameters = self.runs.groupby("model")["parameters"].median()
         return sorted(parameters.index, key=lambda model: (parameters[model], model))
+
+    @cached_property
+    def subsets(self) -> list[str]:
+        """Those to tell of: every one of up to three methods; of more methods those that were run."""
+        there = set(self.runs["methods"])
+        every = self.methods.subsets
+        return every if len(self.methods.names) <= EVERY else [subset for subset in every if subset in there]
 
     @cached_property
     def methods(self) -> Methods:

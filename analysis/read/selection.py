@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.read.recipe import Recipe, differences
 from compress.errors import ConfigError
+from compress.wording import plural
 
 RUN_KEYS = ["task", "model", "compression", "seed"]  # one run each
 OTHER_FILES = "other data files"
@@ -67,7 +68,7 @@ def _best(rows: pd.DataFrame, asked: Sequence[Recipe], usual: Counter[str]) -> R
 
 
 def _left_out(recipe: Recipe, chosen: Recipe | None, counts: Counter[str]) -> str:
-    runs = f"{', '.join(counts)}: {counts.total()} runs left out"
+    runs = f"{', '.join(counts)}: {plural(counts.total(), 'run')} left out"
     if chosen is None:
         return f"{runs}: nothing in these tasks has the recipe that was asked for"
     if recipe.files:
@@ -108,7 +109,7 @@ def without_repeats(kept: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             stay.append(place)
         else:
             counts[_why(row, best)] += 1
-    said = [f"{count} runs left out as repeats of a cell and seed: {why}" for why, count in counts.items()]
+    said = [f"{plural(count, 'run')} left out as repeats of a cell and seed: {why}" for why, count in counts.items()]
     return kept.loc[sorted(stay)], said
 
 

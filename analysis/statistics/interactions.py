@@ -87,7 +87,8 @@ def table(results: Results, options: Options) -> pd.DataFrame:
     `scope` is `mean`, `repeated` (the mean over the tasks that have several seeds, where these are not all) or a task.
     """
     tasks = curves_by_task(results.runs, options)
-    rows = [row for interaction in interactions(results.methods) for row in _rows(interaction, tasks)]
+    told = [one for one in interactions(results.methods) if one.methods in results.subsets]
+    rows = [row for interaction in told for row in _rows(interaction, tasks)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

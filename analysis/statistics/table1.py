@@ -41,7 +41,7 @@ def factors(results: Results, options: Options) -> pd.DataFrame:
     for task, of_task in table.groupby("task", sort=False):
         baselines = of_task[of_task["methods"] == NONE]
         for baseline in baselines.to_dict("records"):
-            for methods in results.methods.subsets[1:]:
+            for methods in [subset for subset in results.subsets if subset != NONE]:
                 made = of_task[of_task["methods"] == methods].sort_values("bytes", kind="stable")
                 rows.append({"task": task, "model": baseline["model"], "methods": methods,
                              **_pick(baseline, made, options.tolerance)})  # fmt: skip
@@ -80,7 +80,7 @@ def table(results: Results, options: Options) -> pd.DataFrame:
     published = reference.table1()
     rows = []
     for model in reversed(results.models):
-        for methods in results.methods.subsets[1:]:
+        for methods in [subset for subset in results.subsets if subset != NONE]:
             picks = picked[(picked["model"] == model) & (picked["methods"] == methods)]
             if picks.empty:
                 continue
