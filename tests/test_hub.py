@@ -382,7 +382,7 @@ def test_tiny_and_glue_online_then_prepared_then_offline(
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "1 checkpoints and 8 tokenized tasks are in the caches" in done.stdout
+    assert "1 checkpoint and 8 tokenized tasks are in the caches" in done.stdout
     before = len(server.requests)
     offline = environment | {"HF_HUB_OFFLINE": "1"}
     swept = command("-m", *words, "task=mnli,stsb", "hydra.launcher.per_device=1", **offline)

@@ -22,9 +22,9 @@ def missing(what: str) -> NoReturn:
     conftest.missing(f"{what} is not here: pip install playwright; apt-get install chromium")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
-    """A browser."""
+    """A browser, closed before other tests look for processes that are left."""
     try:
         from playwright.sync_api import sync_playwright
     except ModuleNotFoundError:
