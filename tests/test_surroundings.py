@@ -379,7 +379,7 @@ def test_a_teacher_without_its_artifact_is_one_line(compose: Compose) -> None:
     folder = identity.run_folder(teacher_experiment(student))
     experiment.run(teacher_experiment(student))
     shutil.rmtree(folder / "artifact")
-    told = rf"^the teacher mini: {folder} has its result but no artifact any more; remove that folder, and it is"
+    told = rf"^distill.teacher=mini: {folder} has its result but no artifact any more; remove that folder, and it is"
     with pytest.raises(ConfigError, match=told):
         experiment.run(student)
 
