@@ -54,14 +54,14 @@ class Inputs:
     Attributes:
         model: to be trained, on its device.
         start: what the model was made from.
-        teacher: the result of the teacher's experiment; None without one.
+        teacher_result: of the teacher's experiment; None without one.
     """
 
     dataset: Dataset
     tokenizer: PreTrainedTokenizerBase
     model: PreTrainedModel
     start: Start
-    teacher: Result | None
+    teacher_result: Result | None
 
 
 def warm_up(config: Config) -> None:
@@ -155,9 +155,9 @@ def _alone(config: Config, run_id: str) -> Iterator[None]:
 def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool) -> Result:
     hub.use_cache_without_network()
     device = pick_device(config.device)
-    teacher = find_teacher(config, run_id, folder) if config.teacher else None
+    teacher_result = find_teacher(config, run_id, folder) if config.teacher else None
     started = time.perf_counter()
-    inputs = _load(config, teacher, device)
+    inputs = _load(config, teacher_result, device)
     if identity.run_id(config) != run_id:
         raise ConfigError("the checkpoint or the data changed while they were read; run again")
     runs, head = surroundings.runs(config.paths.runs), describe(config, run_id)
@@ -171,7 +171,7 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool)
         reporter.say(f"run {run_id} on {device}: {folder}")
         for note in inputs.dataset.notes:
             reporter.say(note)
-        uses = None if teacher is None else f"{run_names.artifact_name(teacher)}:{teacher.run_id}"
+        uses = None if teacher_result is None else f"{run_names.artifact_name(teacher_result)}:{teacher_result.run_id}"
         tracked = wandb_run.of_experiment(
             config.tracking, head, run_names.names(head), folder, reporter.rows, reporter.say,
             teaches=teaches, uses=uses, single=single, force=config.force,
@@ -202,26 +202,26 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool)
     return finished
 
 
-def _load(config: Config, teacher: Result | None, device: torch.device) -> Inputs:
+def _load(config: Config, teacher_result: Result | None, device: torch.device) -> Inputs:
     """Data, tokenizer and model; nothing is trained or written."""
     import torch
 
-    if teacher is not None:
+    if teacher_result is not None:
         from compress.teacher import check_cache
 
-        check_cache(config, teacher)
+        check_cache(config, teacher_result)
     dataset, tokenizer = load_data(config)
     torch.manual_seed(config.seed)
     model, start = build_model(config, tokenizer)
     notes = [*dataset.notes, *tokenization.check_texts(dataset, tokenizer), *start.notes]
-    return Inputs(replace(dataset, notes=notes), tokenizer, model.to(device), start, teacher)
+    return Inputs(replace(dataset, notes=notes), tokenizer, model.to(device), start, teacher_result)
 
 
 def _build_methods(config: Config, inputs: Inputs, reporter: Reporter) -> tuple[list[Method], list[str]]:
     """The methods that are on, and notes for the result; a teacher that one of them learns from has answered."""
-    if inputs.teacher is None:
+    if inputs.teacher_result is None:
         return registry.build(config.methods), []
-    answers, notes = _ask_teacher(config, inputs, inputs.teacher, reporter)
+    answers, notes = _ask_teacher(config, inputs, inputs.teacher_result, reporter)
     return registry.build(config.methods, answers), notes
 
 
@@ -267,7 +267,7 @@ def _train_and_store(
         **_outcome(training, scores, in_training),
         size=size.sizes(stored, artifact_bytes),
         sparsity=size.sparsity(stored),
-        teacher_run_id=None if inputs.teacher is None else inputs.teacher.run_id,
+        teacher_run_id=None if inputs.teacher_result is None else inputs.teacher_result.run_id,
         artifact_sha256=store.digest(folder / "artifact"),
         notes=scores.notes,
         environment=environment.environment() | {"device": device_name(model.device)},
@@ -291,17 +291,20 @@ def _outcome(training: Training, scores: Scores, in_training: Scores) -> dict[st
 
 
 def _ask_teacher(
-    config: Config, inputs: Inputs, teacher: Result, reporter: Reporter
+    config: Config, inputs: Inputs, teacher_result: Result, reporter: Reporter
 ) -> tuple[NDArray[np.float32], list[str]]:
     """The teacher's logits of the training rows, from the cache if it was asked before; and what to note of it."""
     from compress.teacher import check_learned, logits
 
     learns = registry.the_one(config.methods, LearnsFromTeacher)
     assert learns is not None, "only a method that learns from a teacher has one"
-    weak = check_learned(teacher, inputs.dataset, config.task, registry.group_of(config.methods, learns), learns)
-    reporter.say(f"teacher: {teacher.summary()}", to_terminal=False)
-    with reporter.task(f"{teacher.task} {teacher.model} answers", "row"):
-        answers = logits(config, teacher, inputs.model.device, lambda done, total: reporter.progress(done, total, None))
+    group = registry.group_of(config.methods, learns)
+    weak = check_learned(teacher_result, inputs.dataset, config.task, group, learns)
+    reporter.say(f"teacher: {teacher_result.summary()}", to_terminal=False)
+    with reporter.task(f"{teacher_result.task} {teacher_result.model} answers", "row"):
+        answers = logits(
+            config, teacher_result, inputs.model.device, lambda done, total: reporter.progress(done, total, None)
+        )
     for note in weak:
         reporter.say(note)
     return answers, weak

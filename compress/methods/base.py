@@ -14,6 +14,7 @@ from compress.checked import checked
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from numpy.typing import NDArray
 
 
 class Method:
@@ -25,7 +26,7 @@ class Method:
     def before_step(self, progress: float) -> None:
         """Follow the schedule; `progress` runs from 0 (the first step) to 1 (once more when training has ended)."""
 
-    def loss(self, loss: torch.Tensor, logits: torch.Tensor, rows: np.ndarray[Any, Any]) -> torch.Tensor:
+    def loss(self, loss: torch.Tensor, logits: torch.Tensor, rows: NDArray[np.int64]) -> torch.Tensor:
         """Add to or replace the loss of a batch.
 
         Args:

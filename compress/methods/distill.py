@@ -16,6 +16,7 @@ from compress.methods.registry import Option
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from numpy.typing import NDArray
 
 
 @checked
@@ -27,21 +28,21 @@ class DistillConfig(LearnsFromTeacher, EnlargesData):
     alpha: float = Field(description="weight of the teacher's answers; the labels have the rest", ge=0, le=1)
 
 
-def distillation_loss(logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+def distillation_loss(logits: torch.Tensor, teacher_logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """T² · KL(softmax(teacher / T) ‖ softmax(student / T)), the mean over the batch (Hinton et al., 2015, section 2).
 
     T² keeps the gradient's size when T changes. With one output, a regression's: the mean squared difference.
 
     Args:
         logits: of the student, float32 [batch, outputs].
-        teacher: the same of the teacher.
+        teacher_logits: the same of the teacher.
     """
     from torch.nn import functional
 
     if logits.shape[-1] == 1:
-        return functional.mse_loss(logits, teacher)
+        return functional.mse_loss(logits, teacher_logits)
     student = functional.log_softmax(logits / temperature, dim=-1)
-    target = functional.log_softmax(teacher / temperature, dim=-1)
+    target = functional.log_softmax(teacher_logits / temperature, dim=-1)
     return temperature**2 * functional.kl_div(student, target, reduction="batchmean", log_target=True)
 
 
@@ -49,23 +50,23 @@ class Distill(Method):
     """Mixes the loss on the labels with the one on the teacher's logits.
 
     Args:
-        teacher: logits of the rows that are trained on, in their order, float32 [rows, outputs].
+        teacher_logits: of the rows that are trained on, in their order, float32 [rows, outputs].
     """
 
-    def __init__(self, config: DistillConfig, teacher: np.ndarray[Any, Any]) -> None:
-        self.config, self.teacher = config, teacher
+    def __init__(self, config: DistillConfig, teacher_logits: NDArray[np.float32]) -> None:
+        self.config, self.teacher_logits = config, teacher_logits
         self.last: dict[str, torch.Tensor] = {}  # the loss's terms, before they are weighted
         self.steps = 0
 
-    def loss(self, loss: torch.Tensor, logits: torch.Tensor, rows: np.ndarray[Any, Any]) -> torch.Tensor:
+    def loss(self, loss: torch.Tensor, logits: torch.Tensor, rows: NDArray[np.int64]) -> torch.Tensor:
         """α · distillation loss + (1 − α) · loss."""
         import torch
 
         self.steps += 1
         if self.config.alpha == 0.0:
             return loss
-        teacher = torch.from_numpy(self.teacher[rows]).to(logits.device, non_blocking=True)
-        distillation = distillation_loss(logits, teacher, self.config.temperature)
+        teacher_logits = torch.from_numpy(self.teacher_logits[rows]).to(logits.device, non_blocking=True)
+        distillation = distillation_loss(logits, teacher_logits, self.config.temperature)
         self.last = {"distillation_loss": distillation.detach(), "label_loss": loss.detach()}
         return self.config.alpha * distillation + (1 - self.config.alpha) * loss
 

@@ -27,6 +27,7 @@ from compress.runs.result import Compression
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 ENTRY_POINTS = "combining_compressions.methods"
 OFF = "none"
@@ -207,7 +208,7 @@ def group_of(methods: Active, config: object) -> str:
     return next(group for group, values in methods.items() if values is config)
 
 
-def build(methods: Active, answers: np.ndarray[Any, Any] | None = None) -> list[Method]:
+def build(methods: Active, answers: NDArray[np.float32] | None = None) -> list[Method]:
     """The active methods, in the order in which they act on a model.
 
     Args:
