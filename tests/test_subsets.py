@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,15 @@ SPREAD = [  # every combination on some of the tasks, every task with a third of
 ]
 
 
+def asked(config: Config, masks: Iterable[torch.Tensor], sparsity: float) -> int:
+    """How many weights are to be pruned: a share of all matrices together, or of each."""
+    sizes = [mask.numel() for mask in masks]
+    scope = getattr(config.methods.get("prune"), "scope", None)
+    return {None: 0, "global": round(sparsity * sum(sizes)), "layer": sum(round(sparsity * size) for size in sizes)}[
+        scope
+    ]
+
+
 @pytest.mark.parametrize(
     ("task", "combination"), SPREAD, ids=lambda value: value if isinstance(value, str) else named(value)
 )
@@ -131,9 +140,7 @@ def test_every_combination_runs_and_measures_its_file(
     masks = [mask for name, mask in stored.named_buffers() if name.endswith(MASK)]
     positions = sum(mask.numel() for mask in masks)
     pruned = sum(int((~mask).count_nonzero()) for mask in masks)
-    scope = getattr(config.methods.get("prune"), "scope", None)
-    expected = {None: 0, "global": round(0.4 * positions), "layer": sum(round(0.4 * mask.numel()) for mask in masks)}
-    assert pruned == expected[scope]
+    assert pruned == asked(config, masks, 0.4)
     assert done.sparsity == pytest.approx(pruned / positions if pruned else 0.0, rel=1e-12)
     if all(option.conf is None for option in registry.options_of(config.methods).values()):  # else others may count
         assert done.size.nominal_bytes == done.size.nonzero * (1 if "quantize" in done.methods else 4)
@@ -229,8 +236,7 @@ def test_pruned_weights_are_zero_after_every_step_and_in_every_form(
     assert steps == sorted(steps)
     assert steps[0] == 0.0
     masks = {name: layer.get_buffer(MASK).clone() for name, layer in plain.matrices(model).items()}
-    positions = sum(mask.numel() for mask in masks.values())
-    assert sum(int((~mask).count_nonzero()) for mask in masks.values()) == round(0.6 * positions)
+    assert sum(int((~mask).count_nonzero()) for mask in masks.values()) == asked(config, masks.values(), 0.6)
     store.save(tmp_path / "artifact", finished(model, active), tokenizer)
     for form in (model, store.load(tmp_path / "artifact")):
         for name, mask in masks.items():

@@ -76,7 +76,11 @@ def test_no_width_scrolls_sideways(open_page: Open, report_file: Path, size: tup
 
 def test_charts_follow_the_width(opened: Opened) -> None:
     opened.page.set_viewport_size({"width": 600, "height": 800})
-    opened.page.wait_for_function("document.querySelector('#figure1 svg').clientWidth < 600")
+    for _ in range(50):  # the page's policy lets nothing wait within it
+        if opened.page.evaluate("document.querySelector('#figure1 svg').clientWidth") < 600:
+            return
+        opened.page.wait_for_timeout(100)
+    pytest.fail("the chart is as wide as before")
 
 
 def test_every_section_has_its_chart(opened: Opened) -> None:
