@@ -20,8 +20,7 @@ from compress.model import encoder
 from compress.model.encoder import label
 from compress.runs import environment, result
 from compress.runs import folder as run_folders
-from compress.runs.experiment_lock import ExperimentLock
-from compress.runs.folder import CHECKPOINT, cause_of, write_error
+from compress.runs.folder import CHECKPOINT, ExperimentLock, cause_of, write_error
 from compress.runs.result import SCHEMA, Head, Result, Timing
 from compress.storage import hub, hub_cache, surroundings
 from compress.storage.files import write_text

@@ -51,20 +51,13 @@ class SlurmSettings:
 
 @dataclass(frozen=True)
 class Batch:
-    """Elements of one job array: they ask for the same and wait for the same.
-
-    Attributes:
-        elements: the run_ids of each.
-        after: the teacher that must have succeeded first.
-        lane: of a sweep with a throttle: the arrays of a lane run one after the other.
-        at_once: how many elements may run at once; None: all.
-    """
+    """Elements of one job array: they ask for the same and wait for the same."""
 
     resources: Needs
-    after: str | None
-    elements: list[list[str]]
-    lane: int | None = None
-    at_once: int | None = None
+    after: str | None  # the teacher that must have succeeded first
+    elements: list[list[str]]  # the run_ids of each
+    lane: int | None = None  # of a sweep with a throttle: the arrays of a lane run one after the other
+    at_once: int | None = None  # how many elements may run at once; None: all
 
     def minutes(self, settings: SlurmSettings) -> int:
         """The time limit of a job: that of an experiment, as often as its experiments follow one another."""
@@ -76,10 +69,7 @@ def batches(to_run: Sequence[Planned], settings: SlurmSettings, awaited: Collect
     """How experiments are put into job arrays, in the order in which they are submitted.
 
     First teachers, then those that wait for nobody, then students. Teachers have jobs of their own, lest another's
-    failure keep students from starting.
-
-    Args:
-        awaited: the teachers that are not finished, and will be.
+    failure keep students from starting. `awaited` are the teachers that are not finished, and will be.
     """
     needed = {planned.teacher for planned in to_run}
     groups: dict[tuple[int, Needs, str | None], list[Planned]] = defaultdict(list)

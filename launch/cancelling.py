@@ -15,21 +15,13 @@ from launch.sweep import Sweep
 
 @dataclass(frozen=True)
 class Cancelled:
-    """What came of cancelling.
+    """What came of cancelling."""
 
-    Attributes:
-        jobs: that are not in the queue any more, or on their way out.
-        left: those that are in it nevertheless.
-        why: what scancel said of them.
-        shared: those that were left alone, since other sweeps wait for experiments in them.
-        elsewhere: how many experiments of the sweeps go on in jobs of others.
-    """
-
-    jobs: list[str]
-    left: list[str]
-    why: str
-    shared: list[str]
-    elsewhere: int
+    jobs: list[str]  # that are not in the queue any more, or on their way out
+    left: list[str]  # those that are in it nevertheless
+    why: str  # what scancel said of them
+    shared: list[str]  # those that were left alone, since other sweeps wait for experiments in them
+    elsewhere: int  # how many experiments of the sweeps go on in jobs of others
 
     def summary(self) -> str:
         """In a line, but for what is left."""
@@ -49,8 +41,7 @@ class Cancelled:
 def cancel(sweeps: Sequence[Sweep], others: Sequence[Sweep]) -> Cancelled:
     """Cancel the jobs that sweeps have submitted, but for those in which others of the same runs have experiments.
 
-    Raises:
-        Unanswered: SLURM does not say what is in the queue; no job was cancelled.
+    Unanswered if SLURM does not say what is in the queue: no job was cancelled.
     """
     there = queue([*sweeps, *others])
     theirs = {job for sweep in sweeps for job in submitted.own_jobs(sweep.folder).values() if job in there}

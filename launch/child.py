@@ -17,7 +17,7 @@ from typing import NoReturn
 from compress import experiment
 from compress.config.schema import Config
 from compress.runs import folder as run_folders
-from compress.runs.experiment_lock import ExperimentLock
+from compress.runs.folder import ExperimentLock
 from compress.storage import surroundings
 from compress.training import devices
 from compress.training.checkpoint import Stopped

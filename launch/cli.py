@@ -29,11 +29,7 @@ OF_SWEEPS = {"plan": "what a sweep would do", "prepare": "fill the caches for a 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Returns:
-        0 if all that was asked for is done, 1 if an experiment failed, 2 if the input was wrong.
-    """
+    """Run the command line: 0 if all that was asked for is done, 1 if an experiment failed, 2 for wrong input."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     return exit_code(lambda: _do(_options(words)))
 

@@ -53,11 +53,7 @@ def run(command: Sequence[str]) -> tuple[str, str | None]:
 
 
 def setting(name: str) -> str:
-    """What SLURM's configuration says of something: `1001` of `MaxArraySize`; nothing if it is not there.
-
-    Raises:
-        Unanswered: SLURM does not say.
-    """
+    """What SLURM's configuration says of a name, `1001` of `MaxArraySize`, or nothing; Unanswered if it is silent."""
     line = re.search(rf"^{name}\s*=[^\S\n]*(.*)$", answer(["scontrol", "show", "config"]), re.MULTILINE)
     return line[1].strip() if line else ""
 

@@ -92,11 +92,7 @@ def _rows(config: Config) -> tuple[int, int]:
 
 
 class Experience:
-    """What past runs took beside what arithmetic says; the more alike they are, the more they count.
-
-    Args:
-        gpu: whether it is GPUs that are asked about; runs on another kind of device count for nothing.
-    """
+    """What past runs on GPUs, or else on CPUs, took beside what arithmetic says; the more alike, the better."""
 
     def __init__(self, results: Iterable[Result], *, gpu: bool = False) -> None:
         self.speed = GPU if gpu else CORE
@@ -121,9 +117,9 @@ def _keys(task: str, model: str, methods: str) -> list[tuple[str, ...]]:
 
 
 def results_below(runs: Path) -> Iterator[Result]:
-    """The results of all finished experiments of a folder that tell what they took, as far as this user may read them.
+    """The results of a folder's finished experiments that tell what they took, as far as this user may read them.
 
-    An experiment whose configuration means nothing here, with a method that is not installed say, is left out.
+    Left out are those whose configuration means nothing here, with a method that is not installed say.
     """
     for folder in result.run_folders(runs):
         with suppress(ConfigError):

@@ -10,29 +10,19 @@ from compress.config.resources import Needs
 
 @stored
 class Planned:
-    """One experiment of a sweep.
-
-    Attributes:
-        folder: the run folder, below the runs.
-        methods: `none`, or the active ones joined with `+`.
-        teacher: its run_id, of a student.
-        added: whether nobody asked for it but a student needs it.
-        seconds: how long it is expected to take on one device.
-        resources: what it needs.
-        config: the whole configuration as plain values.
-    """
+    """One experiment of a sweep."""
 
     run_id: str
-    folder: str
+    folder: str  # the run folder, below the runs
     task: str
     model: str
-    methods: str
+    methods: str  # `none`, or the active ones joined with `+`
     seed: int
-    teacher: str | None
-    added: bool
-    seconds: float
-    resources: Needs
-    config: dict[str, object]
+    teacher: str | None  # its run_id, of a student
+    added: bool  # whether nobody asked for it but a student needs it
+    seconds: float  # how long it is expected to take on one device
+    resources: Needs  # what it needs
+    config: dict[str, object]  # the whole configuration as plain values
 
     @property
     def name(self) -> str:
@@ -53,18 +43,11 @@ class Outcome:
 
 @stored
 class PlanFile:
-    """plan.json of a sweep's folder.
-
-    Attributes:
-        time: when it was planned, in seconds of the epoch.
-        directory: where it was launched.
-        launcher: its settings, with its `name`.
-        to_run: run_ids of those experiments that were not finished then.
-    """
+    """plan.json of a sweep's folder."""
 
     version: Literal[1]
-    time: float
-    directory: str
-    launcher: dict[str, object]
-    to_run: list[str]
+    time: float  # when it was planned, in seconds of the epoch
+    directory: str  # where it was launched
+    launcher: dict[str, object]  # its settings, with its `name`
+    to_run: list[str]  # run_ids of those experiments that were not finished then
     experiments: list[Planned]

@@ -22,14 +22,7 @@ POLL_SECONDS = 0.25
 
 
 def follow(sweep: Sweep, lost: Callable[[], Mapping[str, Outcome]], poll: float = POLL_SECONDS) -> dict[str, Outcome]:
-    """Show how a sweep goes on until every experiment has ended.
-
-    Args:
-        lost: polled callback: experiments that can no longer finish, and why.
-
-    Returns:
-        How each experiment that was to run ended.
-    """
+    """Show how a sweep goes on until every experiment has ended; how each did. `lost`: what can no longer finish."""
     total, seen = len(sweep.to_run), dict[str, Outcome]()
     with tqdm(total=total, unit="run", dynamic_ncols=True, disable=not sys.stderr.isatty(), smoothing=0.1) as bar:
         while len(seen) < total:
@@ -59,11 +52,7 @@ def _tell(sweep: Sweep, outcome: Outcome, number: int, total: int, *, quiet: boo
 
 
 def conclude(sweep: Sweep, ended: Mapping[str, Outcome], seconds: float) -> int:
-    """Print what became of a sweep.
-
-    Returns:
-        The exit code: 0 if everything that was asked for is done, else 1.
-    """
+    """Print what became of a sweep; the exit code is 0 if everything that was asked for is done, else 1."""
     failed = [outcome for outcome in ended.values() if outcome.state == "failed"]
     before = len(sweep.experiments) - len(sweep.to_run)
     line = f"{plural(len(sweep.experiments), 'experiment')}: {len(ended) - len(failed)} finished in {seconds:.0f} s"

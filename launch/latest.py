@@ -13,20 +13,12 @@ from launch.sweep import Sweep
 
 
 def concerned(sweeps: Iterable[Sweep]) -> dict[str, Sweep]:
-    """For each experiment the last sweep that has done something about it; if none has, the last that planned it.
-
-    Args:
-        sweeps: oldest first.
-    """
+    """For each experiment the last sweep (they are oldest first) that has done something about it, or planned it."""
     return _last(sweeps, _touched)
 
 
 def accepted(sweeps: Iterable[Sweep]) -> dict[str, Sweep]:
-    """For each experiment the last sweep that was to run it and was let: by its settings it is run again.
-
-    Args:
-        sweeps: oldest first.
-    """
+    """For each experiment the last sweep that was to run it and was let: by its settings it is run again."""
     return _last(sweeps, lambda sweep: sweep.to_run if sweep.launcher["name"] == "local" else _touched(sweep))
 
 

@@ -69,11 +69,7 @@ def shares(settings: LocalSettings, *, cpu_only: bool) -> list[Share]:
 
 
 def run(sweep: Sweep, settings: LocalSettings) -> int:
-    """Start the workers of a planned sweep and wait for it, if the settings say so.
-
-    Returns:
-        The exit code.
-    """
+    """Start the workers of a planned sweep and wait for it, if the settings say so; the exit code."""
     started = time.monotonic()
     cpu_only = all(planned.config["device"] == "cpu" for planned in sweep.experiments.values())
     jobs = start(sweep, shares(settings, cpu_only=cpu_only)) if sweep.to_run else []
@@ -157,11 +153,7 @@ def _last_error(sweep: Sweep, jobs: Sequence[Job[None]]) -> str:
 
 
 def cancel(sweeps: Iterable[Sweep]) -> tuple[int, list[str]]:
-    """Have the live workers of sweeps stop their experiments, and wait until they have.
-
-    Returns:
-        How many have stopped; of each that has not, why.
-    """
+    """Stop the experiments of sweeps' live workers, and wait for it: how many have, and why each other has not."""
     stopping: list[tuple[Sweep, int]] = []
     refused: list[str] = []
     for sweep in sweeps:

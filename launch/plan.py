@@ -22,21 +22,13 @@ from launch.experiments import Planned
 
 @dataclass(frozen=True)
 class Plan:
-    """What a command line asks for.
+    """What a command line asks for."""
 
-    Attributes:
-        runs: the folder of all runs.
-        asked: how many experiments were written; some may be the same.
-        experiments: each once, teachers first, then the longest first.
-        to_run: those among them that are not finished.
-        experience: how many past runs the times were taken from.
-    """
-
-    runs: Path
-    asked: int
-    experiments: list[Planned]
-    to_run: list[Planned]
-    experience: int
+    runs: Path  # the folder of all runs
+    asked: int  # how many experiments were written; some may be the same
+    experiments: list[Planned]  # each once, teachers first, then the longest first
+    to_run: list[Planned]  # those among them that are not finished
+    experience: int  # how many past runs the times were taken from
 
     @property
     def added(self) -> list[Planned]:
@@ -171,11 +163,7 @@ def headline(plan: Plan) -> list[str]:
 
 
 def describe(plan: Plan, where: Sequence[str]) -> str:
-    """What `python -m launch plan` prints.
-
-    Args:
-        where: what the launcher says of its jobs and the time.
-    """
+    """What `python -m launch plan` prints; `where` is what the launcher says of its jobs and the time."""
     lines = headline(plan)
     students = len(plan.to_run) - len(plan.teachers)
     if plan.teachers:

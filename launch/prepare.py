@@ -19,11 +19,7 @@ from compress.wording import plural
 
 
 def prepare(configs: Sequence[Config]) -> None:
-    """Load every checkpoint once, and tokenize every task's texts once for each vocabulary and augmentation.
-
-    Raises:
-        ConfigError: something is not to be had.
-    """
+    """Load each checkpoint, and tokenize each task for each vocabulary and augmentation, or raise ConfigError."""
     both = [*configs, *(teacher_experiment(config) for config in configs if config.teacher is not None)]
     models = {config.model: config for config in both}
     texts = {(*_tokenizer(config.model), config.task.name, replace(config.data, max_train=None),

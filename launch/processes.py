@@ -16,17 +16,12 @@ class Unreachable(Exception):  # noqa: N818 - says why a process cannot be signa
 
 @stored
 class Process:
-    """One process.
-
-    Attributes:
-        machine: where its number means it: the kernel's boot and the namespace of process ids.
-        started: when, in the kernel's clock ticks since it booted.
-    """
+    """One process."""
 
     host: str
-    machine: str
+    machine: str  # where its number means it: the kernel's boot and the namespace of process ids
     pid: int
-    started: int
+    started: int  # when, in the kernel's clock ticks since it booted
 
     @staticmethod
     def current() -> Process:
@@ -39,11 +34,7 @@ class Process:
         return self.machine == _machine() and self.pid > 0 and _started(self.pid) == self.started
 
     def signal(self, signum: int) -> bool:
-        """Send it a signal; False if it has ended.
-
-        Raises:
-            Unreachable: it is on another machine, or another user's.
-        """
+        """Send it a signal; False if it has ended, Unreachable if it is on another machine, or another user's."""
         if self.machine != _machine():
             raise Unreachable(f"process {self.pid} is on {self.host}")
         if not self.lives_here():

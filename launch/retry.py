@@ -26,17 +26,7 @@ SHORT = {name for kind in SETTINGS.values() for name in kind.__dataclass_fields_
 
 
 def retry(runs: Path, words: Sequence[str]) -> int:
-    """Run again what needs it in a folder of runs.
-
-    Args:
-        words: `hydra.launcher.KEY=VALUE` and `resources.KEY=VALUE`, in place of what each was launched with.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        ConfigError: no sweep is there, or a word is not understood.
-    """
+    """Run again what needs it in a folder of runs, with `hydra.launcher.KEY=VALUE`, `resources.KEY=VALUE` changed."""
     left_out: list[str] = []
     sweeps = all_sweeps(runs, left_out)
     for reason in left_out:
@@ -66,11 +56,7 @@ def _groups(chosen: Mapping[str, Sweep], changes: Changes) -> list[Group]:
 
 
 class Changes:
-    """What is typed for a retry.
-
-    Raises:
-        ConfigError: a word that is not understood, or is no resource.
-    """
+    """What is typed for a retry; ConfigError for a word that is not understood."""
 
     def __init__(self, words: Sequence[str]) -> None:
         words = [f"{LAUNCHER}{word}" if word.partition("=")[0] in SHORT else word for word in words]

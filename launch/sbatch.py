@@ -86,11 +86,7 @@ def script(jobs: Path, name: str, batch: Batch, settings: SlurmSettings, command
 
 
 def checked_setup(lines: Sequence[str]) -> Iterator[str]:
-    """The setup's lines, after each complete command a check that names it if it failed.
-
-    Raises:
-        ConfigError: bash does not understand them.
-    """
+    """The setup's lines, each complete command followed by a check that names it; ConfigError if bash refuses them."""
     yield OR_FAIL
     command: list[str] = []
     for line in lines:
@@ -112,23 +108,12 @@ def _mistake(command: Sequence[str]) -> str:
 
 
 def submit(script: Path) -> str:
-    """Submit a script; SLURM's id of the job or of the whole array.
-
-    Raises:
-        Refused: SLURM does not take it; NoRoom, TooLarge or Unclear where that is why.
-    """
+    """Submit a script, and return SLURM's id of the job or of the whole array; Refused, by kind, if it is not taken."""
     return call("--parsable", str(script)).strip().partition(";")[0]
 
 
 def call(*words: str, text: str | None = None) -> str:
-    """What sbatch prints.
-
-    Args:
-        text: of a script, which it reads from standard input.
-
-    Raises:
-        Refused: as `submit`.
-    """
+    """What sbatch prints, given the text of a script or a file's name; raises as `submit`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_ARRAY_")}
     try:
         done = subprocess.run(["sbatch", *words], input=text, capture_output=True, text=True, timeout=SECONDS,

@@ -37,12 +37,7 @@ NEVER: Mapping[str, str] = {
 
 
 def require() -> None:
-    """Refuse to go on where SLURM's commands are not to be found, or SLURM does not answer them.
-
-    Raises:
-        ConfigError: there is no sbatch, srun or squeue.
-        Unanswered: squeue says nothing of the queue.
-    """
+    """Refuse, by ConfigError, where SLURM's commands are not to be found, or SLURM does not answer them."""
     for command in ("sbatch", "srun", "squeue"):
         if shutil.which(command) is None:
             raise ConfigError(
@@ -89,14 +84,7 @@ HIDDEN = Job("HIDDEN", "not shown: SLURM hides the jobs of other users (PrivateD
 
 
 def queue(sweeps: Iterable[Sweep], pauses: Sequence[float] = PAUSES) -> dict[str, Job]:
-    """The jobs that sweeps wait for and that have not ended, whoever submitted them, by id (`34_1`: of an array).
-
-    Args:
-        pauses: seconds before each further try, if SLURM does not answer.
-
-    Raises:
-        Unanswered: SLURM does not say.
-    """
+    """The jobs, by id, that sweeps wait for, whoever submitted them; Unanswered if SLURM is silent after `pauses`."""
     every = list(sweeps)
     for sweep in every:
         confirm_submitted(sweep, pauses)
@@ -113,11 +101,7 @@ def _arrays(sweeps: Iterable[Sweep]) -> dict[str, Array]:
 
 
 def in_queue(jobs: Iterable[str], arrays: Mapping[str, Array], pauses: Sequence[float] = PAUSES) -> dict[str, Job]:
-    """Those of the jobs that are in the queue; one of another name than it should have is a stranger's.
-
-    Args:
-        arrays: by id, as far as they are known.
-    """
+    """Those jobs that are in the queue; one that has another name than in `arrays`, if it is there, is a stranger's."""
     wanted, queued = set(jobs), dict[str, Job]()
     for portion in portions(sorted({array_of(job) for job in wanted})):
         for job_id, array, job in squeue(["--jobs=" + ",".join(portion)], pauses):
@@ -151,11 +135,7 @@ def array_of(job: str) -> str:
 def confirm_submitted(sweep: Sweep, pauses: Sequence[float] = PAUSES) -> list[Array]:
     """Complete what was submitted by who was killed before the job's id was written down.
 
-    Returns:
-        The arrays that SLURM knows no job of: they were not submitted (or are being so right now).
-
-    Raises:
-        Unanswered: SLURM does not say what it has in its queue.
+    Returns the arrays that SLURM knows no job of (yet); Unanswered if it does not say what it has in its queue.
     """
     unknown = submitted.unconfirmed(sweep.folder)
     ids: dict[str, str] = {}
@@ -180,11 +160,7 @@ def _ended_by_name(names: Sequence[str], since: float) -> dict[str, str]:
 
 
 def ended_as(jobs: Iterable[str]) -> dict[str, str]:
-    """How jobs ended, as SLURM's accounting has it (`FAILED 1:0`); what it does not know is left out.
-
-    Raises:
-        Unanswered: there is no accounting, or it does not answer.
-    """
+    """How jobs ended, `FAILED 1:0`, as far as the accounting knows; Unanswered if there is none, or it is silent."""
     wanted, states = set(jobs), dict[str, str]()
     for portion in portions(sorted({array_of(job) for job in wanted})):
         for jobs, state, code in _sacct(["JobID", "State", "ExitCode"], ["-j", ",".join(portion)]):
@@ -210,11 +186,7 @@ def _sacct(fields: Sequence[str], options: Sequence[str]) -> list[list[str]]:
 
 
 def queued_elsewhere(sweep: Sweep) -> dict[str, str]:
-    """The jobs, by run_id, that other sweeps of the same runs have in the queue.
-
-    Raises:
-        Unanswered: SLURM does not say.
-    """
+    """The jobs, by run_id, that other sweeps of the same runs have in the queue; Unanswered if SLURM does not say."""
     others = sweep.others()
     there = queue(others)
     return {run_id: job for other in others for run_id, job in submitted.own_jobs(other.folder).items()

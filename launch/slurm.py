@@ -42,11 +42,7 @@ def run(sweep: Sweep, settings: SlurmSettings) -> int:
 
 
 def start(sweep: Sweep, settings: SlurmSettings) -> Submission:
-    """Submit of a planned sweep what SLURM takes now, and tell what that is.
-
-    Raises:
-        ConfigError: SLURM took nothing of it.
-    """
+    """Submit of a planned sweep what SLURM takes now, and tell what that is; ConfigError if it took nothing of it."""
     submission = Submission(sweep, settings)
     if sweep.to_run:
         submission.go_on()
@@ -83,11 +79,7 @@ def _summary(submission: Submission) -> str:
 
 
 def wait(submissions: Sequence[Submission]) -> int:
-    """Wait for sweeps that were submitted, of those whose settings say so, and submit what SLURM did not take before.
-
-    Returns:
-        The exit code of all.
-    """
+    """Wait for sweeps whose settings say so, and submit what SLURM did not take before; the exit code of all."""
     with kept_up([submission for submission in submissions if submission.settings.wait]):
         return max(_wait(submission, submissions) for submission in submissions)
 

@@ -34,11 +34,7 @@ SETTINGS: dict[str, type[Settings]] = {"local": local.LocalSettings, "slurm": Sl
 
 
 def settings_of(name: str, values: Mapping[str, object]) -> Settings:
-    """The checked settings of a launcher.
-
-    Raises:
-        ConfigError: a value is wrong, or the launcher cannot work here.
-    """
+    """The checked settings of a launcher; ConfigError if a value is wrong, or the launcher cannot work here."""
     return build(SETTINGS[name], _plain(values), "hydra.launcher.")
 
 
@@ -65,15 +61,7 @@ def refusing() -> Iterator[None]:
 
 
 def launch_jobs(jobs: Sequence[Sequence[str]], settings: Settings, context: HydraContext, composed: DictConfig) -> int:
-    """Run what a Hydra sweeper hands to a launcher.
-
-    Args:
-        jobs: the overrides of each experiment.
-        composed: the configuration that Hydra composed of what is not swept.
-
-    Returns:
-        The exit code.
-    """
+    """Run what a Hydra sweeper hands to a launcher: each experiment's overrides, and the rest as Hydra composed it."""
     from omegaconf import OmegaConf
 
     from compress.config.composing import tree
@@ -89,11 +77,7 @@ def launch_jobs(jobs: Sequence[Sequence[str]], settings: Settings, context: Hydr
 
 
 def plan_for(configs: Iterable[Config], settings: Settings) -> plan.Plan:
-    """Plan a sweep for a launcher.
-
-    Raises:
-        ConfigError: there is something to run, and the folder of runs cannot be written.
-    """
+    """Plan a sweep for a launcher; ConfigError if something is to run, and the folder of runs cannot be written."""
     cells = list(configs)
     if isinstance(settings, SlurmSettings):
         gpu = any(config.resources.for_model(label(config.model)).gpus for config in cells)
@@ -107,22 +91,15 @@ def plan_for(configs: Iterable[Config], settings: Settings) -> plan.Plan:
 
 @dataclass(frozen=True)
 class Group:
-    """Experiments that are launched together, as one sweep.
-
-    Attributes:
-        directory: where from, if not from the current folder: relative paths in configurations are meant from there.
-    """
+    """Experiments that are launched together, as one sweep."""
 
     configs: list[Config]
     settings: Settings
+    # where from, if not from the current folder: relative paths in configurations are meant from there
     directory: Path | None = None
 
     def enter(self) -> None:
-        """Be where its relative paths are meant from.
-
-        Raises:
-            ConfigError: it is gone.
-        """
+        """Be where its relative paths are meant from; ConfigError if that is gone."""
         try:
             os.chdir(self.directory or ".")
         except OSError as error:
@@ -148,6 +125,10 @@ def launch(configs: Iterable[Config], settings: Settings, name: str | None = Non
 
 def launch_all(groups: Sequence[Group], name: str | None = None, asked: str | None = None) -> int:
     """Plan several sweeps, and run them if none is refused: what goes to a cluster first, so that it runs meanwhile.
+
+    Args:
+        name: of the sweep's folder, if there is none yet.
+        asked: what Hydra composed, for its `multirun.yaml`.
 
     Returns:
         The exit code of all.
@@ -236,11 +217,7 @@ def name_of(settings: Settings) -> str:
 
 
 def name_of_target(target: str) -> str:
-    """The launcher that Hydra's `_target_` names.
-
-    Raises:
-        ConfigError: it is none of ours.
-    """
+    """The launcher that Hydra's `_target_` names; ConfigError if it is none of ours."""
     for name in SETTINGS:
         if target == f"hydra_plugins.combining_compressions.{name.capitalize()}Launcher":
             return name

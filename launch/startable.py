@@ -22,11 +22,7 @@ LEAST: dict[str, int | None] = {"gpus": 0, "cpus": 1, "memory_gb": None}
 
 
 def require_startable(to_submit: Iterable[Batch], settings: SlurmSettings) -> None:
-    """Refuse jobs that SLURM would never start, as far as it tells; nothing stays submitted.
-
-    Raises:
-        ConfigError: one line with the key, the value and what SLURM says.
-    """
+    """Refuse by ConfigError, in one line, jobs that SLURM says it would never start; nothing stays submitted."""
     list(checked_setup(settings.setup))
     classes = {(batch.resources, batch.minutes(settings)): batch for batch in to_submit}
     for batch in classes.values():

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from compress.checked import read
 from compress.runs import result
-from compress.runs.experiment_lock import ExperimentLock
-from compress.runs.folder import PROGRESS, Progress
+from compress.runs.folder import PROGRESS, ExperimentLock, Progress
 from compress.training.checkpoint import FILE
 from compress.wording import plural
 from launch import losses, scheduler, submitted
@@ -28,21 +27,15 @@ AGAIN = {"failed", "stopped", "missing"}
 
 @dataclass(frozen=True)
 class State:
-    """Where an experiment is.
+    """Where an experiment is."""
 
-    Attributes:
-        state: `finished`; `running`; `waiting` for its teacher; `pending`: some worker or job will run it; `stopped`:
-            nobody is at it, its checkpoint is there; `failed`; `missing`: nobody is at it and nothing is there;
-            `unknown`: it was submitted, and the scheduler does not say what became of it.
-        detail: of a running one how far it is, of a failed one the cause, of a pending one what it waits for.
-        log: a file where to read more; or nothing.
-        seconds_left: of a running one, if it is known.
-    """
-
+    # `finished`; `running`; `waiting` for its teacher; `pending`: some worker or job will run it; `stopped`: nobody is
+    # at it, its checkpoint is there; `failed`; `missing`: nobody is at it and nothing is there; `unknown`: it was
+    # submitted, and the scheduler does not say what became of it
     state: str
-    detail: str = ""
-    log: str = ""
-    seconds_left: float | None = None
+    detail: str = ""  # of a running one how far it is, of a failed one the cause, of a pending one what it waits for
+    log: str = ""  # a file where to read more; or nothing
+    seconds_left: float | None = None  # of a running one, if it is known
 
 
 @dataclass(frozen=True)
@@ -85,11 +78,7 @@ class Survey:
 
 
 def survey(runs: Path, sweeps: Sequence[Sweep] | None = None) -> Survey:
-    """Where all experiments of a folder of runs are.
-
-    Args:
-        sweeps: all that are there, if somebody has just read them.
-    """
+    """Where all experiments of a folder of runs are; `sweeps` are all of it, if they have just been read."""
     look = _Look(runs, all_sweeps(runs) if sweeps is None else sweeps)
     planned = [Status.of(run_id, planned.task, planned.model, planned.methods, look.state(run_id),
                          look.jobs.get(run_id), planned.seed) for run_id, planned in look.planned()]  # fmt: skip
@@ -98,11 +87,7 @@ def survey(runs: Path, sweeps: Sequence[Sweep] | None = None) -> Survey:
 
 
 def to_run_again(runs: Path, sweeps: Sequence[Sweep]) -> set[str]:
-    """The experiments that nobody is at and that are not finished.
-
-    Raises:
-        Unanswered: of some it is not known, since SLURM does not answer.
-    """
+    """The experiments that nobody is at and that are not finished; Unanswered if that is not known of some."""
     surveyed = survey(runs, sweeps)
     unknown = sum(status.state == "unknown" for status in surveyed.experiments)
     if unknown and surveyed.unanswered:

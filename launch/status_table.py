@@ -29,11 +29,7 @@ def counts(experiments: Sequence[Status]) -> dict[str, int]:
 
 
 def render(survey: Survey, longest: int = 15) -> str:
-    """A table by size and methods, what runs, and what failed.
-
-    Args:
-        longest: how many running ones are listed.
-    """
+    """A table by size and methods, what runs (no more than `longest`), and what failed."""
     experiments, totals = survey.experiments, counts(survey.experiments)
     lines = [f"{survey.unanswered}: what hangs on it is told as unknown", ""] if survey.unanswered else []
     states = ", ".join(f"{n} {state}" for state, n in totals.items() if n)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from compress.runs.experiment_lock import ExperimentLock
+from compress.runs.folder import ExperimentLock
 from compress.storage.files import write_text
 from launch import sbatch, scheduler, submitted
 from launch.batches import Batch, SlurmSettings, batches
@@ -81,11 +81,7 @@ class Submission:
         self.signed_in = None
 
     def go_on(self) -> None:
-        """Submit what SLURM takes now.
-
-        Raises:
-            Unanswered: SLURM does not say what is in its queue; nothing was submitted by this call.
-        """
+        """Submit what SLURM takes now; Unanswered, and nothing submitted, if it does not say what its queue has."""
         self.tried, self.ended = time.monotonic(), len(self.sweep.outcomes())
         with ExperimentLock(self.sweep.runs, "submission").held():  # the second launch sees what the first submitted
             self._leave_to_others()
@@ -143,12 +139,7 @@ class Submission:
             self.left[:1] = [replace(batch, elements=rest)] if rest else []
 
     def _submit(self, batch: Batch) -> None:
-        """Call sbatch, and write down before what it is called for and after what came of it.
-
-        Raises:
-            Refused: SLURM has no such job.
-            Unanswered: it may have.
-        """
+        """Call sbatch for a batch, noted before and after; Refused, or Unanswered if nobody knows what came of it."""
         folder = self.sweep.folder
         after = list(self._dependencies(batch))
         array = submitted.intend(folder, batch.elements)

@@ -30,23 +30,14 @@ T = TypeVar("T")
 
 @stored
 class Array:
-    """One call of sbatch: a job array, or a plain job where there is one element only.
+    """One call of sbatch: a job array, or a plain job where there is one element only."""
 
-    Attributes:
-        number: of the call, within the sweep.
-        name: of the job, `compress-<8 digits of the sweep>-<number>`; no two arrays have the same.
-        elements: the run_ids of each element, by its index.
-        written: when, in seconds of the epoch.
-        user: the number of who submits it.
-        job: SLURM's id, of the whole array; None: it is not known whether there is one.
-    """
-
-    number: int
-    name: str
-    elements: list[list[str]]
-    written: float
-    user: int
-    job: str | None = None
+    number: int  # of the call, within the sweep
+    name: str  # of the job, `compress-<8 digits of the sweep>-<number>`; no two arrays have the same
+    elements: list[list[str]]  # the run_ids of each element, by its index
+    written: float  # when, in seconds of the epoch
+    user: int  # the number of who submits it
+    job: str | None = None  # SLURM's id, of the whole array; None: it is not known whether there is one
 
     def job_ids(self) -> list[str]:
         """The job of each element: `34_0`, `34_1`, …; `34` of the only one. None as long as SLURM's id is not known."""
@@ -60,12 +51,7 @@ class Array:
 
 
 def intend(folder: Path, elements: Sequence[Sequence[str]]) -> Array:
-    """Write down what is about to be submitted, before sbatch is called with `--job-name` of what is returned.
-
-    Args:
-        folder: the sweep's.
-        elements: the run_ids of each element of the array.
-    """
+    """Write down what is about to be submitted, before sbatch is called with `--job-name` of what is returned."""
     before = arrays(folder)
     number = before[-1].number + 1 if before else 0
     tag = before[-1].name.split("-")[1] if before else secrets.token_hex(4)
@@ -75,11 +61,7 @@ def intend(folder: Path, elements: Sequence[Sequence[str]]) -> Array:
 
 
 def confirm(folder: Path, array: Array, job: str) -> Array:
-    """Write down SLURM's id of what was submitted.
-
-    Raises:
-        OSError: the sweep's folder cannot be written.
-    """
+    """Write down SLURM's id of what was submitted; OSError if the sweep's folder cannot be written."""
     confirmed = replace(array, job=job)
     _write(folder, confirmed)
     return confirmed

@@ -86,11 +86,7 @@ class Sweep:
 
     @staticmethod
     def read(folder: Path) -> Sweep:
-        """The sweep in a folder, as it was planned.
-
-        Raises:
-            ConfigError: there is none (yet), it is damaged, or of another version of this package.
-        """
+        """The sweep in a folder, as planned; ConfigError if there is none (yet), or it cannot be read here."""
         file = folder / PLAN
         try:
             plan = read(PlanFile, file)
@@ -129,11 +125,7 @@ class Sweep:
         write_json(self.folder / "outcomes" / f"{outcome.run_id}.json", asdict(outcome))
 
     def outcomes(self) -> Mapping[str, Outcome]:
-        """How those that ended did, by run_id.
-
-        Raises:
-            ConfigError: the folder is not there any more.
-        """
+        """How those that ended did, by run_id; ConfigError if the folder is not there any more."""
         try:
             entries = os.scandir(self.folder / "outcomes")
         except FileNotFoundError:
@@ -165,11 +157,7 @@ class Sweep:
         return {run_id: job for run_id, job in self.jobs().items() if run_id not in outcomes}
 
     def live_workers(self) -> dict[int, Process | None]:
-        """The workers that are alive, by number; None of one whose file does not say which process it is.
-
-        Raises:
-            ConfigError: nobody knows, since the file system has no locks.
-        """
+        """Live workers by number, None if which process is not known; ConfigError if the file system has no locks."""
         alive: dict[int, Process | None] = {}
         with surroundings.runs(self.runs).config_errors():
             for file in sorted(self.folder.glob(f"{WORKER}*")):
@@ -199,11 +187,7 @@ def _cause(error: OSError | ValueError) -> str:
 
 
 def all_sweeps(runs: Path, left_out: list[str] | None = None) -> list[Sweep]:
-    """Every sweep of a folder of runs, oldest first; one that cannot be read is told of and left out.
-
-    Args:
-        left_out: gets why, a line for each; else that is printed, once.
-    """
+    """Every readable sweep of a folder of runs, oldest first; why one is left out is told, to `left_out` if given."""
     dated: list[tuple[int, Sweep]] = []
     for file in sorted((runs / SWEEPS).glob(f"*/{PLAN}")):
         try:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from compress.errors import ConfigError
 from compress.runs import result
-from compress.runs.experiment_lock import ExperimentLock
+from compress.runs.folder import ExperimentLock
 from compress.tracking import uploads, wandb_run
 from compress.tracking.run_record import RunRecord
 from compress.tracking.uploads import Upload
@@ -21,19 +21,14 @@ from compress.tracking.wandb_client import PROBE_SECONDS, tear_down, why_offline
 
 @dataclass
 class Pending:
-    """What there is to upload of a folder of runs.
+    """What there is to upload of a folder of runs."""
 
-    Attributes:
-        waiting: runs to be uploaded, teachers first; also those of which only the teacher, or the weights, are lacking.
-        uploaded: how many need not be.
-        damaged: a sentence for each whose record cannot be read.
-    """
-
+    # runs to be uploaded, teachers first; also those of which only the teacher, or the weights, are lacking
     waiting: list[tuple[Path, RunRecord]] = field(default_factory=list)
-    uploaded: int = 0
+    uploaded: int = 0  # how many need not be
     running: int = 0
     untracked: int = 0
-    damaged: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)  # a sentence for each whose record cannot be read
 
 
 def survey(runs: Path) -> Pending:

@@ -19,7 +19,7 @@ from types import FrameType
 from compress import experiment
 from compress.errors import ConfigError
 from compress.runs import folder as run_folders
-from compress.runs.experiment_lock import ExperimentLock
+from compress.runs.folder import ExperimentLock
 from launch.child import STOPPING, Child, cause_of_exit, run_in_child
 from launch.experiments import Outcome, Planned
 from launch.sweep import Sweep

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compress.runs.experiment_lock import ExperimentLock
+from compress.runs.folder import ExperimentLock
 from launch import cancelling, cli, commands, job, losses, scheduler, status, status_table, submitted
 from launch.commands import Unanswered
 from launch.experiments import Outcome

@@ -21,7 +21,7 @@ from compress.config.schema import teacher_experiment
 from compress.data import wordnet
 from compress.errors import ConfigError
 from compress.runs import result
-from compress.runs.experiment_lock import ExperimentLock
+from compress.runs.folder import ExperimentLock
 from compress.storage import atomic, surroundings
 from compress.storage.files import write_json
 from compress.storage.lock import Lock

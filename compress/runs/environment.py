@@ -1,4 +1,4 @@
-"""Where a run was: versions, processor and commit, which may make two runs of one experiment differ."""
+"""Where a run was: what may make two runs of one experiment differ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CPU_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_i
 
 @cache
 def environment() -> dict[str, object]:
-    """Versions, processor and commit: what may make two runs of one experiment differ."""
+    """Versions, processor and commit."""
     import torch
     import transformers
 
@@ -21,7 +21,7 @@ def environment() -> dict[str, object]:
         "torch": str(torch.__version__),
         "transformers": transformers.__version__,
         "platform": platform.platform(),
-        "cpu": _cpu_name(),
+        "cpu": _cpu_info("model name") or platform.processor() or platform.machine(),
         "cpu_flags": [flag for flag in CPU_FLAGS if flag in _cpu_info("flags", "Features").split()],
         "threads": torch.get_num_threads(),
         "git_commit": _git_commit(),
@@ -36,10 +36,6 @@ def _cpu_info(*keys: str) -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.split(":")[0].strip() in keys), "")
 
 
-def _cpu_name() -> str:
-    return _cpu_info("model name") or platform.processor() or platform.machine()
-
-
 def _git_commit() -> str | None:
     """Commit of the source tree, with `+` where files differ from it; None outside a checkout."""
     here = Path(__file__).resolve().parents[2]
@@ -47,9 +43,8 @@ def _git_commit() -> str | None:
         return None
 
     def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
+        command = ["git", "-C", str(here), *words]
+        return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True, timeout=10).strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")

@@ -1,4 +1,4 @@
-"""What lies in a run folder beside the result: a checkpoint, progress, scratch, why it failed; how it is cleared."""
+"""What lies in a run folder beside the result, how it is cleared, and the lock of who is at the experiment."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 from compress.checked import stored
 from compress.errors import ConfigError
-from compress.runs.experiment_lock import ExperimentLock
 from compress.runs.result import ERROR, FILE
-from compress.storage import atomic
+from compress.storage import atomic, surroundings
 from compress.storage.files import write_json
+from compress.storage.lock import Lock
 
 CHECKPOINT, PROGRESS = "checkpoint", "progress.json"  # of one that is not finished: how far it is, for who looks on
 METRICS, LOG, TRACKING = "metrics.jsonl", "log.txt", "wandb"
@@ -23,24 +23,44 @@ WRITTEN = ("config.yaml", METRICS, PROGRESS, ERROR, FILE, "artifact")  # by who 
 
 @stored
 class Progress:
-    """progress.json: how far an experiment is, for who looks on.
+    """progress.json: how far an experiment is, for who looks on."""
 
-    Attributes:
-        what: is being done: the training of a model, or its teacher's answers.
-        unit: of `done` and `total`: step or row.
-        seconds_left: None if it is not known.
-        time: of this report, in seconds of the epoch.
-    """
-
-    what: str
-    unit: str
+    what: str  # is being done: the training of a model, or its teacher's answers
+    unit: str  # of `done` and `total`: step or row
     done: int
     total: int
     loss: float | None
-    seconds_left: float | None
+    seconds_left: float | None  # None if it is not known
     host: str
     pid: int
-    time: float
+    time: float  # of this report, in seconds of the epoch
+
+
+class ExperimentLock(Lock):
+    """The right to run one experiment, `runs/.locks/<run_id>`; of all processes that may want to, one has it."""
+
+    def __init__(self, runs: Path, run_id: str) -> None:
+        super().__init__(runs / ".locks" / run_id)
+        self.place = surroundings.runs(runs)
+        self.makes_runs = False  # whether their folder was not there
+
+    def take(self, *, wait: bool = False) -> bool:
+        """As `Lock.take`; ConfigError if the folder of runs cannot be written or locked."""
+        with self.place.config_errors():
+            self.makes_runs = self.makes_runs or not self.place.folder.exists()
+            return super().take(wait=wait)
+
+    def taken(self) -> bool:
+        """As `Lock.taken`; ConfigError if it cannot be known."""
+        with self.place.config_errors():
+            return super().taken()
+
+    def clean(self) -> None:
+        """Remove the folder of locks if it is empty, and so that of the runs if it was not there before."""
+        with suppress(OSError):
+            self.file.parent.rmdir()
+            if self.makes_runs:
+                self.place.folder.rmdir()
 
 
 def tidy(folder: Path) -> None:

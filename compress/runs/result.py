@@ -7,9 +7,9 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -34,45 +34,31 @@ class MalformedError(ValueError):
 
 @dataclass(frozen=True, kw_only=True, config=READ)
 class Compression:
-    """One method of an experiment, as those who read results must know it.
+    """One method of an experiment, as those who read results must know it."""
 
-    Attributes:
-        method: its configuration group: `prune`.
-        option: what the group was set to: `magnitude`.
-        noun: what prose calls the method: `pruning`.
-        position: names stand in the order of this number, then of the alphabet.
-        shrinks: whether it makes the stored model smaller; else it trains otherwise.
-        strength: the key that says how much it compresses: `sparsity`; None without such a key.
-        value: its value.
-    """
-
-    method: str
-    option: str
-    noun: str
-    position: int
-    shrinks: bool
-    strength: str | None = None
-    value: int | float | None = None
+    method: str  # its configuration group: `prune`
+    option: str  # what the group was set to: `magnitude`
+    noun: str  # what prose calls the method: `pruning`
+    position: int  # names stand in the order of this number, then of the alphabet
+    shrinks: bool  # whether it makes the stored model smaller; else it trains otherwise
+    strength: str | None = None  # the key that says how much it compresses: `sparsity`; None without such a key
+    value: int | float | None = None  # its value
 
 
 @dataclass(frozen=True, kw_only=True, config=READ)
 class Part:
-    """Parameters of a model or of a part of it.
+    """Parameters of a model or of a part of it."""
 
-    Attributes:
-        parameters: of the uncompressed architecture.
-        nonzero: numbers that survive.
-        nominal_bytes: by the study's rule, 4 for each survivor, 1 where it is int8.
-    """
+    parameters: int  # of the uncompressed architecture
+    nonzero: int  # numbers that survive
+    nominal_bytes: int  # by the study's rule, 4 for each survivor, 1 where it is int8
 
-    parameters: int
-    nonzero: int
-    nominal_bytes: int
+    least: ClassVar[int] = 0  # that a number may be
 
     def __post_init__(self) -> None:
-        for name in ("parameters", "nonzero", "nominal_bytes"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"its size.{name} is {getattr(self, name)}, not a positive number")
+        for name, value in vars(self).items():
+            if isinstance(value, int) and value < self.least:
+                raise ValueError(f"its size.{name} is {value}, not a positive number")
 
 
 @dataclass(frozen=True, kw_only=True, config=READ)
@@ -80,12 +66,9 @@ class Size(Part):
     """Of the whole model; `artifact_bytes` is the size of the weight file, `by_part` has embeddings, encoder, head."""
 
     artifact_bytes: int
-    by_part: dict[str, Part]
+    by_part: dict[str, Part] = field(default_factory=dict)  # results from elsewhere may lack it
 
-    def __post_init__(self) -> None:
-        for name in ("parameters", "nonzero", "nominal_bytes", "artifact_bytes"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"its size.{name} is {getattr(self, name)}, not a positive number")
+    least: ClassVar[int] = 1
 
 
 @dataclass(frozen=True, kw_only=True, config=READ)
@@ -101,24 +84,17 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True, config=READ)
 class Head:
-    """What is known of a run before it starts.
-
-    Attributes:
-        methods: groups of the active methods, in the order in which they are named.
-        compression: of each of them, in the same order.
-        config: the full configuration; a method that is off is not in it.
-        identity: what the run_id is the hash of.
-    """
+    """What is known of a run before it starts."""
 
     schema: int
     run_id: str
     model: str
     task: str
-    methods: list[str]
+    methods: list[str]  # groups of the active methods, in the order in which they are named
     seed: int
-    compression: list[Compression]
-    config: dict[str, Any]
-    identity: dict[str, Any]
+    compression: list[Compression]  # of each of them, in the same order
+    config: dict[str, Any]  # the full configuration; a method that is off is not in it
+    identity: dict[str, Any]  # what the run_id is the hash of
 
     @property
     def subset(self) -> str:
@@ -128,34 +104,21 @@ class Head:
 
 @dataclass(frozen=True, kw_only=True, config=READ)
 class Result(Head):
-    """A finished experiment.
+    """A finished experiment."""
 
-    Attributes:
-        metrics: name -> value, of the artifact loaded from disk; None is undefined (0/0).
-        score_glue: mean of the task's official metrics, points from -100 to 100.
-        score_accuracy: accuracy-style score, points: the mean of accuracies, or of STS-B's correlations.
-        metrics_training: the same metrics of the model in training, so that a difference shows.
-        epoch_scores: dev scores after each epoch, if it selected by them.
-        teacher_run_id: None without a teacher.
-        sparsity: share of the prunable entries that are zero.
-        artifact_sha256: over the artifact's files; None in results of old versions.
-        notes: what a reader should know, one sentence each.
-        start: which checkpoint it started from, and what of the model was new.
-    """
-
-    metrics: dict[str, float | None]
-    score_glue: float | None
-    score_accuracy: float | None
+    metrics: dict[str, float | None]  # name -> value, of the artifact loaded from disk; None is undefined (0/0)
+    score_glue: float | None  # mean of the task's official metrics, points from -100 to 100
+    score_accuracy: float | None  # accuracy-style score, points: the mean of accuracies, or of STS-B's correlations
     size: Size
     timing: Timing
     environment: dict[str, Any]
-    metrics_training: dict[str, float | None]
-    epoch_scores: list[float | None]
-    teacher_run_id: str | None
-    sparsity: float
-    artifact_sha256: str | None
-    notes: list[str]
-    start: dict[str, Any] | None
+    metrics_training: dict[str, float | None]  # the same metrics of the model in training, so that a difference shows
+    epoch_scores: list[float | None]  # dev scores after each epoch, if it selected by them
+    teacher_run_id: str | None  # None without a teacher
+    sparsity: float  # share of the prunable entries that are zero
+    artifact_sha256: str | None  # over the artifact's files; None in results of old versions
+    notes: list[str]  # what a reader should know, one sentence each
+    start: dict[str, Any] | None  # which checkpoint it started from, and what of the model was new
 
     def __post_init__(self) -> None:
         for name in ("score_glue", "score_accuracy"):
@@ -188,20 +151,14 @@ OPTIONAL: Mapping[str, object] = {  # what results from elsewhere, or of old ver
 
 
 def from_document(document: Mapping[str, object]) -> Result:
-    """The result in a document of this schema or of the first one.
-
-    Raises:
-        MalformedError: it is none, or of another schema.
-    """
+    """The result in a document of this schema or of the first one; MalformedError if it is none, or of another."""
     if not isinstance(document, Mapping):
         raise MalformedError("it holds no fields")
     schema = document.get("schema")
     if schema not in (1, SCHEMA):
         raise MalformedError(f"its schema is {schema!r}, and {SCHEMA} is what is read here")
-    size = document.get("size")
     try:
-        upgraded = schema1.upgraded(document) if schema == 1 else document
-        whole = {**OPTIONAL, **upgraded, "size": {"by_part": {}, **size} if isinstance(size, Mapping) else size}
+        whole = {**OPTIONAL, "size": None, **(schema1.upgraded(document) if schema == 1 else document)}
         return TypeAdapter(Result).validate_python(_without_nan(whole))
     except ValidationError as error:
         raise MalformedError(first_mistake(error)) from error
@@ -233,11 +190,7 @@ def written_last(folder: Path, result: Result) -> Iterator[None]:
 
 
 def read(folder: Path, run_id: str) -> Result | None:
-    """The result in a run folder if the experiment is finished: it is there, parses, is whole, and holds the id.
-
-    Raises:
-        ConfigError: there is one that this user may not read, so that nobody knows.
-    """
+    """The result of a finished experiment: there, whole, and of this id; ConfigError if this user may not read it."""
     file = folder / FILE
     try:
         result = from_document(json.loads(file.read_text(encoding="utf-8")))
@@ -250,9 +203,7 @@ def read(folder: Path, run_id: str) -> Result | None:
 
 def run_folders(runs: Path) -> Iterator[Path]:
     """Every run folder `<task>/<model>/<methods>/<run_id>`, in order; not those of another folder of runs below it."""
-    for folder in sorted(runs.glob("[!.]*/[!.]*/[!.]*/*/")):
-        if RUN_ID.fullmatch(folder.name):
-            yield folder
+    return (folder for folder in sorted(runs.glob("[!.]*/[!.]*/[!.]*/*/")) if RUN_ID.fullmatch(folder.name))
 
 
 def failure(folder: Path) -> str | None:

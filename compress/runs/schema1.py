@@ -23,11 +23,7 @@ METHODS: Mapping[str, Facts] = {
 
 
 def upgraded(document: Mapping[str, object]) -> dict[str, object]:
-    """The document with what later schemas have: `compression`, and no method that is off; `schema` stays 1.
-
-    Raises:
-        KeyError, TypeError, ValueError: something is missing or of the wrong kind.
-    """
+    """The document with what later schemas have: `compression`, and no method that is off; `schema` stays 1."""
     active, identity = document["methods"], _mapping(document["identity"])
     if not isinstance(active, list):
         raise TypeError(f"its methods are {active!r}, not a list")

@@ -17,12 +17,7 @@ OWNER = "run-folder.txt"  # in a folder of the client's that is not in the run f
 
 
 class ClientFolders:
-    """The client's folders of one run.
-
-    Args:
-        folder: the run folder.
-        say: gets a line for people.
-    """
+    """The client's folders of one run; `folder` is the run folder, `say` gets a line for people."""
 
     def __init__(self, run_id: str, folder: Path, say: Callable[..., None]) -> None:
         self.run_id, self.folder, self.say = run_id, folder, say

@@ -22,11 +22,7 @@ class NotStarted(Exception):  # noqa: N818 - the experiment goes on without it
 
 
 def start(record: RunRecord, mode: Mode, folders: ClientFolders) -> Run:
-    """A run of the client.
-
-    Raises:
-        NotStarted: the client, the network, the server or the key did not allow it.
-    """
+    """A run of the client; NotStarted if the client, the network, the server or the key did not allow it."""
     folders.stand_in_for_home()
     if mode == "offline":
         run = _init(record, mode, folders)

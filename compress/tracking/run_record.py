@@ -21,32 +21,17 @@ RECORD = "card.json"
 
 @dataclass(frozen=True)
 class Names:
-    """What a run is called.
+    """What a run is called."""
 
-    Attributes:
-        run: in the dashboard.
-        cell: the run without its seed.
-        artifact: its stored weights.
-        factors: what experiments differ in, flat: the dashboard groups, filters and draws by these.
-    """
-
-    run: str
-    cell: str
-    artifact: str
-    factors: dict[str, object]
+    run: str  # in the dashboard
+    cell: str  # the run without its seed
+    artifact: str  # its stored weights
+    factors: dict[str, object]  # what experiments differ in, flat: the dashboard groups, filters and draws by these
 
 
 @stored
 class RunRecord:
-    """What a run is before it starts.
-
-    Attributes:
-        config: flat factors, to group and filter by; the whole configuration below `config` and `identity`.
-        logs: name of the artifact that the weights become; None if they are not uploaded.
-        uses: the teacher's artifact, `name:run_id`, in whichever project the teacher is; None without a teacher.
-        seconds: that the server may take to start a run, and again to finish it.
-        anew: the server may have rows of an earlier training; all are sent again, from the first.
-    """
+    """What a run is before it starts."""
 
     run_id: str
     name: str
@@ -54,11 +39,13 @@ class RunRecord:
     entity: str | None
     group: str
     job_type: str
+    # flat factors, to group and filter by; the whole configuration below `config` and `identity`
     config: dict[str, object]
-    logs: str | None
+    logs: str | None  # name of the artifact that the weights become; None if they are not uploaded
+    # the teacher's artifact, `name:run_id`, in whichever project the teacher is; None without a teacher
     uses: str | None
-    seconds: float
-    anew: bool = False
+    seconds: float  # that the server may take to start a run, and again to finish it
+    anew: bool = False  # the server may have rows of an earlier training; all are sent again, from the first
 
     @staticmethod
     def read(folder: Path) -> RunRecord | None:

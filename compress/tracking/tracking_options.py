@@ -47,21 +47,13 @@ class TrackingConfig:
 
 
 def check(tracking: TrackingConfig) -> None:
-    """Refuse what cannot be meant, before anything is written.
-
-    Raises:
-        ConfigError: a mode or a project that W&B does not have.
-    """
+    """Refuse a mode or a project that W&B does not have, by ConfigError, before anything is written."""
     if mode_of(tracking) != "disabled":
         project_of(tracking)
 
 
 def mode_of(tracking: TrackingConfig) -> Mode:
-    """Whether and where to, before anybody has looked for a server.
-
-    Raises:
-        ConfigError: WANDB_MODE, WANDB_DISABLED or a settings file has a value that means nothing here.
-    """
+    """Whether and where to, before anybody has looked for a server; ConfigError if W&B's settings mean nothing here."""
     if tracking.name == "none":
         return "disabled"
     if tracking.mode != "auto":
@@ -85,11 +77,7 @@ def _is_disabled() -> bool:
 
 
 def project_of(tracking: TrackingConfig) -> str:
-    """Where runs appear.
-
-    Raises:
-        ConfigError: W&B has no such names.
-    """
+    """Where runs appear; ConfigError if W&B has no such names."""
     said = wandb_settings.setting("project")
     if tracking.project is not None:
         said = Setting("project", tracking.project, "tracking.project")

@@ -18,23 +18,16 @@ UNTRACKED = "its teacher was run without tracking"
 
 @stored
 class Upload:
-    """What was uploaded of a run folder last: all that it holds.
-
-    Attributes:
-        rows: of metrics.jsonl.
-        artifact: the full name of the weights there.
-        lineage: that of the teacher's weights which the run is said to use.
-        missing: why it is not said.
-    """
+    """What was uploaded of a run folder last: all that it holds."""
 
     url: str | None
     entity: str | None
     project: str | None
-    rows: int
+    rows: int  # of metrics.jsonl
     exit_code: int
-    artifact: str | None = None
-    lineage: str | None = None
-    missing: str | None = "not known"
+    artifact: str | None = None  # the full name of the weights there
+    lineage: str | None = None  # that of the teacher's weights which the run is said to use
+    missing: str | None = "not known"  # why it is not said
 
     @staticmethod
     def read(folder: Path) -> Upload | None:
@@ -98,11 +91,7 @@ def teachers_artifact(folder: Path, record: RunRecord) -> tuple[str | None, str]
 
 
 def starts_anew(folder: Path, force: bool) -> bool:
-    """Whether rows that the server may have of an experiment are of an earlier training than the one that starts.
-
-    Args:
-        force: the experiment is run again although it may be finished.
-    """
+    """Whether rows that the server may have are of an earlier training; `force`: the experiment is run again."""
     upload = Upload.read(folder)
     finished = upload is not None and upload.exit_code == 0
     try:

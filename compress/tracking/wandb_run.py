@@ -50,11 +50,7 @@ def of_experiment(
 
 
 def upload(folder: Path, record: RunRecord) -> str | None:
-    """Send what a run folder holds and the server does not have yet; what went wrong, if it did.
-
-    Args:
-        record: that of the folder, or one that names another project.
-    """
+    """Send what a run folder holds and the server lacks, to the project of `record`; what went wrong, if it did."""
     said: list[str] = []
     log = folder / "metrics.jsonl"
     rows = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
