@@ -14,25 +14,26 @@ LONG = 500  # characters of a word; longer ones are shown shortened
 
 
 class ConfigError(Exception):
-    """Wrong input, told in one line: the key, the value, what is allowed and the fix."""
+    """Wrong input, told in one line: the key, the value, what is allowed and the fix. Who refuses input raises it."""
 
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose mistakes are ConfigErrors; argparse prints its usage over several lines."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuse a command line.
-
-        Raises:
-            ConfigError: always.
-        """
+        """Refuse a command line."""
         raise ConfigError(f"{message}; {self.prog} --help shows what it takes")
 
 
 def exit_code(work: Callable[[], int]) -> int:
     """What a command line ends with: what its work returns; 2 for wrong input, 130 for Ctrl-C, told in a line."""
     try:
-        check_current_folder()
+        os.getcwd()
+    except OSError as error:  # no relative path means anything in a folder that is gone
+        cause = f"the current folder is not to be had ({error.strerror}); change to one that is"
+        tell(ConfigError(cause))
+        return 2
+    try:
         return work()
     except ConfigError as error:
         tell(error)
@@ -46,18 +47,6 @@ def exit_code(work: Callable[[], int]) -> int:
     except OSError as error:  # a disk that is full or broken, a file that may not be read
         tell(error)
         return 1
-
-
-def check_current_folder() -> None:
-    """Refuse to work in a folder that is gone: no relative path means anything there.
-
-    Raises:
-        ConfigError: it was removed, or may not be entered any more.
-    """
-    try:
-        os.getcwd()
-    except OSError as error:
-        raise ConfigError(f"the current folder is not to be had ({error.strerror}); change to one that is") from error
 
 
 def tell(error: Exception) -> None:

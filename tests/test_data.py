@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from compress import experiment
-from compress.data import corpus, demo, tables, tokenization
+from compress.data import corpus, demo, tokenization
 from compress.data.corpus import DataConfig
-from compress.data.texts import Texts, checked_texts
+from compress.data.texts import Table, Texts, checked_texts
 from compress.errors import ConfigError
 from compress.task.config import TaskConfig
 from tests.conftest import Compose
@@ -197,5 +197,5 @@ def test_a_regressions_labels_are_floats_and_classes_are_integers(compose: Compo
     config = compose("model=demo/tiny", "data=demo", "task=stsb", f"paths.cache={tmp_path}")
     assert experiment.load_data(config)[0].splits["train"].labels.dtype == np.float32
     task = replace(config.task, labels=["a", "b", "c", "d", "e", "f"])
-    table = tables.Table({"sentence1": ["x"], "sentence2": ["y"], "label": [5.0]})
+    table = Table({"sentence1": ["x"], "sentence2": ["y"], "label": [5.0]})
     assert checked_texts({"train": table}, task)["train"].labels == [5]

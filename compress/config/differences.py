@@ -73,7 +73,7 @@ def _teachers_name(config: Mapping[str, Any], teacher: Mapping[str, object]) -> 
 
 def _described(data: DataConfig, values: Mapping[str, object]) -> dict[str, object]:
     model = build(ModelConfig, values, "teacher.")
-    return {**encoder.identity(model, data.builds_vocabulary), "learning_rate": model.learning_rate}
+    return {**encoder.identity(model, data.generated), "learning_rate": model.learning_rate}
 
 
 def _usual_settings(head: Head) -> dict[str, object]:

@@ -34,7 +34,7 @@ def scientific(config: Config, memo: Memo | None = None) -> dict[str, object]:
     """
     memo = memo or Memo()
     values_of: dict[str, object] = {
-        "model": memo(encoder.identity, config.model, config.data.builds_vocabulary),
+        "model": memo(encoder.identity, config.model, config.data.generated),
         "data": memo(corpus.identity, config.data, config.task),
         "train": memo(_training, config.train),
     }

@@ -216,7 +216,7 @@ def _method(name: str, values: object) -> object:
 
 
 def _check_model(model: ModelConfig, texts: DataConfig) -> None:
-    encoder.check(model, texts.max_length, texts.builds_vocabulary)
+    encoder.check(model, texts.max_length, texts.generated)
 
 
 def _teacher_model(
@@ -230,7 +230,7 @@ def _teacher_model(
     """
     values = stored if isinstance(stored, Mapping) else None
     if values is None:
-        values = _find_teacher(what, learns.teacher, texts.builds_vocabulary, (*folders,) or conf_folders())
+        values = _find_teacher(what, learns.teacher, texts.generated, (*folders,) or conf_folders())
     model = build(ModelConfig, values, "teacher.")
     try:
         _check_model(model, texts)
@@ -241,7 +241,7 @@ def _teacher_model(
 
 def _check_synonyms(methods: registry.Active, texts: DataConfig) -> None:
     enlarges = registry.the_one(methods, EnlargesData)
-    if enlarges and enlarges.copies and (enlarges.wordnet is not None or not texts.has_synonyms):
+    if enlarges and enlarges.copies and (enlarges.wordnet is not None or not texts.generated):
         wordnet.find(enlarges.wordnet, f"{registry.group_of(methods, enlarges)}.wordnet")
 
 

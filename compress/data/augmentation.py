@@ -45,18 +45,12 @@ KEPT = frozenset(_FUNCTION_WORDS.split())
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a training set is enlarged.
+    """How a training set is enlarged."""
 
-    Attributes:
-        copies: rewritten ones of each row.
-        share: of the replaceable words that a copy replaces.
-        wordnet: folder of its database files; None: the synonyms that the generated data brings.
-    """
-
-    copies: int
-    share: float
+    copies: int  # rewritten ones of each row
+    share: float  # of the replaceable words that a copy replaces
     seed: int
-    wordnet: Path | None
+    wordnet: Path | None  # folder of its database files; None: the synonyms that the generated data brings
 
     def identity(self) -> dict[str, object]:
         """What decides the rewritten rows; WordNet counts by its contents, not by where it lies."""
@@ -66,44 +60,31 @@ class Augmentation:
         asked = {"copies": self.copies, "replace": self.share, "seed": self.seed}
         return asked | {"synonyms": source, "version": VERSION}
 
-    def synonyms(self) -> Mapping[str, Sequence[str]]:
-        """Word -> the words that can replace it."""
-        return demo.SYNONYMS if self.wordnet is None else wordnet.synonyms(self.wordnet)
-
     def apply(self, texts: Texts) -> tuple[Texts, list[int]]:
         """The enlarged rows, and for each the number of the row that it comes from."""
-        return augment(texts, self.synonyms(), self.copies, self.share, self.seed)
+        synonyms = demo.SYNONYMS if self.wordnet is None else wordnet.synonyms(self.wordnet)
+        return augment(texts, synonyms, self.copies, self.share, self.seed)
 
 
 def of(methods: Active, data: DataConfig, seed: int) -> Augmentation | None:
-    """The augmentation that one of the active methods asks for; None if none does.
-
-    Raises:
-        ConfigError: it needs WordNet and there is none.
-    """
+    """The augmentation that one of the active methods asks for, refused where it lacks WordNet; None if none does."""
     enlarges = the_one(methods, EnlargesData)
     if enlarges is None or enlarges.copies == 0:
         return None
-    comes_with_data = enlarges.wordnet is None and data.has_synonyms
+    comes_with_data = enlarges.wordnet is None and data.generated
     folder = None if comes_with_data else wordnet.find(enlarges.wordnet, f"{group_of(methods, enlarges)}.wordnet")
     return Augmentation(enlarges.copies, enlarges.replace, seed, folder)
 
 
 def replaceable(text: str, synonyms: Mapping[str, Sequence[str]]) -> list[tuple[re.Match[str], list[str]]]:
     """The words of a text that may be replaced, in order, and what by."""
-    pairs = []
-    for word in WORD.finditer(text):
-        others = [other for other in synonyms.get(word[0], ()) if other not in KEPT]
-        if word[0] not in KEPT and others:
-            pairs.append((word, others))
-    return pairs
+    words = (word for word in WORD.finditer(text) if word[0] not in KEPT)
+    pairs = ((word, [other for other in synonyms.get(word[0], ()) if other not in KEPT]) for word in words)
+    return [(word, others) for word, others in pairs if others]
 
 
 def replace_words(text: str, synonyms: Mapping[str, Sequence[str]], share: float, rng: random.Random) -> str:
-    """The text with about a `share` of its replaceable words replaced, each by one of its synonyms at random.
-
-    If there are any, at least one of them is.
-    """
+    """The text with about a `share` of its replaceable words, at least one, replaced by a synonym at random."""
     candidates = replaceable(text, synonyms)
     chosen = [rng.random() < share for _ in candidates]
     if candidates and not any(chosen):
@@ -123,9 +104,7 @@ def augment(
 
     What a copy reads depends on the seed, its number and its row's own text, not on the other rows. A copy in which
     nothing was replaced, or that reads like another copy of its row, is left out: it would only count a row twice.
-
-    Returns:
-        The texts, and for each row the number of the row that it comes from.
+    Returns the texts, and for each row the number of the row that it comes from.
     """
     columns = [list(column) for column in texts.columns]
     source = list(range(len(texts.labels)))

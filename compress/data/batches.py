@@ -27,10 +27,8 @@ def bucketed(lengths: Rows, batch_size: int, seed: int, epoch: int) -> list[Rows
     """One epoch's batches of row numbers: every row once, similar lengths together, otherwise at random.
 
     The rows are shuffled and dealt into pools of `POOL` batches; a pool is sorted by length and cut into batches,
-    and the batches of all pools are shuffled. A pure function of its arguments, so that a resumed run goes on alike.
-
-    Args:
-        lengths: tokens per row, [rows].
+    and the batches of all pools are shuffled. A pure function of its arguments, so that a resumed run goes on alike;
+    `lengths` are tokens per row, [rows].
     """
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
@@ -51,14 +49,7 @@ def by_length(lengths: Rows, batch_size: int) -> Iterator[Rows]:
 def collate(
     tokens: Tokens, rows: Rows, padding: int, device: torch.device, inputs: Collection[str] = INPUTS
 ) -> dict[str, torch.Tensor]:
-    """The rows as tensors, padded to the longest of them.
-
-    Args:
-        inputs: those of `INPUTS` that the model takes.
-
-    Returns:
-        The inputs, int64 [batch, length], and `labels` [batch].
-    """
+    """The rows padded: the `INPUTS` that the model takes, int64 [batch, length]; and `labels` [batch]."""
     starts, ends = tokens.offsets[rows], tokens.offsets[rows + 1]
     columns = np.arange(int((ends - starts).max()))
     where = starts[:, None] + columns

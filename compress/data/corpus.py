@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import asdict, replace
 from dataclasses import dataclass as plain_dataclass
 from functools import cache
@@ -12,13 +11,13 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from compress.checked import checked
-from compress.data import demo, readme, split_files, tables
-from compress.data.texts import Texts, checked_texts
+from compress.data import demo, split_files, texts
+from compress.data.texts import Table, Texts
 from compress.errors import ConfigError, nearest
 from compress.storage.digests import digest_files
 from compress.storage.hub import SECONDS, snapshot
-from compress.storage.names import check_name
 from compress.storage.repositories import COMMIT, Lacking, Repository, in_folder, local_folder, looks_like_path
+from compress.storage.surroundings import check_name
 
 if TYPE_CHECKING:
     from compress.task.config import TaskConfig
@@ -37,78 +36,45 @@ class DataConfig:
     max_length: int = Field(description="longest sequence in tokens; what is longer is cut", ge=8, le=512)
 
     @property
-    def builds_vocabulary(self) -> bool:
-        """Whether the texts come with a vocabulary of their own, for models from scratch."""
-        return self.source == "demo"
-
-    @property
-    def has_synonyms(self) -> bool:
-        """Whether the texts come with a table of synonyms of their own."""
+    def generated(self) -> bool:
+        """Whether the texts come with a vocabulary, for models from scratch, and a table of synonyms of their own."""
         return self.source == "demo"
 
 
 def check(data: DataConfig, task: TaskConfig) -> None:
-    """Refuse missing files and settings that contradict each other, without reading any text.
-
-    Raises:
-        ConfigError: with the key, its value and the fix.
-    """
-    if data.source == "demo" and data.path is not None:
-        raise ConfigError(
-            f"data.path={data.path}: data=demo makes its own texts; choose data=glue or leave data.path out"
-        )
-    if data.source == "demo" and task.name not in demo.TASKS:
-        raise ConfigError(
-            f"task={task.name}: data=demo has {', '.join(demo.TASKS)} only{nearest(task.name, demo.TASKS)} "
-            "or give data.path"
-        )
-    if data.source == "glue" and data.path is None and data.hub is None:
+    """Refuse missing files and settings that contradict each other, without reading any text."""
+    if data.generated and data.path is not None:
+        cause = "data=demo makes its own texts; choose data=glue or leave data.path out"
+        raise ConfigError(f"data.path={data.path}: {cause}")
+    if data.generated and task.name not in demo.TASKS:
+        has = f"data=demo has {', '.join(demo.TASKS)} only{nearest(task.name, demo.TASKS)} or give data.path"
+        raise ConfigError(f"task={task.name}: {has}")
+    if not data.generated and data.path is None and data.hub is None:
         raise ConfigError("data.path=null: no texts, since data.hub is null as well; give one of them, or data=demo")
     check_name("task.name", task.name, "task.name=NAME, the folder of its files in the data set")
-    if data.source == "glue":
-        if data.path is None and data.hub and local_folder(data.hub) is None and looks_like_path(data.hub):
-            raise ConfigError(f"data.hub={data.hub}: no such folder; give one, or a data set's name on the hub")
-        if _is_local(data):
-            source(data, task)
+    if _is_local(data):
+        source(data, task)
+    elif not data.generated and data.hub and looks_like_path(data.hub):
+        raise ConfigError(f"data.hub={data.hub}: no such folder; give one, or a data set's name on the hub")
 
 
 @plain_dataclass(frozen=True)
 class Source:
-    """Where a task's texts are.
+    """Where a task's texts are."""
 
-    Attributes:
-        files: Parquet files of each split.
-        what: the key and value that messages begin with.
-        commit: of the data set on the hub.
-        names: of the classes in the order of their numbers, as the data set's README gives them.
-        note: what a result should say of where they come from.
-    """
-
-    files: dict[str, list[Path]]
-    what: str
-    commit: str | None = None
-    names: list[str] | None = None
-    note: str | None = None
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over all files."""
-        return digest_files([file for files in self.files.values() for file in files])
+    files: dict[str, list[Path]]  # Parquet files of each split
+    what: str  # the key and value that messages begin with
+    commit: str | None = None  # of the data set on the hub
+    names: list[str] | None = None  # of the classes, by their numbers, as the data set's README gives them
+    note: str | None = None  # what a result should say of where they come from
 
 
 def _is_local(data: DataConfig) -> bool:
-    return data.path is not None or local_folder(data.hub) is not None
+    return not data.generated and (data.path is not None or local_folder(data.hub) is not None)
 
 
 def source(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> Source:
-    """The files of a task's splits, all of them here: of a local folder, or fetched from the hub.
-
-    Args:
-        seconds: see `hub.snapshot`.
-
-    Raises:
-        ConfigError: they are not to be had.
-    """
+    """The files of a task's splits, all of them here: of a local folder, or fetched from the hub in `seconds`."""
     if data.path is not None:
         return _in_folder(data.path, task)
     assert data.hub is not None, "check() refuses it"
@@ -117,7 +83,7 @@ def source(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> Sour
 
     def choose(repository: Repository) -> list[str]:
         splits.update(split_files.files_of_repository(repository, task))
-        classes[:] = readme.class_names(readme.head(repository), task) or []
+        classes[:] = split_files.class_names(repository, task) or []
         described = ["README.md"] if "README.md" in repository.names else []
         return described + [name for files in splits.values() for name in files]
 
@@ -143,35 +109,30 @@ def _in_folder(path: str, task: TaskConfig) -> Source:
     try:
         files = split_files.split_files(names, task)
     except Lacking as error:
-        raise ConfigError(f"{what}: {task.name} lacks {error}; {_other_formats(names)}") from error
+        others = [name for name in names if name.endswith((".csv", ".tsv", ".json", ".jsonl", ".arrow"))]
+        as_parquet = "must be written as Parquet (pandas: DataFrame.to_parquet)"
+        fix = f"{others[0]} {as_parquet}" if others else "fetch it, or add it"
+        raise ConfigError(f"{what}: {task.name} lacks {error}; {fix}") from error
     return Source({split: [folder / name for name in names] for split, names in files.items()}, what)
-
-
-def _other_formats(names: Collection[str]) -> str:
-    others = [name for name in names if name.endswith((".csv", ".tsv", ".json", ".jsonl", ".arrow"))]
-    return f"{others[0]} must be written as Parquet (pandas: DataFrame.to_parquet)" if others else "fetch it, or add it"
 
 
 def identity(data: DataConfig, task: TaskConfig) -> dict[str, object]:
     """What of the data decides a result: files count by their contents, not by where they lie."""
     deciding = asdict(data)
-    if data.source == "demo":
+    if data.generated:
         return deciding | {"hub": None, "revision": None, "version": demo.VERSION}
     if data.max_train is None:
         deciding["seed"] = None
     if _is_local(data):
-        deciding |= {"hub": None, "revision": None, "path": source(data, task).digest}
+        files = [file for files in source(data, task).files.values() for file in files]
+        deciding |= {"hub": None, "revision": None, "path": digest_files(files)}
     return deciding
 
 
 def contents(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> dict[str, object]:
-    """`identity`, with the commit that a branch of a data set on the hub is now: what caches must tell apart.
-
-    Raises:
-        ConfigError: the hub must be asked, and it cannot be known.
-    """
+    """`identity`, with the commit that a branch of a data set on the hub is now: what caches must tell apart."""
     deciding = identity(data, task)
-    if data.source == "demo" or _is_local(data) or COMMIT.fullmatch(data.revision or ""):
+    if data.generated or _is_local(data) or COMMIT.fullmatch(data.revision or ""):
         return deciding
     where = source(data, task, seconds)
     if where.note:
@@ -186,24 +147,14 @@ def _print_once(note: str) -> None:
 
 
 def load_texts(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> dict[str, Texts]:
-    """The splits of a task, checked: the columns are there, texts are texts and every label is one of the task's.
-
-    Args:
-        seconds: see `hub.snapshot`.
-
-    Raises:
-        ConfigError: nothing to be had, or not what the task says.
-    """
-    if data.source == "demo":
+    """The splits of a task, checked: the columns are there, texts are texts and every label is one of the task's."""
+    if data.generated:
         generated = demo.generate(task.name, data.seed)
-        splits = {split: tables.Table(generated[split]) for split in ("train", *task.validation) if split in generated}
+        tables = {split: Table(generated[split]) for split in ("train", *task.validation) if split in generated}
     else:
         where = source(data, task, seconds)
         wanted = (*task.text, "label")
-        splits = {split: _named(tables.read(files, where.what, wanted), where) for split, files in where.files.items()}
-    return checked_texts(splits, task)
-
-
-def _named(table: tables.Table, where: Source) -> tables.Table:
-    """The table, its classes named as the data set's README does if its own file does not."""
-    return table if table.names is not None else replace(table, names=where.names)
+        tables = {split: texts.read(files, where.what, wanted) for split, files in where.files.items()}
+        tables = {split: table if table.names is not None else replace(table, names=where.names)
+                  for split, table in tables.items()}  # fmt: skip
+    return texts.checked_texts(tables, task)

@@ -1,4 +1,7 @@
-"""Which Parquet files hold a task's splits: in a folder of its own, or in a data set's repository."""
+"""Which Parquet files hold a task's splits: in a folder of its own, or in a data set's repository.
+
+A repository's README may say so, and name the classes, in the YAML at its head (the hub's "card").
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from collections.abc import Collection
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from compress.data import readme
 from compress.storage.repositories import Lacking, Repository
 
 if TYPE_CHECKING:
@@ -27,11 +29,11 @@ def split_files(names: Collection[str], task: TaskConfig, below: str = "") -> di
 
     `train.parquet`, all of `train-00000-of-00002.parquet` …, or all Parquet files in `train/` or `train.parquet/`.
 
+    Raises Lacking where of train or the first validation split nothing, or not every part, is there, or more than one
+    set.
+
     Args:
         below: what their names begin with, `sst2/`.
-
-    Raises:
-        Lacking: of train or the first validation split nothing, or not every part, is there, or more than one set.
     """
     splits = {}
     for number, (split, called) in enumerate(aliases(task).items()):
@@ -54,11 +56,7 @@ def _files(names: Collection[str], split: str) -> list[str]:
 
 
 def whole(files: list[str]) -> list[str]:
-    """The files, if those that are shards of something (`…-00000-of-00002.parquet`) are all of its shards, each once.
-
-    Raises:
-        Lacking: a part, or one set of parts where there are several.
-    """
+    """The files, if those that are shards (`…-00000-of-00002.parquet`) are all of them, each once; else Lacking."""
     every = [shard for name in files if (shard := SHARD.fullmatch(name))]
     for stem in sorted({shard[1] for shard in every}):
         shards = [shard for shard in every if shard[1] == stem]
@@ -73,10 +71,11 @@ def whole(files: list[str]) -> list[str]:
 def files_of_repository(repository: Repository, task: TaskConfig) -> dict[str, list[str]]:
     """The Parquet files of a task's splits in a data set's repository: as its README says, else `<task>/<split>…`.
 
-    Raises:
-        Lacking: they are not there, or are no Parquet files.
+    Raises Lacking where they are not there, or are no Parquet files.
     """
-    listed = readme.patterns(readme.head(repository), task)
+    configs = _dictionaries(_readme(repository).get("configs"))
+    files_of = next((config.get("data_files") for config in configs if config.get("config_name") == task.name), None)
+    listed = {str(entry.get("split")): _listed(entry.get("path")) for entry in _dictionaries(files_of)}
     if not listed:
         return split_files(repository.names, task, f"{task.name}/")
     splits = {}
@@ -103,3 +102,47 @@ def _matches(name: str, pattern: str) -> bool:
         return bool(parts) and fnmatchcase(parts[0], patterns[0]) and match(parts[1:], patterns[1:])
 
     return match(name.split("/"), pattern.removeprefix("./").split("/"))
+
+
+def _readme(repository: Repository) -> dict[str, object]:
+    """What the README of a data set says in its head; empty without one. Raises Lacking if that is no YAML."""
+    import yaml
+
+    if "README.md" not in repository.names:
+        return {}
+    text = repository.get("README.md").read_text(encoding="utf-8", errors="replace")
+    yaml_block = re.match(r"---\r?\n(.*?)\r?\n---", text, re.DOTALL)
+    try:
+        values = yaml.safe_load(yaml_block[1]) if yaml_block else {}
+    except yaml.YAMLError as error:
+        raise Lacking(f"a README.md with YAML at its head ({' '.join(str(error).split())[:160]})") from error
+    return values if isinstance(values, dict) else {}
+
+
+def _dictionaries(value: object) -> list[dict[str, object]]:
+    """Those in a list; a single one counts as a list."""
+    return [entry for entry in (value if isinstance(value, list) else [value]) if isinstance(entry, dict)]
+
+
+def _listed(paths: object) -> list[str]:
+    return [str(path) for path in paths] if isinstance(paths, list) else [str(paths)]
+
+
+def class_names(repository: Repository, task: TaskConfig) -> list[str] | None:
+    """The class names that a README gives for the task's labels, in the order of their numbers.
+
+    Raises Lacking where it gives names, but not by number.
+    """
+    every = _dictionaries(_readme(repository).get("dataset_info"))
+    infos = [info for info in every if info.get("config_name") == task.name]
+    features = [feature for info in infos for feature in _dictionaries(info.get("features"))]
+    kinds = [kind for feature in features if feature.get("name") == "label" for kind in _dictionaries(feature["dtype"])]
+    names = next((label.get("names") for kind in kinds for label in _dictionaries(kind.get("class_label"))), None)
+    if isinstance(names, dict):
+        numbered = {str(number): name for number, name in names.items()}
+        names = [numbered.get(str(number)) for number in range(len(names))]
+    if not names:
+        return None
+    if not isinstance(names, list) or None in names:
+        raise Lacking(f"the names of {task.name}'s classes by their numbers in its README.md")
+    return [str(name) for name in names]

@@ -1,20 +1,31 @@
-"""Texts and labels of a task out of the tables that hold them: every value is checked."""
+"""Texts and labels of a task, out of Parquet files: the very bytes that were digested, every value checked."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from compress.data.tables import Table
-from compress.errors import ConfigError, nearest
+from compress.errors import ConfigError, first_line, nearest
+from compress.storage.digests import digest
+from compress.storage.repositories import POINTER
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from compress.task.config import TaskConfig
 
-Label = TypeVar("Label", int, float)
+
+@dataclass(frozen=True)
+class Table:
+    """One split as its files have it."""
+
+    columns: Mapping[str, Sequence[object]]  # a value for each row; none for columns that nobody wanted
+    names: list[str] | None = None  # of the classes, by the numbers in `label`; None where the file does not say
 
 
 @dataclass(frozen=True)
@@ -25,13 +36,74 @@ class Texts:
     labels: list[int] | list[float]
 
 
+def read(files: Sequence[Path], what: str, wanted: Collection[str]) -> Table:
+    """The rows of some Parquet files, one after the other.
+
+    Refuses a file that cannot be read, is none, changes meanwhile, or has two columns of one name.
+
+    Args:
+        what: the key and value that messages begin with.
+        wanted: columns that are read, if they are there; others may hold anything.
+    """
+    tables = [_read_file(file, what, wanted) for file in files]
+    for file, table in zip(files, tables, strict=True):
+        if table.columns.keys() != tables[0].columns.keys():
+            raise ConfigError(
+                f"{what}: {file.name} has the columns {', '.join(table.columns)}, {files[0].name} "
+                f"{', '.join(tables[0].columns)}; write all parts of a split alike"
+            )
+    if any(table.names != tables[0].names for table in tables):
+        raise ConfigError(
+            f"{what}: {', '.join(file.name for file in files)} name their classes differently; "
+            "write all parts of a split alike"
+        )
+    columns = {name: [value for table in tables for value in table.columns[name]] for name in tables[0].columns}
+    return Table(columns, tables[0].names)
+
+
+def _read_file(file: Path, what: str, wanted: Collection[str]) -> Table:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        expected, data = digest(file), file.read_bytes()
+        if data.startswith(POINTER):
+            raise ConfigError(f"{what}: {file.name} is a Git LFS pointer, not the file itself; run git lfs pull there")
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise ConfigError(f"{what}: {file.name} changed while it was read; run again")
+        parquet_file = parquet.ParquetFile(pyarrow.BufferReader(data))
+        names = parquet_file.schema_arrow.names
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigError(f"{what}: {file} has the column {twice[0]} twice; leave one of them out")
+        table = parquet_file.read(columns=[name for name in names if name in wanted])
+        table.validate(full=True)
+        columns = {name: table.column(name).to_pylist() if name in wanted else [] for name in names}
+    except (OSError, ValueError, OverflowError, pyarrow.ArrowException) as error:
+        raise ConfigError(
+            f"{what}: {file} is no whole Parquet file ({first_line(error):.160}); fetch or write it again"
+        ) from error
+    return Table(columns, _names(parquet_file.schema_arrow, file, what))
+
+
+def _names(schema: pyarrow.Schema, file: Path, what: str) -> list[str] | None:
+    """The class names that a file's schema gives for its labels (metadata of the package datasets)."""
+    if b"huggingface" not in (schema.metadata or {}):
+        return None
+    from datasets import Features
+
+    try:
+        names = getattr(Features.from_arrow_schema(schema).get("label"), "names", None)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(
+            f"{what}: the metadata of {file} make no sense ({first_line(error):.160}); write it again"
+        ) from error
+    return [str(name) for name in names] if names else None
+
+
 def checked_texts(tables: Mapping[str, Table], task: TaskConfig) -> dict[str, Texts]:
-    """The texts of each split, with labels in the task's numbers.
+    """The texts of each split, with labels in the task's numbers; classes in another order are mapped by name.
 
-    Classes that a file names in another order than the task are mapped by name.
-
-    Raises:
-        ConfigError: a column is missing, a text is none, a label is not the task's; names split, row and column.
+    Refuses, with split, row and column, what lacks a column, is no text, or is no label of the task's.
     """
     orders = {split: _order(split, table, task) for split, table in tables.items()}
     moved = [split for split, order in orders.items() if order is not None and order != sorted(order)]
@@ -67,32 +139,17 @@ def _checked(split: str, table: Table, order: list[int] | None, task: TaskConfig
     stored = table.columns["label"]
     if not stored:
         raise ConfigError(f"data: {task.name}/{split} has no rows; give some")
-    columns = [list(_strings(split, column, table.columns[column], task)) for column in task.text]
-    if task.labels is None:
-        return Texts(columns, list(_labels(split, stored, _score_of, task)))
-    return Texts(columns, list(_labels(split, stored, lambda value: _class_of(value, task.labels or [], order), task)))
-
-
-def _strings(split: str, column: str, values: Sequence[object], task: TaskConfig) -> Iterator[str]:
-    for row, value in enumerate(values):
-        if not isinstance(value, str):
-            raise ConfigError(
-                f"data: {column} in row {row} of {task.name}/{split} is {_written(value)}; must be a text: "
-                "leave the row out, or write the column as texts"
-            )
-        yield value
-
-
-def _labels(
-    split: str, values: Sequence[object], number: Callable[[object], Label | None], task: TaskConfig
-) -> Iterator[Label]:
-    """Labels as numbers.
-
-    Args:
-        number: of a stored label; None if it is none of the task's.
-    """
-    for row, value in enumerate(values):
-        if (label := number(value)) is None:
+    for column in task.text:
+        for row, value in enumerate(table.columns[column]):
+            if not isinstance(value, str):
+                raise ConfigError(
+                    f"data: {column} in row {row} of {task.name}/{split} is {_written(value)}; must be a text: "
+                    "leave the row out, or write the column as texts"
+                )
+    labels: list[float] = []
+    for row, value in enumerate(stored):
+        label = _score_of(value) if task.labels is None else _class_of(value, task.labels, order)
+        if label is None:
             allowed = "a finite number"
             if task.labels is not None:
                 allowed = f"0 to {len(task.labels) - 1}, or of {', '.join(task.labels)}"
@@ -100,7 +157,8 @@ def _labels(
             hint = "; write the column as numbers" if isinstance(value, str) and value.strip().isdecimal() else hint
             where = f"in row {row} of {task.name}/{split}"
             raise ConfigError(f"data: label {_written(value)} {where}; must be {allowed}{hint}")
-        yield label
+        labels.append(label)
+    return Texts([[str(value) for value in table.columns[column]] for column in task.text], labels)
 
 
 def _written(value: object) -> str:

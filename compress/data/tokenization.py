@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from compress.storage.cache import Arrays
     from compress.task.config import TaskConfig
 
+    Array = np.ndarray[Any, Any]
+
 FORMAT = 3  # of the token cache
 UNKNOWN, MOSTLY_UNKNOWN = 0.01, 0.2  # share of unknown tokens in the texts that is told, and that is refused
 ARRAYS = ("ids", "offsets", "seconds", "labels", "sources")
@@ -31,27 +33,19 @@ ARRAYS = ("ids", "offsets", "seconds", "labels", "sources")
 
 @dataclass(frozen=True)
 class Tokens:
-    """One split as flat arrays; the tokens of row i are `ids[offsets[i]:offsets[i + 1]]`.
+    """One split as flat arrays; the tokens of row i are `ids[offsets[i]:offsets[i + 1]]`."""
 
-    Attributes:
-        ids: int32 [sum of lengths].
-        offsets: int64 [rows + 1].
-        seconds: int32 [rows]; tokens of the row before its second text (all of them, where there is no second).
-        labels: int64 [rows] class ids, or float32 [rows].
-        sources: int64 [rows]; for a rewritten row the number of the row that it was made of, else its own.
-    """
-
-    ids: np.ndarray[Any, Any]
-    offsets: np.ndarray[Any, Any]
-    seconds: np.ndarray[Any, Any]
-    labels: np.ndarray[Any, Any]
-    sources: np.ndarray[Any, Any]
+    ids: Array  # int32 [sum of lengths]
+    offsets: Array  # int64 [rows + 1]
+    seconds: Array  # int32 [rows]; tokens of the row before its second text (all of them, where there is no second)
+    labels: Array  # int64 [rows] class ids, or float32 [rows]
+    sources: Array  # int64 [rows]; for a rewritten row the number of the row that it was made of, else its own
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
-    def lengths(self) -> np.ndarray[Any, Any]:
+    def lengths(self) -> Array:
         """Tokens per row, int64 [rows]."""
         import numpy as np
 
@@ -63,21 +57,17 @@ class Dataset:
     """A task's tokens by split, the rows of `train` that are used, and what a result should say about them."""
 
     splits: dict[str, Tokens]
-    train_rows: np.ndarray[Any, Any]
+    train_rows: Array
     notes: list[str]
 
 
 def has_demo_vocabulary(data: DataConfig, model: ModelConfig) -> bool:
     """Whether the model's tokenizer is the demo's own: for one from scratch on its texts."""
-    return data.builds_vocabulary and model.pretrained is None
+    return data.generated and model.pretrained is None
 
 
 def load_tokenizer(data: DataConfig, model: ModelConfig, seconds: float = SECONDS) -> PreTrainedTokenizerBase:
-    """The demo's own for a model from scratch on its texts, else the checkpoint's.
-
-    Args:
-        seconds: see `hub.snapshot`.
-    """
+    """The demo's own for a model from scratch on its texts, else the checkpoint's; `seconds` as of `hub.snapshot`."""
     from compress.data import demo
     from compress.model import encoder
 
@@ -112,10 +102,14 @@ def prepare(
         }
 
     def make() -> Arrays:
-        made = _tokens(load_texts(data, task, seconds), tokenizer, data.max_length, augmentation)
+        arrays: dict[str, Array] = {}
+        for split, texts in load_texts(data, task, seconds).items():
+            enlarged = augmentation.apply(texts) if augmentation and split == "train" else (texts, None)
+            tokens = tokenize(enlarged[0], tokenizer, data.max_length, enlarged[1])
+            arrays |= {f"{split}.{array}": getattr(tokens, array) for array in ARRAYS}
         if described() != entry.of:
             raise ConfigError(f"task={task.name}: its texts, or WordNet, changed while they were read; run again")
-        return {f"{split}.{array}": getattr(tokens, array) for split, tokens in made.items() for array in ARRAYS}
+        return arrays
 
     entry = Entry(cache, "tokens", task.name, described())
     splits = entry.get(lambda arrays: _splits(arrays, task), make)
@@ -124,25 +118,12 @@ def prepare(
     if data.max_train is not None and data.max_train < originals:
         chosen = np.random.default_rng(data.seed).permutation(originals)[: data.max_train]
         rows = np.flatnonzero(np.isin(sources, chosen))
-    missing = [split for split in task.validation if split not in splits]
-    notes = [f"{split} is not in the data: scores are of {task.validation[0]} alone" for split in missing]
+    notes = [f"{split} is not in the data: scores are of {task.validation[0]} alone"
+             for split in task.validation if split not in splits]  # fmt: skip
     of_data = entry.of["data"]
     if isinstance(of_data, Mapping) and (commit := of_data.get("commit")):
         notes.append(f"data.hub={data.hub}: its revision {data.revision or 'main'} was commit {commit}")
     return Dataset(splits, rows, notes)
-
-
-def _tokens(
-    texts: Mapping[str, Texts],
-    tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
-    augmentation: Augmentation | None,
-) -> dict[str, Tokens]:
-    splits = {}
-    for split, rows in texts.items():
-        enlarged = augmentation.apply(rows) if augmentation and split == "train" else (rows, None)
-        splits[split] = tokenize(enlarged[0], tokenizer, max_length, enlarged[1])
-    return splits
 
 
 def tokenize(
@@ -165,11 +146,7 @@ def tokenize(
 
 
 def check_texts(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Refuse texts that are mostly unknown to the tokenizer; what is unknown in no small part is noted.
-
-    Returns:
-        Notes for the result.
-    """
+    """Refuse texts that are mostly unknown to the tokenizer; notes for the result of what is in no small part."""
     notes = []
     for split, tokens in dataset.splits.items():
         share = float((tokens.ids == tokenizer.unk_token_id).mean())
@@ -184,11 +161,7 @@ def check_texts(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> list[st
 
 
 def _splits(arrays: Arrays, task: TaskConfig) -> dict[str, Tokens]:
-    """The splits of a cache entry.
-
-    Raises:
-        Damaged: one is missing or is not the task's, or their arrays cannot be those of tokens.
-    """
+    """The splits of a cache entry; Damaged if one is missing or not the task's, or arrays cannot be those of tokens."""
     found = [split for split in ("train", *task.validation) if f"{split}.ids" in arrays]
     if missing := {"train", task.validation[0]} - set(found):
         raise Damaged(f"it has no {min(missing)}")

@@ -27,27 +27,14 @@ WAYS = (
 
 
 def find(given: str | None, key: str = "wordnet") -> Path:
-    """The folder of the database files: the one given, or the first of the usual places.
-
-    Args:
-        key: what gives it, for messages.
-
-    Raises:
-        ConfigError: there is none, with the ways to get one.
-    """
-    if given is not None:
-        folder = _folder(given)
-        if missing := _missing(folder):
-            raise ConfigError(f"{key}={given}: the folder lacks {', '.join(missing)}; {WAYS}")
-        return folder
-    for place in map(_folder, PLACES):
-        if not _missing(place):
-            return place
-    raise ConfigError(f"{key}=null: WordNet is in none of {', '.join(PLACES)}; {WAYS}")
-
-
-def _folder(place: str) -> Path:
-    return Path(os.path.expanduser(place))  # where no home is known, `~` stays, and nothing is found
+    """The folder of the database files: the one given by this key, or the first of the usual places that has them."""
+    for place in PLACES if given is None else (given,):
+        folder = Path(os.path.expanduser(place))  # where no home is known, `~` stays, and nothing is found
+        if not (missing := _missing(folder)):
+            return folder
+    if given is None:
+        raise ConfigError(f"{key}=null: WordNet is in none of {', '.join(PLACES)}; {WAYS}")
+    raise ConfigError(f"{key}={given}: the folder lacks {', '.join(missing)}; {WAYS}")
 
 
 def _missing(folder: Path) -> list[str]:
@@ -63,10 +50,7 @@ def synonyms(folder: Path) -> Mapping[str, tuple[str, ...]]:
     A word's main sense is the one that at least half of its uses in tagged text have; words are exchangeable here if
     they share their main sense. So `film` and `movie` are, while `bank` (many senses) and `twelvemonth` (never used in
     tagged text) are left alone. Nouns come in the regular plural too; other inflected forms are left out, since they
-    look like other words.
-
-    Raises:
-        ConfigError: the files are not WordNet's, or not whole.
+    look like other words. Refuses files that are not WordNet's, or not whole.
     """
     try:
         table = _table(folder)
@@ -79,20 +63,17 @@ def synonyms(folder: Path) -> Mapping[str, tuple[str, ...]]:
 
 
 def _table(folder: Path) -> dict[str, tuple[str, ...]]:
-    main = _main_senses(folder)
     together: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for word, sense in main.items():
+    for word, sense in _main_senses(folder).items():
         together[sense].append(word)
     irregular = {line.split()[-1] for line in (folder / "noun.exc").read_text().splitlines()}
     table: dict[str, tuple[str, ...]] = {}
     for (kind, _), words in together.items():
-        for word in words:
-            others = tuple(sorted(other for other in words if other != word))
-            if not others:
-                continue
-            table[word] = others
-            if kind == "noun" and all(other[-1] not in "syxzhfo" and other not in irregular for other in words):
-                table[f"{word}s"] = tuple(f"{other}s" for other in others)
+        plural = kind == "noun" and all(word[-1] not in "syxzhfo" and word not in irregular for word in words)
+        for word in words if len(words) > 1 else ():
+            table[word] = tuple(sorted(other for other in words if other != word))
+            if plural:
+                table[f"{word}s"] = tuple(f"{other}s" for other in table[word])
     return table
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import re
@@ -43,26 +42,17 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         scratch.mkdir()
         yield scratch
-        _put(scratch, path)
+        old = _beside(path)
+        with suppress(FileNotFoundError):
+            os.rename(path, old)
+        os.replace(scratch, path)
+        _remove(old)
     finally:
         _remove(scratch)
 
 
-def _put(scratch: Path, path: Path) -> None:
-    """Rename a folder to where something may be: that is moved away first, and removed afterwards."""
-    old = _beside(path)
-    with suppress(FileNotFoundError):
-        os.rename(path, old)
-    os.replace(scratch, path)
-    _remove(old)
-
-
 def is_scratch(name: str, of: Container[str] | None = None) -> bool:
-    """Whether a name is that of what an unfinished writer fills.
-
-    Args:
-        of: the names that it is to get; by default any.
-    """
+    """Whether a name is that of what an unfinished writer fills, to get one of these names, or any."""
     scratch = _SCRATCH.fullmatch(name)
     return scratch is not None and (of is None or scratch[1] in of)
 
@@ -77,20 +67,15 @@ def clear_all(folder: Path, of: Container[str] | None = None) -> None:
 
 def clear(path: Path) -> None:
     """Remove what killed writers of `path` left beside it; for nobody but who holds the lock on it."""
-    for scratch in path.parent.glob(f".{glob.escape(path.name)}-{'?' * _DIGITS}"):
-        _remove(scratch)
+    clear_all(path.parent, (path.name,))
 
 
 class HashingStream:
-    """A stream to write to another one and, on the way, to a SHA-256.
-
-    Attributes:
-        failed: why the other one could not be written; libraries that write hide it behind errors of their own.
-    """
+    """A stream to write to another one and, on the way, to a SHA-256."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream, self._digest = stream, hashlib.sha256()
-        self.failed: OSError | None = None
+        self.failed: OSError | None = None  # by writing the other; libraries hide it behind errors of their own
 
     def write(self, content: bytes | memoryview) -> int:
         """Write bytes; how many they were."""

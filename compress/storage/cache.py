@@ -38,18 +38,12 @@ class Entry:
     """`<cache>/<kind>/<name>-<digest of what it is of>/`: an array in each `*.npy`, and about.json.
 
     about.json holds what the entry is of, the SHA-256 of every other file, and one of its own.
-
-    Attributes:
-        cache: the folder `paths.cache`.
-        kind: what it holds: tokens or logits.
-        name: of the task.
-        of: plain values that decide its content; changed in any, it is another entry.
     """
 
-    cache: Path
-    kind: str
-    name: str
-    of: Mapping[str, object]
+    cache: Path  # `paths.cache`
+    kind: str  # what it holds: tokens or logits
+    name: str  # of the task
+    of: Mapping[str, object]  # plain values that decide its content; changed in any, it is another entry
 
     @cached_property
     def folder(self) -> Path:
@@ -64,19 +58,20 @@ class Entry:
     def get(self, accept: Callable[[Arrays], T], make: Callable[[], Arrays]) -> T:
         """What the entry holds, made first where it is not there whole; one of many processes makes it.
 
-        A cache that cannot be written is read all the same. Arrays are memory-mapped.
+        A cache that cannot be written is read all the same, and refused where the entry must be made. Arrays are
+        memory-mapped.
 
         Args:
             accept: makes what is wanted of the arrays; raises Damaged if they cannot be what `make` makes.
-
-        Raises:
-            ConfigError: the entry must be made, and the cache cannot be written.
         """
         lock = Lock(self.folder.with_name(f"{self.folder.name}.lock"))
         with suppress(Damaged):  # somebody may be making it again
             if (arrays := self.read()) is not None:
                 accepted = accept(arrays)
-                self._tidy(lock)
+                with suppress(OSError):  # a process that was killed just after it had put the entry in place left files
+                    if lock.file.exists() and lock.take():
+                        atomic.clear(self.folder)
+                        lock.release()
                 return accepted
         try:
             lock.take(wait=True)
@@ -92,13 +87,6 @@ class Entry:
             with suppress(OSError):
                 self.folder.parent.rmdir()  # if nothing could be made
 
-    def _tidy(self, lock: Lock) -> None:
-        """Remove what a process left that was killed just after it had put the entry in place."""
-        with suppress(OSError):
-            if lock.file.exists() and lock.take():
-                atomic.clear(self.folder)
-                lock.release()
-
     def _get_locked(self, accept: Callable[[Arrays], T], make: Callable[[], Arrays]) -> T:
         try:
             if (arrays := self.read()) is not None:  # by who had the lock
@@ -107,19 +95,17 @@ class Entry:
             print(f"in the cache, {self.folder} is not used: {damage}; it is made again", flush=True)
         self.place.require_writable(self.folder.parent)
         arrays = make()
-        with self.place.config_errors():
-            self._write(arrays)
+        with self.place.config_errors(), atomic.new_folder(self.folder) as scratch:
+            files = {f"{name}.npy": _save(scratch / f"{name}.npy", array) for name, array in arrays.items()}
+            about = {"format": FORMAT, "of": self.of, "files": files}
+            (scratch / MANIFEST).write_text(json.dumps({**about, "sha256": _digest(about)}))
         try:
             return accept(self.read() or {})
         except Damaged as damage:
             raise self.place.error(f"{self.folder} is not what was just written there: {damage}") from damage
 
     def read(self) -> Arrays | None:
-        """The arrays, every one of them read and found to be what was written; None if there are none.
-
-        Raises:
-            Damaged: the folder is not whole, not ours, or not of what is asked for.
-        """
+        """The arrays, each of them read and found to be what was written (else Damaged); None if there are none."""
         if not os.path.lexists(self.folder):
             return None
         try:
@@ -141,13 +127,6 @@ class Entry:
         if _digest(about) != _digest({"format": FORMAT, "of": self.of}):
             raise Damaged("it is of something else, or of another version")
         return files
-
-    def _write(self, arrays: Arrays) -> None:
-        """Put it in place whole; for nobody but who holds the lock."""
-        with atomic.new_folder(self.folder) as scratch:
-            files = {f"{name}.npy": _save(scratch / f"{name}.npy", array) for name, array in arrays.items()}
-            about = {"format": FORMAT, "of": self.of, "files": files}
-            (scratch / MANIFEST).write_text(json.dumps({**about, "sha256": _digest(about)}))
 
 
 def _digest(document: Mapping[str, object]) -> str:

@@ -12,11 +12,7 @@ CHUNK = 1 << 20  # bytes that are read at once
 
 
 def digest_files(files: list[Path]) -> str:
-    """SHA-256 over the names and contents of files.
-
-    Raises:
-        ConfigError: one cannot be read.
-    """
+    """SHA-256 over the names and contents of files; refuses one that cannot be read."""
     total = hashlib.sha256()
     for file in sorted(files, key=lambda file: file.name):
         try:

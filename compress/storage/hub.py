@@ -22,17 +22,7 @@ from typing import TypeVar
 from compress.errors import ConfigError
 from compress.storage.hub_cache import HubRequest, cached, is_whole, last_fetched, remember
 from compress.storage.hub_errors import WAYS_OUT, Stalled, client_errors, diagnosis
-from compress.storage.repositories import (
-    COMMIT,
-    Choose,
-    Kind,
-    Lacking,
-    Repository,
-    Snapshot,
-    in_folder,
-    is_hub_name,
-    local_folder,
-)
+from compress.storage.repositories import COMMIT, Choose, Kind, Lacking, Repository, Snapshot, in_folder, local_folder
 
 T = TypeVar("T")
 
@@ -76,14 +66,12 @@ def snapshot(
 
     A revision that is a commit is that commit, from the cache if it is whole there, else from the hub. Another one
     (`main`) is asked of the hub; where it does not answer, the commit that it was last is taken, and the note says so.
-    Cached and downloaded files are checked against the digests by which the hub names them.
+    Cached and downloaded files are checked against the digests by which the hub names them. Refuses what is missing,
+    damaged or cannot be had.
 
     Args:
         key: what messages call the reference, `model.pretrained`.
         seconds: without any progress, after which a hub is given up.
-
-    Raises:
-        ConfigError: something is missing, damaged or cannot be had; says which, why and what to do.
     """
     if folder := local_folder(reference):
         try:
@@ -91,13 +79,16 @@ def snapshot(
         except Lacking as error:
             raise ConfigError(f"{key}={reference}: the folder lacks {error}; fetch it again, or add it") from error
         except OSError as error:
-            raise ConfigError(
-                f"{key}={reference}: cannot be read ({error}); give a folder that this user may"
-            ) from error
-    if not is_hub_name(reference):
-        raise ConfigError(
-            f"{key}={reference}: no folder here and no name on the hub; give a folder, or a name like owner/name"
-        )
+            cause = f"cannot be read ({error}); give a folder that this user may"
+            raise ConfigError(f"{key}={reference}: {cause}") from error
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined] # not in its __all__
+
+    try:
+        validate_repo_id(reference)
+    except HFValidationError as error:
+        cause = "no folder here and no name on the hub; give a folder, or a name like owner/name"
+        raise ConfigError(f"{key}={reference}: {cause}") from error
     return _of_hub(HubRequest(key, reference, revision or "main", choose, kind), seconds)
 
 
@@ -141,18 +132,14 @@ def _fetch(request: HubRequest) -> Snapshot:
 
 
 def _downloaded(request: HubRequest, commit: str, file: str) -> Path:
-    """A file of a commit, whole.
-
-    Raises:
-        ConfigError: it arrives damaged, twice.
-    """
+    """A file of a commit, whole; refuses one that arrives damaged twice."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()
+    kind = request.kind
     for again in (False, True):
-        kind = request.kind
         path = Path(hf_hub_download(request.name, file, revision=commit, repo_type=kind, force_download=again))
         if is_whole(path):
             return path
@@ -164,11 +151,7 @@ def _downloaded(request: HubRequest, commit: str, file: str) -> Path:
 
 
 def _bounded(work: Callable[[], T], seconds: float, progress: Callable[[], object]) -> T:
-    """What `work` returns or raises, done in a thread that is left behind once there is no progress for so long.
-
-    Raises:
-        Stalled: no progress.
-    """
+    """What `work` returns or raises, done in a thread that is left behind, with Stalled, once there is no progress."""
     outcome: Future[T] = Future()
 
     def run() -> None:

@@ -21,16 +21,11 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class HubRequest:
-    """Files of a revision of a repository on the hub.
+    """Files of a revision of a repository on the hub."""
 
-    Attributes:
-        key: what messages call the repository, `model.pretrained`.
-        revision: a branch, a tag or a commit.
-    """
-
-    key: str
+    key: str  # what messages call the repository, `model.pretrained`
     name: str
-    revision: str
+    revision: str  # a branch, a tag or a commit
     choose: Choose
     kind: Kind
 
@@ -42,10 +37,6 @@ class HubRequest:
     def folder(self) -> Path:
         """Of the repository in the hub's cache."""
         return _folder(self.name, self.kind)
-
-    def snapshot_of(self, commit: str) -> Path:
-        """The folder in the hub's cache that has a commit's files."""
-        return self.folder / "snapshots" / commit
 
 
 def _folder(name: str, kind: Kind) -> Path:
@@ -73,7 +64,7 @@ def remember(request: HubRequest, commit: str) -> None:
 
 def cached(request: HubRequest, commit: str) -> Snapshot | None:
     """The files of a commit in the cache; None where they are not all there, each as the hub has it."""
-    folder = request.snapshot_of(commit)
+    folder = request.folder / "snapshots" / commit
     try:
         files = request.choose(in_folder(folder))
     except (FileNotFoundError, Lacking):
@@ -82,15 +73,12 @@ def cached(request: HubRequest, commit: str) -> Snapshot | None:
 
 
 def last_fetched(request: HubRequest, why: str, fix: str, *, offline: bool) -> Snapshot:
-    """What the cache has of a revision, where the hub cannot be asked.
+    """What the cache has of a revision, where the hub cannot be asked; refuses one that is not all there.
 
     Args:
         why: the hub cannot be asked.
         fix: what to do about it.
         offline: that was asked for: a result need not say so.
-
-    Raises:
-        ConfigError: not all that is needed.
     """
     commit = request.revision
     if not COMMIT.fullmatch(commit):
@@ -98,7 +86,7 @@ def last_fetched(request: HubRequest, why: str, fix: str, *, offline: bool) -> S
             commit = (request.folder / "refs" / request.revision).read_text().strip()
         except OSError:
             raise request.error(f"could not be loaded from the hub or its cache: {why}; {fix}") from None
-    folder = request.snapshot_of(commit)
+    folder = request.folder / "snapshots" / commit
     try:
         files = request.choose(in_folder(folder))
     except FileNotFoundError:

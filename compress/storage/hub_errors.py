@@ -34,16 +34,13 @@ def client_errors() -> tuple[type[Exception], ...]:
 
 
 def diagnosis(error: Exception, revision: str, seconds: float) -> Diagnosis:
-    """What an error of the hub's client means.
-
-    Args:
-        revision: that was asked for.
-        seconds: after which a hub that sends nothing is given up.
-    """
+    """What an error of the hub's client means, where this revision was asked for, and so many seconds were waited."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         return diagnosis(error.__cause__, revision, seconds)
+    status = getattr(getattr(error, "response", None), "status_code", None)  # as HTTP has it; None without an answer
+    said = first_line(error)[:160]
     if isinstance(error, Stalled):
         fix = f"try again later, or with hub_seconds=…; {WAYS_OUT}"
         return Diagnosis(f"the hub sends nothing for {seconds:g} s", fix, True)
@@ -53,14 +50,6 @@ def diagnosis(error: Exception, revision: str, seconds: float) -> Diagnosis:
     if isinstance(error, errors.RevisionNotFoundError):
         fix = "give a branch, a tag or a whole commit hash"
         return Diagnosis(f"the hub has no revision {revision} of it", fix, False)
-    return _by_status(error, getattr(getattr(error, "response", None), "status_code", None))
-
-
-def _by_status(error: Exception, status: int | None) -> Diagnosis:
-    """Args: status: of the hub's answer, as HTTP has it; None if there was no answer."""
-    from huggingface_hub import errors
-
-    said = first_line(error)[:160]
     if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 403):
         fix = "check the name; for a private one log in (hf auth login, HF_TOKEN)"
         return Diagnosis(f"no such repository on the hub, or none that you may see ({status})", fix, False)

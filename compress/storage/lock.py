@@ -23,8 +23,7 @@ class Lock:
     def take(self, *, wait: bool = False) -> bool:
         """Get it, waiting for who has it if asked to; whether this process has it now.
 
-        Raises:
-            OSError: there is no file and none can be made, or its file system has no locks.
+        Raises OSError where there is no file and none can be made, or the file system has no locks.
         """
         while self.descriptor is None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -34,8 +33,9 @@ class Lock:
                 continue
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-                if _is(descriptor, self.file):
-                    self.descriptor = descriptor
+                with suppress(FileNotFoundError):  # who had it has removed the file
+                    if os.path.samestat(os.fstat(descriptor), self.file.stat()):
+                        self.descriptor = descriptor
             except BlockingIOError:
                 return False
             finally:
@@ -89,10 +89,3 @@ def _opened(file: Path) -> int:
         with suppress(OSError):  # another user's
             return os.open(file, os.O_RDONLY)
         raise error
-
-
-def _is(descriptor: int, file: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), file.stat())
-    except FileNotFoundError:
-        return False

@@ -21,15 +21,10 @@ class Lacking(Exception):  # noqa: N818 - whoever asked decides whether it is an
 
 @dataclass(frozen=True)
 class Repository:
-    """Files that can be had.
+    """Files that can be had."""
 
-    Attributes:
-        names: of all files, with `/` between folders.
-        get: a file's path here, of one of these names.
-    """
-
-    names: Collection[str]
-    get: Callable[[str], Path]
+    names: Collection[str]  # of all files, with `/` between folders
+    get: Callable[[str], Path]  # a file's path here, of one of these names
 
 
 Choose = Callable[[Repository], list[str]]  # the names of the files that are needed; raises Lacking
@@ -37,17 +32,12 @@ Choose = Callable[[Repository], list[str]]  # the names of the files that are ne
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A folder that has all files that were asked for, each with the content that was promised.
-
-    Attributes:
-        commit: of the repository on the hub; None for a local folder.
-        note: what a result should say of where it comes from.
-    """
+    """A folder that has all files that were asked for, each with the content that was promised."""
 
     folder: Path
     files: tuple[str, ...]
-    commit: str | None = None
-    note: str | None = None
+    commit: str | None = None  # of the repository on the hub; None for a local folder
+    note: str | None = None  # what a result should say of where it comes from
 
 
 def local_folder(reference: str | None) -> Path | None:
@@ -62,18 +52,6 @@ def local_folder(reference: str | None) -> Path | None:
 def looks_like_path(reference: str) -> bool:
     """Whether a reference can only be meant as a path: hub names are `name` or `owner/name`."""
     return reference[:1] in (".", "/", "~") or reference.count("/") > 1
-
-
-def is_hub_name(reference: str) -> bool:
-    """Whether a repository on the hub may be called so."""
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined] # not in its __all__
-
-    try:
-        validate_repo_id(reference)
-    except HFValidationError:
-        return False
-    return True
 
 
 def in_folder(folder: Path) -> Repository:

@@ -1,4 +1,4 @@
-"""What a machine must give: folders that can be made, entered and written. What is wrong is told in one line."""
+"""What a machine must give: folders that can be named, made, entered and written; what is wrong is told in one line."""
 
 from __future__ import annotations
 
@@ -19,6 +19,23 @@ BELOW = 200  # bytes that the names below a folder may take
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+LONGEST, BYTES = 100, 255  # characters of a name; and what file systems take
+
+
+def check_name(key: str, name: str, fix: str) -> None:
+    """Refuse a name that could not be one folder's: results would lie where nobody looks for them.
+
+    Args:
+        key: what messages call it.
+        fix: what to give instead.
+    """
+    long = len(name) > LONGEST or len(name.encode(errors="replace")) > BYTES
+    path = not name or name.startswith(".") or {"/", "\\"} & set(name)
+    if long or path or name != name.strip() or not name.isprintable():
+        raise ConfigError(
+            f"{key}={name[: 2 * LONGEST]!r}: results are filed under it, so it must be the name of one folder: 1 to "
+            f"{LONGEST} printable characters ({BYTES} bytes) without / and \\, not beginning with a dot; give {fix}"
+        )
 
 
 @dataclass(frozen=True)
@@ -30,11 +47,7 @@ class Place:
 
     @property
     def folder(self) -> Path:
-        """Where it is.
-
-        Raises:
-            ConfigError: it begins with `~`, and nobody knows what that is.
-        """
+        """Where it is; refuses `~` where nobody knows what that is."""
         try:
             return Path(self.value).expanduser()
         except RuntimeError as error:
@@ -48,11 +61,7 @@ class Place:
 
     @contextmanager
     def config_errors(self) -> Iterator[None]:
-        """A context in which what the file system refuses is told in one line.
-
-        Raises:
-            ConfigError: in place of an OSError.
-        """
+        """A context that raises a ConfigError in place of an OSError."""
         try:
             yield
         except BrokenPipeError:  # of `… | head`, not of a file
@@ -62,7 +71,8 @@ class Place:
 
     def explain(self, error: Exception) -> Exception:
         """What the file system refused below this folder as one line with its fix; any other error as it is."""
-        number = error.errno if isinstance(error, OSError) else _number_in(str(error))
+        quoted = re.search(r"\(os error (\d+)\)", str(error))  # by a library in an error of its own
+        number = error.errno if isinstance(error, OSError) else int(quoted[1]) if quoted else None
         if number not in (*FULL, *NO_LOCKS, *FORBIDDEN, errno.EIO):
             return error
         name = getattr(error, "filename", None)
@@ -87,27 +97,15 @@ class Place:
         return f"give {WAYS[self.key]} that this user can write"
 
     def check(self) -> None:
-        """Refuse what is no folder and cannot become one; nothing is touched.
-
-        Raises:
-            ConfigError: a file or a dangling link is in the way, a name is too long or has control characters, a
-                folder cannot be entered, or cannot be made where it should be.
-        """
-        if not _is_clean(self.value):
+        """Refuse what is no folder and cannot become one; nothing is touched."""
+        if {"Cc", "Cs", "Zl", "Zp"} & set(map(unicodedata.category, self.value)):  # controls, line breaks, undecoded
             raise self.error("there is a control character in it", f"give {WAYS[self.key]} without one")
         self._check_way(self.folder)
         if self.folder.is_dir() and not _allows(self.folder, os.R_OK | os.X_OK):
             raise self.error("this user may not read it", f"give {WAYS[self.key]} that this user can read and write")
 
     def require_writable(self, below: Path | None = None) -> None:
-        """Refuse a folder in which nothing can be made; nothing is touched.
-
-        Args:
-            below: the folder in question, inside this one; by default this one.
-
-        Raises:
-            ConfigError: as `check`, or it cannot be written.
-        """
+        """Refuse a folder, this one or one below, in which nothing can be made; nothing is touched."""
         folder = below or self.folder
         self._check_way(folder)
         with self.config_errors():
@@ -115,14 +113,7 @@ class Place:
                 raise self.error(f"{folder} cannot be written", self._writable_elsewhere)
 
     def require_space(self, needed: int) -> None:
-        """Refuse a disk that is too full, as far as it tells: quotas may be stricter.
-
-        Args:
-            needed: bytes.
-
-        Raises:
-            ConfigError: less is free where the folder is or would be made.
-        """
+        """Refuse a disk with fewer bytes free than needed, as far as it tells: quotas may be stricter."""
         with self.config_errors():
             whole = self.folder.absolute()
             disk = next(folder for folder in (whole, *whole.parents) if folder.is_dir())
@@ -134,7 +125,13 @@ class Place:
     def _check_way(self, folder: Path) -> None:
         """Refuse the first part of a path, from its root down, that is in the way."""
         with self.config_errors():
-            self._check_length(folder / ("x" * BELOW))
+            with suppress(FileNotFoundError, NotADirectoryError, PermissionError):  # whether it is there matters not
+                try:
+                    os.lstat(folder / ("x" * BELOW))
+                except OSError as error:
+                    if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+                        raise self.error(str(error.strerror)) from error
+                    raise
             above = Path()
             for part in (*reversed(folder.parents), folder):
                 if part.is_symlink() and not part.exists():
@@ -147,16 +144,6 @@ class Place:
                 if not part.is_dir():
                     raise self.error(f"{part} is a file, not a folder")
                 above = part
-
-    def _check_length(self, path: Path) -> None:
-        """Have the system refuse what is too long for it, or leads in circles; whether it is there matters not."""
-        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-            try:
-                os.lstat(path)
-            except OSError as error:
-                if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-                    raise self.error(str(error.strerror)) from error
-                raise
 
 
 def runs(folder: str | Path) -> Place:
@@ -176,17 +163,6 @@ def has_home() -> bool:
     except ConfigError:
         return False
     return True
-
-
-def _number_in(message: str) -> int | None:
-    """The errno that a library quotes in an error of its own."""
-    quoted = re.search(r"\(os error (\d+)\)", message)
-    return int(quoted[1]) if quoted else None
-
-
-def _is_clean(text: str) -> bool:
-    """Whether a text can be told in one line of UTF-8: no control characters, line breaks or undecoded bytes."""
-    return not {"Cc", "Cs", "Zl", "Zp"} & set(map(unicodedata.category, text))
 
 
 def _allows(folder: Path, what: int) -> bool:
