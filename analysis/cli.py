@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.options import BYTES, SCORES, Options
-from analysis.tables import printing
+from analysis import names
+from analysis.options import Options
 from compress.errors import Parser, exit_code
 from compress.wording import MEGABYTE
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analysis.read.results import Results
 
 DESCRIPTION = """\
@@ -63,9 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         words = verbs.add_parser(verb, help=what)
         _add_reading(words)
         if verb in ("report", "figure"):
-            words.add_argument(
-                "--out", type=Path, required=True, metavar="DIR", help="a folder, made if it is not there"
-            )
+            told = "a folder, made if it is not there"
+            words.add_argument("--out", type=Path, required=True, metavar="DIR", help=told)
         if verb in ("table", "interactions", "advise"):
             words.add_argument("--json", action="store_true", help="one document, nothing else")
         if verb in ("table", "interactions"):
@@ -92,9 +96,9 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", choices=SOURCES, default="runs", help="what RUNS is (default runs)")
     parser.add_argument("--recipe", metavar="DIGITS",
                         help="keep runs of this recipe (default: in each task that of most runs)")  # fmt: skip
-    parser.add_argument("--score", choices=SCORES, default="glue",
+    parser.add_argument("--score", choices=tuple(names.SCORES), default="glue",
                         help="the official metrics' mean, or accuracies as in the study (default glue)")  # fmt: skip
-    parser.add_argument("--bytes", choices=BYTES, default="nominal",
+    parser.add_argument("--bytes", choices=tuple(names.SIZES), default="nominal",
                         help="the study's arithmetic, or the file's size (default nominal)")  # fmt: skip
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N",
                         help="replicates for the intervals; 0: none (default 1000)")  # fmt: skip
@@ -126,69 +130,55 @@ def _read(options: argparse.Namespace) -> Results:
 def _report(results: Results, chosen: Options, options: argparse.Namespace) -> int:
     from analysis.report import report
 
-    return _say_written(report.write(results, options.out, chosen))
+    print(*report.write(results, options.out, chosen), sep="\n")
+    return 0
 
 
 def _figure(results: Results, chosen: Options, options: argparse.Namespace) -> int:
     from analysis.figures import figures
 
-    return _say_written(figures.write(results, options.out, chosen.score))
-
-
-def _say_written(paths: Sequence[Path]) -> int:
-    for path in paths:
-        print(path)
+    print(*figures.write(results, options.out, chosen.score), sep="\n")
     return 0
 
 
 def _table(results: Results, chosen: Options, options: argparse.Namespace) -> int:
     from analysis import reference
     from analysis.statistics import table1
-    from analysis.tables.presentation import PRESENTED
 
     reductions = table1.table(results, chosen)
     if options.json:
-        picks = printing.records(table1.factors(results, chosen))
-        answers = {"table1": printing.records(reductions), "picks": picks, "study": reference.SOURCE}
-        return printing.document(results, chosen, answers)
+        picks = _records(table1.factors(results, chosen))
+        answers = {"table1": _records(reductions), "picks": picks, "study": reference.SOURCE}
+        return _print_document(results, chosen, answers)
     if options.format != "text":
-        return printing.table(PRESENTED["table1"](reductions), options.format)
-    print(printing.about(results, chosen))
-    print(
-        f"Reductions at the uncompressed score − {chosen.tolerance:g}, mean over tasks; (study): {reference.SOURCE}\n"
-    )
-    if reductions.empty:
-        print("no reduction is defined: no architecture has an uncompressed score")
-    else:
-        printing.table(PRESENTED["table1"](reductions), "text")
+        return _print_table("table1", reductions, options.format)
+    rule = f"Reductions at the uncompressed score − {chosen.tolerance:g}, mean over tasks"
+    nothing = "no reduction is defined: no architecture has an uncompressed score"
+    _print_answer(results, chosen, f"{rule}; (study): {reference.SOURCE}\n", "table1", reductions, nothing)
     partial = reductions[reductions["tasks"] < reductions["of"]]
     said = [
         f"{row.model} {row.methods}: mean over {row.tasks} of {row.of} tasks ({row.reason})"
         for row in partial.itertuples()
     ]
-    printing.notes(results, said)
+    _print_left_out(results, said)
     return 0
 
 
 def _interactions(results: Results, chosen: Options, options: argparse.Namespace) -> int:
     from analysis.statistics import interactions
-    from analysis.tables.presentation import PRESENTED
 
     contrasts = interactions.table(results, chosen)
     if options.json:
-        return printing.document(results, chosen, {"interactions": printing.records(contrasts)})
+        return _print_document(results, chosen, {"interactions": _records(contrasts)})
     if options.format != "text":
-        return printing.table(PRESENTED["interactions"](contrasts), options.format)
-    print(printing.about(results, chosen), end="\n\n")
-    if contrasts.empty:
-        print("no interaction is defined: the collection has fewer than two methods")
-    else:
-        printing.table(PRESENTED["interactions"](contrasts), "text")
+        return _print_table("interactions", contrasts, options.format)
+    nothing = "no interaction is defined: the collection has fewer than two methods"
+    _print_answer(results, chosen, "", "interactions", contrasts, nothing)
     print()
     for row in contrasts[contrasts["scope"].isin(["mean", "repeated"])].to_dict("records"):
         print(interactions.sentence(row))
     undefined = contrasts[(contrasts["reason"] != "") & (contrasts["scope"] == "mean")]
-    printing.notes(results, [f"{row.contrast} ({row.kind}), mean: {row.reason}" for row in undefined.itertuples()])
+    _print_left_out(results, [f"{row.contrast} ({row.kind}), mean: {row.reason}" for row in undefined.itertuples()])
     return 0
 
 
@@ -198,10 +188,10 @@ def _advise(results: Results, chosen: Options, options: argparse.Namespace) -> i
     most = None if options.max_mb is None else options.max_mb * MEGABYTE
     answer = advice.advise(results, chosen, options.task, most, options.min_score)
     if options.json:
-        printing.document(results, chosen, {"advice": answer.document()})
+        _print_document(results, chosen, {"advice": asdict(answer)})
     else:
         print("\n".join(advice.sentences(answer)))
-        printing.notes(results, [])
+        _print_left_out(results, [])
     return 0 if answer.chosen else 1
 
 
@@ -210,7 +200,7 @@ def _collect(options: argparse.Namespace) -> int:
 
     written = collection.write(options.runs, options.out)
     print(f"{options.out}: {len(written.documents)} results, {len(written.failures)} failures")
-    printing.listed(written.notes)
+    _print_notes(written.notes)
     return 0
 
 
@@ -225,3 +215,52 @@ VERBS: dict[str, Callable[[Results, Options, argparse.Namespace], int]] = {
     "report": _report, "table": _table, "interactions": _interactions, "figure": _figure, "advise": _advise,
 }  # fmt: skip
 OTHERS: dict[str, Callable[[argparse.Namespace], int]] = {"collect": _collect, "dashboard": _dashboard}
+
+
+def _print_answer(
+    results: Results, options: Options, heading: str, name: str, table: pd.DataFrame, nothing: str
+) -> None:
+    """What was read, in a line, and a table, or why there is nothing in it."""
+    failed = f", {len(results.failures)} failed" if len(results.failures) else ""
+    print(f"{results.source}: {len(results.runs)} runs{failed}; {options.told}\n{heading}")
+    if table.empty:
+        print(nothing)
+    else:
+        _print_table(name, table, "text")
+
+
+def _print_table(name: str, table: pd.DataFrame, form: str) -> int:
+    from analysis.tables import tables
+    from analysis.tables.presentation import PRESENTED
+
+    made = {"csv": tables.csv, "markdown": tables.markdown, "latex": tables.latex, "text": tables.plain}[form]
+    print(made(PRESENTED[name](table)), end="")
+    return 0
+
+
+def _print_left_out(results: Results, more: Sequence[str]) -> None:
+    failed = [
+        f"{row.task} {row.model} {row.methods} failed: {row.cause} (seed {row.seed}, {row.run_id})"
+        for row in results.failures.itertuples()
+    ]
+    _print_notes([*results.notes, *failed, *more])
+
+
+def _print_notes(said: Sequence[str]) -> None:
+    print("".join(["\nnotes:\n", *(f"  {note}\n" for note in said)]) if said else "", end="")
+
+
+def _print_document(results: Results, options: Options, answers: Mapping[str, object]) -> int:
+    """One JSON document: what was read, how, and what that says."""
+    failures = results.failures.astype({"seed": object}).where(results.failures.notna(), None)
+    known = {"source": results.source, "runs": len(results.runs), "options": asdict(options), "notes": results.notes}
+    print(json.dumps({**known, "failures": _records(failures), **answers}, allow_nan=False))
+    return 0
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Rows as JSON holds them: what is undefined is null."""
+    return [
+        {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+        for row in table.to_dict("records")
+    ]

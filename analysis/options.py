@@ -1,13 +1,11 @@
-"""What a reader of results may choose, checked once."""
+"""What a reader of results may choose."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from analysis import names
-from compress.errors import ConfigError, nearest
-
-SCORES, BYTES = tuple(names.SCORES), tuple(names.SIZES)
+from compress.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -29,9 +27,6 @@ class Options:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for key, value, allowed in (("score", self.score, SCORES), ("bytes", self.bytes, BYTES)):
-            if value not in allowed:
-                raise ConfigError(f"{key} {value!r}: must be one of {', '.join(allowed)}{nearest(value, allowed)}")
         if not self.tolerance >= 0:
             raise ConfigError(f"tolerance {self.tolerance}: must be 0 or more points")
         if self.bootstrap < 0 or 0 < self.bootstrap < 100:
@@ -39,12 +34,10 @@ class Options:
 
     @property
     def score_column(self) -> str:
-        """Of the table of runs."""
         return f"score_{self.score}"
 
     @property
     def bytes_column(self) -> str:
-        """Of the table of runs."""
         return f"{self.bytes}_bytes"
 
     @property

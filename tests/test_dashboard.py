@@ -15,7 +15,7 @@ import pytest
 from analysis import reference
 from analysis.dashboard import dashboard
 from analysis.names import Names
-from analysis.read.tracked import TrackedRun
+from analysis.read.online import TrackedRun
 from compress.config.run_names import factors as factors_of
 from compress.errors import ConfigError
 from compress.experiment import describe

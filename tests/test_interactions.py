@@ -13,7 +13,7 @@ from analysis.options import Options
 from analysis.read.results import Results
 from analysis.statistics import interactions, uncertainty
 from analysis.statistics.contrasts import curves_by_task, estimate
-from analysis.statistics.intervals import Interval, satterthwaite
+from analysis.statistics.uncertainty import Interval, satterthwaite
 from analysis.subsets import collected, split
 from tests.benchmarks.coverage import summary
 from tests.grids import entry

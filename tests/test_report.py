@@ -18,8 +18,8 @@ from analysis.names import Names
 from analysis.options import Options
 from analysis.read import results
 from analysis.read.results import Results
-from analysis.report import measured, report, verdicts
-from analysis.report.table import Table
+from analysis.report import payload, report, verdicts
+from analysis.report.sections import Table
 from analysis.statistics.findings import both_ways, findings
 from tests import crossings, grids
 
@@ -280,7 +280,7 @@ def test_any_number_of_methods_is_told_without_their_names_in_the_page(tmp_path:
 
 def test_a_training_curve_is_thinned_by_means(tmp_path: Path) -> None:
     crossings.write_training(tmp_path, rows=100)
-    steps, losses = measured.thinned(tmp_path, 20)
+    steps, losses = payload.thinned(tmp_path, 20)
     assert steps == list(range(15, 301, 15))
     assert len(losses) == 20
     rows = [json.loads(line)["loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -292,8 +292,8 @@ def test_a_training_curve_is_thinned_by_means(tmp_path: Path) -> None:
 )
 def test_an_unusable_training_curve_is_empty(tmp_path: Path, text: str) -> None:
     (tmp_path / "metrics.jsonl").write_text(text)
-    assert measured.thinned(tmp_path, 20) == ([], [])
-    assert measured.thinned(tmp_path / "nowhere", 20) == ([], [])
+    assert payload.thinned(tmp_path, 20) == ([], [])
+    assert payload.thinned(tmp_path / "nowhere", 20) == ([], [])
 
 
 def test_latencies_are_told_and_an_unreadable_file_is_noted(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ import pytest
 from sklearn.isotonic import IsotonicRegression
 
 from analysis.read.results import from_documents
-from analysis.statistics.cells import cells
-from analysis.statistics.score_size import common_scores, isotonic, mean_inverse, score_size_curves
+from analysis.statistics.score_size import cells, common_scores, isotonic, mean_inverse, score_size_curves
 from tests.grids import document
 
 RANDOM = np.random.default_rng(0)

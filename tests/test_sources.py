@@ -15,8 +15,8 @@ import pytest
 
 from analysis.read import offline, online
 from analysis.read.offline import BLOCK, CHUNK_HEADER, FILE_HEADER, FIRST, LAST, MIDDLE, WHOLE, read_offline, records
+from analysis.read.online import TrackedRun, as_results
 from analysis.read.results import COLUMNS, Results, read_runs
-from analysis.read.tracked import TrackedRun, as_results
 from compress.errors import ConfigError
 from tests.wandb_server import WandbServer
 

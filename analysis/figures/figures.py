@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
-from analysis.figures import captions
-from analysis.figures.plotting import COLUMN, GREY, PAGE, draw_curves, legend, log_sizes, new, save, style
+from analysis.figures.plotting import COLUMN, GREY, PAGE, draw_curves, legend, log_sizes, new, panels, save, style
 from analysis.names import INTERVAL, LOG_MEGABYTES, PARTS, SCORES, SIZES, Names, task_label
-from analysis.read.results import Results
+from analysis.read.results import Results, Row
 from analysis.statistics.breakdown import breakdown
 from analysis.statistics.means import MeanScores, mean_scores
 from analysis.subsets import NONE
@@ -26,6 +25,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SLANTED = 0.12  # inches between slanted names
+INTERACTIONS = (
+    "Log of observed over expected size reduction at equal score, mean over tasks; expected is the product of what each"
+    " method reduces alone. Shaded: within a factor of 1.1. Bars: 95 % intervals from seeds, or, dashed, from the"
+    " differences between tasks where seeds give none."
+)
+SIZES_OF_PARTS = (
+    "Bytes of the weight file as a share of the uncompressed model in float32: surviving parameters at their nominal"
+    " size, and what the file holds beyond them (masks, scales, activation ranges, the header)."
+)
 
 
 def write(results: Results, out: Path, score: str, contrasts: pd.DataFrame | None = None) -> list[Path]:
@@ -40,20 +48,40 @@ def write(results: Results, out: Path, score: str, contrasts: pd.DataFrame | Non
     for size, suffix in (("nominal", ""), ("artifact", "-file")):
         shown = mean_scores(results, score, size)
         if len(shown.points):
-            caption = captions.figure1(shown)
+            caption = _caption(shown)
             made[f"figure1{suffix}"] = figure1(shown), caption
             made[f"figure1{suffix}-column"] = figure1(shown, COLUMN), caption
-            each = _each_task(results, score, size)
-            made[f"tasks{suffix}"] = tasks(each), captions.tasks(each)
+            each = [mean_scores(results, score, size, tasks=[task]) for task in results.tasks]
+            each = [of_task for of_task in each if len(of_task.points)]
+            told = f"Each task's score ({SCORES[score].meaning}) against {SIZES[size].meaning}."
+            made[f"tasks{suffix}"] = tasks(each), told + next(filter(None, map(_bars, each)), "")
     if contrasts is not None and contrasts["interaction"].notna().any():
         means = contrasts[contrasts["scope"] == "mean"]
-        made["interactions"] = interactions(means, Names(results.methods)), captions.INTERACTIONS
+        made["interactions"] = interactions(means, Names(results.methods)), INTERACTIONS
     if len(breakdown(results)):
-        made["sizes"] = sizes(results), captions.PARTS
+        made["sizes"] = sizes(results), SIZES_OF_PARTS
     written = [path for name, (figure, _) in made.items() for path in save(figure, out, name)]
     words = out / "captions.md"
     words.write_text("".join(f"**{name}.** {said}\n\n" for name, (_, said) in made.items()), encoding="utf-8")
     return [*written, words]
+
+
+def _caption(shown: MeanScores) -> str:
+    """What a reader must know of the figure of means, and by methods what is not drawn."""
+    models: dict[str, list[str]] = {}
+    for model, methods, variant in shown.left_out:
+        models.setdefault(shown.names.cell(methods, variant), []).append(model)
+    missing = "; ".join(f"{name} ({', '.join(of)})" for name, of in models.items())
+    return (
+        f"Mean over {', '.join(map(task_label, shown.tasks))} of {SCORES[shown.score].meaning}"
+        f" against {SIZES[shown.size].meaning}; {shown.counts}."
+        f" Dotted: the largest uncompressed model.{_bars(shown)}"
+        + (f" Not drawn, for want of one of these tasks: {missing}." if missing else "")
+    )
+
+
+def _bars(shown: MeanScores) -> str:
+    return " Bars: ±1 standard error over seeds." if shown.points["error"].notna().any() else ""
 
 
 def figure1(shown: MeanScores, width: float = PAGE) -> Figure:
@@ -83,7 +111,12 @@ def _baseline(axes: Axes, shown: MeanScores, width: float) -> None:
                   path_effects=[withStroke(linewidth=1.6, foreground="white")], zorder=1.5)  # fmt: skip
     top = axes.secondary_xaxis("top")
     low, high = axes.get_xlim()
-    named = _apart(plain, SLANTED * math.log(high / low) / (0.8 * width))
+    kept = [len(plain) - 1]  # from the largest down, those that are apart
+    logs = np.log(plain["bytes"].to_numpy(float))
+    for place in reversed(range(len(plain) - 1)):
+        if logs[kept[-1]] - logs[place] >= SLANTED * math.log(high / low) / (0.8 * width):
+            kept.append(place)
+    named = plain.iloc[kept]
     top.set_xticks(
         named["bytes"], [model.upper() for model in named["model"]], rotation=45, ha="left", rotation_mode="anchor"
     )
@@ -92,37 +125,20 @@ def _baseline(axes: Axes, shown: MeanScores, width: float) -> None:
     top.spines["top"].set_visible(False)
 
 
-def _apart(plain: pd.DataFrame, least: float) -> pd.DataFrame:
-    """Of models by size those whose ln(bytes) differ by at least so much, from the largest down."""
-    kept = [len(plain) - 1]
-    for place in reversed(range(len(plain) - 1)):
-        if math.log(plain["bytes"].iloc[kept[-1]] / plain["bytes"].iloc[place]) >= least:
-            kept.append(place)
-    return plain.iloc[kept]
-
-
-def _each_task(results: Results, score: str, size: str) -> list[MeanScores]:
-    each = [mean_scores(results, score, size, tasks=[task]) for task in results.tasks]
-    return [shown for shown in each if len(shown.points)]
-
-
 def tasks(each: Sequence[MeanScores]) -> Figure:
     """The same curves for each task alone; every panel has its own scale of scores."""
-    columns = min(4, len(each))
-    rows = -(-len(each) // columns)
     everything = pd.concat([shown.points["bytes"] for shown in each])
     with style():
-        figure, grid = new(PAGE, 0.6 + 1.45 * rows, nrows=rows, ncols=columns, squeeze=False, sharex=True)
-        for axes, shown in zip(grid.flat, each, strict=False):
+        figure, grid = panels(len(each), 4, 0.6, 1.45)
+        for axes, shown in zip(grid, each, strict=True):
             draw_curves(axes, shown, linewidth=0.9, markersize=2.6)
             log_sizes(axes, everything, digits=(1,))
             axes.set_title(f"{task_label(shown.tasks[0])} ({shown.seeds})", pad=3)
             axes.yaxis.get_major_locator().set_params(nbins=4)
-        _hide(grid, len(each))
         label = SCORES[each[0].score].label
         figure.supxlabel(f"{SIZES[each[0].size].label} ({LOG_MEGABYTES})", fontsize=9)
         figure.supylabel(label[0].upper() + label[1:], fontsize=9)
-        most = max(grid.flat[: len(each)], key=lambda axes: len(axes.get_legend_handles_labels()[0]))
+        most = max(grid, key=lambda axes: len(axes.get_legend_handles_labels()[0]))
         legend(figure, most, columns=4)
         return figure
 
@@ -130,22 +146,17 @@ def tasks(each: Sequence[MeanScores]) -> Figure:
 def sizes(results: Results) -> Figure:
     """What the bytes of the weight file are: parts by nominal bytes, and what masks, scales and the format add."""
     parts = breakdown(results)
-    models = results.models
     names = list(dict.fromkeys(parts["name"]))
-    columns = min(3, len(models))
-    rows = -(-len(models) // columns)
     with style():
-        height = 0.65 + rows * (0.35 + 0.17 * len(names))
-        figure, grid = new(PAGE, height, nrows=rows, ncols=columns, squeeze=False, sharex=True, sharey=True)
-        for axes, model in zip(grid.flat, models, strict=False):
+        figure, grid = panels(len(results.models), 3, 0.65, 0.35 + 0.17 * len(names), sharey=True)
+        for axes, model in zip(grid, results.models, strict=True):
             _stack(axes, parts[parts["model"] == model].set_index("name").reindex(names))
             axes.set_title(model.upper(), pad=3)
             axes.grid(axis="y", visible=False)
-        grid[0, 0].invert_yaxis()
-        grid[0, 0].set_xlim(0, 1.38 * max(100, (100 * parts["artifact"] / parts["whole"]).max()))
-        _hide(grid, len(models))
+        grid[0].invert_yaxis()
+        grid[0].set_xlim(0, 1.38 * max(100, (100 * parts["artifact"] / parts["whole"]).max()))
         figure.supxlabel("File size, % of the uncompressed model's nominal size", fontsize=9)
-        legend(figure, grid[0, 0], columns=4)
+        legend(figure, grid[0], columns=4)
         return figure
 
 
@@ -162,27 +173,19 @@ def _stack(axes: Axes, rows: pd.DataFrame) -> None:
         axes.annotate(said, (end, row), xytext=(2, 0), textcoords="offset points", va="center", fontsize=7)
 
 
-def _hide(grid: Any, used: int) -> None:
-    for axes in list(grid.flat)[used:]:
-        axes.set_visible(False)
-
-
 def interactions(contrasts: pd.DataFrame, names: Names) -> Figure:
     """Each combination's log-interaction with its 95 % interval, for nominal and file bytes.
 
-    Args:
-        contrasts: rows of `Findings.interactions`, of one scope. Dashed: intervals from the differences between tasks.
+    Of one scope of `Findings.interactions`. Dashed: intervals from the differences between tasks.
     """
     rows = list(dict.fromkeys(zip(contrasts["contrast"], contrasts["kind"], strict=True)))
     with style():
         figure, axes = new(PAGE, 1.3 + 0.36 * len(rows))
         axes.axvspan(-math.log(1.1), math.log(1.1), color="#eceef1", zorder=0, linewidth=0)
         axes.axvline(0, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
-        for row, (contrast, kind) in enumerate(rows):
-            both_sizes = contrasts[(contrasts["contrast"] == contrast) & (contrasts["kind"] == kind)]
-            for size, offset in (("nominal", -0.17), ("artifact", 0.17)):
-                for _, drawn in both_sizes[both_sizes["bytes"] == size].iterrows():
-                    _interval(axes, drawn, row + offset)
+        for row, (_, both_sizes) in enumerate(contrasts.groupby(["contrast", "kind"], sort=False)):
+            for drawn in both_sizes.to_dict("records"):
+                _interval(axes, drawn, row + (-0.17 if drawn["bytes"] == "nominal" else 0.17))
         axes.set_yticks(range(len(rows)), [names.contrast(*row) for row in rows])
         axes.set_ylim(len(rows) - 0.45, -0.55)
         axes.grid(axis="y", visible=False)
@@ -191,7 +194,7 @@ def interactions(contrasts: pd.DataFrame, names: Names) -> Figure:
         axes.set_xlim(-reach, reach)
         dashed = "; dashed: from differences between tasks" if (contrasts["shown_by"] == "tasks").any() else ""
         axes.set_xlabel(f"Log-interaction with 95 % interval\n(shaded: multiplicative within 10 %{dashed})")
-        factors = axes.secondary_xaxis("top", functions=(np.exp, _log))
+        factors = axes.secondary_xaxis("top", functions=(np.exp, lambda ratios: np.log(np.maximum(ratios, 1e-12))))
         factors.set_xticks([ratio for ratio in (0.25, 0.5, 0.8, 1, 1.25, 2, 4) if abs(math.log(ratio)) < reach])
         factors.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
         factors.set_xlabel("Observed / expected size reduction")
@@ -199,12 +202,7 @@ def interactions(contrasts: pd.DataFrame, names: Names) -> Figure:
         return figure
 
 
-def _log(ratios: Any) -> Any:
-    """Of what the axis asks for, which may be 0."""
-    return np.log(np.maximum(ratios, 1e-12))
-
-
-def _interval(axes: Axes, row: pd.Series, height: float) -> None:
+def _interval(axes: Axes, row: Row, height: float) -> None:
     if pd.isna(row["interaction"]):
         axes.annotate("undefined", (0, height), fontsize=7, color=GREY, ha="center", va="center")
         return

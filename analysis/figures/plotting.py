@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,17 +50,25 @@ STYLE: Any = {
 }
 
 
-@contextmanager
-def style() -> Iterator[None]:
+def style() -> AbstractContextManager[None]:
     """Our style, leaving the caller's settings alone."""
-    with matplotlib.rc_context(STYLE):
-        yield
+    return matplotlib.rc_context(STYLE)
 
 
 def new(width: float, height: float, **grid: Any) -> tuple[Figure, Any]:
     """A figure that no display is needed for, and its axes; inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(**grid)
+
+
+def panels(count: int, columns: int, margin: float, height: float, **grid: Any) -> tuple[Figure, list[Any]]:
+    """A page of axes, at most so many in a line, of a height in inches each."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure, axes = new(PAGE, margin + height * rows, nrows=rows, ncols=columns, squeeze=False, sharex=True, **grid)
+    for unused in axes.flat[count:]:
+        unused.set_visible(False)
+    return figure, list(axes.flat[:count])
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
@@ -77,7 +85,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def log_sizes(axes: Axes, sizes: Sequence[float] | pd.Series, digits: Sequence[int] = (1, 2, 5)) -> None:
-    """A log axis of bytes with ticks at 1, 2, 5 × 10ⁿ MB, written as plain numbers."""
+    """A log axis of bytes with ticks at 1, 2, 5 × 10ⁿ, written as plain numbers of MB."""
     axes.set_xscale("log")
     margin = 1.25 if min(sizes) < max(sizes) else 3
     low, high = min(sizes) / margin, max(sizes) * margin
@@ -91,9 +99,10 @@ def log_sizes(axes: Axes, sizes: Sequence[float] | pd.Series, digits: Sequence[i
 def draw_curves(axes: Axes, shown: MeanScores, **more: Any) -> None:
     """A curve for each subset of the methods, with error bars where they are known."""
     by_size = shown.points.sort_values("bytes", kind="stable")
-    there = set(by_size["methods"])
-    for subset in filter(there.__contains__, shown.methods.subsets):
+    for subset in shown.methods.subsets:
         points = by_size[by_size["methods"] == subset]
+        if points.empty:
+            continue
         look = shown.names.look(subset)
         fill, order = (look.light, 3) if look.filled else ("white", 2.5)
         axes.plot(points["bytes"], points["score"], label=shown.names.label(subset), color=look.light,
@@ -111,22 +120,19 @@ def legend(figure: Figure, axes: Axes, columns: int) -> None:
     the axes keep their room.
     """
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    if len(handles) <= USUAL:
-        _legend(figure, handles, columns)
-        return
+    many = len(handles) > USUAL
     usual = -(-USUAL // columns)
-    made = _legend(figure, handles, columns, SMALL)
-    while columns > 1 and made.get_window_extent().width > 0.97 * figure.bbox.width:
+    made = _legend(figure, handles, columns, SMALL if many else None)
+    while many and columns > 1 and made.get_window_extent().width > 0.97 * figure.bbox.width:
         made.remove()
         columns -= 1
         made = _legend(figure, handles, columns, SMALL)
-    figure.set_figheight(figure.get_figheight() + ROW * (-(-len(handles) // columns) - usual))
+    if many:
+        figure.set_figheight(figure.get_figheight() + ROW * (-(-len(handles) // columns) - usual))
 
 
-def _legend(figure: Figure, handles: dict[str, Any], columns: int, size: float | None = None) -> Legend:
+def _legend(figure: Figure, handles: dict[str, Any], columns: int, size: float | None) -> Legend:
     labels = list(handles)
-    rows = -(-len(labels) // columns)
-    places = [row * columns + column for column in range(columns) for row in range(rows)]
-    labels = [labels[place] for place in places if place < len(labels)]
-    return figure.legend([handles[name] for name in labels], labels, loc="outside upper center", ncols=columns,
+    by_column = [label for column in range(columns) for label in labels[column::columns]]
+    return figure.legend([handles[name] for name in by_column], by_column, loc="outside upper center", ncols=columns,
                          columnspacing=1.4, handlelength=2.6, handletextpad=0.5, fontsize=size)  # fmt: skip

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.read.folders import Document
+from analysis.read.collection import Document
+from analysis.read.online import TrackedRun, as_results
 from analysis.read.results import Results
-from analysis.read.tracked import TrackedRun, as_results
 from compress.errors import ConfigError
 
 BLOCK = 32 * 1024

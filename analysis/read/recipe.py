@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from compress.runs.result import MalformedError, Result
+from compress.runs.result import Compression, MalformedError, Result
 
 VARIED = ("model", "task", "seed", "schema")
 Options = tuple[tuple[str, str], ...]  # `prune=magnitude` -> canonical JSON of its other settings, in order
@@ -38,16 +38,12 @@ class Recipe:
         same = (self.base, self.files) == (chosen.base, chosen.files)
         return same and set(self.options) <= set(chosen.options)
 
-    def filled(self, usual: Mapping[str, str]) -> Recipe:
-        """With the usual settings of the options that it does not have."""
-        return replace(self, options=tuple(sorted({**usual, **dict(self.options)}.items())))
-
     def document(self) -> dict[str, object]:
         """As nested values, without the files' digest."""
         return {**json.loads(self.base), **{name: json.loads(text) for name, text in self.options}}
 
     def digest(self) -> str:
-        """Eight hex digits that name it."""
+        """Its name."""
         return _digest(self.document())
 
 
@@ -63,18 +59,18 @@ def recipe_of(result: Result) -> Recipe:
     base["data"] = data = dict(_part(result, "data"))
     files = None if data.get("path") is None else str(data["path"])
     data["path"] = files and "local files"
-    settings = {entry: canonical(_settings(result, entry.method, entry.strength)) for entry in result.compression}
-    options = sorted((f"{entry.method}={entry.option}", text) for entry, text in settings.items())
-    return Recipe(canonical(base), files, tuple(options))
+    options = {f"{entry.method}={entry.option}": canonical(_settings(result, entry)) for entry in result.compression}
+    return Recipe(canonical(base), files, tuple(sorted(options.items())))
 
 
-def _settings(result: Result, method: str, strength: str | None) -> dict[str, object]:
+def _settings(result: Result, entry: Compression) -> dict[str, object]:
     """A method's settings but for its option and strength; a teacher by its name, as its run differs between tasks."""
-    settings = {key: value for key, value in _part(result, method).items() if key not in ("name", strength)}
+    settings = {key: value for key, value in _part(result, entry.method).items() if key not in ("name", entry.strength)}
     taught = [key for key, value in settings.items() if value is not None and value == result.teacher_run_id]
-    config = result.config.get(method)
+    config = result.config.get(entry.method)
     named = {key: config[key] for key in taught if key in config} if isinstance(config, Mapping) else {}
-    return {key: _seedless(value) for key, value in settings.items()} | dict.fromkeys(taught) | named
+    seedless = {key: _without(value, "seed") for key, value in settings.items() if isinstance(value, Mapping)}
+    return settings | seedless | dict.fromkeys(taught) | named
 
 
 def _part(result: Result, name: str) -> Mapping[str, object]:
@@ -84,18 +80,15 @@ def _part(result: Result, name: str) -> Mapping[str, object]:
     return part
 
 
-def _seedless(part: object) -> object:
-    return _without(part, "seed") if isinstance(part, Mapping) else part
-
-
 def complete(recipes: Sequence[Recipe], tasks: Sequence[str]) -> list[Recipe]:
     """Each recipe with the settings of options that its run lacks: the task's most frequent, or all tasks'."""
     everywhere = _usual((recipe.base, recipe) for recipe in recipes)
     in_task = _usual(((task, recipe.base), recipe) for task, recipe in zip(tasks, recipes, strict=True))
-    return [
-        recipe.filled({**everywhere[recipe.base], **in_task[task, recipe.base]})
-        for task, recipe in zip(tasks, recipes, strict=True)
-    ]
+    whole = []
+    for task, recipe in zip(tasks, recipes, strict=True):
+        options = {**everywhere[recipe.base], **in_task[task, recipe.base], **dict(recipe.options)}
+        whole.append(replace(recipe, options=tuple(sorted(options.items()))))
+    return whole
 
 
 def _usual(pairs: Iterable[tuple[object, Recipe]]) -> dict[object, dict[str, str]]:
@@ -112,7 +105,7 @@ def _usual(pairs: Iterable[tuple[object, Recipe]]) -> dict[object, dict[str, str
 
 
 def model_recipe(result: Result) -> str:
-    """Eight hex digits for a model's architecture, weights and learning rate."""
+    """A digest of a model's architecture, weights and learning rate."""
     return _digest([result.identity.get("model"), _part(result, "train").get("learning_rate")])
 
 
@@ -140,6 +133,7 @@ def _without(part: Mapping[str, object], key: str) -> dict[str, object]:
 
 
 def _digest(part: object) -> str:
+    """Eight hex digits."""
     return hashlib.sha256(canonical(part).encode()).hexdigest()[:8]
 
 

@@ -13,8 +13,8 @@ import pandas as pd
 
 from analysis.names import TASKS
 from analysis.read import collection, selection
-from analysis.read.folders import Document
-from analysis.read.recipe import Recipe, complete, model_recipe, recipe_of
+from analysis.read.collection import Document
+from analysis.read.recipe import complete, model_recipe, recipe_of
 from analysis.subsets import Methods, collected, joined
 from compress.errors import ConfigError
 from compress.runs.result import MalformedError, Result, from_document
@@ -65,8 +65,8 @@ class Results:
     def subsets(self) -> list[str]:
         """Those to tell of: every one of up to three methods; of more methods those that were run."""
         there = set(self.runs["methods"])
-        every = self.methods.subsets
-        return every if len(self.methods.names) <= EVERY else [subset for subset in every if subset in there]
+        few = len(self.methods.names) <= EVERY
+        return [subset for subset in self.methods.subsets if few or subset in there]
 
     @cached_property
     def methods(self) -> Methods:
@@ -75,14 +75,7 @@ class Results:
 
 
 def read_runs(place: Path, recipe: str | None = None) -> Results:
-    """A folder of runs, or a file that holds the results of one (`collection`).
-
-    Args:
-        recipe: digits that the wanted recipe's name begins with; without them, each task's most frequent.
-
-    Raises:
-        ConfigError: no such folder or file, nothing finished in it, or no such recipe.
-    """
+    """A folder of runs, or a file of results (`collection.gathered`, `from_documents`)."""
     gathered = collection.gathered(place)
     return from_documents(gathered.documents, gathered.failures, str(place), notes=gathered.notes, recipe=recipe)
 
@@ -97,8 +90,10 @@ def from_documents(
 ) -> Results:
     """The table of documents like result.json, which may also have `folder` and `url`.
 
-    A document that is malformed or of another schema is left out with a note. In each task the recipe that most cells
-    were run with is kept.
+    A document that is malformed or of another schema is left out with a note.
+
+    Args:
+        recipe: digits that the wanted recipe's name begins with; without them, in each task that of most cells.
 
     Raises:
         ConfigError: no document is usable, or none has the wanted recipe.
@@ -114,7 +109,10 @@ def from_documents(
         raise ConfigError(f"{source}: no usable result" + "".join(f"\n  {line}" for line in said[:5]))
     table = _ordered(rows)
     chosen, others = selection.choose_recipes(table, recipe)
-    kept, repeats = selection.without_repeats(_with_recipe(table, chosen))
+    pairs = zip(table["task"], table["as_run"], strict=True)
+    fitting = table[[task in chosen and recipe.fits(chosen[task]) for task, recipe in pairs]]
+    digests = {task: recipe.digest() for task, recipe in chosen.items()}
+    kept, repeats = selection.without_repeats(fitting.assign(recipe=fitting["task"].map(digests)))
     methods = collected(kept["compression"])
     return Results(
         runs=kept.assign(variant=kept["compression"].map(methods.variant))[list(COLUMNS)].reset_index(drop=True),
@@ -127,19 +125,17 @@ def from_documents(
 
 def _row(result: Result, document: Mapping[str, object]) -> Row:
     """A result's row, without what needs the others; with `as_run`, its recipe, and `model_recipe`."""
-    size, timing = result.size, result.timing
     compressions = tuple(sorted(result.compression, key=lambda entry: (entry.position, entry.method)))
-    known = {"run_id", "task", "model", "seed", "teacher_run_id"}
     counts = ("parameters", "nonzero", "nominal_bytes", "artifact_bytes")
     times = ("train_seconds", "steps", "steps_per_second", "wall_seconds")
     return {
-        **{key: getattr(result, key) for key in known},
+        **{key: getattr(result, key) for key in ("run_id", "task", "model", "seed", "teacher_run_id")},
         "methods": joined(entry.method for entry in compressions),
         "compression": compressions,
         **{key: _defined(getattr(result, key)) for key in ("score_glue", "score_accuracy")},
-        **{key: getattr(size, key) for key in counts},
-        "by_part": {name: part.nominal_bytes for name, part in size.by_part.items()},
-        **{key: _defined(getattr(timing, key)) for key in times},
+        **{key: getattr(result.size, key) for key in counts},
+        "by_part": {name: part.nominal_bytes for name, part in result.size.by_part.items()},
+        **{key: _defined(getattr(result.timing, key)) for key in times},
         "device": result.environment.get("device"),
         **{key: document.get(key) for key in ("folder", "url")},
         "as_run": recipe_of(result),
@@ -149,16 +145,6 @@ def _row(result: Result, document: Mapping[str, object]) -> Row:
 
 def _defined(value: float | None) -> float:
     return nan if value is None else value
-
-
-def _with_recipe(table: pd.DataFrame, chosen: Mapping[str, Recipe]) -> pd.DataFrame:
-    """The rows that fit their task's recipe, with its name."""
-    fits = [
-        task in chosen and recipe.fits(chosen[task])
-        for task, recipe in zip(table["task"], table["as_run"], strict=True)
-    ]
-    kept = table[fits]
-    return kept.assign(recipe=kept["task"].map({task: recipe.digest() for task, recipe in chosen.items()}))
 
 
 def _ordered(rows: Sequence[Row]) -> pd.DataFrame:

@@ -92,9 +92,7 @@ def _apart(chosen: Mapping[str, Recipe]) -> list[str]:
 
 
 def without_repeats(kept: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """One run of each cell and seed: of the model's most frequent recipe, then the first by run_id.
-
-    The score has no say.
+    """One run of each cell and seed: of the model's most frequent recipe, then the first by run_id, whatever its score.
 
     Returns:
         The rows that stay, and how many do not, in sentences.

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
 
 from analysis.names import LOG_MEGABYTES, MARKERS, PARTS, SCORES, SIZES, Names, task_label
-from analysis.read.folders import Document
-from analysis.read.results import Results, Row
-from analysis.report import measured
+from analysis.read.collection import Document
+from analysis.read.results import Results
 from analysis.statistics.breakdown import breakdown
 from analysis.statistics.means import common_tasks
 from analysis.subsets import Compressions, joined
+
+CURVE_NUMBERS = 200_000  # of all training curves together, at four or five bytes each
+CURVE_POINTS = (10, 60)  # fewest and most points of a training curve
+LATENCY = ("run", "precision", "batch", "length", "ms", "low", "high")
+WHOLE = "float32"  # the precision of what was not quantized
 
 
 def document(results: Results, score: str, size: str) -> Document:
@@ -22,12 +30,12 @@ def document(results: Results, score: str, size: str) -> Document:
         score: `glue` or `accuracy`, shown first.
         size: `nominal` or `artifact`, shown first.
     """
-    runs = results.runs
+    runs, methods = results.runs, results.methods
     there = set(runs["methods"])
-    subsets = [name for name in results.methods.subsets if name in there]
-    filters = [method for method in results.methods.methods if len(method.entries) > 1]
-    compressions = sorted(set(runs["compression"]), key=results.methods.rank)
-    latency, unread = measured.latencies(runs["folder"])
+    subsets = [name for name in methods.subsets if name in there]
+    filters = [method for method in methods.methods if len(method.entries) > 1]
+    compressions = sorted(set(runs["compression"]), key=methods.rank)
+    latency, unread = latencies(runs["folder"])
     return {
         "score": score,
         "size": size,
@@ -37,17 +45,17 @@ def document(results: Results, score: str, size: str) -> Document:
         "parts": list(PARTS),
         "tasks": [{"name": task, "label": task_label(task)} for task in results.tasks],
         "models": results.models,
-        "methods": [_subset(name, Names(results.methods)) for name in subsets],
+        "methods": [_subset(name, Names(methods)) for name in subsets],
         "filters": [{"name": method.name, "variants": list(map(method.variant, method.entries))} for method in filters],
-        "compressions": [
-            _compression(results, compression, subsets, [method.name for method in filters])
-            for compression in compressions
-        ],
+        "compressions": [_compression(results, compression, subsets) for compression in compressions],
         "chosen_tasks": common_tasks(runs[runs[f"score_{score}"].notna()]),
         "runs": _columns(results, compressions),
-        **measured.trainings(runs["folder"]),
+        **trainings(runs["folder"]),
         "latency": latency,
-        "breakdown": [_plain(row) for row in breakdown(results).to_dict("records")],
+        "breakdown": [
+            {key: _number(value, 1) if isinstance(value, float) else value for key, value in row.items()}
+            for row in breakdown(results).to_dict("records")
+        ],
         "unread": unread,
     }
 
@@ -60,15 +68,16 @@ def _subset(name: str, names: Names) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _compression(
-    results: Results, compression: Compressions, subsets: Sequence[str], filters: Iterable[str]
-) -> dict[str, object]:
+def _compression(results: Results, compression: Compressions, subsets: Sequence[str]) -> dict[str, object]:
     """A subset of the methods in a variant; `variants` are places in those of each filter, null where it is off."""
     methods = results.methods
     entries = {entry.method: entry for entry in compression}
     subset = joined(name for name in methods.names if name in entries)
-    by_name = {method.name: method for method in methods.methods}
-    places = [by_name[name].entries.index(entries[name]) if name in entries else None for name in filters]
+    places = [
+        method.entries.index(entries[method.name]) if method.name in entries else None
+        for method in methods.methods
+        if len(method.entries) > 1
+    ]
     label = Names(methods).cell(subset, methods.variant(compression))
     return {"methods": subsets.index(subset), "label": label, "variants": places}
 
@@ -91,9 +100,61 @@ def _columns(results: Results, compressions: Sequence[object]) -> dict[str, obje
     }
 
 
-def _number(value: float | None, digits: int) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(float(value), digits)
+def _number(value: float, digits: int) -> float | None:
+    return round(float(value), digits) if math.isfinite(value) else None
 
 
-def _plain(row: Row) -> dict[str, object]:
-    return {key: _number(value, 1) if isinstance(value, float) else value for key, value in row.items()}
+def trainings(folders: pd.Series) -> dict[str, object]:
+    """Of each run its training curve, thinned so that all of them together stay small.
+
+    Returns:
+        `training`, of each run `loss` (thousandths) and `grid`, a place in `steps`; or null.
+    """
+    least, most = CURVE_POINTS
+    points = max(least, min(most, CURVE_NUMBERS // max(1, int(folders.notna().sum()))))
+    grids: dict[tuple[int, ...], int] = {}
+    training: list[dict[str, object] | None] = []
+    for folder in folders:
+        steps, losses = ([], []) if pd.isna(folder) else thinned(Path(folder), points)
+        place = grids.setdefault(tuple(steps), len(grids)) if losses else 0
+        training.append({"loss": losses, "grid": place} if losses else None)
+    return {"steps": [list(grid) for grid in grids], "training": training}
+
+
+def thinned(folder: Path, points: int) -> tuple[list[int], list[int]]:
+    """Steps of a run and losses (thousandths), means of neighbours; empty where nothing usable was written."""
+    try:
+        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_bytes().splitlines()]
+        losses = [(row["global_step"], row["loss"]) for row in rows if row.get("loss") is not None]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return [], []
+    width = -(-len(losses) // points)
+    groups = [losses[start : start + width] for start in range(0, len(losses), width or 1)]
+    means = [round(1000 * sum(loss for _, loss in group) / len(group)) for group in groups]
+    return [group[-1][0] for group in groups], means
+
+
+def latencies(folders: pd.Series) -> tuple[dict[str, list[object]], list[str]]:
+    """Every latency.json, as columns `LATENCY` (`run`: the place in the table); what cannot be read, in sentences."""
+    rows: list[tuple[object, ...]] = []
+    unread = []
+    for place, folder in enumerate(folders):
+        try:
+            rows += [] if pd.isna(folder) else [(place, *cell) for cell in _latency(Path(folder))]
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            unread.append(f"{folder}/latency.json: left out: it cannot be read ({error!r})")
+    columns = zip(*rows, strict=True) if rows else [() for _ in LATENCY]
+    return {key: list(column) for key, column in zip(LATENCY, columns, strict=True)}, unread
+
+
+def _latency(folder: Path) -> list[tuple[object, ...]]:
+    """The cells of a model; of one measured in several precisions those of its own: not what it takes in float32."""
+    measured = json.loads((folder / "latency.json").read_text(encoding="utf-8"))["cells"]
+    rows = []
+    for cell in [cell for cell in measured if cell["precision"] != WHOLE] or measured:
+        low, high = cell["quartiles_ms"]
+        times = (float(f"{float(time):.4g}") for time in (cell["median_ms"], low, high))
+        rows.append((str(cell["precision"]), int(cell["batch"]), int(cell["length"]), *times))
+    return rows

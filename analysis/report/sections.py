@@ -1,18 +1,47 @@
-"""The report's sections that need no statistics, as words and tables."""
+"""The report's tables before they are HTML, and its sections that need no statistics, in words."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
 from analysis.names import PARTS, task_label
 from analysis.read.results import Results, Row
-from analysis.report.table import Table, of_frame
 from compress.wording import plural
 
 FAILED = ["task", "model", "methods", "seed", "cause", "run_id"]
+LONG = 40  # characters
+Cell = str | tuple[str, ...]  # a text, or a text and notes below it
+_NUMBER = re.compile(r"([+−-]?[\d.,]+([–-][\d.,]+)?( %|×)?|–)?")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells, the first of which names its row; `about` is for screen readers."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    about: str
+
+    @property
+    def kinds(self) -> list[str]:
+        """Of each column: `number` stands right, `words` are wrapped; else empty."""
+        return [_kind([row[place] for row in self.rows]) for place in range(len(self.headings))]
+
+
+def _kind(cells: Sequence[Cell]) -> str:
+    if cells and all(isinstance(cell, tuple) or _NUMBER.fullmatch(cell) for cell in cells):
+        return "number"
+    return "words" if any(isinstance(cell, str) and len(cell) > LONG for cell in cells) else ""
+
+
+def of_frame(frame: pd.DataFrame, about: str) -> Table:
+    """Every cell as text."""
+    return Table(list(map(str, frame.columns)), [list(map(str, row)) for row in frame.to_numpy()], about)
 
 
 def summary(results: Results) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.names import SIGNS, SIZES, Names, seeds
 from analysis.read.results import Row
-from analysis.report.table import Cell, Table, of_frame
+from analysis.report.sections import Cell, Table, of_frame
 from analysis.tables import presentation
 from compress.wording import plural
 
@@ -19,11 +19,7 @@ MEANS = ["mean", "repeated"]
 def headline(contrasts: pd.DataFrame, names: Names) -> list[dict[str, str]]:
     """For each combination: its name, sign and word, what is seen and expected, of how many runs, and why not more.
 
-    Args:
-        contrasts: `Findings.interactions`.
-
-    Returns:
-        Nothing if no combination can be judged.
+    Nothing if no combination can be judged. All contrasts here are `Findings.interactions`.
     """
     if not contrasts["interaction"].notna().any():
         return []
@@ -35,20 +31,18 @@ def headline(contrasts: pd.DataFrame, names: Names) -> list[dict[str, str]]:
 
 
 def _line(name: str, nominal: Row, file: Row) -> dict[str, str]:
-    word = verdict(nominal)
-    seen = f"{counts(nominal)}{_across(nominal)}. {SIZES['artifact'].short.capitalize()}: {_told(file, ', product')}"
+    word, word_of_file = presentation.verdict(nominal), presentation.verdict(file)
+    seen = counts(nominal)
+    if nominal["shown_by"] == "seeds":
+        seen += f"; from the differences between tasks{_interval(nominal, 'tasks_')}"
+    seen += f". {SIZES['artifact'].short.capitalize()}: {_told(file, ', product')}"
     return {
         "name": name,
         "verdict": f"{SIGNS[word.split(' ')[0]]} {word}",
         "told": _told(nominal, " smaller at equal score; the methods' product is"),
-        "counts": seen + ("" if verdict(file) == word else f" Verdict: {verdict(file)}."),
+        "counts": seen + ("" if word_of_file == word else f" Verdict: {word_of_file}."),
         "why": "; ".join(nominal[key] for key in ("reason", "unsure") if nominal[key]),
     }
-
-
-def verdict(row: Row) -> str:
-    """From seeds; where they give no interval, from the differences between tasks."""
-    return f"{row['tasks_verdict']} (by tasks)" if row["shown_by"] == "tasks" else str(row["verdict"])
 
 
 def _told(row: Row, against: str) -> str:
@@ -66,11 +60,6 @@ def _interval(row: Row, prefix: str) -> str:
     return "" if pd.isna(low) else f" [{_factor(low)}, {_factor(high)}]"
 
 
-def _across(row: Row) -> str:
-    """The interval from the differences between tasks, where seeds have one too."""
-    return f"; from the differences between tasks{_interval(row, 'tasks_')}" if row["shown_by"] == "seeds" else ""
-
-
 def _factor(log: float) -> str:
     return f"{math.exp(log):.2f}"
 
@@ -86,11 +75,7 @@ def number(value: float) -> str:
 
 
 def priorities(effects: pd.DataFrame) -> Table | None:
-    """Which method buys most: main effects over all combinations of the others, in order of rank.
-
-    Args:
-        effects: `Findings.effects`.
-    """
+    """Which method buys most: `Findings.effects` over all combinations of the others, in order of rank."""
     means = effects[effects["scope"] == "mean"]
     nominal = means[(means["measure"] == "bytes") & (means["bytes"] == "nominal")]
     if not nominal["effect"].notna().any():
@@ -100,18 +85,14 @@ def priorities(effects: pd.DataFrame) -> Table | None:
     for method in nominal.sort_values("rank")["method"]:
         smaller, file = rows[method, "bytes", "nominal"], rows[method, "bytes", "artifact"]
         points = rows[method, "score", "nominal"]
+        counted = counts(smaller) + ("" if counts(points) == counts(smaller) else f"; points: {counts(points)}")
         shown.append([
             method, presentation.rank(smaller), _with_interval(smaller, _factor, "×"),
             _with_interval(file, _factor, "×"), _with_interval(points, number, ""),
-            "–" if pd.isna(smaller["first"]) else f"{100 * smaller['first']:.0f} %", _both(smaller, points),
+            "–" if pd.isna(smaller["first"]) else f"{100 * smaller['first']:.0f} %", counted,
         ])  # fmt: skip
     headings = ["method", "rank", SIZES["nominal"].short, SIZES["artifact"].short, "points", "ranks first", "from"]
     return Table(headings, shown, "Main effects of the methods")
-
-
-def _both(smaller: Row, points: Row) -> str:
-    """How many tasks and seeds define sizes, and points where these are others."""
-    return counts(smaller) + ("" if counts(points) == counts(smaller) else f"; points: {counts(points)}")
 
 
 def _with_interval(row: Row, said: Callable[[float], str], unit: str) -> tuple[str, ...]:
@@ -147,18 +128,15 @@ def plotted(contrasts: pd.DataFrame, names: Names) -> list[dict[str, object]]:
         drawn.append({
             "label": name, "size": row["bytes"], "by": row["shown_by"],
             **{key: None if pd.isna(value) else round(value, 4) for key, value in values.items()},
-            "lines": [f"{name}: {verdict(row)}", f"log-interaction {number(row['interaction'])} {interval}",
+            "lines": [f"{name}: {presentation.verdict(row)}",
+                      f"log-interaction {number(row['interaction'])} {interval}",
                       f"{SIZES[row['bytes']].short}, {counts(row)}"],
         })  # fmt: skip
     return drawn
 
 
 def table1(factors: pd.DataFrame, names: Names) -> Table | None:
-    """Reductions by architecture and methods, with the paper's below; intervals below their numbers.
-
-    Args:
-        factors: `Findings.table1`.
-    """
+    """`Findings.table1` by architecture and methods, with the paper's below; intervals below their numbers."""
     if not factors["factor"].notna().any():
         return None
     model, size, *subsets = (shown := presentation.table1(factors)).columns

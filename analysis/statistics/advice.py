@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import pandas as pd
 
 from analysis import names
 from analysis.options import Options
 from analysis.read.results import Results
-from analysis.statistics import intervals
-from analysis.statistics.cells import cells
 from analysis.statistics.contrasts import TaskCurves, curves_by_task
 from analysis.statistics.means import POINT, common_tasks
-from analysis.statistics.uncertainty import ONE_SEED
+from analysis.statistics.score_size import cells
+from analysis.statistics.uncertainty import ONE_SEED, Parts, satterthwaite, t_interval
 from compress.errors import ConfigError, nearest
 from compress.wording import MEGABYTE
 
@@ -45,21 +44,17 @@ class Choice:
 
     @property
     def name(self) -> str:
-        """What people read."""
         return f"{self.model} {self.methods}" + (f" ({self.variant})" if self.variant else "")
 
 
 @dataclass(frozen=True)
 class Advice:
-    """The answer.
+    """The answer to `target`, of as many models as were `considered`; scores are means over the tasks.
 
     Attributes:
-        target: what was asked for, in words.
-        tasks: that scores are the mean of.
         chosen, runner_up: the best and the next that fit; None where there is none.
         apart: whether their scores differ by more than seeds vary; None where that is not known.
         nearest: where none fits, those that come closest.
-        considered: how many were looked at.
         notes: what was left out.
     """
 
@@ -71,10 +66,6 @@ class Advice:
     nearest: tuple[Choice, ...]
     considered: int
     notes: tuple[str, ...]
-
-    def document(self) -> dict[str, object]:
-        """For programs."""
-        return asdict(self)
 
 
 def advise(
@@ -110,12 +101,11 @@ def advise(
     least = -math.inf if min_score is None else min_score
     small = [choice for choice in choices if choice.megabytes <= size]
     good = [choice for choice in choices if choice.score >= least]
-    fitting = sorted(
-        (choice for choice in small if choice in good),
-        key=lambda choice: (
-            (choice.megabytes, -choice.score) if max_bytes is None else (-choice.score, choice.megabytes)
-        ),
-    )
+
+    def order(choice: Choice) -> tuple[float, float]:
+        return (choice.megabytes, -choice.score) if max_bytes is None else (-choice.score, choice.megabytes)
+
+    fitting = sorted((choice for choice in small if choice in good), key=order)
     chosen, runner_up = (*fitting, None, None)[:2]
     asked = {f"at most {size:g} MB": max_bytes, f"at least {least:g} points": min_score}
     target = " and ".join(words for words, value in asked.items() if value is not None)
@@ -169,7 +159,7 @@ def _choice(rows: pd.DataFrame, curves: Mapping[str, TaskCurves], runs: pd.DataF
     model, methods, variant = (str(rows[key].iloc[0]) for key in POINT)
     score = float(rows["score"].mean())
     parts = _parts(rows, curves)
-    interval = intervals.of_parts(score, parts)
+    interval = t_interval(score, math.sqrt(sum(variance for variance, _ in parts)), satterthwaite(parts))
     low, high = (interval.low, min(interval.high, 100.0)) if parts else (None, None)
     of = runs[(runs[POINT] == [model, methods, variant]).all(axis=1)]
     where = zip(of["folder"], of["url"], of["run_id"], strict=True)
@@ -180,7 +170,7 @@ def _choice(rows: pd.DataFrame, curves: Mapping[str, TaskCurves], runs: pd.DataF
     )  # fmt: skip
 
 
-def _parts(rows: pd.DataFrame, curves: Mapping[str, TaskCurves]) -> list[tuple[float, int]]:
+def _parts(rows: pd.DataFrame, curves: Mapping[str, TaskCurves]) -> Parts:
     """Variance of a mean over tasks and its degrees of freedom, task by task; a task's runs are taken to vary alike.
 
     Sizes are independent, cells of a size are not: so each size counts for its seeds once.
@@ -201,7 +191,7 @@ def sentences(advice: Advice) -> list[str]:
     lines = [f"{advice.target}, {over}; {advice.considered} measured models"]
     if advice.chosen:
         lines.append(f"use        {_told(advice.chosen)}")
-        lines += [f"runner-up  {_told(advice.runner_up)}"] if advice.runner_up else ["no other model fits"]
+        lines.append(f"runner-up  {_told(advice.runner_up)}" if advice.runner_up else "no other model fits")
         if advice.apart is not None:
             lines.append(f"their scores {'differ' if advice.apart else 'do not differ'} by more than seeds vary")
         lines += ["", *(f"  {run}" for run in advice.chosen.runs[:8])]

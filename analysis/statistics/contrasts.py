@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -11,11 +11,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.options import Options
-from analysis.statistics import intervals, score_size
-from analysis.statistics.cells import cells
-from analysis.statistics.intervals import Interval
-from analysis.statistics.score_size import Array, ScoreSizeCurve, common_scores, isotonic, mean_inverse
-from analysis.statistics.uncertainty import ONE_SEED, SeedVariation, seed_variation
+from analysis.statistics import score_size, uncertainty
+from analysis.statistics.score_size import Array, ScoreSizeCurve, cells, common_scores
+from analysis.statistics.uncertainty import ONE_SEED, Interval, SeedVariation, seed_variation
 
 MOST_UNDEFINED = 0.1  # share of replicates
 NO_INTERVAL = Interval()
@@ -58,21 +56,18 @@ class TaskCurves:
         if together not in self._fitted:
             changes = self.changes(together)
             scores = {name: curve.scores for name, curve in self.curves.items()}
-            self._fitted[together] = None if changes is None else self._fit(scores, changes)
+            self._fitted[together] = None if changes is None else self.refitted(scores, changes)
         return self._fitted[together]
 
     @cached_property
     def _fitted(self) -> dict[bool, dict[str, Array] | None]:
         return {}
 
-    def refitted(self, changes: Array, names: Iterable[str]) -> dict[str, Array]:
-        """Fits these subsets' curves again after adding `changes`, shape (R, N), to the cells' means; shapes (R, n)."""
-        return self._fit({name: self.curves[name].means for name in names}, changes)
-
-    def _fit(self, scores: Mapping[str, Array], changes: Array) -> dict[str, Array]:
+    def refitted(self, scores: Mapping[str, Array], changes: Array) -> dict[str, Array]:
+        """Fits subsets' curves again after adding `changes`, shape (R, N), to scores of their cells; shapes (R, n)."""
         by_curve = self.split(changes)
         seeds = {name: self.curves[name].seeds.astype(float) for name in scores}
-        return {name: isotonic(means + by_curve[name], seeds[name]) for name, means in scores.items()}
+        return {name: score_size.isotonic(given + by_curve[name], seeds[name]) for name, given in scores.items()}
 
     def split(self, changes: Array) -> dict[str, Array]:
         """Subset -> the columns of its cells, of numbers of all cells, shape (R, N)."""
@@ -84,13 +79,11 @@ def curves_by_task(runs: pd.DataFrame, options: Options) -> list[TaskCurves]:
     """Of every task its curves, how they vary with seeds, and the replicates that are asked for."""
     score = options.score_column
     taught = frozenset(runs.loc[runs["teacher_run_id"].notna(), "methods"])
-    by_task = score_size.score_size_curves(cells(runs, score, options.bytes_column))
-    runs_of = dict(iter(runs.groupby("task")))
-    varied = {task: seed_variation(runs_of[task], curves.values(), score) for task, curves in by_task.items()}
-    return [
-        TaskCurves(task, curves, taught, varied[task], options.bootstrap, options.seed)
-        for task, curves in by_task.items()
-    ]
+    made = []
+    for task, curves in score_size.score_size_curves(cells(runs, score, options.bytes_column)).items():
+        variation = seed_variation(runs[runs["task"] == task], curves.values(), score)
+        made.append(TaskCurves(task, curves, taught, variation, options.bootstrap, options.seed))
+    return made
 
 
 @dataclass(frozen=True)
@@ -134,7 +127,7 @@ def weighted(weights: Weights, fitted: Mapping[str, Array], curves: Mapping[str,
     """
     low, high = common_scores([fitted[name] for name in weights])
     counted = {name: weight for name, weight in weights.items() if weight}
-    means = {name: mean_inverse(curves[name].log_bytes, fitted[name], low, high) for name in counted}
+    means = {name: score_size.mean_inverse(curves[name].log_bytes, fitted[name], low, high) for name in counted}
     return np.asarray(sum(weight * means[name] for name, weight in counted.items()))
 
 
@@ -166,7 +159,8 @@ def estimate(task: TaskCurves, *contrasts: Weights) -> Estimate:
     replicates = task.fitted(together)
     if task.variation is None or replicates is None:
         return without_interval(estimated, task)
-    influence = task.variation.influence(lambda changes: value(task.refitted(changes, names)))
+    means = {name: curve.means for name, curve in curves.items()}
+    influence = task.variation.influence(lambda changes: value(task.refitted(means, changes)))
     return with_interval(estimated, value(replicates), tuple(task.variation.parts(influence, together)))
 
 
@@ -178,11 +172,11 @@ def without_interval(estimated: Estimate, task: TaskCurves) -> Estimate:
 def with_interval(estimated: Estimate, draws: Array, parts: tuple[tuple[float, int], ...]) -> Estimate:
     """An estimate with the interval of its replicates, unless too many of these are undefined."""
     undefined = float(np.isnan(draws).mean())
-    interval = (
-        Interval(reason=f"undefined in {100 * undefined:.0f} % of the replicates")
-        if undefined > MOST_UNDEFINED
-        else intervals.of_draws(estimated.value, draws, parts)
-    )
+    if undefined > MOST_UNDEFINED:
+        interval = Interval(reason=f"undefined in {100 * undefined:.0f} % of the replicates")
+    else:
+        error, freedom = float(np.nanstd(draws, ddof=1)), uncertainty.satterthwaite(parts)
+        interval = uncertainty.t_interval(estimated.value, error, freedom)
     return replace(estimated, interval=interval, draws=draws, parts=parts)
 
 
@@ -198,16 +192,14 @@ def _too_narrow(task: TaskCurves, low: float, high: float) -> str:
     least = math.sqrt(2 * task.variation.variance / float(np.median(task.variation.seeds)))
     if high - low > least:
         return ""
-    limit = f"less than the standard error of a difference ({least:.1f})"
-    return f"the curves have only scores {low:.1f} to {high:.1f} in common, {limit}"
+    return (
+        f"the curves have only scores {low:.1f} to {high:.1f} in common,"
+        f" less than the standard error of a difference ({least:.1f})"
+    )
 
 
 def mean(estimates: Mapping[str, Estimate]) -> Estimate:
-    """Over tasks, each counting the same: those that are defined.
-
-    Args:
-        estimates: by task.
-    """
+    """Over the tasks that define it, each counting the same."""
     defined = {task: of_task for task, of_task in estimates.items() if of_task.defined}
     left_out = _reasons({task: of_task.reason for task, of_task in estimates.items() if not of_task.defined})
     if not defined:
@@ -216,7 +208,7 @@ def mean(estimates: Mapping[str, Estimate]) -> Estimate:
     seeds = [of_task.seeds for of_task in defined.values()]
     estimated = Estimate(
         float(values.mean()),
-        across=intervals.over_tasks(values),
+        across=uncertainty.over_tasks(values),
         tasks=tuple(defined),
         seeds=(min(least for least, _ in seeds), max(most for _, most in seeds)),
         reason=left_out,
@@ -245,13 +237,9 @@ def _reasons(reasons: Mapping[str, str]) -> str:
 
 
 def with_means(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
-    """The mean over tasks, that over the tasks with several seeds (`repeated`) where these are fewer, and each task.
-
-    Args:
-        estimates: by task.
-    """
-    defined = [of_task for of_task in estimates.values() if of_task.defined]
-    repeated = {task: of_task for task, of_task in estimates.items() if of_task.defined and of_task.seeds[1] > 1}
+    """The mean over tasks, that over the tasks with several seeds (`repeated`) where these are fewer, and each task."""
+    defined = {task: of_task for task, of_task in estimates.items() if of_task.defined}
+    repeated = {task: of_task for task, of_task in defined.items() if of_task.seeds[1] > 1}
     means = {"mean": mean(estimates)}
     if 0 < len(repeated) < len(defined):
         means["repeated"] = mean(repeated)

@@ -6,20 +6,15 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from analysis.options import BYTES, Options
+from analysis.names import SIZES
+from analysis.options import Options
 from analysis.read.results import Results
 from analysis.statistics import interactions, priorities, table1
 
 
 @dataclass(frozen=True)
 class Findings:
-    """One DataFrame per statistic.
-
-    Attributes:
-        interactions: of `interactions.table`, by both ways of counting bytes (`both_ways`).
-        effects: of `priorities.main_effects`, by both.
-        table1: of `table1.table`, by the options' bytes.
-    """
+    """One DataFrame per statistic: `interactions.table` and `priorities.main_effects` `both_ways`, `table1.table`."""
 
     interactions: pd.DataFrame
     effects: pd.DataFrame
@@ -28,21 +23,17 @@ class Findings:
 
 def findings(results: Results, options: Options) -> Findings:
     """Everything, with the options' score, replicates and tolerance."""
-    ways = [replace(options, bytes=size) for size in BYTES]
+    ways = [replace(options, bytes=size) for size in SIZES]
     contrasts = {way.bytes: interactions.table(results, way) for way in ways}
     effects = {way.bytes: priorities.main_effects(results, way) for way in ways}
     return Findings(both_ways(contrasts), both_ways(effects), table1.table(results, options))
 
 
 def both_ways(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One frame of both ways of counting bytes.
+    """One frame of both ways of counting bytes (`nominal`, `artifact`), named in the column `bytes`.
 
-    Args:
-        tables: `nominal` and `artifact` -> frames with low, high (from seeds), tasks_low, tasks_high.
-
-    Returns:
-        With `bytes`; `shown_low` and `shown_high`, the interval from seeds, or without one that from the differences
-        between tasks; and `shown_by`, which of them: `seeds`, `tasks` or empty.
+    Adds `shown_low` and `shown_high`, the interval from seeds (low, high) or without one that from the differences
+    between tasks (tasks_low, tasks_high); and `shown_by`, which of them: `seeds`, `tasks` or empty.
     """
     table = pd.concat([counted.assign(bytes=size) for size, counted in tables.items()], ignore_index=True)
     seeds, tasks = table["low"].notna(), table["tasks_low"].notna()

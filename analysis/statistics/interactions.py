@@ -31,7 +31,7 @@ from analysis import names
 from analysis.options import Options
 from analysis.read.results import Results, Row
 from analysis.statistics.contrasts import Estimate, TaskCurves, curves_by_task, estimate, with_means
-from analysis.statistics.intervals import Interval
+from analysis.statistics.uncertainty import Interval
 from analysis.subsets import NONE, Methods, split
 from compress.wording import plural
 
@@ -46,13 +46,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Interaction:
-    """A contrast of score-size curves.
-
-    Attributes:
-        methods: that are combined, joined with `+`.
-        kind: `pair`, `total` or `pure`.
-        weights: subset -> weight of its L.
-    """
+    """A contrast of a combination's score-size curves: `pair`, `total` or `pure`; subset -> weight of its L."""
 
     methods: str
     kind: str
@@ -66,19 +60,19 @@ class Interaction:
 
 def interactions(methods: Methods) -> list[Interaction]:
     """Of every combination of two methods or more: the pairs, then totals and pure terms of the larger ones."""
-    combinations = [subset for subset in methods.subsets if len(split(subset)) > 1]
-    return [interaction for combination in combinations for interaction in _of(combination, methods)]
-
-
-def _of(combination: str, methods: Methods) -> list[Interaction]:
-    singles = split(combination)
-    count = len(singles)
-    total = {NONE: 1.0 - count, **dict.fromkeys(singles, 1.0), combination: -1.0}
-    if count == 2:
-        return [Interaction(combination, "pair", total)]
-    subsets = [subset for subset in methods.subsets if set(split(subset)) <= set(singles)]
-    pure = {subset: -((-1.0) ** (count + len(split(subset)))) for subset in subsets}
-    return [Interaction(combination, "total", total), Interaction(combination, "pure", pure)]
+    made = []
+    for combination in methods.subsets:
+        singles = split(combination)
+        count = len(singles)
+        if count < 2:
+            continue
+        total = {NONE: 1.0 - count, **dict.fromkeys(singles, 1.0), combination: -1.0}
+        made.append(Interaction(combination, "pair" if count == 2 else "total", total))
+        if count > 2:
+            subsets = [subset for subset in methods.subsets if set(split(subset)) <= set(singles)]
+            pure = {subset: -((-1.0) ** (count + len(split(subset)))) for subset in subsets}
+            made.append(Interaction(combination, "pure", pure))
+    return made
 
 
 def table(results: Results, options: Options) -> pd.DataFrame:
@@ -142,10 +136,9 @@ def sentence(row: Row) -> str:
     ratio = f"ratio {math.exp(row['interaction']):.2f}"
     if math.isfinite(row["error"]):
         return f"{row['contrast']}: {row['verdict']}: {seen}: {ratio}{_between(row, '')}; {of}"
-    across = (
-        "" if row["tasks_verdict"] == UNDEFINED else f"{_between(row, 'tasks_')} from the differences between tasks"
-    )
-    return f"{row['contrast']}: {seen}: {ratio}{across}; no interval from seeds ({row['unsure']}); {of}"
+    if row["tasks_verdict"] != UNDEFINED:
+        ratio += f"{_between(row, 'tasks_')} from the differences between tasks"
+    return f"{row['contrast']}: {seen}: {ratio}; no interval from seeds ({row['unsure']}); {of}"
 
 
 def _between(row: Row, prefix: str) -> str:

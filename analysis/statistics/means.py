@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import pandas as pd
 
-from analysis import reference
-from analysis.names import TASKS, Names, seeds, task_label
+from analysis.names import Names, seeds, task_label
 from analysis.read.results import Results
-from analysis.statistics.cells import cells
+from analysis.statistics.score_size import cells
 from analysis.subsets import Methods
 
 POINT = ["model", "methods", "variant"]
@@ -29,8 +27,7 @@ class MeanScores:
         methods: of the collection.
         tasks: that every mean is over.
         left_out: what (model, methods, variant) lacks some of these tasks.
-        score: `glue` or `accuracy`.
-        size: `nominal` or `artifact` bytes.
+        score, size: `glue` or `accuracy`; `nominal` or `artifact` bytes.
     """
 
     points: pd.DataFrame
@@ -42,7 +39,7 @@ class MeanScores:
 
     @property
     def names(self) -> Names:
-        """How the methods are told."""
+        """Of the methods."""
         return Names(self.methods)
 
     @property
@@ -65,12 +62,9 @@ class MeanScores:
 def mean_scores(
     results: Results, score: str = "glue", size: str = "nominal", tasks: Sequence[str] | None = None
 ) -> MeanScores:
-    """Average the runs over seeds, then over tasks.
+    """Average the runs over seeds, then over tasks: without any given those that `common_tasks` finds.
 
-    A mean over other tasks is another quantity, so every point is over the same tasks; see `common_tasks`.
-
-    Args:
-        tasks: to average over; without them, those that `common_tasks` finds.
+    A mean over other tasks is another quantity, so every point is over the same tasks.
     """
     runs = results.runs
     scored = runs[runs[f"score_{score}"].notna()]
@@ -83,18 +77,10 @@ def mean_scores(
         seeds=("seeds", "min"),
         tasks=("task", "size"),
     )
-    complete = points["tasks"] == len(chosen)
+    complete = points[points["tasks"] == len(chosen)].drop(columns="tasks")
     there = runs[POINT].drop_duplicates().itertuples(index=False, name=None)
-    left_out = [point for point in there if point not in points.index or not complete[point]]
-    return MeanScores(
-        points[complete].drop(columns="tasks").reset_index(), results.methods, chosen, left_out, score, size
-    )
-
-
-def published() -> MeanScores:
-    """The paper's own Figure 1; how many seeds its points have is not known."""
-    points = reference.figure1().assign(error=math.nan, seeds=0)
-    return MeanScores(points, reference.methods(), list(TASKS), [], "accuracy")
+    left_out = [point for point in there if point not in complete.index]
+    return MeanScores(complete.reset_index(), results.methods, chosen, left_out, score, size)
 
 
 def common_tasks(runs: pd.DataFrame) -> list[str]:

@@ -18,8 +18,8 @@ from analysis.read.results import Results
 from analysis.statistics import contrasts
 from analysis.statistics.contrasts import Estimate, TaskCurves
 from analysis.statistics.interactions import columns
-from analysis.statistics.intervals import quantile
 from analysis.statistics.score_size import Array
+from analysis.statistics.uncertainty import quantile
 from analysis.subsets import Methods, joined, split
 
 COLUMNS = (
@@ -79,17 +79,17 @@ def _ranks(effects: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
     ranks = {method: {"rank": 1.0 + float((values > effect.value).sum())} for method, effect in defined.items()}
     if not all(len(effect.draws) for effect in defined.values()):
         return ranks
-    draws = np.array([_stretched(effect) for effect in defined.values()])
+    stretched = [
+        effect.value + (effect.draws - effect.value) * quantile(effect.interval.freedom) / quantile(np.inf)
+        for effect in defined.values()
+    ]
+    draws = np.array(stretched)
     draws = draws[:, np.isfinite(draws).all(axis=0)]
     drawn = 1 + (draws[None] > draws[:, None]).sum(axis=1)
     for number, method in enumerate(defined):
         low, high = np.percentile(drawn[number], [2.5, 97.5], method="nearest")
         ranks[method] |= {"rank_low": low, "rank_high": high, "first": float((drawn[number] == 1).mean())}
     return ranks
-
-
-def _stretched(effect: Estimate) -> Array:
-    return effect.value + (effect.draws - effect.value) * quantile(effect.interval.freedom) / quantile(np.inf)
 
 
 def pairs_of(method: str, methods: Methods, there: set[str]) -> Pairs:
@@ -117,9 +117,8 @@ def _on_score(task: TaskCurves, pairs: Pairs) -> Estimate:
     changes = task.changes(together)
     if task.variation is None or changes is None:
         return contrasts.without_interval(effect, task)
-    return contrasts.with_interval(
-        effect, effect.value + changes @ weights, tuple(task.variation.parts(weights, together))
-    )
+    parts = tuple(task.variation.parts(weights, together))
+    return contrasts.with_interval(effect, effect.value + changes @ weights, parts)
 
 
 def _score_weights(task: TaskCurves, pairs: Pairs) -> Array | None:

@@ -1,10 +1,10 @@
 """Score-size curves: the score that models of one subset of methods reach, as a function of their size.
 
-Of one task and one subset: a nondecreasing function of ln(bytes), fitted to the cells' mean scores by isotonic
-regression (weights: their numbers of seeds) and linear between them. `L(a)` is the least ln(bytes) at which it reaches
-the score a. Nothing is extrapolated: above a curve's highest score L is undefined, and below its lowest too, since a
-smaller model than any measured might reach that. Where several curves are compared, it is over the scores that all of
-them cover, each score counting the same.
+A cell is all runs that differ only in their seeds. Of one task and one subset the curve is a nondecreasing function of
+ln(bytes), fitted to the cells' mean scores by isotonic regression (weights: their numbers of seeds) and linear between
+them. `L(a)` is the least ln(bytes) at which it reaches the score a. Nothing is extrapolated: above a curve's highest
+score L is undefined, and below its lowest too, since a smaller model than any measured might reach that. Where several
+curves are compared, it is over the scores that all of them cover, each score counting the same.
 
 The functions take many replicates of the scores at once, in leading dimensions.
 """
@@ -18,7 +18,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.read.results import CELL
+
 Array = NDArray[np.float64]
+
+
+def cells(runs: pd.DataFrame, score: str = "score_glue", size: str = "nominal_bytes") -> pd.DataFrame:
+    """One row per cell, in the order of the runs.
+
+    Args:
+        runs: as in `Results.runs`.
+        score: the column of scores, points; undefined ones are left out of the mean.
+        size: the column of bytes.
+
+    Returns:
+        Columns `CELL`; score (mean over seeds; NaN where no run's is defined), seeds (how many the score is of),
+        variance (of that mean; NaN below two seeds), bytes (mean).
+    """
+    grouped = runs.groupby(CELL, sort=False)
+    table = grouped.agg(score=(score, "mean"), variance=(score, "var"), seeds=(score, "count"), bytes=(size, "mean"))
+    table["variance"] /= table["seeds"]
+    return table.reset_index()
 
 
 @dataclass(frozen=True)
@@ -44,9 +64,9 @@ class ScoreSizeCurve:
     scores: Array
 
 
-def score_size_curves(cells: pd.DataFrame) -> dict[str, dict[str, ScoreSizeCurve]]:
-    """Task -> subset -> curve, of the cells with a defined score (see `cells.cells`)."""
-    defined = cells[cells["score"].notna()]
+def score_size_curves(table: pd.DataFrame) -> dict[str, dict[str, ScoreSizeCurve]]:
+    """Task -> subset -> curve, of the `cells` with a defined score."""
+    defined = table[table["score"].notna()]
     curves: dict[str, dict[str, ScoreSizeCurve]] = {}
     for (task, methods), rows in defined.groupby(["task", "methods"], sort=False):
         ordered = rows.sort_values("bytes", kind="stable")

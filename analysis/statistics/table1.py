@@ -17,9 +17,8 @@ import pandas as pd
 from analysis import reference
 from analysis.options import Options
 from analysis.read.results import Results
-from analysis.statistics.cells import cells
 from analysis.statistics.contrasts import TaskCurves, curves_by_task, mean_draws
-from analysis.statistics.score_size import Array, ScoreSizeCurve
+from analysis.statistics.score_size import Array, cells
 from analysis.subsets import NONE
 
 FACTORS = (
@@ -38,14 +37,16 @@ def factors(results: Results, options: Options) -> pd.DataFrame:
     table = cells(results.runs, options.score_column, options.bytes_column)
     table = table[table["score"].notna()]
     rows = []
-    for task, of_task in table.groupby("task", sort=False):
-        baselines = of_task[of_task["methods"] == NONE]
-        for baseline in baselines.to_dict("records"):
-            for methods in [subset for subset in results.subsets if subset != NONE]:
-                made = of_task[of_task["methods"] == methods].sort_values("bytes", kind="stable")
-                rows.append({"task": task, "model": baseline["model"], "methods": methods,
-                             **_pick(baseline, made, options.tolerance)})  # fmt: skip
+    for baseline in table[table["methods"] == NONE].to_dict("records"):
+        of_task = table[table["task"] == baseline["task"]].sort_values("bytes", kind="stable")
+        for methods in _compressed(results):
+            pick = _pick(baseline, of_task[of_task["methods"] == methods], options.tolerance)
+            rows.append({"task": baseline["task"], "model": baseline["model"], "methods": methods, **pick})
     return pd.DataFrame(rows, columns=list(FACTORS))
+
+
+def _compressed(results: Results) -> list[str]:
+    return [subset for subset in results.subsets if subset != NONE]
 
 
 def _pick(baseline: Mapping[str, float], made: pd.DataFrame, tolerance: float) -> dict[str, object]:
@@ -80,7 +81,7 @@ def table(results: Results, options: Options) -> pd.DataFrame:
     published = reference.table1()
     rows = []
     for model in reversed(results.models):
-        for methods in [subset for subset in results.subsets if subset != NONE]:
+        for methods in _compressed(results):
             picks = picked[(picked["model"] == model) & (picked["methods"] == methods)]
             if picks.empty:
                 continue
@@ -115,16 +116,12 @@ def _varied(task: TaskCurves, tolerance: float) -> dict[tuple[str, str], Array]:
             continue
         by_curve = task.split(changes)
         wanted = baselines.means + by_curve[NONE] - tolerance - SLACK
+        scores = curve.means + by_curve[name]
         for number, model in enumerate(baselines.models):
-            scores = curve.means + by_curve[name]
-            varied[model, name] = _factors(wanted[:, number], baselines.log_bytes[number], scores, curve)
+            good = scores >= wanted[:, number, None]
+            picked = np.exp(baselines.log_bytes[number] - curve.log_bytes[good.argmax(axis=1)])
+            varied[model, name] = np.where(good.any(axis=1), picked, np.nan)
     return varied
-
-
-def _factors(wanted: Array, log_bytes: float, scores: Array, curve: ScoreSizeCurve) -> Array:
-    good = scores >= wanted[:, None]
-    picked = np.exp(log_bytes - curve.log_bytes[good.argmax(axis=1)])
-    return np.where(good.any(axis=1), picked, np.nan)
 
 
 def _percentiles(draws: Sequence[Array | None]) -> tuple[float, float]:

@@ -11,14 +11,14 @@ whose covariance is the unbiased estimate of the means' (a plain bootstrap with 
 too little with three), and fits the curves again. Sizes are independent of each other, but for a teacher's luck, which
 the students of all sizes share. It cancels in interactions; where it does not, all sizes are moved by the same w
 (`together`). A cell with one seed has the task's pooled variance. The variance of a size, or of a task together, is
-known from few seeds only, so the interval is of a t distribution; its degrees of freedom are Satterthwaite's, over
-tasks and sizes (`intervals`). `tests/benchmarks/coverage.py` measures what comes of it.
+known from few seeds only, so the 95 % interval is of a t distribution; its degrees of freedom are Satterthwaite's, over
+tasks and sizes. `tests/benchmarks/coverage.py` measures what comes of it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,62 @@ from analysis.statistics.score_size import Array, ScoreSizeCurve
 
 ONE_SEED = "one seed per cell: how much seeds vary is not known"
 CURVE_CELL = ["methods", "model", "variant"]
+Parts = Sequence[tuple[float, int]]  # variance and degrees of freedom of each independent part of a number
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval with its standard error and degrees of freedom; NaN and a reason if undefined."""
+
+    low: float = math.nan
+    high: float = math.nan
+    error: float = math.nan
+    freedom: float = math.nan
+    reason: str = ""
+
+
+def t_interval(value: float, error: float, freedom: float) -> Interval:
+    """Around a number with a standard error."""
+    reach = quantile(freedom) * error
+    return Interval(value - reach, value + reach, error, freedom)
+
+
+def over_tasks(values: Array) -> Interval:
+    """A t interval for the mean over tasks like these, from how much the tasks' own numbers differ.
+
+    Resampling the tasks would give a normal interval of a variance that is (T − 1) / T too small; with few tasks it
+    covers too rarely.
+
+    Args:
+        values: one per task.
+    """
+    if len(values) < 2:
+        return Interval(reason="fewer than two tasks")
+    error = float(values.std(ddof=1) / math.sqrt(len(values)))
+    return t_interval(float(values.mean()), error, len(values) - 1)
+
+
+def quantile(freedom: float) -> float:
+    """Two-sided 95 % quantile of the t distribution."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.975)) if math.isfinite(freedom) else 1.959964
+
+
+def satterthwaite(parts: Parts) -> float:
+    """Degrees of freedom of a sum of independent variance estimates.
+
+    Satterthwaite's formula, (sum V)² / sum(V² / f), with estimates for the variances V. With few degrees of freedom f
+    the square of an estimate is (f + 2) / f times too great on average, which with f = 2 would halve the result; the
+    divisor f + 2, and 2 taken off at the end, make both sums unbiased. It is never less than the least part's degrees
+    of freedom, nor more than all together.
+    """
+    if not any(variance for variance, _ in parts):
+        return math.inf
+    squares = sum(variance**2 / (freedom + 2) for variance, freedom in parts)
+    together = sum(variance for variance, _ in parts) ** 2 / squares - 2
+    each = [freedom for variance, freedom in parts if variance]
+    return float(min(max(together, min(each)), sum(each)))
 
 
 @dataclass(frozen=True)

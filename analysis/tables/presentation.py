@@ -37,7 +37,7 @@ def _factor(row: Row) -> str:
 
 def interactions(table: pd.DataFrame) -> pd.DataFrame:
     """Reductions as factors, and their ratio with its intervals."""
-    return pd.DataFrame(
+    rows = [
         {
             **_ways(row),
             "combination": row["contrast"],
@@ -45,34 +45,33 @@ def interactions(table: pd.DataFrame) -> pd.DataFrame:
             "over": OVER.get(row["scope"], row["scope"]),
             "observed": _number(row["observed"]),
             "expected": _number(row["expected"]),
-            "ratio": _number(_exp(row["interaction"])),
-            "95 %, seeds": _interval(row, "", _exp),
-            "95 %, tasks": _interval(row, "tasks_", _exp),
+            "ratio": _number(math.exp(row["interaction"])),
+            **_intervals(row, math.exp),
             "tasks": row["tasks"],
-            "seeds": seeds(row),
-            "verdict": _verdict(row),
+            "seeds": _seeds(row),
+            "verdict": verdict(row),
         }
         for row in table.to_dict("records")
-    )
+    ]
+    return pd.DataFrame(rows)
 
 
 def priorities(table: pd.DataFrame) -> pd.DataFrame:
     """Main effects: factors of size at equal score, points at equal architecture."""
     rows = []
     for row in table.to_dict("records"):
-        change = _exp if row["measure"] == "bytes" else float
+        change, on = (math.exp, "size, ×") if row["measure"] == "bytes" else (float, "score, points")
         rows.append(
             {
                 **_ways(row),
                 "method": row["method"],
-                "effect on": "size, ×" if row["measure"] == "bytes" else "score, points",
+                "effect on": on,
                 "over": OVER.get(row["scope"], row["scope"]),
                 "effect": _number(change(row["effect"])),
-                "95 %, seeds": _interval(row, "", change),
-                "95 %, tasks": _interval(row, "tasks_", change),
+                **_intervals(row, change),
                 "rank": rank(row),
                 "tasks": row["tasks"],
-                "seeds": seeds(row),
+                "seeds": _seeds(row),
             }
         )
     return pd.DataFrame(rows)
@@ -88,23 +87,28 @@ def _ways(row: Row) -> dict[str, str]:
     return {"bytes": row["bytes"]} if "bytes" in row else {}
 
 
-def _verdict(row: Row) -> str:
-    """From seeds, else from the differences between tasks."""
-    across = row["verdict"] == "undefined" and row["tasks_verdict"] != "undefined"
-    return f"{row['tasks_verdict']} (by tasks)" if across else str(row["verdict"])
-
-
-def _exp(value: float) -> float:
-    return math.exp(value)
-
-
 def _number(value: float, digits: int = 2) -> str:
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _interval(row: Row, prefix: str, change: Callable[[float], float]) -> str:
-    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
-    return "–" if math.isnan(low) else f"[{_number(change(low))}, {_number(change(high))}]"
+def _intervals(row: Row, change: Callable[[float], float]) -> dict[str, str]:
+    told = {}
+    for by, prefix in (("seeds", ""), ("tasks", "tasks_")):
+        low, high = row[f"{prefix}low"], row[f"{prefix}high"]
+        told[f"95 %, {by}"] = "–" if math.isnan(low) else f"[{_number(change(low))}, {_number(change(high))}]"
+    return told
+
+
+def _seeds(row: Row) -> str:
+    """The number, or the least and the greatest, in the cells of a row."""
+    least, most = row["seeds_min"], row["seeds_max"]
+    return str(most) if least == most else f"{least} to {most}"
+
+
+def verdict(row: Row) -> str:
+    """From seeds; where they give no interval, from the differences between tasks."""
+    across = row["verdict"] == "undefined" and row["tasks_verdict"] != "undefined"
+    return f"{row['tasks_verdict']} (by tasks)" if across else str(row["verdict"])
 
 
 def rank(row: Row) -> str:
@@ -113,9 +117,3 @@ def rank(row: Row) -> str:
         return "–"
     known = not math.isnan(row["rank_low"]) and row["rank_low"] != row["rank_high"]
     return f"{row['rank']:.0f}" + (f" ({row['rank_low']:.0f} to {row['rank_high']:.0f})" if known else "")
-
-
-def seeds(row: Row) -> str:
-    """The number, or the least and the greatest, in the cells of a row."""
-    least, most = row["seeds_min"], row["seeds_max"]
-    return str(most) if least == most else f"{least} to {most}"

@@ -53,7 +53,10 @@ GRIDS = {
 
 def plain(tasks: dict[str, TaskCurves], runs: pd.DataFrame, own: Interaction, random: np.random.Generator) -> Array:
     """Percentiles of the mean over tasks where each cell's seeds are drawn with replacement."""
-    fitted = {name: task.refitted(_resampled(task, random), own.weights) for name, task in tasks.items()}
+    fitted = {}
+    for name, task in tasks.items():
+        means = {subset: task.curves[subset].means for subset in own.weights}
+        fitted[name] = task.refitted(means, _resampled(task, random))
     draws = [weighted(own.weights, fitted[name], task.curves) for name, task in tasks.items()]
     return np.asarray(np.nanpercentile(mean_draws(draws), [2.5, 97.5]))
 
