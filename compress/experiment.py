@@ -24,7 +24,8 @@ from compress.runs.folder import CHECKPOINT, ExperimentLock, cause_of, write_err
 from compress.runs.result import SCHEMA, Head, Result, Timing
 from compress.storage import hub, hub_cache, surroundings
 from compress.storage.files import write_text
-from compress.tracking import tracking_options, wandb_client, wandb_run
+from compress.tracking import tracking_options, wandb_client
+from compress.tracking.tracker import of_experiment
 from compress.training.checkpoint import Checkpoint, Stopped
 from compress.training.devices import device_name, pick_device, use_threads
 from compress.training.reporting import Reporter
@@ -171,7 +172,7 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool)
         for note in inputs.dataset.notes:
             reporter.say(note)
         uses = None if teacher_result is None else f"{run_names.artifact_name(teacher_result)}:{teacher_result.run_id}"
-        tracked = wandb_run.of_experiment(
+        tracked = of_experiment(
             config.tracking, head, run_names.names(head), folder, reporter.rows, reporter.say,
             teaches=teaches, uses=uses, single=single, force=config.force,
         )  # fmt: skip

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from pydantic import Field, field_validator
 
 from compress.checked import checked
 from compress.config.resources import Needs
+from launch.commands import portions
 from launch.experiments import Planned
 
-T = TypeVar("T")
 OURS = ("array", "dependency", "error", "job-name", "kill-on-invalid-dep", "open-mode", "output", "parsable", "signal",
         "test-only", "wait", "wrap")  # fmt: skip
 
@@ -79,28 +78,27 @@ def batches(to_run: Sequence[Planned], settings: SlurmSettings, awaited: Collect
         groups[stage, planned.resources, after].append(planned)
     whole = []
     for (stage, resources, after), members in sorted(groups.items(), key=lambda group: group[0][0]):
-        packs = _cut([planned.run_id for planned in members], settings.pack if stage else 1)
+        packs = portions([planned.run_id for planned in members], settings.pack if stage else 1)
         whole.append(Batch(resources, after, [list(pack) for pack in packs]))
     seconds = {planned.run_id: planned.seconds for planned in to_run}
     return [replace(batch, elements=list(elements)) for batch in _throttled(whole, settings.throttle, seconds)
-            for elements in _cut(batch.elements, settings.array_size)]  # fmt: skip
+            for elements in portions(batch.elements, settings.array_size)]  # fmt: skip
 
 
-def _throttled(arrays: list[Batch], throttle: int | None, seconds: dict[str, float]) -> Iterable[Batch]:
-    """The same with no more than `throttle` elements at once, of all arrays together."""
-    if throttle is None or sum(len(batch.elements) for batch in arrays) <= throttle:
-        return arrays
-    if len(arrays) == 1:
-        return [replace(arrays[0], lane=0, at_once=throttle)]
-    return _in_lanes(arrays, [0.0] * throttle, seconds)
-
-
-def _in_lanes(arrays: Iterable[Batch], ends: list[float], seconds: dict[str, float]) -> Iterator[Batch]:
-    """Each array shared out among the lanes, an element to the one that is expected to be free first.
+def _throttled(arrays: list[Batch], throttle: int | None, seconds: dict[str, float]) -> Iterator[Batch]:
+    """The same with no more than `throttle` elements at once, of all arrays together.
 
     SLURM limits the elements of one array, not those of several: so a lane is a chain of arrays, each of which runs one
-    element at a time and starts when the one before it has ended.
+    element at a time and starts when the one before it has ended; an element goes to the lane that is expected to be
+    free first.
     """
+    if throttle is None or sum(len(batch.elements) for batch in arrays) <= throttle:
+        yield from arrays
+        return
+    if len(arrays) == 1:
+        yield replace(arrays[0], lane=0, at_once=throttle)
+        return
+    ends = [0.0] * throttle
     for batch in arrays:
         shares: dict[int, list[list[str]]] = defaultdict(list)
         for element in batch.elements:
@@ -109,8 +107,3 @@ def _in_lanes(arrays: Iterable[Batch], ends: list[float], seconds: dict[str, flo
             shares[lane].append(element)
         for lane, elements in sorted(shares.items()):
             yield replace(batch, elements=elements, lane=lane, at_once=1)
-
-
-def _cut(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

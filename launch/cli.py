@@ -107,18 +107,18 @@ def _prepare(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from launch import status, status_table
+    from launch import status, tables
     from launch.sync import reminder
 
     while True:
         survey = status.survey(options.runs)
         if options.json:
-            print(json.dumps(status_table.as_document(options.runs, survey)))
+            print(json.dumps(tables.as_document(options.runs, survey)))
         else:
             if options.watch and sys.stdout.isatty():
                 print("\033[H\033[2J", end="")
             ended = (each.folder(options.runs) for each in survey.experiments if each.state in ("finished", "failed"))
-            print("\n".join([status_table.render(survey), *reminder(options.runs, ended)]), flush=True)
+            print("\n".join([tables.render(survey), *reminder(options.runs, ended)]), flush=True)
         if not options.watch or not status.GOING_ON & {each.state for each in survey.experiments}:
             return 0
         time.sleep(WATCH_SECONDS)
@@ -131,7 +131,7 @@ def _retry(options: argparse.Namespace) -> int:
 
 
 def _cancel(options: argparse.Namespace) -> int:
-    from launch import cancelling, commands, local
+    from launch import commands, local, slurm
     from launch.sweep import all_sweeps
 
     left_out: list[str] = []
@@ -140,11 +140,11 @@ def _cancel(options: argparse.Namespace) -> int:
     refused = left_out + refused
     done = [f"{plural(stopped, 'worker')} stopped"]
     try:
-        cancelled = cancelling.cancel(sweeps, others=[])
-        done.append(cancelled.summary())
-        refused += cancelled.refused()
+        cancelled, still_there = slurm.cancel(sweeps, others=[])
+        done.append(cancelled)
+        refused += still_there
     except commands.Unanswered as error:
-        refused.append(f"{error}: no job was cancelled")
+        refused.append(str(error))
     print(f"{', '.join(done)}; python -m launch retry {shlex.quote(str(options.runs))}   goes on")
     for line in refused:
         tell(ConfigError(line))

@@ -6,9 +6,11 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from compress.errors import ConfigError, one_line
 
+T = TypeVar("T")
 ANSWER_SECONDS = 60.0  # that a command of SLURM may take
 PAUSES = (0.5, 2.0)  # before a question is asked again that was not answered
 ARGUMENTS = 500  # jobs in one command line
@@ -58,7 +60,6 @@ def setting(name: str) -> str:
     return line[1].strip() if line else ""
 
 
-def portions(items: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Jobs in portions that fit into a command line."""
-    for start in range(0, len(items), ARGUMENTS):
-        yield items[start : start + ARGUMENTS]
+def portions(items: Sequence[T], size: int = ARGUMENTS) -> Iterator[Sequence[T]]:
+    """Items, one after the other, in portions of no more than a size; by default jobs that fit into a command line."""
+    return (items[start : start + size] for start in range(0, len(items), size))

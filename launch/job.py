@@ -1,13 +1,16 @@
-"""`python -m launch.job SWEEP NUMBER`: what a job of SLURM starts with.
+"""`python -m launch.job SWEEP NUMBER`: what a job of SLURM does: its experiments, each in a process of its own.
 
 It finds what it is to run in what the launcher wrote down before it called sbatch. So a job needs nothing of a launcher
-that was killed since.
+that was killed since. Stopped, it is requeued and goes on.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from submitit.core.job_environment import JobEnvironment
@@ -16,10 +19,11 @@ from submitit.core.utils import DelayedSubmission, temporary_save_path
 
 from launch import submitted
 from launch.batches import Batch, SlurmSettings
-from launch.element import Element
 from launch.start import settings_of
 from launch.submitted import Array
 from launch.sweep import Sweep
+
+KILLED_WITHIN_SECONDS = 900.0  # after a SIGTERM that is followed by SIGKILL
 
 
 def main(folder: Path, number: int) -> None:
@@ -49,5 +53,38 @@ def _submission(folder: Path, array: Array) -> DelayedSubmission:
     return submission
 
 
+class Element:
+    """What submitit runs in a job, and again after a requeue: experiments of a sweep, so many at once."""
+
+    def __init__(self, folder: Path, run_ids: Sequence[str], slots: int, threads: int) -> None:
+        self.folder, self.run_ids, self.slots, self.threads = folder, list(run_ids), slots, threads
+
+    def __call__(self) -> None:
+        """Run them; RuntimeError if one failed: so SLURM knows, and starts none of its students."""
+        from launch.worker import Worker
+
+        requeue = signal.getsignal(signal.SIGUSR2)  # submitit's
+        sweep = Sweep.read(self.folder)
+        worker = Worker(sweep, only=self.run_ids, slots=self.slots, threads=self.threads, waits=False, timeout=False)
+        stopped = worker.run()
+        if stopped == signal.SIGUSR2:  # its time is over, or it is preempted
+            assert callable(requeue)
+            requeue(stopped, None)
+        elif stopped is not None:  # to end by itself now would look like a failure, and keep SLURM from requeueing it
+            time.sleep(KILLED_WITHIN_SECONDS)
+            raise SystemExit(128 + stopped)
+        outcomes = sweep.outcomes()
+        failed = [run_id for run_id in self.run_ids if run_id in outcomes and outcomes[run_id].state == "failed"]
+        if failed:
+            raise RuntimeError("; ".join(f"{sweep.experiments[run_id].name}: {outcomes[run_id].cause}"
+                                         for run_id in failed))  # fmt: skip
+
+    def checkpoint(self) -> DelayedSubmission:
+        """What submitit runs after a requeue: the same; everything else is on disk."""
+        return DelayedSubmission(self)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    from launch import job  # by its name, under which submitit finds `Element` again after a requeue
+
+    job.main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,6 @@ from compress.checked import checked
 from compress.errors import ConfigError
 from compress.storage import surroundings
 from compress.wording import plural
-from launch import devices
 from launch.experiments import Outcome
 from launch.follow import conclude, follow
 from launch.processes import Process, Unreachable
@@ -56,16 +56,29 @@ class Share:
     threads: int
 
 
+def gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; found without starting CUDA."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1", "NoDevFiles")]
+    try:
+        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    lines = [line for line in done.stdout.splitlines() if line.startswith("GPU ")]
+    return [str(number) for number in range(len(lines))]
+
+
 def shares(settings: LocalSettings, *, cpu_only: bool) -> list[Share]:
     """How this machine is shared out among workers."""
-    cores = devices.cores()
+    cores = len(os.sched_getaffinity(0))
     if isinstance(settings.devices, list):
-        gpus = [str(name) for name in settings.devices]
+        devices = [str(name) for name in settings.devices]
     else:
-        gpus = [] if settings.devices == "cpu" or cpu_only else devices.gpus()
-    slots = settings.per_device or (1 if gpus else cores)
-    threads = settings.threads or max(1, cores // (slots * max(1, len(gpus))))
-    return [Share(device, slots, threads) for device in gpus or [""]]
+        devices = [] if settings.devices == "cpu" or cpu_only else gpus()
+    slots = settings.per_device or (1 if devices else cores)
+    threads = settings.threads or max(1, cores // (slots * max(1, len(devices))))
+    return [Share(device, slots, threads) for device in devices or [""]]
 
 
 def run(sweep: Sweep, settings: LocalSettings) -> int:

@@ -17,9 +17,8 @@ from compress.config.schema import Config
 from compress.config.words import parse
 from compress.errors import ConfigError, nearest, tell
 from launch import status
-from launch.latest import accepted
 from launch.start import SETTINGS, Group, Settings, launch_all, settings_of
-from launch.sweep import Sweep, all_sweeps
+from launch.sweep import Sweep, accepted, all_sweeps
 
 LAUNCHER, RESOURCES = "hydra.launcher.", "resources"
 SHORT = {name for kind in SETTINGS.values() for name in kind.__dataclass_fields__}

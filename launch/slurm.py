@@ -1,4 +1,4 @@
-"""Run a sweep on a SLURM cluster: submit it, wait for it, say how the cluster would be used."""
+"""Run a sweep on a SLURM cluster: submit it, wait for it, cancel it, say how the cluster would be used."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 from compress.errors import ConfigError, tell
 from compress.wording import are, plural
-from launch import submitted
+from launch import commands, submitted
 from launch.batches import Batch, SlurmSettings, batches
-from launch.cancelling import cancel
-from launch.commands import Unanswered
+from launch.commands import Unanswered, portions
 from launch.follow import conclude, follow
-from launch.losses import Watch
+from launch.losses import Watch, listed, numbers
+from launch.scheduler import HIDDEN, in_queue, queue
 from launch.submission import Submission, kept_up
 
 if TYPE_CHECKING:
@@ -27,18 +27,6 @@ if TYPE_CHECKING:
     from launch.sweep import Sweep
 
 POLL_SECONDS = 3.0
-
-
-def run(sweep: Sweep, settings: SlurmSettings) -> int:
-    """Submit a planned sweep and wait for it, if the settings say so.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        ConfigError: SLURM took nothing of it.
-    """
-    return wait([start(sweep, settings)])
 
 
 def start(sweep: Sweep, settings: SlurmSettings) -> Submission:
@@ -131,13 +119,59 @@ def _ask_to_cancel(sweep: Sweep) -> None:
 
 def _cancel(sweep: Sweep) -> None:
     try:
-        cancelled = cancel([sweep], sweep.others())
+        cancelled, refused = cancel([sweep], sweep.others())
     except Unanswered as error:
-        return tell(ConfigError(f"{error}: no job was cancelled"))
+        return tell(error)
     submitted.return_borrowed(sweep.folder)
-    print(cancelled.summary(), file=sys.stderr)
-    for line in cancelled.refused():
+    print(cancelled, file=sys.stderr)
+    for line in refused:
         tell(ConfigError(line))
+
+
+def cancel(sweeps: Sequence[Sweep], others: Sequence[Sweep]) -> tuple[str, list[str]]:
+    """Cancel the jobs that sweeps have submitted, but for those in which others of the same runs have experiments.
+
+    Returns:
+        What was done, in a line; of jobs that are still in the queue, what SLURM says.
+
+    Raises:
+        Unanswered: SLURM does not say what is in the queue; no job was cancelled.
+    """
+    try:
+        there = queue([*sweeps, *others])
+    except Unanswered as error:
+        raise Unanswered(f"{error}: no job was cancelled") from error
+    theirs = {job for sweep in sweeps for job in submitted.own_jobs(sweep.folder).values() if job in there}
+    awaited = {job for other in others for job in other.open_jobs().values()}
+    elsewhere = {
+        run_id for sweep in sweeps for run_id, job in sweep.open_jobs().items() if job in there.keys() - theirs
+    }
+    hidden = {job for job in theirs if there[job] == HIDDEN}
+    chosen, shared = sorted(theirs - awaited - hidden, key=numbers), sorted(theirs & awaited, key=numbers)
+    why = _scancel(chosen) or (HIDDEN.reason if hidden else "scancel did nothing")
+    left = _still_there(chosen) + sorted(hidden - awaited, key=numbers)
+    done = [f"{plural(len(set(chosen) - set(left)), 'job')} cancelled"]
+    if elsewhere:
+        verb = "goes" if len(elsewhere) == 1 else "go"
+        done.append(f"{len(elsewhere)} of its experiments {verb} on in jobs of another sweep")
+    if shared:
+        done.append(f"{listed(shared)} left alone: another sweep waits for experiments in it")
+    return "; ".join(done), [f"{listed(left)} still in the queue ({why})"] if left else []
+
+
+def _scancel(jobs: Sequence[str]) -> str:
+    """What it said of what it could not do; nothing if it did all."""
+    errors = [error for portion in portions(jobs) if (error := commands.run(["scancel", *portion])[1])]
+    return errors[-1] if errors else ""
+
+
+def _still_there(jobs: Sequence[str]) -> list[str]:
+    """Those that have not begun to end; all of them, if SLURM does not answer now."""
+    try:
+        there = in_queue(jobs, {})
+    except Unanswered:
+        return list(jobs)
+    return [job for job in jobs if job in there and there[job].state != "COMPLETING"]
 
 
 def describe(plan: Plan, settings: SlurmSettings) -> list[str]:

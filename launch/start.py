@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,14 +35,14 @@ SETTINGS: dict[str, type[Settings]] = {"local": local.LocalSettings, "slurm": Sl
 
 def settings_of(name: str, values: Mapping[str, object]) -> Settings:
     """The checked settings of a launcher; ConfigError if a value is wrong, or the launcher cannot work here."""
-    return build(SETTINGS[name], _plain(values), "hydra.launcher.")
-
-
-def _plain(values: Mapping[str, object]) -> dict[str, object]:
     from omegaconf import OmegaConf
 
-    plain = {key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in values.items()}
-    return {key: value for key, value in plain.items() if key != "_target_"}
+    plain = {
+        key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        for key, value in values.items()
+        if key != "_target_"
+    }
+    return build(SETTINGS[name], plain, "hydra.launcher.")
 
 
 @contextmanager
@@ -72,8 +72,8 @@ def launch_jobs(jobs: Sequence[Sequence[str]], settings: Settings, context: Hydr
 
     sources = composed.hydra.runtime.config_sources
     folders = [Path(source.path) for source in sources if source.schema == "file"]
-    asked = OmegaConf.to_yaml(composed)
-    return launch(configurations(jobs, compose, folders), settings, Path(composed.hydra.sweep.dir).name, asked)
+    group = Group(list(configurations(jobs, compose, folders)), settings)
+    return launch_all([group], Path(composed.hydra.sweep.dir).name, OmegaConf.to_yaml(composed))
 
 
 def plan_for(configs: Iterable[Config], settings: Settings) -> plan.Plan:
@@ -105,22 +105,6 @@ class Group:
         except OSError as error:
             raise ConfigError(f"{self.directory}: {error.strerror}; the sweep was started there, and its relative "
                               "paths are meant from there") from error  # fmt: skip
-
-
-def launch(configs: Iterable[Config], settings: Settings, name: str | None = None, asked: str | None = None) -> int:
-    """Plan a sweep, write it down and run it.
-
-    Args:
-        name: of its folder, if there is none yet.
-        asked: what Hydra composed, for its `multirun.yaml`.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        ConfigError: it cannot be run; of one that SLURM refuses nothing is left.
-    """
-    return launch_all([Group(list(configs), settings)], name, asked)
 
 
 def launch_all(groups: Sequence[Group], name: str | None = None, asked: str | None = None) -> int:
@@ -176,24 +160,18 @@ def _written(group: Group, planned: plan.Plan, name: str | None, asked: str | No
     """The sweep on disk."""
     stamp = name if name and not (planned.runs / SWEEPS / name / PLAN).exists() else None
     folder = planned.runs / SWEEPS / (stamp or f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{uuid.uuid4().hex[:6]}")
-    launcher = {"name": name_of(group.settings), **vars(group.settings)}
-    to_run = (experiment.run_id for experiment in planned.to_run)
+    launcher = next(name for name, kind in SETTINGS.items() if isinstance(group.settings, kind))
+    to_run = [experiment.run_id for experiment in planned.to_run]
     group.enter()
-    sweep = Sweep(folder, launcher, planned.experiments, to_run)
+    sweep = Sweep(folder, {"name": launcher, **vars(group.settings)}, planned.experiments, to_run)
     with surroundings.runs(planned.runs).config_errors():
         sweep.write()
         if asked is not None:
             write_text(folder / "multirun.yaml", asked)
-    _tidy(planned, set(sweep.to_run))
+    for run_id in sweep.experiments.keys() - set(to_run):  # of which killed processes may have left something
+        run_folders.tidy_alone(planned.runs, sweep.run_folder(run_id))
     print("\n".join(plan.headline(planned)), flush=True)
     return sweep, group.settings
-
-
-def _tidy(planned: plan.Plan, to_run: Container[str]) -> None:
-    """Remove what killed processes left in the folders of experiments that are finished, and are not run again."""
-    for experiment in planned.experiments:
-        if experiment.run_id not in to_run:
-            run_folders.tidy_alone(planned.runs, planned.runs / experiment.folder)
 
 
 @contextmanager
@@ -209,11 +187,6 @@ def _nothing_left_of(sweep: Sweep, refused: list[ConfigError]) -> Iterator[None]
         for folder in (sweep.folder.parent, sweep.runs / ".locks", sweep.runs):
             with suppress(OSError):  # others have something there
                 folder.rmdir()
-
-
-def name_of(settings: Settings) -> str:
-    """The launcher that settings are for."""
-    return next(name for name, kind in SETTINGS.items() if isinstance(settings, kind))
 
 
 def name_of_target(target: str) -> str:

@@ -16,8 +16,7 @@ from compress.wording import plural
 from launch import losses, scheduler, submitted
 from launch.commands import Unanswered
 from launch.experiments import Outcome, Planned
-from launch.latest import concerned
-from launch.sweep import Sweep, all_sweeps
+from launch.sweep import Sweep, all_sweeps, concerned
 
 STATES = ("finished", "running", "waiting", "pending", "stopped", "failed", "missing", "unknown")
 GOING_ON = {"running", "waiting", "pending", "unknown"}  # states that change by themselves

@@ -68,16 +68,11 @@ def confirm(folder: Path, array: Array, job: str) -> Array:
 
 
 def withdraw(folder: Path, array: Array, *, late: bool = False) -> None:
-    """Forget what was to be submitted: SLURM has no job of that name.
-
-    Args:
-        late: it may get one yet, from an sbatch that outlived who called it: the number stays taken, without elements,
-            so that such a job finds nothing to do.
-    """
-    if late:
+    """Forget what was to be submitted: SLURM has no job of that name, but may get one if an sbatch is `late`."""
+    if late:  # it outlived who called it: the number stays taken, without elements, so that its job finds nothing to do
         _write(folder, replace(array, elements=[]))
     else:
-        _file(folder, array).unlink(missing_ok=True)
+        (folder / ARRAYS / f"{array.number}.json").unlink(missing_ok=True)
 
 
 def arrays(folder: Path) -> list[Array]:
@@ -134,8 +129,4 @@ def _parsed(file: Path, inode: int, time_ns: int, is_array: bool) -> Array | dic
 
 
 def _write(folder: Path, array: Array) -> None:
-    write_json(_file(folder, array), asdict(array))
-
-
-def _file(folder: Path, array: Array) -> Path:
-    return folder / ARRAYS / f"{array.number}.json"
+    write_json(folder / ARRAYS / f"{array.number}.json", asdict(array))

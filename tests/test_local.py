@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from launch import devices
+from launch import local
 from launch.local import LocalSettings, Share, shares
 from launch.sweep import all_sweeps
 from tests.conftest import Command
@@ -82,7 +82,7 @@ def settings(**changed: Any) -> LocalSettings:
 def test_each_gpu_has_a_worker_or_the_cpu_has_one_and_cores_are_shared_out(
     changed: dict[str, Any], cpu_only: bool, shared: list[Share], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "cores", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-5e")
     assert shares(settings(**changed), cpu_only=cpu_only) == shared
 
@@ -92,7 +92,7 @@ def test_visible_gpus_are_taken_as_they_are_named(
     value: str, found: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
-    assert devices.gpus() == found
+    assert local.gpus() == found
 
 
 def test_gpus_are_counted_without_starting_cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_gpus_are_counted_without_starting_cuda(monkeypatch: pytest.MonkeyPatch,
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert devices.gpus() == ["0", "1"]
+    assert local.gpus() == ["0", "1"]
 
 
 # --- sweeps -----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from compress.runs.folder import ExperimentLock
-from launch import cancelling, cli, commands, job, losses, scheduler, status, status_table, submitted
+from launch import cli, commands, job, losses, scheduler, status, submitted, tables
+from launch import slurm as launch_slurm
 from launch.commands import Unanswered
 from launch.experiments import Outcome
 from launch.losses import Watch
@@ -188,12 +189,12 @@ def test_what_hangs_on_a_silent_slurm_is_unknown_and_nothing_else(
         A: ("running", "starting"), B: ("unknown", "SLURM does not answer"),
         C: ("failed", "ValueError: no"), D: ("missing", ""),
     }  # fmt: skip
-    document = status_table.as_document(tmp_path, status.survey(tmp_path))
+    document = tables.as_document(tmp_path, status.survey(tmp_path))
     assert document["unanswered"] == f"SLURM does not answer (squeue: {AWAY})"
     counts = document["counts"]
     assert isinstance(counts, dict)
     assert (counts["unknown"], counts["missing"]) == (2, 1)
-    told = status_table.render(status.survey(tmp_path))
+    told = tables.render(status.survey(tmp_path))
     assert told.startswith(f"{document['unanswered']}: what hangs on it is told as unknown")
     assert "2u" in told
     for verb in ("cancel", "retry"):
@@ -239,7 +240,7 @@ def test_a_job_that_no_waiting_will_start_is_told_once_with_what_helps(
     for _ in range(3):
         assert watch() == {}
     lines = [line for line in capsys.readouterr().out.splitlines() if "job" in line]
-    shown = status_table.render(status.survey(tmp_path))
+    shown = tables.render(status.survey(tmp_path))
     if remedy is None:
         assert lines == []
         assert f"pending: 2 {reason}" in shown
@@ -364,14 +365,14 @@ def two(slurm: Slurm, tmp_path: Path) -> tuple[Sweep, Sweep]:
 )
 def test_a_sweep_cancels_only_its_own_jobs(slurm: Slurm, two: tuple[Sweep, Sweep]) -> None:
     first, second = two
-    done = cancelling.cancel([second], second.others())
-    assert done.summary() == "2 jobs cancelled; 1 of its experiments goes on in jobs of another sweep"
+    done, _ = launch_slurm.cancel([second], second.others())
+    assert done == "2 jobs cancelled; 1 of its experiments goes on in jobs of another sweep"
     assert slurm.jobs.keys() == {"34_0", "34_1"}
-    done = cancelling.cancel([first], first.others())
-    assert done.summary() == "1 job cancelled; job 34_1 left alone: another sweep waits for experiments in it"
+    done, _ = launch_slurm.cancel([first], first.others())
+    assert done == "1 job cancelled; job 34_1 left alone: another sweep waits for experiments in it"
     assert slurm.jobs.keys() == {"34_1"}
     submitted.return_borrowed(second.folder)
-    assert cancelling.cancel([first], first.others()).summary() == "1 job cancelled"
+    assert launch_slurm.cancel([first], first.others()) == ("1 job cancelled", [])
     assert not slurm.jobs
 
 
@@ -433,13 +434,12 @@ def test_jobs_of_others_that_slurm_hides_are_unknown_and_not_lost(
     monkeypatch.setattr("os.getuid", lambda: submitted.arrays(first.folder)[0].user + 1)
     slurm.jobs.clear()
     assert {state for state, _ in states(first.runs).values()} == {"unknown"}
-    assert f"unknown: 4 {scheduler.HIDDEN.reason}" in status_table.render(status.survey(first.runs))
+    assert f"unknown: 4 {scheduler.HIDDEN.reason}" in tables.render(status.survey(first.runs))
     assert Watch(first)() == Watch(second)() == {}
     assert "jobs 34_0, 34_1 are not shown: SLURM hides the jobs of other users" in capsys.readouterr().out
     assert scheduler.queued_elsewhere(second) == {A: "34_0", B: "34_1"}
-    done = cancelling.cancel([first, second], [])
-    assert (done.jobs, done.refused()) == (
-        [], [f"jobs 34_0, 34_1, 35_0, 35_1 still in the queue ({scheduler.HIDDEN.reason})"]
+    assert launch_slurm.cancel([first, second], []) == (
+        "0 jobs cancelled", [f"jobs 34_0, 34_1, 35_0, 35_1 still in the queue ({scheduler.HIDDEN.reason})"]
     )  # fmt: skip
     assert cli.main(["retry", str(first.runs)]) == 0
     assert "nothing to run again" in capsys.readouterr().out

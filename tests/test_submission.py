@@ -15,10 +15,9 @@ from launch import sbatch, scheduler, startable
 from launch.batches import Batch, SlurmSettings, batches
 from launch.commands import Unanswered
 from launch.experiments import Outcome, Planned
-from launch.latest import accepted, concerned
 from launch.submission import Submission
 from launch.submitted import arrays, borrow, confirm, intend, unconfirmed
-from launch.sweep import Sweep
+from launch.sweep import Sweep, accepted, concerned
 
 TEACHERS = 4
 REFUSED = "sbatch: error: Batch job submission failed: "

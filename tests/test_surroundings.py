@@ -25,7 +25,7 @@ from compress.runs.folder import ExperimentLock
 from compress.storage import atomic, surroundings
 from compress.storage.files import write_json
 from compress.storage.lock import Lock
-from compress.tracking.client_folders import ClientFolders
+from compress.tracking.client_runs import ClientFolders
 from compress.training import reporting
 from compress.training.reporting import Reporter
 from launch import cli as launch_cli

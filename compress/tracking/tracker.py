@@ -20,29 +20,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compress.runs.result import Head, Result
-from compress.tracking import client_runs, uploads, wandb_client, wandb_settings
-from compress.tracking.client_folders import ClientFolders
-from compress.tracking.run_record import RunRecord
-from compress.tracking.uploads import Upload
+from compress.tracking import client_runs, wandb_client, wandb_settings
+from compress.tracking.client_runs import ClientFolders
+from compress.tracking.run_record import Names, RunRecord, Upload, run_record, starts_anew, teachers_artifact
+from compress.tracking.tracking_options import mode_of
 from compress.tracking.wandb_client import kind_and_cause, tear_down, within
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run
 
-    from compress.tracking.tracking_options import Mode
+    from compress.tracking.tracking_options import Mode, TrackingConfig
 
 HEAD = {field.name for field in fields(Head)}  # of a result: what is told when a run starts
 UPLOAD_RATE = 10e6  # bytes per second that an upload of weights is given time for
 
 
 class Untracked:
-    """A context in which an experiment is told to nobody.
+    """A context in which an experiment is told to nobody."""
 
-    Attributes:
-        waited: seconds that the experiment has spent on W&B.
-    """
-
-    waited = 0.0
+    waited = 0.0  # seconds that the experiment has spent on W&B
 
     def __enter__(self) -> Untracked:
         return self
@@ -60,9 +56,6 @@ class Tracker(Untracked):
     Args:
         rows: what the experiment has logged so far, as JSON; it grows, and a checkpoint may replace it.
         say: gets a line for people.
-
-    Attributes:
-        done: whether all is on the server.
     """
 
     def __init__(self, record: RunRecord, folder: Path, rows: Sequence[str], say: Callable[..., None]) -> None:
@@ -70,7 +63,7 @@ class Tracker(Untracked):
         self.folders = ClientFolders(record.run_id, folder, say)
         self.run: Run | None = None
         self.online = False
-        self.done = False
+        self.done = False  # whether all is on the server
         self.sent = 0
         self.before = Upload.read(folder)  # what is there already
         self.artifact: str | None = None  # the weights' full name
@@ -85,16 +78,15 @@ class Tracker(Untracked):
         """Start the run or go on with it: online if that is asked for and can be, else offline."""
         with self._timed():
             self.record.write(self.folder)
-            uploads.forget(self.folder)
+            Upload.forget(self.folder)
             self._say_what_does_not_count()
             reason = self.connect_online() if mode == "online" else "as asked for"
             if reason is not None:
                 tear_down()  # what is left of a try
                 self.folders.remove_earlier()
                 failure = self._start("offline")
-                self.say(
-                    f"W&B: off, {failure}" if failure else f"W&B: offline, {reason}; python -m launch sync uploads"
-                )
+                how = f"off, {failure}" if failure else f"offline, {reason}; python -m launch sync uploads"
+                self.say(f"W&B: {how}")
 
     def connect_online(self) -> str | None:
         """Start the run or go on with it on the server, or say why that cannot be."""
@@ -178,7 +170,7 @@ class Tracker(Untracked):
         """
         if self.record.uses is None:
             return
-        artifact, why = uploads.teachers_artifact(self.folder, self.record)
+        artifact, why = teachers_artifact(self.folder, self.record)
         wanted = artifact or self.record.uses
         try:
             within(self.record.seconds, lambda: self._use(wanted))
@@ -216,12 +208,10 @@ class Tracker(Untracked):
 
     def _note(self, run: Run, exit_code: int) -> None:
         """Remember what the server has, and what it lacks of the lineage."""
-        before = self.before
-        same = before is not None and (run.entity, run.project) == (before.entity, before.project)
-        artifact = self.artifact or (before.artifact if before is not None and same else None)
-        upload = Upload(
-            run.url, run.entity, run.project, self.sent, exit_code, artifact, self.lineage, self.missing
-        )  # fmt: skip
+        artifact, before = self.artifact, self.before
+        if before is not None and (run.entity, run.project) == (before.entity, before.project):
+            artifact = artifact or before.artifact
+        upload = Upload(run.url, run.entity, run.project, self.sent, exit_code, artifact, self.lineage, self.missing)
         upload.write(self.folder)
         self.done = True
 
@@ -243,3 +233,31 @@ class Tracker(Untracked):
             yield
         finally:
             self.waited = before + time.monotonic() - started
+
+
+def of_experiment(
+    tracking: TrackingConfig,
+    head: Head,
+    names: Names,
+    folder: Path,
+    rows: Sequence[str],
+    say: Callable[..., None],
+    *,
+    teaches: bool,
+    uses: str | None,
+    single: bool = False,
+    force: bool = False,
+) -> Untracked:
+    """The tracker of an experiment that is about to start, connected if it is tracked; arguments as of `run_record`.
+
+    Args:
+        force: it is run again although it may be finished.
+    """
+    mode = mode_of(tracking)
+    if mode == "disabled":
+        return Untracked()
+    anew = starts_anew(folder, force)
+    record = run_record(tracking, head, names, teaches=teaches, uses=uses, single=single, anew=anew)
+    tracker = Tracker(record, folder, rows, say)
+    tracker.connect(mode)
+    return tracker

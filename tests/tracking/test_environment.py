@@ -17,9 +17,8 @@ from compress.config import identity
 from compress.config.run_names import cell_name, names, run_name
 from compress.errors import ConfigError
 from compress.tracking import wandb_settings
-from compress.tracking.run_record import FOLDER, run_record
+from compress.tracking.run_record import FOLDER, UPLOADED, run_record
 from compress.tracking.tracking_options import check, mode_of, project_of
-from compress.tracking.uploads import UPLOADED
 from tests.conftest import ROOT, Compose
 from tests.subsets import words
 from tests.tracking.runs import SHORT, assert_complete, assert_whole, folder_of, in_child, said, synced

@@ -10,8 +10,7 @@ import pytest
 from compress.config import identity
 from compress.config.run_names import artifact_name
 from compress.config.schema import Config, teacher_experiment
-from compress.tracking.run_record import FOLDER
-from compress.tracking.uploads import UPLOADED, Upload
+from compress.tracking.run_record import FOLDER, UPLOADED, Upload
 from launch.sync import reminder
 from tests.conftest import Compose
 from tests.subsets import words
