@@ -231,10 +231,9 @@ def _print_answer(
 
 def _print_table(name: str, table: pd.DataFrame, form: str) -> int:
     from analysis.tables import tables
-    from analysis.tables.presentation import PRESENTED
 
     made = {"csv": tables.csv, "markdown": tables.markdown, "latex": tables.latex, "text": tables.plain}[form]
-    print(made(PRESENTED[name](table)), end="")
+    print(made(tables.PRESENTED[name](table)), end="")
     return 0
 
 

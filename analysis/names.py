@@ -9,10 +9,10 @@ and dashes remain.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.subsets import Methods, split
+from analysis.subsets import Method, Methods, split
 from compress.wording import plural
 
 TASKS = {
@@ -23,13 +23,7 @@ TASKS = {
 
 @dataclass(frozen=True)
 class Measure:
-    """A score, or a way of counting bytes.
-
-    Attributes:
-        label: on axes and in prose.
-        short: where there is little room.
-        meaning: what it is, under a figure.
-    """
+    """What a score or a way of counting bytes is called: on axes and in prose, in little room, under a figure."""
 
     label: str
     short: str
@@ -93,15 +87,7 @@ WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
 @dataclass(frozen=True)
 class Look:
-    """How one subset of the methods is drawn.
-
-    Attributes:
-        hue: place in `HUES`.
-        light, dark: its colours, on a white and on a dark ground.
-        marker: of `MARKERS`.
-        filled: the marker; otherwise hollow.
-        dash: of the line; empty is solid.
-    """
+    """How a subset is drawn: the hue's place in `HUES` and its colours there, a key of `MARKERS`, the line's dashes."""
 
     hue: int
     light: str
@@ -118,10 +104,8 @@ class Names:
     methods: Methods
 
     def look(self, subset: str) -> Look:
-        """Of a subset; see the top of this file."""
-        active = split(subset)
-        shrinking = _number(active, [method.name for method in self.methods.methods if method.shrinks])
-        others = _number(active, [method.name for method in self.methods.methods if not method.shrinks])
+        """By the rule at the top of this file."""
+        shrinking, others = self._number(subset, True), self._number(subset, False)
         marker = list(MARKERS)[(shrinking + shrinking // len(HUES)) % len(MARKERS)]
         dash = DASHES[(others - 1) % len(DASHES)] if others else HOLLOW
         hue = shrinking % len(HUES)
@@ -137,33 +121,37 @@ class Names:
     def cell(self, subset: str, variant: str) -> str:
         """A subset with its options and strengths: `quantize + prune 40 %`."""
         label = self.label(subset)
-        told = {words.split(" ")[0]: words for words in variant.split(", ")}
         if not variant or label.startswith("all "):
-            return ", ".join([label, *filter(None, [variant])])
+            return f"{label}, {variant}" if variant else label
+        told = {words.split(" ")[0]: words for words in variant.split(", ")}
         return " + ".join(told.get(name, name) for name in split(subset))
 
     def contrast(self, combination: str, kind: str) -> str:
         """A combination whose interaction is told; `pure` is the term beyond its smaller combinations."""
-        size = len(split(combination))
         if kind != "pure":
             return self.label(combination)
-        term = f"{WORDS[size] if size < len(WORDS) else size}-way term"
+        term = f"{_in_words(len(split(combination)))}-way term"
         return term if len(self.methods.names) == 3 else f"{term} of {self.label(combination)}"
 
     def legend(self) -> str:
         """What hue, marker and fill tell, in a sentence; empty without methods."""
-        shrinking = [method.noun for method in self.methods.methods if method.shrinks]
-        others = [method.noun for method in self.methods.methods if not method.shrinks]
+        shrinking, others = ([method.noun for method in self._that_shrink(shrinks)] for shrinks in (True, False))
         dashes = "a solid line" if len(others) == 1 else "the line's dashes"
         told = [f"hue and marker tell {enumerated(shrinking)}"] if shrinking else []
         told += [f"a filled marker and {dashes} tell {enumerated(others)}"] if others else []
         sentence = "; ".join(told)
         return f"{sentence[:1].upper()}{sentence[1:]}." if sentence else ""
 
+    def _number(self, subset: str, shrinks: bool) -> int:
+        """A number for each set of the methods that shrink, or that do not: the sum of 2^place."""
+        return sum(2**place for place, method in enumerate(self._that_shrink(shrinks)) if method.name in split(subset))
 
-def _number(active: Iterable[str], among: Sequence[str]) -> int:
-    """A number for each subset of the names `among`: the sum of 2^place."""
-    return sum(2 ** among.index(name) for name in active if name in among)
+    def _that_shrink(self, shrinks: bool) -> list[Method]:
+        return [method for method in self.methods.methods if method.shrinks == shrinks]
+
+
+def _in_words(count: int) -> str:
+    return WORDS[count] if count < len(WORDS) else str(count)
 
 
 def enumerated(words: Sequence[str]) -> str:
@@ -174,10 +162,9 @@ def enumerated(words: Sequence[str]) -> str:
 def against(combination: str, kind: str) -> str:
     """What a combination is compared with, in few words."""
     size = len(split(combination))
-    count = WORDS[size] if size < len(WORDS) else str(size)
     if kind == "pure":
         return "what pairs explain" if size == 3 else "what smaller ones explain"
-    return "the product" if kind == "pair" else f"the product of {count}"
+    return "the product" if kind == "pair" else f"the product of {_in_words(size)}"
 
 
 def task_label(task: str) -> str:

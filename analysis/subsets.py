@@ -34,19 +34,16 @@ class Method:
     entries: Compressions
 
     def variant(self, entry: Compression) -> str:
-        """What tells an entry from the others: its option, its strength, both or nothing."""
-        options = {other.option for other in self.entries}
-        values = {other.value for other in self.entries}
-        words = [entry.option] if len(options) > 1 else []
-        words += [self._strength(entry)] if len(values) > 1 and entry.value is not None else []
-        return " ".join(words)
+        """What tells an entry from the others: its option, its strength, both or nothing.
 
-    def _strength(self, entry: Compression) -> str:
-        """`40 %` of a share, else `rank 16`; a key whose values all lie in [0, 1] holds shares."""
-        values = [other.value for other in self.entries if other.strength == entry.strength]
-        if all(value is not None and 0 <= value <= 1 for value in values):
-            return f"{100 * (entry.value or 0):g} %"
-        return f"{entry.strength} {entry.value:g}"
+        A strength is `40 %` or `rank 16`: a key whose values all lie in [0, 1] holds shares.
+        """
+        words = [entry.option] if len({other.option for other in self.entries}) > 1 else []
+        if len({other.value for other in self.entries}) > 1 and entry.value is not None:
+            values = [other.value for other in self.entries if other.strength == entry.strength]
+            share = all(value is not None and 0 <= value <= 1 for value in values)
+            words.append(f"{100 * entry.value:g} %" if share else f"{entry.strength} {entry.value:g}")
+        return " ".join(words)
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,6 @@ class Methods:
 
     @property
     def names(self) -> list[str]:
-        """In order."""
         return [method.name for method in self.methods]
 
     @cached_property
@@ -69,35 +65,28 @@ class Methods:
     def variant(self, compressions: Compressions) -> str:
         """Of a run: the methods that have several entries, each with what tells its own; empty without any."""
         entries = {entry.method: entry for entry in compressions}
-        told = (
-            (method.name, method.variant(entries[method.name])) for method in self.methods if method.name in entries
-        )
-        return ", ".join(f"{name} {words}" for name, words in told if words)
+        there = [method for method in self.methods if method.name in entries]
+        told = {method.name: method.variant(entries[method.name]) for method in there}
+        return ", ".join(f"{name} {words}" for name, words in told.items() if words)
 
     def rank(self, compressions: Compressions) -> tuple[int, ...]:
         """Sorts runs by subset, then by entries."""
         entries = {entry.method: entry for entry in compressions}
-        places = [
-            method.entries.index(entries[method.name]) if method.name in entries else 0 for method in self.methods
-        ]
-        return (self.subsets.index(joined(name for name in self.names if name in entries)), *places)
+        subset = joined(name for name in self.names if name in entries)
+        places = (of.entries.index(entries[of.name]) if of.name in entries else 0 for of in self.methods)
+        return (self.subsets.index(subset), *places)
 
 
 def collected(runs: Iterable[Compressions]) -> Methods:
     """The methods that runs used; of options that differ in noun or position the first counts."""
-    by_name: dict[str, set[Compression]] = {}
-    for entry in {entry for compressions in set(runs) for entry in compressions}:
-        by_name.setdefault(entry.method, set()).add(entry)
-    ordered = {name: tuple(sorted(entries, key=_order)) for name, entries in by_name.items()}
-    made = [
-        Method(name, entries[0].noun, any(entry.shrinks for entry in entries), entries)
-        for name, entries in sorted(ordered.items(), key=lambda item: (item[1][0].position, item[0]))
-    ]
-    return Methods(tuple(made))
-
-
-def _order(entry: Compression) -> tuple[int, str, float]:
-    return entry.position, entry.option, 0.0 if entry.value is None else entry.value
+    entries = {entry for compressions in set(runs) for entry in compressions}
+    by_name: dict[str, list[Compression]] = {}
+    for entry in sorted(entries, key=lambda entry: (entry.position, entry.option, entry.value or 0.0)):
+        by_name.setdefault(entry.method, []).append(entry)
+    ordered = sorted(by_name.items(), key=lambda item: (item[1][0].position, item[0]))
+    return Methods(
+        tuple(Method(name, of[0].noun, any(entry.shrinks for entry in of), tuple(of)) for name, of in ordered)
+    )
 
 
 def joined(names: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from analysis.names import Names
 from analysis.options import Options
 from analysis.read import results
 from analysis.read.results import Results
-from analysis.report import payload, report, verdicts
+from analysis.report import payload, report, sections
 from analysis.report.sections import Table
 from analysis.statistics.findings import both_ways, findings
 from tests import crossings, grids
@@ -140,7 +140,7 @@ def contrast(**changed: Any) -> dict[str, Any]:
 
 def headline(nominal: list[dict[str, Any]], file: list[dict[str, Any]] | None = None) -> str:
     tables = {"nominal": pd.DataFrame(nominal), "artifact": pd.DataFrame(file or nominal)}
-    lines = verdicts.headline(both_ways(tables), Names(reference.methods()))
+    lines = sections.headline(both_ways(tables), Names(reference.methods()))
     return "".join(" ".join(line.values()) for line in lines)
 
 

@@ -12,7 +12,7 @@ from analysis import reference
 from analysis.options import Options
 from analysis.read.results import Results, from_documents
 from analysis.statistics import interactions, table1
-from analysis.tables import presentation, tables
+from analysis.tables import tables
 from tests.conftest import shared
 from tests.grids import SUBSETS, document
 
@@ -138,7 +138,7 @@ def test_the_studys_numbers_stand_beside_ours() -> None:
     found = rows()
     assert found.loc[("large", "quantize"), "paper"] == 3.6
     assert found.loc[("tiny", "prune"), "paper"] == 0.7
-    shown = presentation.table1(table1.table(known(), NONE))
+    shown = tables.table1(table1.table(known(), NONE))
     assert shown["model"].to_list() == ["large", "(study)", "base", "(study)", "tiny", "(study)"]
     assert shown["quantize"].to_list()[:2] == ["7.0", "3.6"]
     assert shown["prune"][0] == "1.7 (1/2)"

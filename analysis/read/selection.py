@@ -99,23 +99,18 @@ def without_repeats(kept: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """
     frequency = kept.groupby(["task", "model", "model_recipe"])["run_id"].transform("size")
     ordered = kept.assign(rank=-frequency).sort_values(["rank", "run_id"], kind="stable")
-    first: dict[tuple[object, ...], Mapping[str, object]] = {}
-    counts: Counter[str] = Counter()
-    stay = []
-    for place, row in zip(ordered.index, ordered.to_dict("records"), strict=True):
-        if (best := first.setdefault(tuple(row[key] for key in RUN_KEYS), row)) is row:
-            stay.append(place)
-        else:
-            counts[_why(row, best)] += 1
+    first = ordered.drop_duplicates(RUN_KEYS)
+    repeats = ordered.drop(first.index).merge(first, on=RUN_KEYS, suffixes=("", "_first"))
+    counts = Counter(map(_why, repeats.to_dict("records")))
     said = [f"{plural(count, 'run')} left out as repeats of a cell and seed: {why}" for why, count in counts.items()]
-    return kept.loc[sorted(stay)], said
+    return kept.loc[sorted(first.index)], said
 
 
-def _why(repeat: Mapping[str, object], first: Mapping[str, object]) -> str:
+def _why(repeat: Mapping[str, object]) -> str:
     """Why a run does not count beside the first of its cell and seed."""
-    if repeat["run_id"] == first["run_id"]:
+    if repeat["run_id"] == repeat["run_id_first"]:
         return "the same run, read more than once"
-    if repeat["model_recipe"] != first["model_recipe"]:
+    if repeat["model_recipe"] != repeat["model_recipe_first"]:
         return "its model or learning rate is not that of most runs of the model"
     return "another run of the cell and seed has an earlier run_id"
 
@@ -123,10 +118,7 @@ def _why(repeat: Mapping[str, object], first: Mapping[str, object]) -> str:
 def mixtures(kept: pd.DataFrame) -> list[str]:
     """Models of one name whose kept runs differ in architecture, weights or learning rate, in sentences."""
     counts = kept.groupby(["task", "model"], sort=False)["model_recipe"].nunique()
-    mixed: dict[str, list[str]] = {}
-    for task, model in counts[counts > 1].index:
-        mixed.setdefault(model, []).append(task)
     return [
-        f"{model}: runs of {', '.join(tasks)} differ in architecture, weights or learning rate, and are all kept"
-        for model, tasks in mixed.items()
+        f"{model}: runs of {', '.join(of['task'])} differ in architecture, weights or learning rate, and are all kept"
+        for model, of in counts[counts > 1].reset_index().groupby("model", sort=False)
     ]

@@ -15,17 +15,14 @@ from analysis import reference
 from analysis.names import PARTS, SIZES, Names, colour_rules
 from analysis.options import Options
 from analysis.read.results import Results
-from analysis.report import payload, sections, verdicts
+from analysis.report import payload, sections
 from analysis.statistics.findings import Findings, findings
 from analysis.statistics.means import mean_scores
 from analysis.subsets import NONE
 from analysis.tables import tables
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = (
-    "drawing.js", "axes.js", "pointing.js", "data.js", "figure1.js", "filters.js", "interactions.js", "sizes.js",
-    "latency.js", "training.js", "opening.js",
-)  # fmt: skip
+SCRIPTS = ("drawing", "pointing", "data", "figure1", "filters", "interactions", "sizes", "chosen", "opening")
 
 
 def write(results: Results, out: Path, options: Options) -> list[Path]:
@@ -36,27 +33,18 @@ def write(results: Results, out: Path, options: Options) -> list[Path]:
     statistics = findings(results, options)
     report = out / "report.html"
     report.write_text(page(results, options, statistics), encoding="utf-8")
-    return [
-        report,
-        *figures.write(results, out / "figures", options.score, statistics.interactions),
-        *_tables(results, statistics, options, out / "tables"),
-    ]
-
-
-def _tables(results: Results, statistics: Findings, options: Options, folder: Path) -> list[Path]:
-    """What the statistics are, the points of Figure 1, what failed; and every run, for programs alone."""
-    failures = {"failures": results.failures} if len(results.failures) else {}
     written = tables.write(
-        folder,
+        out / "tables",
         interactions=statistics.interactions,
         table1=statistics.table1,
         priorities=statistics.effects,
         figure1=mean_scores(results, options.score, options.bytes).points,
-        **failures,
+        **({"failures": results.failures} if len(results.failures) else {}),
     )
-    runs = folder / "runs.csv"
+    runs = out / "tables" / "runs.csv"  # for programs alone
     runs.write_text(tables.csv(flat(results.runs)), encoding="utf-8")
-    return [*written, runs]
+    drawn = figures.write(results, out / "figures", options.score, statistics.interactions)
+    return [report, *drawn, *written, runs]
 
 
 def flat(runs: pd.DataFrame) -> pd.DataFrame:
@@ -65,36 +53,29 @@ def flat(runs: pd.DataFrame) -> pd.DataFrame:
     entries = dict.fromkeys((entry.method, entry.strength) for active in by_run for entry in active.values())
     columns: dict[str, list[object]] = {}
     for method, strength in entries:
-        columns[method] = [active[method].option if method in active else NONE for active in by_run]
+        of_method = [active.get(method) for active in by_run]
+        columns[method] = [entry.option if entry else NONE for entry in of_method]
         if strength is not None:
-            columns[f"{method}.{strength}"] = [
-                active[method].value if method in active and active[method].strength == strength else None
-                for active in by_run
-            ]
+            values = [entry.value if entry and entry.strength == strength else None for entry in of_method]
+            columns[f"{method}.{strength}"] = values
     return runs.drop(columns=["compression", "by_part"]).assign(**columns)
 
 
 def page(results: Results, options: Options, statistics: Findings) -> str:
     """The whole of report.html."""
     style = (PAGE / "page.css").read_text(encoding="utf-8") + colour_rules()
-    script = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    template = _environment().get_template("page.html")
-    return template.render(
+    script = "\n".join((PAGE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    environment = Environment(
+        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
+    return environment.get_template("page.html").render(
         **_content(results, options, statistics),
         style=Markup(style),
         style_hash=_hash(style),
         script=Markup(script),
         script_hash=_hash(script),
     )
-
-
-def _environment() -> Environment:
-    """Every value is escaped; a name that is not given is an error."""
-    made = Environment(
-        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
-    return made
 
 
 def _content(results: Results, options: Options, statistics: Findings) -> Mapping[str, object]:
@@ -106,15 +87,15 @@ def _content(results: Results, options: Options, statistics: Findings) -> Mappin
     return {
         "summary": f"{sections.summary(results)} · read from {results.source}",
         "runs": len(results.runs),
-        "verdicts": verdicts.headline(contrasts, names),
+        "verdicts": sections.headline(contrasts, names),
         "reasons": [reason for reason in dict.fromkeys(contrasts["reason"]) if reason],
         "by_tasks": {"contrasts": _by_tasks(contrasts), "effects": _by_tasks(effects)},
-        "priorities": verdicts.priorities(effects),
+        "priorities": sections.priorities(effects),
         "legend": names.legend(),
-        "table1": verdicts.table1(statistics.table1, names),
+        "table1": sections.table1(statistics.table1, names),
         "counted": {"nominal": SIZES["nominal"].short, "artifact": "bytes of the file"}[options.bytes],
-        "interactions": verdicts.interactions(contrasts),
-        "each_task": verdicts.each_task(contrasts),
+        "interactions": sections.interactions(contrasts),
+        "each_task": sections.each_task(contrasts),
         "bytes": SIZES,
         "parts": PARTS,
         "sizes": sections.sizes(data["breakdown"]),
@@ -124,13 +105,13 @@ def _content(results: Results, options: Options, statistics: Findings) -> Mappin
         "devices": sections.devices(results.runs),
         "recipes": sections.recipes(results),
         "source": reference.SOURCE,
-        "data": {**data, "interactions": verdicts.plotted(contrasts, names)},
+        "data": {**data, "interactions": sections.plotted(contrasts, names)},
     }
 
 
 def _by_tasks(table: pd.DataFrame) -> bool:
     """Whether some interval of a mean is from the differences between tasks."""
-    return bool((table[table["scope"].isin(verdicts.MEANS)]["shown_by"] == "tasks").any())
+    return bool((table[table["scope"].isin(sections.MEANS)]["shown_by"] == "tasks").any())
 
 
 def _hash(text: str) -> str:

@@ -1,18 +1,21 @@
-"""The report's tables before they are HTML, and its sections that need no statistics, in words."""
+"""What the report says, as words and as tables that are not HTML yet."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.names import PARTS, task_label
+from analysis.names import PARTS, SIGNS, SIZES, Names, seeds, task_label
 from analysis.read.results import Results, Row
+from analysis.tables import tables
 from compress.wording import plural
 
+MEANS = ["mean", "repeated"]
 FAILED = ["task", "model", "methods", "seed", "cause", "run_id"]
 LONG = 40  # characters
 Cell = str | tuple[str, ...]  # a text, or a text and notes below it
@@ -49,16 +52,141 @@ def summary(results: Results) -> str:
     runs = results.runs
     if runs.empty:
         return "No finished run."
-    seeds = sorted({int(seed) for seed in runs["seed"]})
+    numbers = sorted({int(seed) for seed in runs["seed"]})
     counts = [
         plural(len(runs), "finished run"),
         plural(len(results.models), "model"),
         plural(len(results.tasks), "task"),
         plural(runs["methods"].nunique(), "combination of methods", "combinations of methods"),
-        f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}",
+        f"seed{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}",
     ]
     failed = [f"{len(results.failures)} failed"] if len(results.failures) else []
     return " · ".join(counts + failed)
+
+
+def headline(contrasts: pd.DataFrame, names: Names) -> list[dict[str, str]]:
+    """For each combination: its name, sign and word, what is seen and expected, of how many runs, and why not more.
+
+    Nothing if no combination can be judged. All contrasts here are `Findings.interactions`.
+    """
+    if not contrasts["interaction"].notna().any():
+        return []
+    grouped = contrasts[contrasts["scope"] == "mean"].groupby(["contrast", "kind"], sort=False)
+    return [_line(names.contrast(*key), *rows.to_dict("records")) for key, rows in grouped]
+
+
+def _line(name: str, nominal: Row, file: Row) -> dict[str, str]:
+    word, word_of_file = tables.verdict(nominal), tables.verdict(file)
+    seen = _counts(nominal)
+    if nominal["shown_by"] == "seeds":
+        seen += f"; from the differences between tasks{_interval(nominal, 'tasks_')}"
+    seen += f". {SIZES['artifact'].short.capitalize()}: {_told(file, ', product')}"
+    return {
+        "name": name,
+        "verdict": f"{SIGNS[word.split(' ')[0]]} {word}",
+        "told": _told(nominal, " smaller at equal score; the methods' product is"),
+        "counts": seen + ("" if word_of_file == word else f" Verdict: {word_of_file}."),
+        "why": "; ".join(nominal[key] for key in ("reason", "unsure") if nominal[key]),
+    }
+
+
+def _told(row: Row, against: str) -> str:
+    """How much smaller at equal score, how much was expected, their ratio with its interval."""
+    if pd.isna(row["interaction"]):
+        return "undefined."
+    ratio = f"{_factor(row['interaction'])}{_interval(row, 'shown_') or ' (no interval)'}"
+    if row["kind"] == "pure":
+        return f"{ratio} times what its smaller combinations explain."
+    return f"{row['observed']:.2f}×{against} {row['expected']:.2f}×; ratio {ratio}."
+
+
+def _interval(row: Row, prefix: str) -> str:
+    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
+    return "" if pd.isna(low) else f" [{_factor(low)}, {_factor(high)}]"
+
+
+def _factor(log: float) -> str:
+    return f"{math.exp(log):.2f}"
+
+
+def _counts(row: Row) -> str:
+    """How many tasks and seeds define a number."""
+    return f"{plural(row['tasks'], 'task')}, {seeds(row['seeds_min'], row['seeds_max'])}"
+
+
+def _number(value: float) -> str:
+    """Two digits after the point, a real minus sign; a dash for what is undefined."""
+    return "–" if pd.isna(value) else f"{value:.2f}".replace("-", "−")
+
+
+def priorities(effects: pd.DataFrame) -> Table | None:
+    """Which method buys most: `Findings.effects` over all combinations of the others, in order of rank."""
+    means = effects[effects["scope"] == "mean"]
+    nominal = means[(means["measure"] == "bytes") & (means["bytes"] == "nominal")]
+    if not nominal["effect"].notna().any():
+        return None
+    rows = {(row["method"], row["measure"], row["bytes"]): row for row in means.to_dict("records")}
+    shown: list[list[Cell]] = []
+    for method in nominal.sort_values("rank")["method"]:
+        smaller, file = rows[method, "bytes", "nominal"], rows[method, "bytes", "artifact"]
+        points = rows[method, "score", "nominal"]
+        counted = _counts(smaller) + ("" if _counts(points) == _counts(smaller) else f"; points: {_counts(points)}")
+        shown.append([
+            method, tables.rank(smaller), _with_interval(smaller, _factor, "×"),
+            _with_interval(file, _factor, "×"), _with_interval(points, _number, ""),
+            "–" if pd.isna(smaller["first"]) else f"{100 * smaller['first']:.0f} %", counted,
+        ])  # fmt: skip
+    headings = ["method", "rank", SIZES["nominal"].short, SIZES["artifact"].short, "points", "ranks first", "from"]
+    return Table(headings, shown, "Main effects of the methods")
+
+
+def _with_interval(row: Row, said: Callable[[float], str], unit: str) -> tuple[str, ...]:
+    if pd.isna(row["effect"]):
+        return ("–",)
+    by = " tasks" if row["shown_by"] == "tasks" else ""
+    interval = () if pd.isna(row["shown_low"]) else (f"[{said(row['shown_low'])}, {said(row['shown_high'])}]{by}",)
+    return (f"{said(row['effect'])}{unit}", *interval)
+
+
+def interactions(contrasts: pd.DataFrame) -> Table | None:
+    """Of the means over tasks."""
+    if not contrasts["interaction"].notna().any():
+        return None
+    return of_frame(tables.interactions(contrasts[contrasts["scope"].isin(MEANS)]), "Interactions")
+
+
+def each_task(contrasts: pd.DataFrame) -> Table:
+    """Of every task alone, with what is not known and why."""
+    rows = contrasts[~contrasts["scope"].isin(MEANS)]
+    why = list(rows["reason"].where(rows["reason"] != "", rows["unsure"]))
+    return of_frame(tables.interactions(rows).assign(why=why), "Interactions of each task")
+
+
+def plotted(contrasts: pd.DataFrame, names: Names) -> list[dict[str, object]]:
+    """What the page's script draws the interactions from; null for what is undefined."""
+    drawn = []
+    for row in contrasts[contrasts["scope"] == "mean"].to_dict("records"):
+        name = names.contrast(row["contrast"], row["kind"])
+        values = {"estimate": row["interaction"], "low": row["shown_low"], "high": row["shown_high"]}
+        by = f" from {row['shown_by']}" if row["shown_by"] else ""
+        interval = f"[{_number(row['shown_low'])}, {_number(row['shown_high'])}]{by}"
+        drawn.append({
+            "label": name, "size": row["bytes"], "by": row["shown_by"],
+            **{key: None if pd.isna(value) else round(value, 4) for key, value in values.items()},
+            "lines": [f"{name}: {tables.verdict(row)}",
+                      f"log-interaction {_number(row['interaction'])} {interval}",
+                      f"{SIZES[row['bytes']].short}, {_counts(row)}"],
+        })  # fmt: skip
+    return drawn
+
+
+def table1(factors: pd.DataFrame, names: Names) -> Table | None:
+    """`Findings.table1` by architecture and methods, with the paper's below; intervals below their numbers."""
+    if not factors["factor"].notna().any():
+        return None
+    model, size, *subsets = (shown := tables.table1(factors)).columns
+    rows = [[*row[:2], *(tuple(cell.split(" ", 1)) for cell in row[2:])] for row in shown.to_numpy().tolist()]
+    return Table([model, size, *map(names.label, subsets)], rows, "Table 1: size reductions")
 
 
 def sizes(breakdown: Sequence[Row]) -> Table | None:

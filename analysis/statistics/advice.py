@@ -24,9 +24,7 @@ class Choice:
     """A model with its methods in a variant, over one task or the mean of several.
 
     Attributes:
-        score: mean over seeds, then over tasks; points.
-        low, high: its 95 % interval, not beyond 100; None with one seed.
-        seeds_min, seeds_max: of the tasks' cells.
+        score, low, high: mean over seeds, then over tasks, points; its 95 % interval up to 100, None with one seed.
         megabytes: decimal; the mean over tasks, whose classifiers differ.
         runs: the run folder of each seed, or its run_id where there are no folders.
     """
@@ -107,10 +105,10 @@ def advise(
 
     fitting = sorted((choice for choice in small if choice in good), key=order)
     chosen, runner_up = (*fitting, None, None)[:2]
-    asked = {f"at most {size:g} MB": max_bytes, f"at least {least:g} points": min_score}
-    target = " and ".join(words for words, value in asked.items() if value is not None)
+    asked = [] if max_bytes is None else [f"at most {size:g} MB"]
+    asked += [] if min_score is None else [f"at least {least:g} points"]
     return Advice(
-        target=f"{target} ({options.told})",
+        target=f"{' and '.join(asked)} ({options.told})",
         tasks=tuple(tasks),
         chosen=chosen,
         runner_up=runner_up,
@@ -171,7 +169,7 @@ def _choice(rows: pd.DataFrame, curves: Mapping[str, TaskCurves], runs: pd.DataF
 
 
 def _parts(rows: pd.DataFrame, curves: Mapping[str, TaskCurves]) -> Parts:
-    """Variance of a mean over tasks and its degrees of freedom, task by task; a task's runs are taken to vary alike.
+    """Of a mean over tasks, task by task, whose runs are taken to vary alike.
 
     Sizes are independent, cells of a size are not: so each size counts for its seeds once.
     """

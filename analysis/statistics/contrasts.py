@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -29,8 +28,7 @@ class TaskCurves:
         curves: subset -> curve.
         taught: subsets whose models learn from a teacher.
         variation: of the cells with seeds, in the order of the curves; None with one seed.
-        replicates: how many; 0 for none.
-        seed: of their random numbers.
+        replicates, seed: how many, 0 for none; of their random numbers.
     """
 
     task: str
@@ -39,6 +37,7 @@ class TaskCurves:
     variation: SeedVariation | None
     replicates: int
     seed: int
+    _fitted: dict[bool, dict[str, Array] | None] = field(default_factory=dict, init=False)
 
     def depends_on_teacher(self, weights: Weights) -> bool:
         """Whether a teacher's luck, the same for all its students, is left in a sum of curves with these weights."""
@@ -58,10 +57,6 @@ class TaskCurves:
             scores = {name: curve.scores for name, curve in self.curves.items()}
             self._fitted[together] = None if changes is None else self.refitted(scores, changes)
         return self._fitted[together]
-
-    @cached_property
-    def _fitted(self) -> dict[bool, dict[str, Array] | None]:
-        return {}
 
     def refitted(self, scores: Mapping[str, Array], changes: Array) -> dict[str, Array]:
         """Fits subsets' curves again after adding `changes`, shape (R, N), to scores of their cells; shapes (R, n)."""
@@ -88,12 +83,10 @@ def curves_by_task(runs: pd.DataFrame, options: Options) -> list[TaskCurves]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its replicates, of one task or of the mean over several.
+    """A number with its replicates, of one task or of the mean over several; NaN if undefined.
 
     Attributes:
-        value: NaN if undefined.
-        interval: from seeds.
-        across: from differences between the tasks.
+        interval, across: from seeds; from the differences between tasks.
         draws: the number in each replicate; empty without them.
         parts: its variance's independent parts, for degrees of freedom.
         tasks: that define it.
@@ -114,7 +107,6 @@ class Estimate:
 
     @property
     def defined(self) -> bool:
-        """Whether it is a number."""
         return math.isfinite(self.value)
 
 

@@ -21,7 +21,7 @@ less than a tenth; else `super-multiplicative` or `sub-multiplicative` if 0 lies
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,7 @@ import pandas as pd
 from analysis import names
 from analysis.options import Options
 from analysis.read.results import Results, Row
-from analysis.statistics.contrasts import Estimate, TaskCurves, curves_by_task, estimate, with_means
+from analysis.statistics.contrasts import Estimate, curves_by_task, estimate, with_means
 from analysis.statistics.uncertainty import Interval
 from analysis.subsets import NONE, Methods, split
 from compress.wording import plural
@@ -81,26 +81,18 @@ def table(results: Results, options: Options) -> pd.DataFrame:
     `scope` is `mean`, `repeated` (the mean over the tasks that have several seeds, where these are not all) or a task.
     """
     tasks = curves_by_task(results.runs, options)
-    told = [one for one in interactions(results.methods) if one.methods in results.subsets]
-    rows = [row for interaction in told for row in _rows(interaction, tasks)]
+    rows = []
+    for interaction in [one for one in interactions(results.methods) if one.methods in results.subsets]:
+        observed = {task.task: estimate(task, interaction.observed).value for task in tasks}
+        for scope, value in with_means({task.task: estimate(task, interaction.weights) for task in tasks}).items():
+            log_observed = float(np.mean([observed[task] for task in value.tasks])) if value.defined else math.nan
+            rows.append({
+                "contrast": interaction.methods, "kind": interaction.kind, "scope": scope, "interaction": value.value,
+                **columns(value),
+                "observed": math.exp(log_observed), "expected": math.exp(log_observed - value.value),
+                "verdict": verdict(value.interval), "tasks_verdict": verdict(value.across),
+            })  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _rows(interaction: Interaction, tasks: Sequence[TaskCurves]) -> Iterator[dict[str, object]]:
-    observed = {task.task: estimate(task, interaction.observed).value for task in tasks}
-    for scope, value in with_means({task.task: estimate(task, interaction.weights) for task in tasks}).items():
-        log_observed = float(np.mean([observed[task] for task in value.tasks])) if value.defined else math.nan
-        yield {
-            "contrast": interaction.methods,
-            "kind": interaction.kind,
-            "scope": scope,
-            "interaction": value.value,
-            **columns(value),
-            "observed": math.exp(log_observed),
-            "expected": math.exp(log_observed - value.value),
-            "verdict": verdict(value.interval),
-            "tasks_verdict": verdict(value.across),
-        }
 
 
 def columns(estimated: Estimate) -> dict[str, object]:

@@ -45,16 +45,14 @@ def main_effects(results: Results, options: Options) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for measure, of_task in (("bytes", _on_bytes), ("score", _on_score)):
         effects = {method: {task.task: of_task(task, subsets) for task in tasks} for method, subsets in pairs.items()}
-        means = {method: contrasts.with_means(by_task) for method, by_task in _comparable(effects).items()}
-        scopes = {method: by_scope | effects[method] for method, by_scope in means.items()}
+        comparable = _comparable(effects)
+        scopes = {method: contrasts.with_means(comparable[method]) | effects[method] for method in effects}
         for scope in dict.fromkeys(scope for by_scope in scopes.values() for scope in by_scope):
             here = {method: by_scope.get(scope, by_scope["mean"]) for method, by_scope in scopes.items()}
             ranks = _ranks(here)
-            rows += [
-                {"method": method, "measure": measure, "scope": scope, "effect": effect.value,
-                 "pairs": len(pairs[method]), **columns(effect), **ranks.get(method, {})}
-                for method, effect in here.items()
-            ]  # fmt: skip
+            for method, effect in here.items():
+                row = {"method": method, "measure": measure, "scope": scope, "effect": effect.value}
+                rows.append({**row, "pairs": len(pairs[method]), **columns(effect), **ranks.get(method, {})})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -70,10 +68,7 @@ def _comparable(effects: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict
 
 
 def _ranks(effects: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
-    """Of the defined ones: the rank, and where replicates put it.
-
-    Replicates are stretched to the interval that is stated, so that both say the same.
-    """
+    """Of the defined ones: the rank, and where replicates put it, stretched to the interval that is stated."""
     defined = {method: effect for method, effect in effects.items() if effect.defined}
     values = np.array([effect.value for effect in defined.values()])
     ranks = {method: {"rank": 1.0 + float((values > effect.value).sum())} for method, effect in defined.items()}
@@ -94,12 +89,12 @@ def _ranks(effects: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
 
 def pairs_of(method: str, methods: Methods, there: set[str]) -> Pairs:
     """The pairs of subsets, both there, that differ in `method` alone: without it, with it."""
-    return [
-        (subset, more)
-        for subset in methods.subsets
-        if subset in there and method not in split(subset)
-        and (more := joined(name for name in methods.names if name in (*split(subset), method))) in there
-    ]  # fmt: skip
+    pairs = []
+    for subset in methods.subsets:
+        more = joined(name for name in methods.names if name in (*split(subset), method))
+        if more != subset and {subset, more} <= there:
+            pairs.append((subset, more))
+    return pairs
 
 
 def _on_bytes(task: TaskCurves, pairs: Pairs) -> Estimate:

@@ -46,7 +46,6 @@ class ScoreSizeCurve:
     """The cells of one task and subset, by size.
 
     Attributes:
-        task, methods: of which it is.
         models, variants: of each cell.
         log_bytes: ascending, shape (n,).
         means: the cells' mean scores, shape (n,).
@@ -54,7 +53,6 @@ class ScoreSizeCurve:
         scores: what isotonic regression makes of the means, shape (n,).
     """
 
-    task: str
     methods: str
     models: tuple[str, ...]
     variants: tuple[str, ...]
@@ -72,7 +70,6 @@ def score_size_curves(table: pd.DataFrame) -> dict[str, dict[str, ScoreSizeCurve
         ordered = rows.sort_values("bytes", kind="stable")
         means, seeds = ordered["score"].to_numpy(float), ordered["seeds"].to_numpy(np.int64)
         curves.setdefault(task, {})[methods] = ScoreSizeCurve(
-            task=task,
             methods=methods,
             models=tuple(ordered["model"]),
             variants=tuple(ordered["variant"]),
@@ -126,10 +123,6 @@ def mean_inverse(log_bytes: Array, fitted: Array, low: Array, high: Array) -> Ar
 
 
 def common_scores(fitted: Sequence[Array]) -> tuple[Array, Array]:
-    """The scores that all curves cover: the greatest of their least, the least of their greatest.
-
-    Args:
-        fitted: of each curve, shape (…, n of that curve).
-    """
+    """The least and the greatest score that all curves cover, of fitted scores of shape (…, n of each curve)."""
     low = np.max([scores[..., 0] for scores in fitted], axis=0)
     return low, np.min([scores[..., -1] for scores in fitted], axis=0)

@@ -58,15 +58,9 @@ def _pick(baseline: Mapping[str, float], made: pd.DataFrame, tolerance: float) -
         best = made["score"].max()
         return row | {"seeds": 0, "reason": f"none reaches {baseline['score'] - tolerance:.1f} (best {best:.1f})"}
     pick = good.iloc[0]
-    return row | {
-        "factor": baseline["bytes"] / pick["bytes"],
-        "picked_model": pick["model"],
-        "picked_variant": pick["variant"],
-        "picked_score": pick["score"],
-        "picked_bytes": pick["bytes"],
-        "seeds": int(min(baseline["seeds"], pick["seeds"])),
-        "reason": "",
-    }
+    picked = {f"picked_{key}": pick[key] for key in ("model", "variant", "score", "bytes")}
+    seeds = int(min(baseline["seeds"], pick["seeds"]))
+    return row | picked | {"factor": baseline["bytes"] / pick["bytes"], "seeds": seeds, "reason": ""}
 
 
 def table(results: Results, options: Options) -> pd.DataFrame:
@@ -87,21 +81,13 @@ def table(results: Results, options: Options) -> pd.DataFrame:
                 continue
             defined, undefined = picks[picks["factor"].notna()], picks[picks["factor"].isna()]
             low, high = _percentiles([varied[task].get((model, methods)) for task in defined["task"]])
-            rows.append(
-                {
-                    "model": model,
-                    "baseline_bytes": picks["baseline_bytes"].mean(),
-                    "methods": methods,
-                    "factor": defined["factor"].mean() if len(defined) else math.nan,
-                    "low": low,
-                    "high": high,
-                    "tasks": len(defined),
-                    "of": len(picks),
-                    "seeds": int(defined["seeds"].min()) if len(defined) else 0,
-                    "paper": published.get(methods, {}).get(model, math.nan),
-                    "reason": "; ".join(f"{row.task}: {row.reason}" for row in undefined.itertuples()),
-                }
-            )
+            rows.append({
+                "model": model, "baseline_bytes": picks["baseline_bytes"].mean(), "methods": methods,
+                "factor": defined["factor"].mean(), "low": low, "high": high,
+                "tasks": len(defined), "of": len(picks), "seeds": int(defined["seeds"].min()) if len(defined) else 0,
+                "paper": published.get(methods, {}).get(model, math.nan),
+                "reason": "; ".join(f"{row.task}: {row.reason}" for row in undefined.itertuples()),
+            })  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -34,7 +34,7 @@ Parts = Sequence[tuple[float, int]]  # variance and degrees of freedom of each i
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % interval with its standard error and degrees of freedom; NaN and a reason if undefined."""
+    """A 95 % interval with its standard error and degrees of freedom; NaN, and why, if undefined."""
 
     low: float = math.nan
     high: float = math.nan
@@ -54,9 +54,6 @@ def over_tasks(values: Array) -> Interval:
 
     Resampling the tasks would give a normal interval of a variance that is (T − 1) / T too small; with few tasks it
     covers too rarely.
-
-    Args:
-        values: one per task.
     """
     if len(values) < 2:
         return Interval(reason="fewer than two tasks")
@@ -106,11 +103,7 @@ class SeedVariation:
     freedom: int
 
     def draw(self, replicates: int, random: np.random.Generator, together: bool = False) -> Array:
-        """Changes of the cells' means as other seeds might make them, shape (replicates, N).
-
-        Args:
-            together: move all sizes by the same combination of seeds.
-        """
+        """Changes of the cells' means as other seeds might make them, shape (replicates, N)."""
         blocks = self._blocks(together)
         weights = random.standard_normal((replicates, int(blocks.max()) + 1, self.deviations.shape[1]))
         repeated = np.einsum("rns,ns->rn", weights[:, blocks], self._scaled())
@@ -118,6 +111,7 @@ class SeedVariation:
         return np.where(self.seeds > 1, repeated, alone)
 
     def _blocks(self, together: bool) -> NDArray[np.int64]:
+        """Which cells are moved by the same combination of seeds."""
         return np.zeros_like(self.sizes) if together else self.sizes
 
     def _scaled(self) -> Array:
@@ -125,12 +119,7 @@ class SeedVariation:
         return np.asarray(self.deviations / np.sqrt(n * (n - 1))[:, None])
 
     def parts(self, influence: Array, together: bool = False) -> list[tuple[float, int]]:
-        """Variance and degrees of freedom of each independent part of sum(influence · mean), to first order.
-
-        Args:
-            influence: derivative of a number with respect to each cell's mean, shape (N,).
-            together: as for `draw`.
-        """
+        """Variance and degrees of freedom of each independent part of a number whose `influence` is given."""
         parts = []
         repeated, blocks = self.seeds > 1, self._blocks(together)
         for block in np.unique(blocks[repeated]):
@@ -141,13 +130,10 @@ class SeedVariation:
         return parts + ([(alone, self.freedom)] if alone else [])
 
     def influence(self, function: Callable[[Array], Array]) -> Array:
-        """Derivative of a function of the cells' means, by differences over one standard error; 0 where undefined.
+        """Derivative of a number by each cell's mean, shape (N,), by differences over one standard error.
 
         Args:
-            function: from changes of the means, shape (R, N), to R numbers.
-
-        Returns:
-            Shape (N,).
+            function: from changes of the means, shape (R, N), to R numbers; undefined ones count as 0.
         """
         step = np.sqrt(self.variance / self.seeds)
         up = np.diag(step)
@@ -158,14 +144,8 @@ class SeedVariation:
 
 
 def seed_variation(runs: pd.DataFrame, curves: Iterable[ScoreSizeCurve], score: str) -> SeedVariation | None:
-    """From the runs of one task; None if no cell has two seeds.
-
-    Args:
-        curves: of that task, made of the same runs.
-        score: the column of scores.
-    """
-    defined = runs[runs[score].notna()]
-    scores = defined.pivot_table(index=CURVE_CELL, columns="seed", values=score, aggfunc="first")
+    """From the runs of one task and the curves made of them; None if no cell has two seeds."""
+    scores = runs[runs[score].notna()].pivot_table(index=CURVE_CELL, columns="seed", values=score, aggfunc="first")
     keys = [(curve.methods, *cell) for curve in curves for cell in zip(curve.models, curve.variants, strict=True)]
     by_seed = scores.loc[keys].to_numpy(float)
     seeds = np.isfinite(by_seed).sum(axis=1)
@@ -173,11 +153,6 @@ def seed_variation(runs: pd.DataFrame, curves: Iterable[ScoreSizeCurve], score: 
     freedom = int((seeds - 1).sum())
     if freedom == 0:
         return None
-    models = {model: number for number, model in enumerate(dict.fromkeys(model for _, model, _ in keys))}
-    return SeedVariation(
-        sizes=np.array([models[model] for _, model, _ in keys]),
-        seeds=seeds,
-        deviations=deviations,
-        variance=float((deviations**2).sum() / freedom),
-        freedom=freedom,
-    )
+    models = list(dict.fromkeys(model for _, model, _ in keys))
+    sizes = np.array([models.index(model) for _, model, _ in keys])
+    return SeedVariation(sizes, seeds, deviations, float((deviations**2).sum() / freedom), freedom)

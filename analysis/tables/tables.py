@@ -1,26 +1,131 @@
-"""Tables as text: CSV for programs, Markdown for pages, LaTeX for papers."""
+"""Tables as people read them, few columns, factors for logs; as text: CSV for programs, Markdown, LaTeX for papers."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-from analysis.tables.presentation import PRESENTED
+from analysis import names
+from analysis.read.results import Row
+from compress.wording import megabytes
 
+OVER = {"mean": "all tasks", "repeated": "tasks with several seeds"}
 SPECIAL = str.maketrans(
     {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
      "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "−": "$-$", "–": "--"}
 )  # fmt: skip
 
 
-def write(folder: Path, **tables: pd.DataFrame) -> list[Path]:
-    """`<name>.csv` of each table, `.md` and `.tex` of what `presentation` makes of it; which files these are.
+def table1(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per architecture, a column per subset of methods, and under it the study's numbers where there are any."""
+    rows: list[dict[str, str]] = []
+    for model, rows_of_model in table.groupby("model", sort=False):
+        cells = rows_of_model.to_dict("records")
+        size = megabytes(float(rows_of_model["baseline_bytes"].iloc[0]))
+        rows.append({"model": str(model), "MB": size} | {str(row["methods"]): _factor(row) for row in cells})
+        if rows_of_model["paper"].notna().any():
+            study = {str(row["methods"]): _number(row["paper"], 1) for row in cells}
+            rows.append({"model": "(study)", "MB": "", **study})
+    return pd.DataFrame(rows)
 
-    Args:
-        tables: by names that `presentation.PRESENTED` knows, or others, which are shown as they are.
-    """
+
+def _factor(row: Row) -> str:
+    """`3.6 [3.2, 3.9] (7/8)`: the mean, its spread, and of how many tasks where it is not all."""
+    if not row["tasks"]:
+        return "undefined"
+    spread = "" if math.isnan(row["low"]) else f" [{row['low']:.1f}, {row['high']:.1f}]"
+    return f"{row['factor']:.1f}{spread}" + ("" if row["tasks"] == row["of"] else f" ({row['tasks']}/{row['of']})")
+
+
+def interactions(table: pd.DataFrame) -> pd.DataFrame:
+    """Reductions as factors, and their ratio with its intervals."""
+    rows = [
+        {
+            **_ways(row),
+            "combination": row["contrast"],
+            "against": names.against(row["contrast"], row["kind"]),
+            "over": OVER.get(row["scope"], row["scope"]),
+            "observed": _number(row["observed"]),
+            "expected": _number(row["expected"]),
+            "ratio": _number(math.exp(row["interaction"])),
+            **_intervals(row, math.exp),
+            "tasks": row["tasks"],
+            "seeds": _seeds(row),
+            "verdict": verdict(row),
+        }
+        for row in table.to_dict("records")
+    ]
+    return pd.DataFrame(rows)
+
+
+def priorities(table: pd.DataFrame) -> pd.DataFrame:
+    """Main effects: factors of size at equal score, points at equal architecture."""
+    rows = []
+    for row in table.to_dict("records"):
+        change, on = (math.exp, "size, ×") if row["measure"] == "bytes" else (float, "score, points")
+        rows.append(
+            {
+                **_ways(row),
+                "method": row["method"],
+                "effect on": on,
+                "over": OVER.get(row["scope"], row["scope"]),
+                "effect": _number(change(row["effect"])),
+                **_intervals(row, change),
+                "rank": rank(row),
+                "tasks": row["tasks"],
+                "seeds": _seeds(row),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+PRESENTED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "table1": table1, "interactions": interactions, "priorities": priorities,
+}  # fmt: skip
+
+
+def _ways(row: Row) -> dict[str, str]:
+    """The way of counting bytes, of a table that has both."""
+    return {"bytes": row["bytes"]} if "bytes" in row else {}
+
+
+def _number(value: float, digits: int = 2) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _intervals(row: Row, change: Callable[[float], float]) -> dict[str, str]:
+    told = {}
+    for by, prefix in (("seeds", ""), ("tasks", "tasks_")):
+        low, high = row[f"{prefix}low"], row[f"{prefix}high"]
+        told[f"95 %, {by}"] = "–" if math.isnan(low) else f"[{_number(change(low))}, {_number(change(high))}]"
+    return told
+
+
+def _seeds(row: Row) -> str:
+    """The number, or the least and the greatest, in the cells of a row."""
+    least, most = row["seeds_min"], row["seeds_max"]
+    return str(most) if least == most else f"{least} to {most}"
+
+
+def verdict(row: Row) -> str:
+    """From seeds; where they give no interval, from the differences between tasks."""
+    across = row["verdict"] == "undefined" and row["tasks_verdict"] != "undefined"
+    return f"{row['tasks_verdict']} (by tasks)" if across else str(row["verdict"])
+
+
+def rank(row: Row) -> str:
+    """`2`, or with where replicates put it: `2 (1 to 3)`."""
+    if math.isnan(row["rank"]):
+        return "–"
+    known = not math.isnan(row["rank_low"]) and row["rank_low"] != row["rank_high"]
+    return f"{row['rank']:.0f}" + (f" ({row['rank_low']:.0f} to {row['rank_high']:.0f})" if known else "")
+
+
+def write(folder: Path, **tables: pd.DataFrame) -> list[Path]:
+    """`<name>.csv` of each table, `.md` and `.tex` of what `PRESENTED` makes of it; which files these are."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, table in tables.items():

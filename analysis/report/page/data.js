@@ -1,13 +1,9 @@
 // The data of the page, what of them is chosen, and means of them.
-"use strict";
-
 const data = JSON.parse(document.getElementById("data").textContent);
 const box = (id) => document.getElementById(id);
-const runs = data.runs.id.map((id, place) => ({
-  id, place,
-  ...Object.fromEntries(["task", "model", "compression", "seed", "url", ...Object.keys(data.scores), ...Object.keys(data.sizes)]
-    .map((key) => [key, data.runs[key][place]])),
-}));
+const records = (columns) => Object.values(columns)[0].map((_, place) =>
+  Object.fromEntries(Object.entries(columns).map(([key, column]) => [key, column[place]])));
+const runs = records(data.runs).map((run, place) => ({ ...run, place }));
 const distinct = (key) => [...new Set(runs.map((run) => run[key]))].sort((a, b) => a - b);
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const subset = (run) => data.compressions[run.compression].methods;

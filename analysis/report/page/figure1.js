@@ -1,5 +1,4 @@
 // Figure 1, its points as a table, the runs behind a point, and its panels for each task.
-"use strict";
 
 function told(point) {
   const spread = point.error === null ? "" : ` ± ${point.error.toFixed(2)} (standard error)`;

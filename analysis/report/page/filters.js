@@ -1,5 +1,4 @@
 // Filters over figure 1 and its panels.
-"use strict";
 
 function swatch(methods) {
   const root = svg("svg", { width: 34, height: 14, "aria-hidden": "true" });
@@ -41,18 +40,6 @@ function one(host, legend, key, entries) {
   const choose = (value) => () => { state[key] = value; };
   const made = entries.map(([value, label]) => chip("radio", key, value, state[key] === value, choose(value), label));
   fieldset(host, legend, ...made);
-}
-
-// A box to select from for each of [legend, key, values, label]; what is chosen is in `chosen`.
-function choices(host, chosen, changed, entries) {
-  for (const [legend, key, values, label] of entries) {
-    const distinct = [...new Set(values)].sort((a, b) => a - b);
-    const made = node("select", { "aria-label": legend },
-      ...distinct.map((value, place) => node("option", { value: place }, label(value))));
-    made.value = String(distinct.indexOf(chosen[key]));
-    made.addEventListener("change", () => { chosen[key] = distinct[Number(made.value)]; changed(); });
-    if (distinct.length > 1) host.append(node("label", { class: "select" }, node("span", {}, legend), made));
-  }
 }
 
 const redrawn = []; // what else shows the chosen score or bytes

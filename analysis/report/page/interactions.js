@@ -1,6 +1,4 @@
 // Each combination's log-interaction with its interval.
-"use strict";
-
 const RATIOS = [0.1, 0.2, 0.33, 0.5, 0.67, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10];
 
 // Pixels for words of the class `row`, beside a chart.

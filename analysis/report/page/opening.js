@@ -1,5 +1,4 @@
 // Light and dark, and what happens when the page is opened.
-"use strict";
 
 function themeButton() {
   const button = box("theme"), system = matchMedia("(prefers-color-scheme: dark)");

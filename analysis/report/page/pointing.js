@@ -1,6 +1,4 @@
 // Boxes that are drawn at their own width, and what is told of the point under the pointer or focus.
-"use strict";
-
 const drawn = new Map();
 const observer = new ResizeObserver((entries) => {
   for (const { target } of entries) {

@@ -1,6 +1,4 @@
 // What the bytes of each model are.
-"use strict";
-
 function drawSizes() {
   const host = box("sizes-charts");
   if (!host) return;
