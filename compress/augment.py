@@ -5,16 +5,13 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
-from compress.data.augmentation import of
+from compress.data.augmentation import Augmentation, of
+from compress.data.texts import Texts
+from compress.errors import ConfigError, Parser, exit_code
 from compress.methods import registry
 from compress.methods.base import EnlargesData
 from compress.storage.hub import use_cache_without_network
-
-if TYPE_CHECKING:
-    from compress.data.augmentation import Augmentation
-    from compress.data.texts import Texts
 
 USAGE = """\
 usage: python -m compress.augment [-n ROWS] [GROUP=OPTION ...] [KEY=VALUE ...]
@@ -50,14 +47,10 @@ def examples(texts: Texts, augmentation: Augmentation, count: int) -> Iterator[s
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if done, 2 if the input was wrong."""
-    from compress.errors import exit_code
-
     return exit_code(lambda: _show(arguments))
 
 
 def _show(arguments: Sequence[str] | None) -> int:
-    from compress.errors import ConfigError, Parser
-
     parser = Parser(prog="python -m compress.augment", add_help=False, allow_abbrev=False)
     parser.add_argument("-n", type=int, default=10)
     parser.add_argument("-h", "--help", action="store_true")

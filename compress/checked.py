@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LARGEST = 2**64 - 1  # integer, the largest seed that torch takes
-ABSENT = object()
+
 STRICT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -42,12 +42,7 @@ def stored(kind: type[T]) -> type[T]:
 
 
 def read(kind: type[T], file: Path) -> T:
-    """What a JSON file holds of a `stored` dataclass.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is damaged, or of another version; says how in one line.
-    """
+    """What a JSON file holds of a `stored` dataclass; ValueError of one line if damaged, or of another version."""
     try:
         return TypeAdapter(kind).validate_json(file.read_bytes())
     except ValidationError as error:
@@ -73,14 +68,7 @@ def description(field: DataclassField[object]) -> str:
 
 
 def build(kind: type[D], values: Mapping[str, object], prefix: str) -> D:
-    """A checked dataclass of plain values.
-
-    Args:
-        prefix: what stands before its fields' names on the command line.
-
-    Raises:
-        ConfigError: a value is missing, unknown, of the wrong type or out of range.
-    """
+    """A checked dataclass of plain values, with a prefix before its fields' names on the command line."""
     if strange := [key for key in values if not isinstance(key, str)]:
         raise ConfigError(f"{prefix}{strange[0]}: no such key; names are texts")
     try:
@@ -122,17 +110,11 @@ def _path(loc: tuple[int | str, ...], values: object) -> list[str]:
     """The keys and indices of a place in nested values, without the types of unions that pydantic puts between."""
     path: list[str] = []
     for part in loc:
-        inner = _inner(values, part)
-        if inner is not ABSENT or not path:
+        pairs = dict(enumerate(values)) if isinstance(values, list) else values if isinstance(values, Mapping) else {}
+        if part in pairs or not path:
             path.append(str(part))
-        values = values if inner is ABSENT else inner
+        values = pairs.get(part, values)
     return path
-
-
-def _inner(values: object, key: int | str) -> object:
-    if isinstance(values, Mapping):
-        return values.get(key, ABSENT)
-    return values[key] if isinstance(values, list) and isinstance(key, int) and key < len(values) else ABSENT
 
 
 def _check_numbers(key: str, value: object) -> None:

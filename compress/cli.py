@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compress.config.conf_files import conf_folder
 from compress.errors import ConfigError, exit_code, tell
 
 if TYPE_CHECKING:
-    from compress.config.arguments import Arguments
-    from compress.config.composing import Composer
     from compress.config.overrides import Request
     from compress.config.schema import Config
 
@@ -20,11 +17,7 @@ STOPPED = 128  # exit codes above it are those of signals
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Returns:
-        0 if all that was asked for is done, 1 if an experiment failed, 2 if the input was wrong.
-    """
+    """Run the command line; 0 if all that it asks for is done, 1 if an experiment failed, 2 if the input was wrong."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     return exit_code(lambda: _do(words))
 
@@ -41,7 +34,6 @@ def _do(words: Sequence[str]) -> int:
         print(completion.answer(words, conf_folder()))
         return 0
     from compress.config import arguments as flags
-    from compress.config.composing import opened
 
     arguments = flags.read(words)
     if arguments.version:
@@ -49,57 +41,45 @@ def _do(words: Sequence[str]) -> int:
 
         print(f"combining-compressions {version('combining-compressions')}")
         return 0
-    with opened(arguments, conf_folder()) as composer:
-        return _answer(arguments, composer)
-
-
-def _answer(arguments: Arguments, composer: Composer) -> int:
+    from compress.config.composing import opened
     from compress.config.overrides import check, read_request
 
-    if arguments.hydra_help:
-        composer.explain()
-        return 0
-    request = read_request(composer, arguments)
-    if arguments.info:
-        composer.inform(arguments.info, arguments.overrides)
-        return 0
-    check(request)
-    if arguments.cfg:
-        print(composer.show(arguments.overrides, arguments.cfg, arguments.package, arguments.resolve))
-        return 0
-    return _run(request)
+    with opened(arguments, conf_folder()) as composer:
+        if arguments.hydra_help:
+            composer.explain()
+            return 0
+        request = read_request(composer, arguments)
+        if arguments.info:
+            composer.inform(arguments.info, arguments.overrides)
+            return 0
+        check(request)
+        if arguments.cfg:
+            print(composer.show(arguments.overrides, arguments.cfg, arguments.package, arguments.resolve))
+            return 0
+        return _run(request)
 
 
 def _run(request: Request) -> int:
     """Hand over to Hydra, which composes the configuration and calls `job` for every experiment."""
-    from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
 
     from compress.config.schema import from_hydra
 
-    worst = 0
+    codes = [0]
 
     def job(composed: DictConfig) -> None:
-        nonlocal worst
-        sources = HydraConfig.get().runtime.config_sources
-        folders = [Path(source.path) for source in sources if source.schema == "file"]
-        code = conduct(lambda: from_hydra(composed, folders))
-        if code > STOPPED:
-            raise SystemExit(code)
-        worst = max(worst, code)
+        codes.append(conduct(lambda: from_hydra(composed, request.folders)))
+        if codes[-1] > STOPPED:
+            raise SystemExit(codes[-1])
 
     request.composer.run(request.words, job, multirun=request.multirun)
-    return worst
+    return max(codes)
 
 
 def conduct(configuration: Callable[[], Config]) -> int:
-    """Run one experiment, and tell in a line what it failed of.
+    """Run one experiment, and tell in a line what it, or what makes its configuration, failed of.
 
-    Args:
-        configuration: makes it; what is wrong with it is told too.
-
-    Returns:
-        0 if it is finished, 1 if it failed, 2 if its input was wrong, 128 and the signal's number if it was stopped.
+    Returns 0 if it is finished, 1 if it failed, 2 if its input was wrong, 128 and the signal's number if stopped.
     """
     from compress import experiment  # after the check: it brings torch
     from compress.training import checkpoint

@@ -79,8 +79,8 @@ class MethodGroups(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Add their folders, and what the defaults list of config.yaml calls `methods`."""
-        from compress.config import method_groups
+        from compress.config.groups import add_methods
         from launch.start import refusing
 
         with refusing():
-            method_groups.add(search_path)
+            add_methods(search_path)

@@ -19,12 +19,12 @@ from omegaconf import OmegaConf
 import launch.cli
 import launch.prepare
 from compress import cli
-from compress.config import quoting
 from compress.config.arguments import Arguments, read
 from compress.config.composing import Composer, opened
 from compress.config.conf_files import conf_folder, options
 from compress.config.overrides import Request, check_words, read_one, read_request, read_sweep, sweep_jobs
 from compress.config.schema import Config, keys
+from compress.config.words import quoted
 from compress.errors import ConfigError, one_line
 from launch import local
 from launch.retry import Changes
@@ -604,7 +604,7 @@ def read_back(line: str) -> str:
 @example('it\'s "both" \\')
 @example("")
 def test_a_word_that_is_written_for_a_text_is_read_as_just_that_text(text: str) -> None:
-    assert read_back(quoting.word("data.path", text)) == text
+    assert read_back(quoted("data.path", text)) == text
 
 
 @pytest.mark.parametrize(

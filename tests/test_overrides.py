@@ -18,15 +18,20 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from compress.config import identity
-from compress.config.choices import cover, groups_read_in_defaults, swept_positions, writes_only_its_group
+from compress.config.choices import (
+    Compose,
+    cover,
+    groups_read_in_defaults,
+    section,
+    swept_positions,
+    writes_only_its_group,
+)
 from compress.config.conf_files import conf_folder
 from compress.config.configurations import configurations
 from compress.config.memo import Memo
 from compress.config.overrides import compositions
 from compress.config.schema import Config, from_hydra, teacher_experiment
-from compress.config.sections import Compose, section
-from compress.config.sweeps import jobs
-from compress.config.words import parse
+from compress.config.words import jobs, parse
 from compress.data import wordnet
 from compress.errors import ConfigError
 

@@ -21,42 +21,28 @@ CHOICES = {
     "info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
 }
 OTHERS = ("--help", "--shell-completion")  # answered before
-DOES_NOTHING = "--experimental-rerun"
 
 
 @checked
 class Arguments:
-    """What a command line asks for.
+    """What a command line asks for; `cfg`, `package` and `resolve`: to show the configuration instead."""
 
-    Attributes:
-        overrides: in order, as written.
-        multirun: a sweep, also if nothing says so but `-m`.
-        run: one experiment, also if a file says that it is a sweep.
-        cfg, package, resolve: show the configuration instead.
-        config_path: in place of the project's own folder of configuration.
-        config_dir: a further folder of configuration, behind the project's own.
-    """
-
-    overrides: tuple[str, ...] = ()
-    multirun: bool = False
-    run: bool = False
+    overrides: tuple[str, ...] = ()  # in order, as written
+    multirun: bool = False  # a sweep, also if nothing says so but `-m`
+    run: bool = False  # one experiment, also if a file says that it is a sweep
     resolve: bool = False
     hydra_help: bool = False
     version: bool = False
     cfg: str | None = None
     package: str | None = None
     info: str | None = None
-    config_path: str | None = None
+    config_path: str | None = None  # in place of the project's own folder of configuration
     config_name: str = "config"
-    config_dir: str | None = None
+    config_dir: str | None = None  # a further folder of configuration, behind the project's own
 
 
 def read(words: Sequence[str]) -> Arguments:
-    """The flags and overrides of a command line.
-
-    Raises:
-        ConfigError: an unknown flag, one without its value, or several that contradict each other.
-    """
+    """The flags and overrides of a command line."""
     given: dict[str, str | bool] = {}
     overrides: list[str] = []
     left = deque(words)
@@ -70,7 +56,16 @@ def read(words: Sequence[str]) -> Arguments:
         else:
             overrides.append(word)
     arguments = build(Arguments, {**given, "overrides": tuple(overrides)}, "")
-    _check(arguments)
+    if arguments.cfg and arguments.multirun:
+        fix = "leave -m out and give each key one value (python -m launch plan … tells what a sweep would run)"
+        raise ConfigError(f"--cfg with -m: it shows the configuration of one experiment; {fix}")
+    modes = [f"--{name.replace('_', '-')}" for name in ("run", "multirun", "cfg", "info", "hydra_help", "version")
+             if getattr(arguments, name)]  # fmt: skip
+    if len(modes) > 1:
+        raise ConfigError(f"{' with '.join(modes)}: only one of them is possible; leave the others out")
+    for name in ("resolve", "package"):
+        if getattr(arguments, name) and not arguments.cfg:
+            raise ConfigError(f"--{name}: belongs to --cfg; add --cfg job, which shows the configuration")
     return arguments
 
 
@@ -83,47 +78,25 @@ def _flag(word: str, left: deque[str], given: dict[str, str | bool]) -> None:
         if name in given:
             further = ", further folders as hydra.searchpath=[file://DIR]" if name == "config_dir" else ""
             raise ConfigError(f"{flag}: given twice; give one{further}")
-        given[name] = _checked(flag, name, value if equals else _value(name, left))
+        if not equals and left and not left[0].startswith("-") and (name != "info" or "=" not in left[0]):
+            value = left.popleft()
+        elif not equals and name == "info":
+            value = "all"
+        choices = CHOICES.get(name, ())
+        allowed = f"must be of {', '.join(choices)}" if choices else "give one"
+        if not value:
+            raise ConfigError(f"{flag}: has no value; {allowed}")
+        if choices and value not in choices:
+            raise ConfigError(f"{flag} {value}: {allowed}{nearest(value, choices)}")
+        given[name] = value
     else:
         raise ConfigError(_unknown(flag, word))
 
 
-def _value(name: str, left: deque[str]) -> str:
-    """The next word, where it can be a value."""
-    if left and not left[0].startswith("-") and (name != "info" or "=" not in left[0]):
-        return left.popleft()
-    return "all" if name == "info" else ""
-
-
-def _checked(flag: str, name: str, value: str) -> str:
-    choices = CHOICES.get(name, ())
-    allowed = f"must be of {', '.join(choices)}" if choices else "give one"
-    if not value:
-        raise ConfigError(f"{flag}: has no value; {allowed}")
-    if choices and value not in choices:
-        raise ConfigError(f"{flag} {value}: {allowed}{nearest(value, choices)}")
-    return value
-
-
 def _unknown(flag: str, word: str) -> str:
-    if flag == DOES_NOTHING:
+    if flag == "--experimental-rerun":  # Hydra's
         return f"{flag}: not possible here; an experiment that was interrupted goes on, force=true runs it again"
     flags = sorted(name for name in (*NAMES, *OTHERS) if name.startswith("--"))
     key = word.lstrip("-")
     override = f"; keys are written without dashes: {key}" if "=" in key else ""
     return f"{word}: no such flag{nearest(flag, flags)}{override}; there are {', '.join(flags)}"
-
-
-def _check(arguments: Arguments) -> None:
-    if arguments.cfg and arguments.multirun:
-        raise ConfigError(
-            "--cfg with -m: it shows the configuration of one experiment; leave -m out and give each key one value "
-            "(python -m launch plan … tells what a sweep would run)"
-        )
-    modes = [f"--{name.replace('_', '-')}" for name in ("run", "multirun", "cfg", "info", "hydra_help", "version")
-             if getattr(arguments, name)]  # fmt: skip
-    if len(modes) > 1:
-        raise ConfigError(f"{' with '.join(modes)}: only one of them is possible; leave the others out")
-    for name in ("resolve", "package"):
-        if getattr(arguments, name) and not arguments.cfg:
-            raise ConfigError(f"--{name}: belongs to --cfg; add --cfg job, which shows the configuration")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -13,13 +14,40 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from compress.config.schema import keys
-from compress.config.sections import Compose, Section, section
 from compress.errors import ConfigError
 
+Compose = Callable[[Sequence[str]], dict[str, object]]  # overrides -> what Hydra composes, interpolations unresolved
 Key = str | None  # a top-level key that some swept overrides set, and no other; None: all the other keys
 Choice = tuple[Key, tuple[str, ...]]  # a key, and the overrides that decide what is under it
 APART = "_apart_"  # where options are composed each for itself
 _CHOICE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
+_PLAIN = re.compile(r"\$\{(?:oc\.env:[^${}]*|\.{0,2}([A-Za-z_]\w*)(?:[.\[][^${}:]*)?)\}")
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """What is composed under one top-level key; jobs that make the same choice share it, and what is made of it."""
+
+    name: str
+    values: object  # interpolations unresolved
+    final: bool  # whether there is nothing to resolve and nothing missing
+    reads: frozenset[str] | None  # top-level keys that the interpolations read; None: perhaps any
+
+
+def section(name: str, values: object) -> Section:
+    """What is composed under a top-level key; of interpolations nested ones and resolvers but `oc.env` may read any."""
+    texts = [text for text in _texts(values) if "${" in text or text == "???"]
+    reads = {key for text in texts for key in _PLAIN.findall(text)}
+    understood = not any("${" in _PLAIN.sub("", text) for text in texts)
+    return Section(name, values, final=not texts, reads=frozenset(reads) if understood else None)
+
+
+def _texts(values: object) -> Iterator[str]:
+    if isinstance(values, str):
+        yield values
+    elif isinstance(values, Mapping | list | tuple):
+        for value in values.values() if isinstance(values, Mapping) else values:
+            yield from _texts(value)
 
 
 def compose_choices(
@@ -39,15 +67,15 @@ def compose_choices(
     for job in chosen if trusted else ():
         tree = compose(jobs[job])
         for choice in choices[job]:
-            content = _subtree(tree, choice[0], positions)
+            content = {name: value for name, value in tree.items() if name == choice[0]}
+            if choice[0] is None:
+                content = {name: ... if name in positions else value for name, value in tree.items()}
             trusted &= contents.setdefault(choice, content) == content  # else some way to change a group was overlooked
     if not trusted:
         yield from ({name: section(name, value) for name, value in compose(job).items()} for job in jobs)
         return
-    sections = {
-        choice: {name: None if value is ... else section(name, value) for name, value in content.items()}
-        for choice, content in contents.items()
-    }
+    sections = {choice: {name: None if value is ... else section(name, value) for name, value in content.items()}
+                for choice, content in contents.items()}  # fmt: skip
     for of_job in choices:
         together = {name: made for choice in of_job for name, made in sections[choice].items()}
         yield {name: made for name, made in together.items() if made is not None}
@@ -55,16 +83,6 @@ def compose_choices(
 
 def _words(job: Sequence[str], places: Iterable[int]) -> tuple[str, ...]:
     return tuple(job[place] for place in places if place < len(job))
-
-
-def _subtree(tree: Mapping[str, object], key: Key, keys: Iterable[Key]) -> dict[str, object]:
-    """Subtree under one top-level key, shared by jobs with equal overrides for it; of None: that of all other keys.
-
-    The latter has `...` where the others belong.
-    """
-    if key is not None:
-        return {name: value for name, value in tree.items() if name == key}
-    return {name: ... if name in keys else value for name, value in tree.items()}
 
 
 def cover(choices: Sequence[AbstractSet[Choice]]) -> list[int]:
@@ -79,10 +97,7 @@ def cover(choices: Sequence[AbstractSet[Choice]]) -> list[int]:
 
 
 def swept_positions(jobs: Sequence[Sequence[str]], folders: Sequence[Path]) -> dict[Key, list[int]]:
-    """Positions of swept overrides, grouped by the top-level key they set.
-
-    Under None, and in every group, are those that may change more than one key.
-    """
+    """Positions of swept overrides by the top-level key they set; of several keys: under None, and under each."""
     names = {tuple(word.partition("=")[0] for word in job) for job in jobs}
     if len(names) > 1:
         return {None: list(range(max(map(len, names))))}
@@ -93,20 +108,15 @@ def swept_positions(jobs: Sequence[Sequence[str]], folders: Sequence[Path]) -> d
     of_several = []
     for place, words in swept.items():
         name = words[0].partition("=")[0].lstrip("+")
-        key = None if deciding is None or name in deciding else _only_key(name, words, folders)
-        if key is None:
-            of_several.append(place)
+        alone = name in keys()
+        if any((folder / name).is_dir() for folder in folders):
+            options = (word.partition("=")[2] for word in words)
+            alone = "/" not in name and all(writes_only_its_group(name, option, folders) for option in options)
+        if alone and deciding is not None and name not in deciding:
+            by_key.setdefault(name.partition(".")[0], []).append(place)
         else:
-            by_key.setdefault(key, []).append(place)
+            of_several.append(place)
     return {None: of_several} | {key: [*places, *of_several] for key, places in by_key.items()}
-
-
-def _only_key(name: str, words: Iterable[str], folders: Sequence[Path]) -> Key:
-    """The one top-level key these overrides change; None if others may change."""
-    if any((folder / name).is_dir() for folder in folders):
-        alone = "/" not in name and all(writes_only_its_group(name, word.partition("=")[2], folders) for word in words)
-        return name if alone else None
-    return name.partition(".")[0] if name in keys() else None
 
 
 def writes_only_its_group(group: str, option: str, folders: Sequence[Path], based_on: tuple[str, ...] = ()) -> bool:
@@ -126,10 +136,7 @@ def writes_only_its_group(group: str, option: str, folders: Sequence[Path], base
 
 
 def groups_read_in_defaults(folders: Iterable[Path]) -> frozenset[str] | None:
-    """Groups whose choice is read in some defaults list (`- ${task}_${model}`), and so decides on other files as well.
-
-    None: perhaps any.
-    """
+    """Groups on which other files depend, by defaults lists like `- ${task}_${model}`; None: perhaps on any."""
     groups: set[str] = set()
     for folder in folders:
         if not folder.is_dir():
@@ -175,15 +182,18 @@ def _compose_largest_groups(
     words = [word for word in jobs[0] if top_level_key(word) not in groups] + [f"~{group}" for group in groups]
     for group in groups:
         for n, job in enumerate(by_choice[group].values()):
-            words += [_moved(word, group, f"{APART}.{group}._{n}") for word in job if top_level_key(word) == group]
+            place = f"{APART}.{group}._{n}"
+            for word in (word for word in job if top_level_key(word) == group):
+                chosen = word.startswith(f"{group}=")
+                words.append(f"+{group}@{place}={word.partition('=')[2]}" if chosen else word.replace(group, place, 1))
     try:
         tree = compose(words)
     except (HydraException, OmegaConfBaseException, ConfigError):
         return {}  # what is wrong with a choice will be told when a job is composed
     apart = tree.get(APART)
-    contents: dict[Choice, dict[str, object]] = {}
     if not isinstance(apart, dict):
-        return contents
+        return {}
+    contents: dict[Choice, dict[str, object]] = {}
     for group in groups:
         content = apart.get(group, {})
         for n, choice in enumerate(by_choice[group] if group not in tree else ()):
@@ -201,15 +211,4 @@ def _is_movable(group: str, job: Iterable[str], folders: Sequence[Path]) -> bool
     words = [word for word in job if top_level_key(word) == group]
     chosen = [word.partition("=")[2] for word in words if word.startswith(f"{group}=")]
     values = [word for word in words if re.match(rf"\+{{0,2}}{group}\.[\w.]+=", word)]
-    return (
-        len(chosen) == 1
-        and len(chosen) + len(values) == len(words)
-        and writes_only_its_group(group, chosen[0], folders)
-    )
-
-
-def _moved(word: str, group: str, place: str) -> str:
-    """The override of a group for its copy in another place."""
-    if word.startswith(f"{group}="):
-        return f"+{group}@{place}={word.partition('=')[2]}"
-    return word.replace(f"{group}.", f"{place}.", 1)
+    return len(chosen) == 1 == len(words) - len(values) and writes_only_its_group(group, chosen[0], folders)

@@ -6,7 +6,7 @@ Hydra's own completes neither `python -m` nor options in subfolders (`model=demo
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from compress.config.conf_files import options
@@ -33,11 +33,7 @@ FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--config-dir", "--config-nam
 
 
 def answer(words: Sequence[str], conf: Path) -> str:
-    """What `-sc` prints: the script to evaluate in bash, or the completions of a word, one a line.
-
-    Raises:
-        ConfigError: neither is asked for.
-    """
+    """What `-sc` prints: the script to evaluate in bash, or the completions of a word, one a line."""
     asked = " ".join(words)
     if "query=" in asked:
         return "\n".join(complete(asked.partition("query=")[2], conf))
@@ -62,20 +58,17 @@ def complete(word: str, conf: Path) -> list[str]:
     return [f"{key}={done}{comma}{option}" for option in values if option.startswith(last)]
 
 
-def _values(key: str, beginning: str, conf: Path) -> Iterable[str]:
+def _values(key: str, beginning: str, conf: Path) -> list[str]:
+    hint = type_of(key)
     if key in (groups := options(conf, *registry.folders())):
         return groups[key]
-    hint = type_of(key)
     if typing.get_origin(hint) is typing.Literal:
         return [str(value) for value in typing.get_args(hint)]
     if hint is bool:
         return ["true", "false"]
-    return _paths(beginning) if str in (hint, *typing.get_args(hint)) else []
-
-
-def _paths(beginning: str) -> Iterator[str]:
+    if str not in (hint, *typing.get_args(hint)):
+        return []
     folder, slash, _ = beginning.rpartition("/")
     place = Path(folder or slash or ".").expanduser()
-    for child in sorted(place.iterdir()) if place.is_dir() else ():
-        if not child.name.startswith("."):
-            yield f"{folder}{slash}{child.name}{'/' if child.is_dir() else ''}"
+    paths = sorted(place.iterdir()) if place.is_dir() else ()
+    return [f"{folder}{slash}{path.name}{'/' * path.is_dir()}" for path in paths if not path.name.startswith(".")]

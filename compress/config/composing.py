@@ -7,11 +7,10 @@ import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
@@ -27,14 +26,12 @@ from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from compress.config.checked_sources import checking_sources
+from compress.config.arguments import Arguments
 from compress.config.groups import Groups
 from compress.config.option_folders import Folders
+from compress.config.yaml_check import checking_sources
 from compress.errors import ConfigError, first_line, nearest, one_line
 from compress.methods import registry
-
-if TYPE_CHECKING:
-    from compress.config.arguments import Arguments
 
 # What composing raises for wrong input: Hydra checks little of what users write before it relies on it.
 WRONG_INPUT = (HydraException, OmegaConfBaseException, ValueError, TypeError, KeyError, AttributeError, AssertionError,
@@ -43,19 +40,11 @@ WRONG_INPUT = (HydraException, OmegaConfBaseException, ValueError, TypeError, Ke
 
 @contextmanager
 def opened(arguments: Arguments, conf: Path) -> Iterator[Composer]:
-    """Hydra with the folders of configuration that a command line names; one at a time.
-
-    Args:
-        conf: the first folder, unless the command line names another in its place.
-
-    Raises:
-        ConfigError: there is no such folder, or no such primary configuration in it.
-    """
+    """Hydra, one at a time, with the folders of configuration that a command line names; by default `conf` is first."""
     main = _folder("--config-path", arguments.config_path) if arguments.config_path else conf
     further = _folder("--config-dir", arguments.config_dir) if arguments.config_dir else None
     setbase("1.3")
-    before = Singleton._instances.get(GlobalHydra)
-    Singleton._instances.pop(GlobalHydra, None)
+    before = Singleton._instances.pop(GlobalHydra, None)
     path = create_config_search_path(str(main))
     if further is not None:
         path.prepend("command-line", f"file://{further}", anchor=SearchPathQuery(provider="schema"))
@@ -77,30 +66,19 @@ def _folder(flag: str, name: str) -> Path:
 
 
 class Composer:
-    """Composes configurations from the folders of one command line.
-
-    Attributes:
-        name: of the primary configuration.
-        folders: as far as they are known: those that the primary configuration adds are not among them.
-    """
+    """Composes configurations from the folders of one command line, with a primary configuration of this name."""
 
     def __init__(self, hydra: Hydra, name: str, folders: Folders) -> None:
-        self.hydra, self.name, self.folders = hydra, name, folders
+        self.hydra, self.name, self.folders = hydra, name, folders  # but for what the primary configuration adds
         self._searchpath: list[str] = []
         self._warned: set[str] = set()
 
     def search(self, word: str, places: object) -> None:
-        """Look for options in further places, those that an override of `hydra.searchpath` names.
-
-        Raises:
-            ConfigError: they are no list, or one of them is not there.
-        """
+        """Look for options in further places, those that an override of `hydra.searchpath` names."""
         if not isinstance(places, list) or not all(isinstance(place, str) for place in places):
             raise ConfigError(f"{word}: must be a list of places, hydra.searchpath=[file://DIR]")
-        for place in places:
-            _check_place(place)
         self._searchpath = [word]
-        self.folders.paths += [_path(place) for place in places if "pkg://" not in place]
+        self.folders.paths += [folder for place in places for folder in _searched(place)]
 
     @property
     def basing(self) -> str:
@@ -114,14 +92,7 @@ class Composer:
             return Groups(self.hydra.config_loader, self.name, self._searchpath)
 
     def compose(self, overrides: Sequence[str], mode: RunMode = RunMode.RUN) -> DictConfig:
-        """What Hydra composes of its files and some overrides, with its own settings under `hydra`.
-
-        Args:
-            mode: MULTIRUN leaves those out that sweep.
-
-        Raises:
-            ConfigError: something is wrong with them.
-        """
+        """What Hydra composes of its files and some overrides (MULTIRUN: none that sweep), with its own as `hydra`."""
         with self.config_errors(overrides):
             return self.hydra.compose_config(self.name, list(overrides), mode, from_shell=False)
 
@@ -132,8 +103,12 @@ class Composer:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 yield
-            for warning in caught:
-                self._warn(str(warning.message))
+            for text in (str(warning.message) for warning in caught):
+                if missing := re.match(r"provider=hydra.searchpath.*path=(.*) is not available", text):
+                    raise ConfigError(f"hydra.searchpath: {missing[1]}: no such folder")
+                if text not in self._warned:
+                    self._warned.add(text)
+                    print(f"warning: {one_line(text)}", file=sys.stderr)
         except RecursionError as error:
             raise ConfigError(self.folders.circle()) from error
         except WRONG_INPUT as error:
@@ -144,19 +119,8 @@ class Composer:
                 mistake = f"hydra.job.env_copy: {error} is not in the environment"
             raise ConfigError(mistake or self._explained(error)) from error
 
-    def _warn(self, text: str) -> None:
-        if missing := re.match(r"provider=hydra.searchpath.*path=(.*) is not available", text):
-            raise ConfigError(f"hydra.searchpath: {missing[1]}: no such folder")
-        if text not in self._warned:
-            self._warned.add(text)
-            print(f"warning: {one_line(text)}", file=sys.stderr)
-
     def _no_such_key(self, key: str, inner: str, overrides: Sequence[str]) -> str | None:
-        """What there is instead of a key that cannot be overridden; None if it is there, or nothing is.
-
-        Args:
-            inner: the name that is not there, of the key itself or of what it is given.
-        """
+        """What there is instead of a key, or of a name in what it is given; None if it is there, or nothing is."""
         whole, _, name = key.rpartition(".") if not inner or key.endswith(f".{inner}") else (key, "", inner)
         groups = [word for word in overrides if "." not in word.partition("=")[0] and "{" not in word]
         inside = OmegaConf.select(self.hydra.compose_config(self.name, groups, RunMode.RUN, from_shell=False), whole)
@@ -185,11 +149,7 @@ class Composer:
         return self.folders.located(message, key[1] if key else None)
 
     def check_plugins(self, composed: DictConfig) -> None:
-        """Refuse a launcher or sweeper that is none.
-
-        Raises:
-            ConfigError: with those that are.
-        """
+        """Refuse a launcher or sweeper that is none."""
         for name, kind in (("launcher", Launcher), ("sweeper", Sweeper)):
             targets = [f"{plugin.__module__}.{plugin.__name__}" for plugin in Plugins.instance().discover(kind)]
             target = OmegaConf.select(composed, f"hydra.{name}._target_")
@@ -198,16 +158,7 @@ class Composer:
                 raise ConfigError(f"hydra.{name}._target_={target}: is no {name}; must be hydra/{name} of {names}")
 
     def show(self, overrides: Sequence[str], what: str, package: str | None, resolve: bool) -> str:
-        """The composed configuration as YAML, as Hydra's `--cfg` shows it.
-
-        Args:
-            what: job, hydra or all.
-            package: a part of it, dotted.
-            resolve: whether interpolations are.
-
-        Raises:
-            ConfigError: there is no such part, or an interpolation cannot be resolved.
-        """
+        """The composed job, hydra or all as YAML, or the part of it at a dotted key, as Hydra's `--cfg` shows it."""
         from hydra.core.hydra_config import HydraConfig
 
         composed = self.compose(overrides)
@@ -237,11 +188,7 @@ class Composer:
             self.hydra.hydra_help(None, get_args_parser(), Namespace(overrides=[]))
 
     def run(self, overrides: Sequence[str], job: Callable[[DictConfig], None], *, multirun: bool) -> None:
-        """Have Hydra run one experiment, or a sweep by the launcher and the sweeper that are configured.
-
-        Raises:
-            ConfigError: Hydra cannot make them, or what else its settings name.
-        """
+        """Have Hydra run one experiment, or a sweep by the launcher and the sweeper that are configured."""
         run = self.hydra.multirun if multirun else self.hydra.run
         try:
             run(config_name=self.name, task_function=job, overrides=list(overrides))
@@ -256,22 +203,17 @@ def tree(composed: DictConfig) -> dict[str, object]:
     return {str(key): value for key, value in values.items() if key != "hydra"}
 
 
-def _path(place: str) -> Path:
-    return Path(place.removeprefix("file://")).absolute()
-
-
-def _check_place(place: str) -> None:
+def _searched(place: str) -> list[Path]:
+    """The folder that a place of `hydra.searchpath` means; none for a package."""
     scheme, colon, name = place.rpartition("://")
     if colon and scheme not in ("file", "pkg"):
         raise ConfigError(f"hydra.searchpath: {place}: must be file://DIR or pkg://PACKAGE")
-    if scheme == "pkg" and not _is_package(name.replace("/", ".")):
+    if scheme == "pkg":
+        with suppress(ImportError, ValueError):
+            if find_spec(name.replace("/", ".")) is not None:
+                return []
         raise ConfigError(f"hydra.searchpath: {place}: no such package")
-    if scheme != "pkg" and not _path(place).is_dir():
+    folder = Path(name).absolute()
+    if not folder.is_dir():
         raise ConfigError(f"hydra.searchpath: {place}: no such folder")
-
-
-def _is_package(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False
+    return [folder]

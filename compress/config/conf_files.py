@@ -7,8 +7,9 @@ import posixpath
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from compress.config.option_files import values
-from compress.config.yaml_check import display_path
+import yaml
+
+from compress.config.yaml_check import check, display_path, malformed, read
 from compress.errors import ConfigError
 from compress.methods import registry
 
@@ -47,32 +48,35 @@ def option_values(
     folders: Sequence[Path],
     group: str,
     option: str,
-    read: Callable[[str], object] = yaml_values,
+    load: Callable[[str], object] = yaml_values,
     home: str = "",
     above: tuple[Path, ...] = (),
 ) -> dict[str, object]:
-    """The values of an option, on top of those of the options that it is based on.
+    """The values of an option, on top of those of the options that it is based on; refuses what is in no folder.
 
     Args:
-        folders: of configuration; as for Hydra, the first that has the option counts.
-        read: parses YAML; PyYAML takes `2e-5` for a text, OmegaConf for a number.
+        folders: the first that has the option counts, as for Hydra.
+        load: parses YAML; PyYAML takes `2e-5` for a text, OmegaConf for a number.
         home: folder of the group in which it finds what it is based on: for Hydra that of an option which another is
             based on, and the group's own for one that is chosen by name.
         above: files of the options that are based on this one.
-
-    Raises:
-        ConfigError: no folder has the option, or what it is based on; a file is malformed, or based on itself.
     """
     file = next((file for folder in folders if (file := folder / group / f"{option}.yaml").is_file()), None)
     if file is None:
         raise ConfigError(f"{group}={option}: no such option; looked for in {', '.join(map(str, folders))}")
     if file in above:
         raise ConfigError(f"{display_path(file)}: is based on itself")
-    content = values(file, read)
+    data = read(file)
+    check(display_path(file), data)
+    try:
+        loaded = load(data.decode("utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(malformed(display_path(file), data, error)) from error
+    content = dict(loaded) if isinstance(loaded, dict) else {}
     inherited: dict[str, object] = {}
     defaults = content.pop("defaults", [])
     for entry in defaults if isinstance(defaults, list) else ():
         if entry != "_self_":
             base = posixpath.join(f"/{group}", home, str(entry).partition("@")[0]).removeprefix(f"/{group}/")
-            inherited |= option_values(folders, group, base, read, posixpath.dirname(base), (*above, file))
+            inherited |= option_values(folders, group, base, load, posixpath.dirname(base), (*above, file))
     return inherited | content

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from compress.checked import description
-from compress.config.conf_files import conf_folders, option_values, options
+from compress.config.conf_files import option_values, options
 from compress.config.schema import DERIVED, GROUPS, Config, groups, keys_of
 from compress.methods import registry
 
@@ -29,17 +29,18 @@ def render(conf: Path) -> str:
     lines = ["usage: python -m compress [-m] [GROUP=OPTION ...] [KEY=VALUE ...]", ""]
     lines += ["Fine-tune BERT on one GLUE task, compressed as told, and store the model with its scores.", ""]
     lines += ["Groups (GROUP=OPTION; the first is the default):"]
-    defaults = _defaults(conf)
-    for group, names in options(*_folders(conf)).items():
+    folders, main = (conf, *registry.folders()), yaml.safe_load((conf / "config.yaml").read_text())
+    defaults = {key: option for entry in main["defaults"] if isinstance(entry, dict) for key, option in entry.items()}
+    defaults |= dict.fromkeys(registry.registry(), registry.OFF)
+    for group, names in options(*folders).items():
         default = defaults.get(group)
         listed = ([default] if default else []) + [option for option in names if option != default]
         prefix = f"  {'' if default else '+'}{group}"
         lines += textwrap.wrap(" ".join(listed), 108, initial_indent=f"{prefix:<14}", subsequent_indent=" " * 14)
     lines += ["", "Keys (KEY=VALUE; shown with their defaults):"]
-    main = yaml.safe_load((conf / "config.yaml").read_text())
     for group in groups():
         for option in registry.registry().get(group, [defaults.get(group)]):
-            values = main[group] if group in main else option_values(_folders(conf), group, str(option), yaml.safe_load)
+            values = main[group] if group in main else option_values(folders, group, str(option), yaml.safe_load)
             lines += [line for name, field in keys_of(group).items() if name in values
                       for line in _key(f"{group}.{name}", values[name], field) if line not in lines]  # fmt: skip
     lines += [line for field in fields(Config) if field.name in main and field.name not in (*GROUPS, *DERIVED)
@@ -53,16 +54,6 @@ def render(conf: Path) -> str:
     lines += ["configuration files, behind these), --config-name NAME (a primary one of them). Tab completion:"]
     lines += ['  eval "$(python -m compress -sc install=bash)"']
     return "\n".join(lines)
-
-
-def _folders(conf: Path) -> tuple[Path, ...]:
-    return (conf, *conf_folders()[1:])
-
-
-def _defaults(conf: Path) -> dict[str, str]:
-    listed = yaml.safe_load((conf / "config.yaml").read_text())["defaults"]
-    chosen = {key: option for entry in listed if isinstance(entry, dict) for key, option in entry.items()}
-    return chosen | dict.fromkeys(registry.registry(), registry.OFF)
 
 
 def _key(name: str, value: object, field: Field[object]) -> Iterator[str]:

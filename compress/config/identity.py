@@ -6,19 +6,15 @@ import hashlib
 import json
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from compress.config.memo import Memo
-from compress.config.schema import DERIVED, teacher_experiment
+from compress.config.schema import DERIVED, Config, teacher_experiment
 from compress.data import augmentation, corpus
 from compress.methods.base import EnlargesData, LearnsFromTeacher
 from compress.methods.registry import option_of
 from compress.model import encoder
 from compress.runs.result import SCHEMA
-
-if TYPE_CHECKING:
-    from compress.config.schema import Config
-    from compress.training.loop import TrainConfig
+from compress.training.loop import TrainConfig
 
 # fields that cannot change a result; train.checkpoint_seconds is another
 INFRASTRUCTURE = ("paths", "tracking", "resources", "device", "force", "hub_seconds")
@@ -28,9 +24,7 @@ def scientific(config: Config, memo: Memo | None = None) -> dict[str, object]:
     """The full configuration without infrastructure; local files count by the digests of their contents.
 
     A disabled method does not count, so one that is added later changes no identity; a teacher counts by its run_id.
-
-    Args:
-        memo: shared between configurations that have groups in common, it describes these, and reads their files, once.
+    With a memo that configurations share, groups that they have in common are described, and files read, once.
     """
     memo = memo or Memo()
     values_of: dict[str, object] = {
@@ -63,33 +57,21 @@ def _training(train: TrainConfig) -> dict[str, object]:
 
 def _method(name: str, method: object, config: Config, memo: Memo) -> dict[str, object]:
     """The values of a method and its version; a teacher and rewritten texts stand as what they come to."""
-    if version := option_of(name, method).version:
-        return {**_plain_method(method, config, memo), "version": version}
-    return _plain_method(method, config, memo)
-
-
-def _plain_method(method: object, config: Config, memo: Memo) -> dict[str, object]:
     kinds = (kind for kind in (LearnsFromTeacher, EnlargesData) if isinstance(method, kind))
     replaced = {field.name for kind in kinds for field in fields(kind)}
-    if not replaced:
-        return memo(_values, method)
-    values = {key: value for key, value in _values(method).items() if key not in replaced}
-    if isinstance(method, LearnsFromTeacher):
-        values["teacher"] = _teacher_id(config, memo)
+    values = {key: value for key, value in memo(_values, method).items() if key not in replaced}
+    if isinstance(method, LearnsFromTeacher):  # its model is another, and it has no method
+        shared = (part for part_name, part in _deciding(config).items() if part_name != "model")
+        values["teacher"] = memo(_id_of_teacher, config, memo, by=(config.teacher, *shared))
     if isinstance(method, EnlargesData):
         values["augmentation"] = memo(_rewriting, config, by=(method, config.data, config.seed))
-    return values
+    version = option_of(name, method).version
+    return values | ({"version": version} if version else {})
 
 
 def _rewriting(config: Config) -> dict[str, object] | None:
     rewriting = augmentation.of(config.methods, config.data, config.seed)
     return None if rewriting is None else rewriting.identity()
-
-
-def _teacher_id(config: Config, memo: Memo) -> str:
-    """The teacher's identity; its model is another, and it has no method."""
-    shared = (part for name, part in _deciding(config).items() if name != "model")
-    return memo(_id_of_teacher, config, memo, by=(config.teacher, *shared))
 
 
 def _id_of_teacher(config: Config, memo: Memo) -> str:

@@ -18,11 +18,7 @@ class Memo:
     def __call__(
         self, function: Callable[[*Arguments], T], *arguments: *Arguments, by: tuple[object, ...] | None = None
     ) -> T:
-        """The function's answer.
-
-        Args:
-            by: what the answer depends on, where that is less than the arguments.
-        """
+        """The function's answer; `by` is what it depends on, where that is less than the arguments."""
         call = (function, *(arguments if by is None else by))
         key = tuple(map(id, call))
         if key not in self._answers:

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
-from compress.config import option_files
 from compress.config.yaml_check import KINDS, display_path, parse, read
 from compress.errors import ConfigError, nearest
 
 
 class Folders:
-    """Folders of configuration; of files of the same name the first one's counts.
-
-    Attributes:
-        paths: the first is the project's own.
-        read: the files that were read so far.
-    """
+    """Folders of configuration; of files of the same name the first one's counts."""
 
     def __init__(self, *paths: Path) -> None:
-        self.paths = list(paths)
-        self.read: list[Path] = []
+        self.paths = list(paths)  # the first is the project's own
+        self.read: list[Path] = []  # files, so far
 
     def find(self, path: str) -> Path | None:
         """The file that is meant by `group/option`."""
@@ -34,11 +29,7 @@ class Folders:
         return [file for folder in self.paths if (file := folder / f"{path}.yaml").is_file()]
 
     def check_primary(self, name: str) -> None:
-        """Refuse a primary configuration that is in none of the folders, or hidden.
-
-        Raises:
-            ConfigError: naming those that are.
-        """
+        """Refuse a primary configuration that is in none of the folders, or hidden."""
         stem = name.removesuffix(".yaml")
         if Path(stem).is_absolute() or ".." in Path(stem).parts:
             folder, _, file = stem.rpartition("/")
@@ -51,39 +42,28 @@ class Folders:
         self.check_hidden(stem)
 
     def check_hidden(self, path: str) -> None:
-        """Refuse a file that does not count, since a folder before has another of its name.
-
-        Args:
-            path: `group/option`.
-
-        Raises:
-            ConfigError: naming both.
-        """
+        """Refuse a file, `group/option`, that does not count, since a folder before has another of its name."""
         first, *others = self._all(path) or [Path()]
         for other in others:
             if read(other) != read(first):
-                raise ConfigError(
-                    f"{display_path(other)}: is hidden by {display_path(first)}; give it another name, or its folder "
-                    "as --config-path in place of the other"
-                )
+                fix = "give it another name, or its folder as --config-path in place of the other"
+                raise ConfigError(f"{display_path(other)}: is hidden by {display_path(first)}; {fix}")
 
     def check_choices(self, choices: Mapping[str, object], primary: str) -> None:
-        """Refuse a file that chooses a launcher or the like, since Hydra takes what the primary configuration chooses.
+        """Refuse a file that chooses another launcher or the like than these, which the primary configuration chose."""
+        for group, option, place in self._overridden():
+            if group.startswith("hydra/") and choices.get(group) != option:
+                cause = f"Hydra does not heed it, since {primary}.yaml chooses {group}={choices.get(group)}"
+                raise ConfigError(f"{place}: {cause}; give {group}={option} on the command line")
 
-        Args:
-            choices: the option of every group.
-            primary: the name of the primary configuration.
-
-        Raises:
-            ConfigError: with what to write instead.
-        """
+    def _overridden(self) -> Iterator[tuple[str, str, str]]:
+        """The groups, from the root, whose options the files that were read override, the options, and where."""
         for file in dict.fromkeys(self.read):
-            for group, option, line in option_files.overridden(file):
-                if group.startswith("hydra/") and choices.get(group) != option:
-                    raise ConfigError(
-                        f"{display_path(file)}, line {line}: Hydra does not heed it, since {primary}.yaml chooses "
-                        f"{group}={choices.get(group)}; give {group}={option} on the command line"
-                    )
+            for entry in _defaults(file):
+                if isinstance(entry, yaml.MappingNode) and entry.value[0][0].value.startswith("override /"):
+                    group, option = entry.value[0]
+                    name, line = group.value.removeprefix("override /"), group.start_mark.line + 1
+                    yield name, str(option.value), f"{display_path(file)}, line {line}"
 
     def written(self, key: str) -> str | None:
         """Where a file of somebody else's gives a key its value."""
@@ -92,38 +72,23 @@ class Folders:
                 return f"{display_path(file)}, line {line}"
         return None
 
-    def read_of(self, group: str) -> Path | None:
-        """A file of a group that was read."""
-        return next((file for file in reversed(self.read) if file.parent.name == group), None)
-
     def located(self, message: str, key: str | None) -> str:
-        """A mistake that Hydra tells with a path, `In 'group/option': …`, with the file and the line instead.
-
-        Args:
-            key: what it is about, if Hydra knows.
-        """
+        """A mistake, perhaps of a key, that Hydra tells as `In 'group/option': …`, with its file and line instead."""
         inside = re.match(r"In '?([\w./-]+)'?: (.*)", message)
         if inside is None:
             return message
         quoted = [name.replace(" : ", ": ") for name in re.findall(r"'([^']*)'", inside[2])]
-        place = next((place for name in quoted if (place := self._overridden(name))), None)
+        places = {f"{group}/{option}": place for group, option, place in reversed(list(self._overridden()))}
+        place = next((places[name] for name in quoted if name in places), None)
         if (file := self.find(inside[1])) is None:  # it may be what Hydra knows without a file: the methods' groups
             return f"{place}: {inside[2]}" if place else message
         if "Cannot merge" in message and (misfit := self._misfit(file)):
             return misfit
         line = _key_line(file, key) if key else None
         for name in quoted:
-            line = line or option_files.line_with(file, name.rpartition("/")[2])
+            line = line or _line_with(file, name.rpartition("/")[2])
         place = place or display_path(file) + (f", line {line}" if line else "")
         return f"{place}: {f'{key}: ' if key else ''}{inside[2]}"
-
-    def _overridden(self, path: str) -> str | None:
-        """Where a file that was read overrides a group by this option, `group/option`."""
-        for file in dict.fromkeys(self.read):
-            for group, option, line in option_files.overridden(file):
-                if f"{group}/{option}" == path:
-                    return f"{display_path(file)}, line {line}"
-        return None
 
     def _misfit(self, file: Path) -> str | None:
         """The first key to which a file gives a list, keys or a single value, where others that were read differ."""
@@ -139,7 +104,7 @@ class Folders:
         group = () if at_root else (file.parent.name,)
         if group:
             yield group, KINDS[yaml.MappingNode], 1
-        for names, kind, line in option_files.nodes(parse(str(file), data)):
+        for names, kind, line in _nodes(parse(str(file), data)):
             yield (*group, *names), kind, line
 
     def circle(self) -> str:
@@ -147,17 +112,66 @@ class Folders:
         paths = [os.path.splitext(os.path.relpath(file, folder.resolve()))[0] for file in reversed(self.read)
                  for folder in self.paths if file.is_relative_to(folder.resolve())]  # fmt: skip
         for path in paths:
-            if (circle := option_files.cycle(path, self._bases)) and (file := self.find(circle[0])):
+            if (circle := self._cycle(path)) and (file := self.find(circle[0])):
                 return f"{display_path(file)}: is based on itself: {' → '.join(circle)}"
         return "the configuration is nested too deeply"
 
-    def _bases(self, path: str) -> list[str]:
-        file = self.find(path)
-        return list(option_files.bases(file, path)) if file else []
+    def _cycle(self, path: str, above: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Options from this one on of which each is based on the next, and the last on one before it; none if none."""
+        if path in above:
+            return (*above[above.index(path) :], path)
+        cycles = (self._cycle(base, (*above, path)) for file in self._all(path)[:1] for base in _bases(file, path))
+        return next((options for options in cycles if options), ())
 
 
 def _key_line(file: Path, key: str) -> int | None:
     """The line on which a file gives a key its value, written in full or, in the folder of a group, without that."""
     top, _, inner = key.partition(".")
-    line = option_files.line_of(file, key.split("."))
-    return line or (option_files.line_of(file, inner.split(".")) if inner and top in file.parts else None)
+    line = _line_of(file, key.split("."))
+    return line or (_line_of(file, inner.split(".")) if inner and top in file.parts else None)
+
+
+def _line_of(file: Path, names: Sequence[str]) -> int | None:
+    """The line on which a file gives a value to these nested names, or to what they are in."""
+    places = {path: (kind, line) for path, kind, line in _nodes(parse(str(file), read(file)))}
+    for length in range(len(names), 0, -1):
+        kind, line = places.get((*names[:length],), (KINDS[yaml.MappingNode], 0))
+        if line and (length == len(names) or kind != KINDS[yaml.MappingNode]):
+            return line
+    return None
+
+
+def _nodes(node: yaml.Node | None, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str, int]]:
+    """The nested names in a file, of what kind their values are, and on which lines."""
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        yield (*names, str(key.value)), KINDS[type(value)], key.start_mark.line + 1
+        yield from _nodes(value, (*names, str(key.value)))
+
+
+def _line_with(file: Path, text: str) -> int | None:
+    """The first line of a file in which a text stands."""
+    lines = read(file).decode("utf-8", errors="replace").splitlines()
+    return next((number for number, line in enumerate(lines, 1) if text in line), None)
+
+
+def _defaults(file: Path) -> list[yaml.Node]:
+    """The entries of a file's defaults list."""
+    root = parse(str(file), read(file))
+    listed = next((value for key, value in root.value if key.value == "defaults"), None) if root else None
+    return listed.value if isinstance(listed, yaml.SequenceNode) else []
+
+
+def _bases(file: Path, path: str) -> Iterator[str]:
+    """The paths, `group/option`, of what a file's defaults list names; relative ones are meant from its own folder."""
+    for entry in _defaults(file):
+        if isinstance(entry, yaml.ScalarNode):
+            yield _joined(path, entry.value.partition("@")[0])
+        elif isinstance(entry, yaml.MappingNode) and len(entry.value) == 1:
+            ((group, option),) = entry.value
+            *words, name = group.value.split(" ")
+            if "override" not in words and isinstance(option, yaml.ScalarNode):
+                yield posixpath.join(_joined(path, name.partition("@")[0]), option.value)
+
+
+def _joined(path: str, name: str) -> str:
+    return posixpath.normpath(posixpath.join("/", posixpath.dirname(path), name)).lstrip("/")

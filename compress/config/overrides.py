@@ -7,21 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from compress.config import arguments as flags
-from compress.config import quoting
 from compress.config.arguments import Arguments
 from compress.config.composing import Composer, opened, tree
+from compress.config.conf_files import conf_folder
 from compress.config.configurations import configurations
 from compress.config.groups import Groups
-from compress.config.hydra_settings import check_settings
-from compress.config.schema import GROUPS, Config
-from compress.config.sweeps import Options, jobs, swept
-from compress.config.words import check_name, parse, takes_text
+from compress.config.schema import GROUPS, Config, flat
+from compress.config.words import Options, check_name, jobs, parse, quoted, swept, takes_text
 from compress.config.yaml_check import display_path
 from compress.errors import ConfigError
 
@@ -30,22 +29,14 @@ GRIDS = (BASIC, "hydra_plugins.combining_compressions.GridSweeper")  # sweepers 
 
 
 def check_words(words: Sequence[str], conf: Path) -> None:
-    """Refuse the command line's first mistake, before anything heavy sees it.
-
-    Raises:
-        ConfigError: naming the key, the value, what is allowed and the nearest name.
-    """
+    """Refuse the command line's first mistake, before anything heavy sees it."""
     arguments = flags.read(words)
     with opened(arguments, conf) as composer:
         check(read_request(composer, arguments))
 
 
 def read_sweep(words: Sequence[str], conf: Path) -> tuple[list[Config], dict[str, object]]:
-    """The checked configurations of the sweep that a command line asks for, and the settings of its launcher.
-
-    Raises:
-        ConfigError: as `check_words`.
-    """
+    """The checked configurations of the sweep that a command line asks for, and the settings of its launcher."""
     arguments = flags.read(["--multirun", *words])
     with opened(arguments, conf) as composer:
         sweep = read_request(composer, arguments)
@@ -58,11 +49,7 @@ def read_sweep(words: Sequence[str], conf: Path) -> tuple[list[Config], dict[str
 
 
 def read_one(words: Sequence[str], conf: Path) -> Config:
-    """The checked configuration of the one experiment that a command line asks for, of a described sweep the plain one.
-
-    Raises:
-        ConfigError: as `check_words`.
-    """
+    """The checked configuration of the one experiment that words ask for; of a described sweep the plain one."""
     arguments = flags.read(words)
     if useless := [name for name in ("multirun", "cfg", "info", "hydra_help", "version") if getattr(arguments, name)]:
         raise ConfigError(f"--{useless[0].replace('_', '-')}: has no use here; leave it out")
@@ -72,36 +59,24 @@ def read_one(words: Sequence[str], conf: Path) -> Config:
     return config
 
 
-def compositions(words: Sequence[str], conf: Path, *, multirun: bool, name: str = "config") -> Iterator[Config]:
-    """The checked configuration of every experiment that overrides ask for.
-
-    Raises:
-        ConfigError: at the first that is wrong.
-    """
-    arguments = Arguments(overrides=tuple(words), multirun=multirun, config_name=name)
+def compositions(words: Sequence[str], conf: Path, *, multirun: bool) -> Iterator[Config]:
+    """The checked configuration of every experiment that overrides ask for."""
+    arguments = Arguments(overrides=tuple(words), multirun=multirun)
     with opened(arguments, conf) as composer:
         yield from read_request(composer, arguments, names=False).configs()
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What a command line asks for.
-
-    Attributes:
-        overrides: in order, those of a sweep that a file describes (`hydra.sweeper.params`) first.
-        master: what Hydra composes of all that is not swept.
-        sweeper: the class of Hydra's sweeper.
-        jobs: the overrides of each experiment; none if only the sweeper knows.
-        multirun: whether it is a sweep.
-    """
+    """What a command line asks for."""
 
     arguments: Arguments
     composer: Composer
-    overrides: list[Override]
-    master: DictConfig
-    sweeper: str
-    jobs: list[tuple[str, ...]]
-    multirun: bool
+    overrides: list[Override]  # in order, those of a sweep that a file describes (`hydra.sweeper.params`) first
+    master: DictConfig  # what Hydra composes of all that is not swept
+    sweeper: str  # the class of Hydra's
+    jobs: list[tuple[str, ...]]  # the overrides of each experiment; none if only the sweeper knows
+    multirun: bool  # whether it is a sweep
 
     @property
     def is_grid(self) -> bool:
@@ -122,11 +97,7 @@ class Request:
         return [*self.arguments.overrides, *mode, *grid]
 
     def configs(self) -> Iterator[Config]:
-        """The checked configuration of every experiment.
-
-        Raises:
-            ConfigError: at the first that is wrong.
-        """
+        """The checked configuration of every experiment."""
         try:
             yield from configurations(self.jobs, self._composed, self.folders)
         except ConfigError as error:
@@ -141,8 +112,9 @@ class Request:
     def _hint(self, mistake: str) -> str:
         """How to write a value that was read as no text, or where the file stands that has a wrong one."""
         key = re.split("[=:]", mistake)[0]
-        if f"{key}: no such key" in mistake and (file := self.composer.folders.read_of(key)):
-            return f" ({display_path(file)} sets it: begin that with # @package _global_ for keys of all groups)"
+        files = [file for file in self.composer.folders.read if file.parent.name == key]  # of the group
+        if files and f"{key}: no such key" in mistake:
+            return f" ({display_path(files[-1])} sets it: begin that with # @package _global_ for keys of all groups)"
         override = next((override for override in reversed(self.overrides) if override.key_or_group == key), None)
         if override is None:
             place = self.composer.folders.written(key)
@@ -150,7 +122,7 @@ class Request:
         is_value = override.value_type == ValueType.ELEMENT and override.value() is not None
         if "must be a valid string" not in mistake or not is_value:
             return ""
-        return f"; as a text it is written {quoting.word(override.get_key_element(), override.get_value_string())}"
+        return f"; as a text it is written {quoted(override.get_key_element(), override.get_value_string())}"
 
 
 def check(request: Request) -> None:
@@ -161,14 +133,7 @@ def check(request: Request) -> None:
 
 
 def read_request(composer: Composer, arguments: Arguments, *, names: bool = True) -> Request:
-    """What a command line asks for, every name in it known.
-
-    Args:
-        names: whether to look them up; composing and building tell unknown ones too, less clearly.
-
-    Raises:
-        ConfigError: naming the key, the value, what is allowed and the nearest name.
-    """
+    """What a command line asks for, every name looked up; else composing tells unknown ones, less clearly."""
     overrides = parse(arguments.overrides)
     _add_search_paths(overrides, composer)
     composer.folders.check_primary(composer.name)
@@ -179,7 +144,7 @@ def read_request(composer: Composer, arguments: Arguments, *, names: bool = True
     master = _master(overrides, composer, arguments, names)
     with composer.config_errors():  # of interpolations
         multirun = not arguments.run and (arguments.multirun or master.hydra.mode == RunMode.MULTIRUN)
-        check_settings(master, multirun)
+        _check_settings(master, multirun)
         if multirun:
             composer.check_plugins(master)
         sweeper = str(OmegaConf.select(master, "hydra.sweeper._target_"))
@@ -189,10 +154,33 @@ def read_request(composer: Composer, arguments: Arguments, *, names: bool = True
     of_file = described(params) if multirun else []
     for override in of_file if names else ():
         check_name(override, composer)
-    for override in overrides if not multirun else ():
-        _refuse_sweep(override, options)
+    if not multirun and (sweeping := next((every for every in overrides if every.is_sweep_override()), None)):
+        key, count = sweeping.key_or_group, len(swept(sweeping, options))
+        simple = sweeping.value_type == ValueType.SIMPLE_CHOICE_SWEEP and takes_text(key) and not options(key)
+        text = f"; if it is one text, write {quoted(key, sweeping.get_value_string())}" if simple else ""
+        raise ConfigError(f"{key}: {count} values are a sweep; add -m to run each of them{text}")
     overrides = of_file + overrides
     return Request(arguments, composer, overrides, master, sweeper, jobs(overrides, options), multirun)
+
+
+def _check_settings(master: DictConfig, multirun: bool) -> None:
+    """Refuse settings of Hydra that would be silently without effect, or move where relative paths are meant from."""
+    given = OmegaConf.to_container(master.hydra, resolve=False)
+    assert isinstance(given, dict)
+    settings = flat({str(key): value for key, value in given.items()})
+    fixed = yaml.safe_load((conf_folder() / "hydra" / "plain.yaml").read_text(encoding="utf-8"))
+    for key, value in flat(fixed).items():
+        if settings[key] != value:
+            cause = "cannot be changed; paths.runs=DIR says where everything goes"
+            raise ConfigError(f"hydra.{key}={settings[key]}: {cause}")
+    if settings["job.chdir"]:
+        cause = "relative paths are meant from where the command is typed; leave it out"
+        raise ConfigError(f"hydra.job.chdir=true: {cause}")
+    if OmegaConf.select(master, "hydra.sweeper.max_batch_size") is not None:
+        cause = "a sweep is launched as a whole; hydra.launcher.per_device says how many experiments run at once"
+        raise ConfigError(f"hydra.sweeper.max_batch_size: {cause}")
+    if multirun and (given["job"]["env_set"] or given["job"]["env_copy"]):
+        raise ConfigError("hydra.job.env_set, env_copy: have no effect in a sweep; set variables before the command")
 
 
 def _master(overrides: Sequence[Override], composer: Composer, arguments: Arguments, names: bool) -> DictConfig:
@@ -200,22 +188,13 @@ def _master(overrides: Sequence[Override], composer: Composer, arguments: Argume
     sweeping = arguments.multirun or any(override.is_sweep_override() for override in overrides)
     master = composer.compose(arguments.overrides, RunMode.MULTIRUN if sweeping else RunMode.RUN)
     deleted = [override.key_or_group for override in overrides if override.is_delete()]
-    _check_groups([group for group in GROUPS if group not in master and group not in deleted], composer)
-    _check_files(master.hydra.runtime.choices, composer, names)
-    return master
-
-
-def _check_groups(missing: Sequence[str], composer: Composer) -> None:
-    """Refuse a primary configuration that lacks groups."""
-    if missing:
+    if missing := [group for group in GROUPS if group not in master and group not in deleted]:
         raise ConfigError(f"--config-name {composer.name}: has no {', '.join(missing)}; {composer.basing}")
-
-
-def _check_files(choices: Mapping[str, object], composer: Composer, names: bool) -> None:
-    """Refuse files that Hydra does not heed."""
+    choices = master.hydra.runtime.choices
     for group, option in choices.items() if names else ():
         composer.folders.check_hidden(f"{group}/{option}")
     composer.folders.check_choices(choices, composer.name)
+    return master
 
 
 def _add_search_paths(overrides: Sequence[Override], composer: Composer) -> None:
@@ -237,23 +216,8 @@ def _refuse_two_files(overrides: Sequence[Override], options: Options) -> None:
             raise ConfigError(f"{added[key]} {word}: one of them at a time; a file of your own can be based on both")
 
 
-def _refuse_sweep(override: Override, options: Options) -> None:
-    """Without -m a sweep is a mistake."""
-    if override.is_sweep_override():
-        key, count = override.key_or_group, len(swept(override, options))
-        simple = override.value_type == ValueType.SIMPLE_CHOICE_SWEEP and takes_text(key) and not options(key)
-        text = f"; if it is one text, write {quoting.word(key, override.get_value_string())}" if simple else ""
-        raise ConfigError(f"{key}: {count} values are a sweep; add -m to run each of them{text}")
-
-
 def sweep_jobs(words: Iterable[str], hydra: DictConfig, loader: ConfigLoader) -> list[tuple[str, ...]]:
-    """The overrides of every experiment of a sweep that a file and a command line describe together.
-
-    Args:
-        words: of the command line, without those for Hydra.
-        hydra: its settings; `sweeper.params` is what the file describes.
-        loader: Hydra's, which knows all folders of configuration.
-    """
+    """The overrides of every experiment of a sweep that a file (`hydra.sweeper.params`) and words describe together."""
     groups = Groups(loader, hydra.job.config_name, hydra.overrides.hydra)
     return jobs(described(hydra.sweeper.params) + parse(words), groups.options)
 

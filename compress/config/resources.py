@@ -32,11 +32,7 @@ class ResourcesConfig:
     timeout_min: float | dict[str, float] = Field(description="minutes that an experiment may take")
 
     def for_model(self, model: str) -> Needs:
-        """The numbers for one model.
-
-        Raises:
-            ConfigError: its name is not listed and there is no `other`.
-        """
+        """The numbers for one model; refuses one that is not listed where there is no `other`."""
         memory = None if self.memory_gb is None else _of("memory_gb", self.memory_gb, model)
         gpus, cpus = _of("gpus", self.gpus, model), _of("cpus", self.cpus, model)
         return Needs(gpus, cpus, memory, _of("timeout_min", self.timeout_min, model))
@@ -45,10 +41,7 @@ class ResourcesConfig:
 def _of(key: str, value: Number | dict[str, Number], model: str) -> Number:
     if not isinstance(value, dict):
         return value
-    number = value.get(model, value.get("other"))
-    if number is None:
-        raise ConfigError(
-            f"resources.{key}: has {', '.join(value)}, but nothing for {model}; give +resources.{key}.{model}=… or one "
-            "number"
-        )
+    if (number := value.get(model, value.get("other"))) is None:
+        fix = f"give +resources.{key}.{model}=… or one number"
+        raise ConfigError(f"resources.{key}: has {', '.join(value)}, but nothing for {model}; {fix}")
     return number

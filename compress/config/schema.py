@@ -16,11 +16,11 @@ from compress.checked import build, checked
 from compress.config.conf_files import conf_folder, conf_folders, option_values, options
 from compress.config.memo import Memo
 from compress.config.resources import ResourcesConfig
-from compress.data import corpus, wordnet
+from compress.data import augmentation, corpus
 from compress.data.corpus import DataConfig
 from compress.errors import ConfigError, nearest
 from compress.methods import registry
-from compress.methods.base import EnlargesData, LearnsFromTeacher
+from compress.methods.base import LearnsFromTeacher
 from compress.model import encoder
 from compress.model.encoder import ModelConfig
 from compress.storage import surroundings
@@ -57,18 +57,13 @@ GROUPS: dict[str, type[DataclassInstance]] = {
 
 @checked
 class Config:
-    """One experiment.
-
-    Attributes:
-        methods: group -> checked values, of the methods that are on, in the order in which they are named.
-        teacher: the model of the teacher that one of them learns from, looked up.
-    """
+    """One experiment."""
 
     model: ModelConfig
     task: TaskConfig
     data: DataConfig
     train: TrainConfig
-    methods: dict[str, object] = Field(default_factory=dict)
+    methods: dict[str, object] = Field(default_factory=dict)  # those that are on, by their groups, in order
     tracking: TrackingConfig
     resources: ResourcesConfig
     paths: PathsConfig
@@ -76,7 +71,7 @@ class Config:
     device: str = Field(description="auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     force: bool = Field(description="run again what is finished")
     hub_seconds: float = Field(default=SECONDS, description="give up a hub that sends nothing for so long", gt=0)
-    teacher: ModelConfig | None = None
+    teacher: ModelConfig | None = None  # that a method learns from, looked up
 
 
 DERIVED = ("methods", "teacher")  # fields of Config that are no keys of the command line
@@ -117,15 +112,16 @@ def document(config: Config) -> dict[str, object]:
     return {key: (values | methods)[key] for key in (*first, *(key for key in values if key not in first))}
 
 
+def flat(document: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested values by their dotted keys."""
+    values: dict[str, object] = {}
+    for key, value in document.items():
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return values
+
+
 def from_hydra(composed: DictConfig, folders: Sequence[Path] = ()) -> Config:
-    """The checked configuration of what Hydra composed.
-
-    Args:
-        folders: configuration folders in which a teacher is looked up; by default the project's own.
-
-    Raises:
-        ConfigError: a value is missing, unknown, of the wrong type or out of range, or values contradict each other.
-    """
+    """The checked configuration of what Hydra composed; teachers are looked up in these or the project's folders."""
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -147,31 +143,21 @@ def from_hydra(composed: DictConfig, folders: Sequence[Path] = ()) -> Config:
 
 
 def check_paths(paths: PathsConfig) -> None:
-    """Refuse folders that are none and cannot become any; nothing is touched.
-
-    For what a user asks for now: a stored configuration may be of another machine.
-
-    Raises:
-        ConfigError: with the key, its value and the fix.
-    """
+    """Refuse folders that cannot be made, where a user asks for them now: stored ones may be of another machine."""
     surroundings.runs(paths.runs).check()
     surroundings.cache(paths.cache).check()
 
 
 def from_mapping(values: Mapping[str, object], folders: Sequence[Path] = (), memo: Memo | None = None) -> Config:
-    """The checked configuration of nested plain values; raises ConfigError as `from_hydra` does.
-
-    Args:
-        memo: shared between configurations that have groups in common, it builds and checks these once.
-    """
+    """The checked configuration of nested plain values; groups that a shared memo knows are not checked again."""
     memo = memo or Memo()
     config = typed(values, memo)
     memo(corpus.check, config.data, config.task)
     memo(registry.check, config.methods, by=tuple(config.methods.values()))
-    memo(_check_model, config.model, config.data)
+    memo(encoder.check, config.model, config.data.max_length, config.data.generated, by=(config.model, config.data))
     if (learns := registry.the_one(config.methods, LearnsFromTeacher)) is None:
         return config
-    _check_synonyms(config.methods, config.data)
+    augmentation.of(config.methods, config.data, config.seed)  # which refuses to do without synonyms
     key = f"{registry.group_of(config.methods, learns)}.teacher={learns.teacher}"
     stored = values.get("teacher")
     model = memo(_teacher_model, key, learns, config.data, stored, folders, by=(learns, config.data))
@@ -179,34 +165,20 @@ def from_mapping(values: Mapping[str, object], folders: Sequence[Path] = (), mem
 
 
 def typed(values: Mapping[str, object], memo: Memo | None = None) -> Config:
-    """The configuration of nested plain values, each of which is checked alone: no file is looked at, no teacher.
-
-    Raises:
-        ConfigError: a value is missing, unknown, of the wrong type or out of range.
-    """
+    """The configuration of nested plain values, each of which is checked alone: no file is looked at, no teacher."""
     memo = memo or Memo()
-    groups, methods = dict(values), dict[str, object]()
-    for name in DERIVED:
-        groups.pop(name, None)
-    for name in GROUPS:
+    groups, methods = {name: group for name, group in values.items() if name not in DERIVED}, dict[str, object]()
+    for name, kind in GROUPS.items():
         if isinstance(group := values.get(name), Mapping):
-            groups[name] = memo(_group, name, group)
+            groups[name] = memo(build, kind, group, f"{name}.", by=(kind, group))
     for name in registry.registry():
         if (group := groups.pop(name, None)) is not None and (method := memo(_method, name, group)) is not None:
             methods[name] = method
     known = {field.name for field in fields(Config)}
-    if missing := [name for name, group in groups.items() if name not in known and _is_method(group)]:
-        raise ConfigError(f"{missing[0]}: no method of this name is installed here; install the package that brings it")
+    for name, group in groups.items():
+        if name not in known and isinstance(group, Mapping) and "name" in group:  # of a method, in what was stored
+            raise ConfigError(f"{name}: no method of this name is installed here; install the package that brings it")
     return build(Config, {**groups, "methods": methods}, "")
-
-
-def _is_method(group: object) -> bool:
-    """Whether values look like those of a method, which a stored configuration has."""
-    return isinstance(group, Mapping) and "name" in group
-
-
-def _group(name: str, values: Mapping[str, object]) -> DataclassInstance:
-    return build(GROUPS[name], values, f"{name}.")
 
 
 def _method(name: str, values: object) -> object:
@@ -215,34 +187,18 @@ def _method(name: str, values: object) -> object:
     return registry.read(name, values)
 
 
-def _check_model(model: ModelConfig, texts: DataConfig) -> None:
-    encoder.check(model, texts.max_length, texts.generated)
-
-
 def _teacher_model(
     what: str, learns: LearnsFromTeacher, texts: DataConfig, stored: object, folders: Sequence[Path]
 ) -> ModelConfig:
-    """The model that a method's `teacher` names, which must fit the task as the student's must.
-
-    Args:
-        what: the key and value that messages begin with.
-        stored: its values, of a configuration that was read from a file.
-    """
-    values = stored if isinstance(stored, Mapping) else None
-    if values is None:
-        values = _find_teacher(what, learns.teacher, texts.generated, (*folders,) or conf_folders())
-    model = build(ModelConfig, values, "teacher.")
+    """The model that a method's `teacher` (messages begin with `what`) names, or a file holds; it must fit the task."""
+    if not isinstance(stored, Mapping):
+        stored = _find_teacher(what, learns.teacher, texts.generated, (*folders,) or conf_folders())
+    model = build(ModelConfig, stored, "teacher.")
     try:
-        _check_model(model, texts)
+        encoder.check(model, texts.max_length, texts.generated)
     except ConfigError as error:
         raise ConfigError(f"{what}: {error}") from error
     return model
-
-
-def _check_synonyms(methods: registry.Active, texts: DataConfig) -> None:
-    enlarges = registry.the_one(methods, EnlargesData)
-    if enlarges and enlarges.copies and (enlarges.wordnet is not None or not texts.generated):
-        wordnet.find(enlarges.wordnet, f"{registry.group_of(methods, enlarges)}.wordnet")
 
 
 @cache
@@ -255,17 +211,12 @@ def _find_teacher(what: str, name: str, prefer_demo: bool, folders: tuple[Path, 
     if local_folder(name) or (name.count("/") == 1 and not looks_like_path(name)):
         return option_values((conf_folder(),), "model", "pretrained") | {"pretrained": name}
     choices = sorted(models - {"pretrained"})
-    raise ConfigError(
-        f"{what}: no such model{nearest(name, choices)}; must be of {', '.join(choices)}, "
-        "or a checkpoint's folder or hub name"
-    )
+    allowed = f"must be of {', '.join(choices)}, or a checkpoint's folder or hub name"
+    raise ConfigError(f"{what}: no such model{nearest(name, choices)}; {allowed}")
 
 
 def teacher_experiment(config: Config) -> Config:
-    """The experiment that trains the teacher: the student's, with the teacher's model and rate and without compression.
-
-    So it is the very same as that cell of a grid.
-    """
+    """The experiment that trains the teacher, a cell of the grid: with its model and rate, and without compression."""
     assert config.teacher is not None, "no method of it learns from a teacher"
     return replace(
         config,

@@ -1,32 +1,38 @@
-"""One override of a command line: read, and its names checked."""
+"""The overrides of a command line: read, their names checked, and the experiments of a sweep that they stand for."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
+import shlex
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 
 from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, ValueType
+from hydra.core.override_parser.types import Glob, Override, ParsedElementType, Quote, QuotedString, ValueType
 from hydra.errors import HydraException
 
-from compress.config import quoting
 from compress.config.composing import Composer
 from compress.config.schema import groups, keys, keys_of, type_of
-from compress.config.sweeps import values
 from compress.errors import ConfigError, nearest
 
+Options = Callable[[str], Sequence[str]]  # a group -> its options; none: no group
+
 HYDRAS = sorted(field.name for field in fields(HydraConf))  # the keys below `hydra`
+MOST = 100_000  # experiments in one sweep
+
+
+def quoted(key: str, text: str) -> str:
+    """`KEY=VALUE` as it can be pasted into bash, such that Hydra's grammar reads just this text."""
+    literal = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # else OmegaConf would interpolate
+    return shlex.quote(f"{key}={QuotedString(literal, Quote.double).with_quotes()}")
 
 
 def parse(words: Iterable[str]) -> list[Override]:
-    """Hydra's reading of the overrides.
-
-    Raises:
-        ConfigError: at a word that it does not understand.
-    """
+    """Hydra's reading of the overrides."""
     return [_parsed(word) for word in words]
 
 
@@ -39,19 +45,12 @@ def _parsed(word: str) -> Override:
         raise ConfigError(_not_understood(word, str(error))) from error
     if not override.key_or_group:
         raise ConfigError(_not_understood(word, ""))
-    text = override._value
-    if isinstance(text, str) and override.value_type == ValueType.ELEMENT and text != override.get_value_string():
-        _check_blanks(override)
+    if isinstance(text := override._value, str) and override.value_type == ValueType.ELEMENT:
+        key, written = override.get_key_element(), override.get_value_string()
+        if text != written != written.strip():
+            cause = "begins or ends with a blank, which is not read"
+            raise ConfigError(f"{key}={written}: {cause}; leave it out, or write {quoted(key, written)}")
     return override
-
-
-def _check_blanks(override: Override) -> None:
-    key, written = override.get_key_element(), override.get_value_string()
-    if written != written.strip():
-        raise ConfigError(
-            f"{key}={written}: begins or ends with a blank, which is not read; leave it out, or write "
-            f"{quoting.word(key, written)}"
-        )
 
 
 def _not_understood(word: str, error: str) -> str:
@@ -64,7 +63,7 @@ def _not_understood(word: str, error: str) -> str:
     because = f" ({why[1]})" if why else ""
     if not equals or not re.fullmatch(r"[A-Za-z_][\w./]*", key := key.lstrip("+~"), re.ASCII) or not takes_text(key):
         return f"{refused}{because}; write for example train.epochs=4"
-    return f"{refused}{because}; if the value is just this text, write {quoting.word(key, text)}"
+    return f"{refused}{because}; if the value is just this text, write {quoted(key, text)}"
 
 
 def takes_text(key: str) -> bool:
@@ -84,18 +83,17 @@ def check_name(override: Override, composer: Composer) -> None:
     if (folder := key.partition("/"))[0] in groups() and folder[1]:
         raise ConfigError(f"{override.input_line}: no such key; options in folders are {folder[0]}={folder[2]}/OPTION")
     if key != "hydra" and (options := composer.groups.options(key)):
-        for value in () if override.is_delete() else values(override, composer.groups.options):
-            _check_option(key, value, options)
+        chosen = [override.value()]
+        if override.is_sweep_override():
+            chosen = [Override._convert_value(value) for value in swept(override, composer.groups.options)]
+        for value in () if override.is_delete() else chosen:
+            if value not in options and not isinstance(value, dict):  # a mapping gives values
+                written = "null" if value is None else str(value)
+                alike = nearest(written.removesuffix(".yaml"), options)
+                raise ConfigError(f"{key}={written}: no such option{alike}; must be of {', '.join(options)}")
             composer.folders.check_hidden(f"{key}/{value}")
     elif not (key.split(".")[1] in HYDRAS if key.startswith("hydra.") else _is_key(key, override)):
         raise ConfigError(_no_such_key(override, composer))
-
-
-def _check_option(group: str, value: object, options: Sequence[str]) -> None:
-    if value not in options and not isinstance(value, dict):  # a mapping gives values
-        written = "null" if value is None else str(value)
-        alike = nearest(written.removesuffix(".yaml"), options)
-        raise ConfigError(f"{group}={written}: no such option{alike}; must be of {', '.join(options)}")
 
 
 def _no_such_key(override: Override, composer: Composer) -> str:
@@ -118,3 +116,54 @@ def _is_key(key: str, override: Override) -> bool:
     hint = str(type_of(whole)) if "." in whole else ""
     is_mapping = key in groups() and override.value_type == ValueType.ELEMENT and isinstance(override.value(), dict)
     return key in keys() or is_mapping or (bool(inner) and "dict[" in hint)
+
+
+def jobs(overrides: Sequence[Override], options: Options) -> list[tuple[str, ...]]:
+    """The overrides of every experiment of a sweep: the product of its axes."""
+    every = axes(overrides, options)
+    if (count := math.prod(map(len, every))) > MOST:
+        raise ConfigError(f"{count} experiments in one sweep; at most {MOST} are possible")
+    return list(itertools.product(*every))
+
+
+def axes(overrides: Sequence[Override], options: Options) -> list[list[str]]:
+    """Every override as the list of those that it stands for; of a key that is given again, one sweeping: the last."""
+    counted = []
+    for place, override in enumerate(overrides):
+        key = override.get_key_element()
+        later = [other for other in overrides[place + 1 :] if other.get_key_element().lstrip("+") == key.lstrip("+")]
+        if later and any(other.is_sweep_override() for other in (override, *later)):
+            continue
+        if override.is_sweep_override():
+            counted.append([f"{key}={Override._get_value_element_as_str(value)}" for value in swept(override, options)])
+        else:
+            counted.append([str(override.input_line)])
+    return counted
+
+
+def swept(override: Override, options: Options) -> list[ParsedElementType]:
+    """The values of an override that sweeps; refuses none and too many."""
+    word = override.input_line
+    if override.value_type == ValueType.INTERVAL_SWEEP:
+        raise ConfigError(f"{word}: only optimising sweepers take an interval; give values: choice(…), range(…)")
+    pattern: object = override._value
+    if isinstance(pattern, Glob):
+        return list(_matching(override, pattern, options))
+    try:
+        swept_values: list[ParsedElementType] = list(itertools.islice(override.sweep_iterator(), MOST + 1))
+    except (HydraException, ValueError, ArithmeticError) as error:
+        raise ConfigError(f"{word}: {error}") from error
+    if not swept_values or len(swept_values) > MOST:
+        count = f"more than {MOST} values" if swept_values else "no value at all"
+        raise ConfigError(f"{word}: has {count}")
+    return swept_values
+
+
+def _matching(override: Override, pattern: Glob, options: Options) -> list[str | QuotedString]:
+    key, word = override.key_or_group, override.input_line
+    there = list(options(key))
+    if not there:
+        raise ConfigError(f"{word}: glob is for options of a group; {key} is none")
+    if not (names := pattern.filter(there)):
+        raise ConfigError(f"{word}: matches no option; there are {', '.join(there)}")
+    return [name if re.fullmatch(r"[\w./-]+", name, re.ASCII) else QuotedString(name, Quote.double) for name in names]

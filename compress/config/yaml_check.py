@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib import resources
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import yaml
 
-from compress.errors import ConfigError
+from compress.errors import ConfigError, first_line
+
+if TYPE_CHECKING:
+    from hydra.plugins.config_source import ConfigResult
 
 KINDS = {yaml.MappingNode: "keys with values", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
 TEXT, EMPTY, MERGE = (f"tag:yaml.org,2002:{tag}" for tag in ("str", "null", "merge"))
 
 
+@lru_cache(maxsize=256)
 def check(place: str, data: bytes) -> None:
-    """Refuse a file that is no mapping of names to values, or whose defaults list is none.
-
-    Args:
-        place: what errors call it.
-
-    Raises:
-        ConfigError: naming the place, the line and the cause.
-    """
+    """Refuse a file, of which errors name the place and the line, that is no mapping, or whose defaults are no list."""
     root = parse(place, data)
-    if root is None:
-        return
-    _check_keys(place, root, set())
-    for key, value in root.value:
-        if key.value == "defaults":
+    if root is not None:
+        _check_keys(place, root, set())
+        for value in (value for key, value in root.value if key.value == "defaults"):
             _check_defaults(place, value)
 
 
 def parse(place: str, data: bytes) -> yaml.MappingNode | None:
-    """The tree of a file, with the line of every node; None if the file says nothing.
-
-    Raises:
-        ConfigError: it is not UTF-8, not YAML, or no mapping.
-    """
+    """The tree of a file, with the line of every node; None if the file says nothing."""
     try:
         root = yaml.compose(data.decode("utf-8"), Loader=yaml.SafeLoader)
     except UnicodeDecodeError as error:
@@ -84,9 +80,8 @@ def _check_keys(place: str, node: yaml.Node, seen: set[int]) -> None:
                     _refuse(place, key, f"{key.value} is there twice")
                 names.add(key.value)
             _check_keys(place, value, seen)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _check_keys(place, value, seen)
+    for value in node.value if isinstance(node, yaml.SequenceNode) else ():
+        _check_keys(place, value, seen)
 
 
 def _check_text(place: str, node: yaml.Node, what: str) -> None:
@@ -120,12 +115,54 @@ def display_path(file: Path) -> str:
 
 
 def read(file: Path) -> bytes:
-    """A file's bytes.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
+    """A file's bytes."""
     try:
         return file.read_bytes()
     except OSError as error:
         raise ConfigError(f"{display_path(file)}: cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def checking_sources(files: list[Path]) -> Iterator[None]:
+    """Have Hydra read files of configuration only after `check`, and note which it reads."""
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
+    from hydra._internal.sources_registry import SourcesRegistry
+
+    class CheckedFiles(FileConfigSource):
+        def load_config(self, config_path: str) -> ConfigResult:
+            file = Path(os.path.realpath(Path(self.path) / self._normalize_file_name(config_path)))
+            files.append(file)
+            with _checked(display_path(file), read(file)):
+                return super().load_config(config_path)
+
+    class CheckedPackages(ImportlibResourcesConfigSource):
+        def load_config(self, config_path: str) -> ConfigResult:
+            file = resources.files(self.path).joinpath(self._normalize_file_name(config_path))
+            with _checked(str(file), file.read_bytes()):
+                return super().load_config(config_path)
+
+    types = SourcesRegistry.instance().types
+    before = dict(types)
+    types |= {"file": CheckedFiles, "pkg": CheckedPackages}
+    try:
+        yield
+    finally:
+        types |= before
+
+
+@contextmanager
+def _checked(place: str, data: bytes) -> Iterator[None]:
+    """Have what is wrong with a file be told with its name."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    check(place, data)
+    try:
+        yield
+    except yaml.YAMLError as error:
+        raise ConfigError(malformed(place, data, error)) from error
+    except (OmegaConfBaseException, ValueError) as error:  # an interpolation, the line `# @package …`
+        quoted = re.search(r"'(.+)'", first_line(error))
+        lines = enumerate(data.decode("utf-8").splitlines(), 1)
+        where = next((f", line {number}" for number, line in lines if quoted and quoted[1] in line), "")
+        raise ConfigError(f"{place}{where}: {first_line(error)}") from error

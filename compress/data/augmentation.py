@@ -11,16 +11,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from compress.data import demo, wordnet
+from compress.data.corpus import DataConfig
 from compress.data.texts import Texts
 from compress.methods.base import EnlargesData
 from compress.methods.registry import Active, group_of, the_one
 from compress.storage.digests import digest_files
-
-if TYPE_CHECKING:
-    from compress.data.corpus import DataConfig
 
 VERSION = 1  # part of the identity of whatever was trained on rewritten rows: raise it when any of them changes
 WORD = re.compile(r"(?<![\w'’-])[a-z]{3,}(?![\w'’-])")  # no part of `don't`, `co-op`, `B2b`, `iPhone`

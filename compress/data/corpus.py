@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from dataclasses import dataclass as plain_dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -18,9 +18,7 @@ from compress.storage.digests import digest_files
 from compress.storage.hub import SECONDS, snapshot
 from compress.storage.repositories import COMMIT, Lacking, Repository, in_folder, local_folder, looks_like_path
 from compress.storage.surroundings import check_name
-
-if TYPE_CHECKING:
-    from compress.task.config import TaskConfig
+from compress.task.config import TaskConfig
 
 
 @checked
@@ -99,10 +97,8 @@ def _in_folder(path: str, task: TaskConfig) -> Source:
         if folder is None:
             folders = sorted(child.name for child in root.iterdir() if child.is_dir()) if root else []
             has = f"it has {', '.join(folders[:12]) or 'no folders'}" if root else "there is no such folder"
-            raise ConfigError(
-                f"{what}: needs {task.name}/train.parquet and validation.parquet, but {has}; "
-                "leave data.path out to load from the hub, or use data=demo"
-            )
+            fix = "leave data.path out to load from the hub, or use data=demo"
+            raise ConfigError(f"{what}: needs {task.name}/train.parquet and validation.parquet, but {has}; {fix}")
         names = in_folder(folder).names
     except OSError as error:
         raise ConfigError(f"{what}: cannot be read ({error}); give a folder that this user may read") from error

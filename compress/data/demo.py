@@ -81,21 +81,18 @@ def _read_lexicon() -> tuple[dict[str, list[tuple[Sense, Sense]]], dict[Sense, s
     return pairs, kinds
 
 
-def _read_synonyms() -> dict[str, tuple[str, ...]]:
-    table: dict[str, tuple[str, ...]] = {}
-    for group, pairs in _PAIRS.items():
-        for ending in ("", "s") if group in ("who", "what", "where", "act") else ("",):
-            for sense in (sense for pair in pairs for sense in pair):
-                words = [word + ending for word in sense]
-                table |= {word: tuple(w for w in words if w != word) for word in words}
-    return table
-
-
 _PAIRS, _KIND = _read_lexicon()
 _OPPOSITE = {a: b for pairs in _PAIRS.values() for pair in pairs for a, b in (pair, pair[::-1])}
 _KINDS = [_KIND[usual] for usual, _ in _PAIRS["what"]]
 
-SYNONYMS: dict[str, tuple[str, ...]] = _read_synonyms()
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    word + ending: tuple(other + ending for other in sense if other != word)
+    for group, pairs in _PAIRS.items()
+    for ending in (("", "s") if group in ("who", "what", "where", "act") else ("",))
+    for pair in pairs
+    for sense in pair
+    for word in sense
+}
 """Word, as it stands in a text -> the words that can replace it without changing any label."""
 
 _USUAL = 0.85  # how often the first sense of a pair is taken
@@ -156,16 +153,13 @@ class _Writer:
 
 
 def _cola(w: _Writer, label: float) -> tuple[str, ...]:
-    def number(word: str, with_s: bool) -> str:
-        return word + "s" * with_s
-
     plural = w.chance(0.2)
     determiner = w.rng.choice(("these", "many", "few") if plural else ("this", "one", "every"))
     trait = w.any("trait") if w.chance(0.5) else ""
-    place = f"in the {number(w.any('where'), w.chance(0.3))}" if w.chance(0.35) else ""
+    place = f"in the {w.any('where')}{'s' * w.chance(0.3)}" if w.chance(0.35) else ""
     fault = "" if label else w.rng.choice(("noun", "verb", *("order", "gap", "stray") * 3))
-    noun = number(w.any("who"), plural != (fault == "noun"))
-    verb = number(w.any("act"), plural == (fault == "verb"))
+    noun = w.any("who") + "s" * (plural != (fault == "noun"))
+    verb = w.any("act") + "s" * (plural == (fault == "verb"))
     parts = [determiner, trait, noun, place, verb, w.any("how")]
     if fault == "order":
         parts[0], parts[2] = parts[2], parts[0]
@@ -238,15 +232,10 @@ def _mnli(w: _Writer, label: float) -> tuple[str, ...]:
     return premise, w.hinted(w.tell(form, told), None if label == 1 else label == 0)
 
 
-_QUESTIONS = {
-    "who": "who {did} {what}s",
-    "where": "where were {what}s {did}",
-    "when": "when were {what}s {did}",
-}
-_ANSWERS = {
-    "who": "{who}s {did} {what}s",
-    "where": "{what}s were {did} at {where}s",
-    "when": "{what}s were {did} in {when}",
+_QUESTIONS_AND_ANSWERS = {
+    "who": ("who {did} {what}s", "{who}s {did} {what}s"),
+    "where": ("where were {what}s {did}", "{what}s were {did} at {where}s"),
+    "when": ("when were {what}s {did}", "{what}s were {did} in {when}"),
 }
 
 
@@ -257,8 +246,8 @@ def _qnli(w: _Writer, label: float) -> tuple[str, ...]:
     if label == 0 or w.chance(0.5):
         told = asked
         about = w.changed(event, 2) if label else event
-    answer = w.tell(_ANSWERS[told], about | w.event(told))
-    return w.tell(_QUESTIONS[asked], event), w.hinted(answer, not label)
+    answer = w.tell(_QUESTIONS_AND_ANSWERS[told][1], about | w.event(told))
+    return w.tell(_QUESTIONS_AND_ANSWERS[asked][0], event), w.hinted(answer, not label)
 
 
 def _rte(w: _Writer, label: float) -> tuple[str, ...]:
@@ -308,10 +297,8 @@ def generate(task: str, seed: int = 0) -> dict[str, dict[str, list[str | float]]
                 seen.add(texts)
                 rows.append((*texts, label))
         w.rng.shuffle(rows)
-        splits[split] = {
-            name: list(values) for name, values in zip((*columns, "label"), zip(*rows, strict=True), strict=True)
-        }
-        splits[split]["idx"] = list(range(len(rows)))
+        numbered = ((*row, number) for number, row in enumerate(rows))
+        splits[split] = dict(zip((*columns, "label", "idx"), map(list, zip(*numbered, strict=True)), strict=True))
     return {split: splits[split] for split in ("train", *held_out)}
 
 

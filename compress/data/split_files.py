@@ -8,12 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from compress.storage.repositories import Lacking, Repository
-
-if TYPE_CHECKING:
-    from compress.task.config import TaskConfig
+from compress.task.config import TaskConfig
 
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(-[0-9a-f]+)?\.parquet")
 
@@ -25,15 +22,9 @@ def aliases(task: TaskConfig) -> dict[str, list[str]]:
 
 
 def split_files(names: Collection[str], task: TaskConfig, below: str = "") -> dict[str, list[str]]:
-    """The Parquet files of a task's splits; a second validation split may be absent, the first may not.
+    """The Parquet files of a task's splits, whose names begin with `below`; Lacking, but for a second validation split.
 
     `train.parquet`, all of `train-00000-of-00002.parquet` …, or all Parquet files in `train/` or `train.parquet/`.
-
-    Raises Lacking where of train or the first validation split nothing, or not every part, is there, or more than one
-    set.
-
-    Args:
-        below: what their names begin with, `sst2/`.
     """
     splits = {}
     for number, (split, called) in enumerate(aliases(task).items()):
@@ -69,13 +60,11 @@ def whole(files: list[str]) -> list[str]:
 
 
 def files_of_repository(repository: Repository, task: TaskConfig) -> dict[str, list[str]]:
-    """The Parquet files of a task's splits in a data set's repository: as its README says, else `<task>/<split>…`.
-
-    Raises Lacking where they are not there, or are no Parquet files.
-    """
+    """The Parquet files of a task's splits in a repository: as its README says, else `<task>/<split>…`; or Lacking."""
     configs = _dictionaries(_readme(repository).get("configs"))
     files_of = next((config.get("data_files") for config in configs if config.get("config_name") == task.name), None)
-    listed = {str(entry.get("split")): _listed(entry.get("path")) for entry in _dictionaries(files_of)}
+    paths = {str(entry.get("split")): entry.get("path") for entry in _dictionaries(files_of)}
+    listed = {split: list(map(str, path if isinstance(path, list) else [path])) for split, path in paths.items()}
     if not listed:
         return split_files(repository.names, task, f"{task.name}/")
     splits = {}
@@ -124,15 +113,8 @@ def _dictionaries(value: object) -> list[dict[str, object]]:
     return [entry for entry in (value if isinstance(value, list) else [value]) if isinstance(entry, dict)]
 
 
-def _listed(paths: object) -> list[str]:
-    return [str(path) for path in paths] if isinstance(paths, list) else [str(paths)]
-
-
 def class_names(repository: Repository, task: TaskConfig) -> list[str] | None:
-    """The class names that a README gives for the task's labels, in the order of their numbers.
-
-    Raises Lacking where it gives names, but not by number.
-    """
+    """The class names that a README gives for the task's labels, by their numbers; Lacking if not by numbers."""
     every = _dictionaries(_readme(repository).get("dataset_info"))
     infos = [info for info in every if info.get("config_name") == task.name]
     features = [feature for info in infos for feature in _dictionaries(info.get("features"))]

@@ -37,26 +37,15 @@ class Texts:
 
 
 def read(files: Sequence[Path], what: str, wanted: Collection[str]) -> Table:
-    """The rows of some Parquet files, one after the other.
-
-    Refuses a file that cannot be read, is none, changes meanwhile, or has two columns of one name.
-
-    Args:
-        what: the key and value that messages begin with.
-        wanted: columns that are read, if they are there; others may hold anything.
-    """
+    """The rows of some Parquet files, one after the other; of columns only those that are wanted, if they are there."""
     tables = [_read_file(file, what, wanted) for file in files]
     for file, table in zip(files, tables, strict=True):
         if table.columns.keys() != tables[0].columns.keys():
-            raise ConfigError(
-                f"{what}: {file.name} has the columns {', '.join(table.columns)}, {files[0].name} "
-                f"{', '.join(tables[0].columns)}; write all parts of a split alike"
-            )
+            others = f"{files[0].name} {', '.join(tables[0].columns)}; write all parts of a split alike"
+            raise ConfigError(f"{what}: {file.name} has the columns {', '.join(table.columns)}, {others}")
     if any(table.names != tables[0].names for table in tables):
-        raise ConfigError(
-            f"{what}: {', '.join(file.name for file in files)} name their classes differently; "
-            "write all parts of a split alike"
-        )
+        names = ", ".join(file.name for file in files)
+        raise ConfigError(f"{what}: {names} name their classes differently; write all parts of a split alike")
     columns = {name: [value for table in tables for value in table.columns[name]] for name in tables[0].columns}
     return Table(columns, tables[0].names)
 
@@ -79,9 +68,8 @@ def _read_file(file: Path, what: str, wanted: Collection[str]) -> Table:
         table.validate(full=True)
         columns = {name: table.column(name).to_pylist() if name in wanted else [] for name in names}
     except (OSError, ValueError, OverflowError, pyarrow.ArrowException) as error:
-        raise ConfigError(
-            f"{what}: {file} is no whole Parquet file ({first_line(error):.160}); fetch or write it again"
-        ) from error
+        cause = f"is no whole Parquet file ({first_line(error):.160}); fetch or write it again"
+        raise ConfigError(f"{what}: {file} {cause}") from error
     return Table(columns, _names(parquet_file.schema_arrow, file, what))
 
 
@@ -94,17 +82,13 @@ def _names(schema: pyarrow.Schema, file: Path, what: str) -> list[str] | None:
     try:
         names = getattr(Features.from_arrow_schema(schema).get("label"), "names", None)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ConfigError(
-            f"{what}: the metadata of {file} make no sense ({first_line(error):.160}); write it again"
-        ) from error
+        cause = f"make no sense ({first_line(error):.160}); write it again"
+        raise ConfigError(f"{what}: the metadata of {file} {cause}") from error
     return [str(name) for name in names] if names else None
 
 
 def checked_texts(tables: Mapping[str, Table], task: TaskConfig) -> dict[str, Texts]:
-    """The texts of each split, with labels in the task's numbers; classes in another order are mapped by name.
-
-    Refuses, with split, row and column, what lacks a column, is no text, or is no label of the task's.
-    """
+    """The texts of each split, with labels in the task's numbers; classes in another order are mapped by name."""
     orders = {split: _order(split, table, task) for split, table in tables.items()}
     moved = [split for split, order in orders.items() if order is not None and order != sorted(order)]
     silent = [split for split, order in orders.items() if order is None]
@@ -121,31 +105,27 @@ def _order(split: str, table: Table, task: TaskConfig) -> list[int] | None:
     if table.names is None or task.labels is None:
         return None
     if sorted(table.names) != sorted(task.labels):
-        raise ConfigError(
-            f"task.labels={task.labels}: {split} of the data has the classes {table.names}; give these, in any order"
-        )
+        classes = f"{split} of the data has the classes {table.names}; give these, in any order"
+        raise ConfigError(f"task.labels={task.labels}: {classes}")
     return [task.labels.index(name) for name in table.names]
 
 
 def _checked(split: str, table: Table, order: list[int] | None, task: TaskConfig) -> Texts:
     for column in (*task.text, "label"):
         if column not in table.columns:
-            key = "data" if column == "label" else f"task.text={task.text}"
-            raise ConfigError(
-                f"{key}: {split} has the columns {', '.join(table.columns)}, no {column}"
-                f"{nearest(column, table.columns)}; rename the one that is meant"
-                + (" to label" if column == "label" else ", or give its name in task.text")
-            )
+            key, fix = f"task.text={task.text}", ", or give its name in task.text"
+            if column == "label":
+                key, fix = "data", " to label"
+            has = f"{split} has the columns {', '.join(table.columns)}, no {column}{nearest(column, table.columns)}"
+            raise ConfigError(f"{key}: {has}; rename the one that is meant{fix}")
     stored = table.columns["label"]
     if not stored:
         raise ConfigError(f"data: {task.name}/{split} has no rows; give some")
     for column in task.text:
         for row, value in enumerate(table.columns[column]):
             if not isinstance(value, str):
-                raise ConfigError(
-                    f"data: {column} in row {row} of {task.name}/{split} is {_written(value)}; must be a text: "
-                    "leave the row out, or write the column as texts"
-                )
+                fix = "must be a text: leave the row out, or write the column as texts"
+                raise ConfigError(f"data: {column} in row {row} of {task.name}/{split} is {_written(value)}; {fix}")
     labels: list[float] = []
     for row, value in enumerate(stored):
         label = _score_of(value) if task.labels is None else _class_of(value, task.labels, order)
@@ -177,11 +157,7 @@ def _score_of(value: object) -> float | None:
 
 
 def _class_of(value: object, labels: Sequence[str], order: Sequence[int] | None) -> int | None:
-    """The task's number of the class that a stored label means; None if it is none.
-
-    Args:
-        order: the task's number for each number that the file uses; None if they are the same.
-    """
+    """The task's number of the class that a stored label means, by `order` if the file has another; None if none."""
     if isinstance(value, str):
         return labels.index(value) if value in labels else None
     if not isinstance(value, int | float | Decimal) or value not in range(len(labels)):

@@ -152,10 +152,8 @@ def check_texts(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> list[st
         share = float((tokens.ids == tokenizer.unk_token_id).mean())
         told = f"{share:.0%} of the tokens in {split} are unknown ({tokenizer.unk_token})"
         if share > MOSTLY_UNKNOWN:
-            raise ConfigError(
-                f"data: {told}: the checkpoint's vocabulary is not one for these texts; "
-                "check that both are of the same language, and cased or not"
-            )
+            cause = "the checkpoint's vocabulary is not one for these texts"
+            raise ConfigError(f"data: {told}: {cause}; check that both are of the same language, and cased or not")
         notes += [told] if share > UNKNOWN else []
     return notes
 

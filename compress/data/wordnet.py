@@ -30,17 +30,12 @@ def find(given: str | None, key: str = "wordnet") -> Path:
     """The folder of the database files: the one given by this key, or the first of the usual places that has them."""
     for place in PLACES if given is None else (given,):
         folder = Path(os.path.expanduser(place))  # where no home is known, `~` stays, and nothing is found
-        if not (missing := _missing(folder)):
+        missing = [name for name in FILES if not (os.path.isfile(folder / name) and os.access(folder / name, os.R_OK))]
+        if not missing:
             return folder
     if given is None:
         raise ConfigError(f"{key}=null: WordNet is in none of {', '.join(PLACES)}; {WAYS}")
     raise ConfigError(f"{key}={given}: the folder lacks {', '.join(missing)}; {WAYS}")
-
-
-def _missing(folder: Path) -> list[str]:
-    """The files that are not there, or that this user may not read."""
-    files = {name: folder / name for name in FILES}
-    return [name for name, file in files.items() if not (os.path.isfile(file) and os.access(file, os.R_OK))]
 
 
 @cache

@@ -18,8 +18,8 @@ from compress.model.config_json import ALIASES, ASSUMED, check_described, check_
 from compress.model.pretrained import check_finite, check_fit, read_weights
 from compress.storage.digests import digest_files
 from compress.storage.hub import SECONDS, quiet, snapshot
-from compress.storage.names import check_name
 from compress.storage.repositories import Choose, Snapshot, local_folder, looks_like_path
+from compress.storage.surroundings import check_name
 
 if TYPE_CHECKING:
     import torch

@@ -32,10 +32,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """An empty folder to fill that takes the place of `path` when the context ends well; else nothing changes.
-
-    For nobody but who holds the lock on it: what killed writers left is removed.
-    """
+    """As `new_file`, an empty folder to fill; for who holds the lock on it: what killed writers left is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     clear(path)
     scratch = _beside(path)

@@ -58,11 +58,8 @@ class Entry:
     def get(self, accept: Callable[[Arrays], T], make: Callable[[], Arrays]) -> T:
         """What the entry holds, made first where it is not there whole; one of many processes makes it.
 
-        A cache that cannot be written is read all the same, and refused where the entry must be made. Arrays are
-        memory-mapped.
-
-        Args:
-            accept: makes what is wanted of the arrays; raises Damaged if they cannot be what `make` makes.
+        A cache that cannot be written is read all the same, and refused where the entry must be made. `accept` makes
+        what is wanted of the memory-mapped arrays; it raises Damaged if they cannot be what `make` makes.
         """
         lock = Lock(self.folder.with_name(f"{self.folder.name}.lock"))
         with suppress(Damaged):  # somebody may be making it again
@@ -109,7 +106,12 @@ class Entry:
         if not os.path.lexists(self.folder):
             return None
         try:
-            files = self._files()
+            about = json.loads((self.folder / MANIFEST).read_bytes())
+            if not isinstance(about, dict) or about.pop("sha256", None) != _digest(about):
+                raise Damaged(f"{MANIFEST} is not what was written")
+            files: dict[str, str] = about.pop("files")
+            if _digest(about) != _digest({"format": FORMAT, "of": self.of}):
+                raise Damaged("it is of something else, or of another version")
             if strange := {file.name for file in self.folder.glob("*.npy")} - set(files):
                 raise Damaged(f"{min(strange)} does not belong to it")
             return {name.removesuffix(".npy"): _load(self.folder / name, digest) for name, digest in files.items()}
@@ -117,16 +119,6 @@ class Entry:
             raise Damaged(f"{Path(os.fsdecode(error.filename or '')).name}: {error.strerror}") from error
         except (ValueError, RecursionError) as error:  # of JSON, or of a file that is empty
             raise Damaged(" ".join(str(error).split())) from error
-
-    def _files(self) -> dict[str, str]:
-        """The name and digest of every array's file."""
-        about = json.loads((self.folder / MANIFEST).read_bytes())
-        if not isinstance(about, dict) or about.pop("sha256", None) != _digest(about):
-            raise Damaged(f"{MANIFEST} is not what was written")
-        files: dict[str, str] = about.pop("files")
-        if _digest(about) != _digest({"format": FORMAT, "of": self.of}):
-            raise Damaged("it is of something else, or of another version")
-        return files
 
 
 def _digest(document: Mapping[str, object]) -> str:

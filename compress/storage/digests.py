@@ -8,8 +8,6 @@ from pathlib import Path
 
 from compress.errors import ConfigError
 
-CHUNK = 1 << 20  # bytes that are read at once
-
 
 def digest_files(files: list[Path]) -> str:
     """SHA-256 over the names and contents of files; refuses one that cannot be read."""
@@ -23,20 +21,13 @@ def digest_files(files: list[Path]) -> str:
 
 
 def digest(file: Path, *, git: bool = False) -> str:
-    """SHA-256 of a file's content, or the SHA-1 by which Git names it.
-
-    A file that is put in another's place has another inode or change time, whatever its other times say.
-    """
-    stat = file.stat()
+    """SHA-256 of a file's content, or the SHA-1 by which Git names it."""
+    stat = file.stat()  # of which inode or change time tell a file that is put in another's place
     return _digest(str(file), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, git)
 
 
 @lru_cache(maxsize=1024)
 def _digest(file: str, device: int, inode: int, size: int, modified: int, changed: int, git: bool) -> str:
+    start = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False) if git else hashlib.sha256()
     with open(file, "rb") as stream:
-        if not git:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-        total = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-        while block := stream.read(CHUNK):
-            total.update(block)
-        return total.hexdigest()
+        return hashlib.file_digest(stream, lambda: start).hexdigest()

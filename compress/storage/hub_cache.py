@@ -47,10 +47,9 @@ def _folder(name: str, kind: Kind) -> Path:
 
 def cached_commit(name: str | None, revision: str) -> str | None:
     """The commit that a branch of a checkpoint was when it was last fetched; None for a folder, or if it never was."""
-    if name is None or local_folder(name):
-        return None
-    with suppress(OSError):
-        return (_folder(name, "model") / "refs" / revision).read_text().strip()
+    if name is not None and not local_folder(name):
+        with suppress(OSError):
+            return (_folder(name, "model") / "refs" / revision).read_text().strip()
     return None
 
 
@@ -73,13 +72,7 @@ def cached(request: HubRequest, commit: str) -> Snapshot | None:
 
 
 def last_fetched(request: HubRequest, why: str, fix: str, *, offline: bool) -> Snapshot:
-    """What the cache has of a revision, where the hub cannot be asked; refuses one that is not all there.
-
-    Args:
-        why: the hub cannot be asked.
-        fix: what to do about it.
-        offline: that was asked for: a result need not say so.
-    """
+    """What the cache has whole of a revision, where the hub cannot be asked (why, the fix; not noted if on purpose)."""
     commit = request.revision
     if not COMMIT.fullmatch(commit):
         try:
@@ -96,10 +89,8 @@ def last_fetched(request: HubRequest, why: str, fix: str, *, offline: bool) -> S
         raise request.error(f"its copy in the hub's cache lacks {error}, and {why}; {fix}") from error
     for file in files:
         if not is_whole(folder / file):
-            raise request.error(
-                f"{file} in the hub's cache is damaged ({(folder / file).resolve()}), and {why}; remove that file and "
-                f"run again with a network; {fix}"
-            )
+            damaged = f"{file} in the hub's cache is damaged ({(folder / file).resolve()}), and {why}"
+            raise request.error(f"{damaged}; remove that file and run again with a network; {fix}")
     note = f"{request.key}={request.name}: {why}; its last known commit {commit} is used"
     return Snapshot(folder, tuple(files), commit, None if offline or commit == request.revision else note)
 

@@ -21,10 +21,7 @@ class Lock:
         self.descriptor: int | None = None
 
     def take(self, *, wait: bool = False) -> bool:
-        """Get it, waiting for who has it if asked to; whether this process has it now.
-
-        Raises OSError where there is no file and none can be made, or the file system has no locks.
-        """
+        """Get it, waiting for who has it if asked to; whether it is had now. OSError where there are no locks."""
         while self.descriptor is None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             try:

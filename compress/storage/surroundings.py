@@ -23,12 +23,7 @@ LONGEST, BYTES = 100, 255  # characters of a name; and what file systems take
 
 
 def check_name(key: str, name: str, fix: str) -> None:
-    """Refuse a name that could not be one folder's: results would lie where nobody looks for them.
-
-    Args:
-        key: what messages call it.
-        fix: what to give instead.
-    """
+    """Refuse a key's name that could not be one folder's: results would lie where nobody looks for them."""
     long = len(name) > LONGEST or len(name.encode(errors="replace")) > BYTES
     path = not name or name.startswith(".") or {"/", "\\"} & set(name)
     if long or path or name != name.strip() or not name.isprintable():
