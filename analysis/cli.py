@@ -44,27 +44,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 if all that was asked for is done, 1 if nothing fits what was asked for, 2 if the input was wrong.
     """
-    return exit_code(lambda: _do(arguments))
 
+    def work() -> int:
+        options = _parser().parse_args(arguments)
+        if options.verb in ALONE:
+            return ALONE[options.verb](options)
+        tolerance = getattr(options, "tolerance", 0.5)
+        chosen = Options(options.score, options.bytes, tolerance, options.bootstrap, options.seed)
+        return VERBS[options.verb][0](_read(options), chosen, options)
 
-def _do(arguments: Sequence[str] | None) -> int:
-    options = _parser().parse_args(arguments)
-    if options.verb in OTHERS:
-        return OTHERS[options.verb](options)
-    chosen = Options(options.score, options.bytes, getattr(options, "tolerance", 0.5), options.bootstrap, options.seed)
-    return VERBS[options.verb](_read(options), chosen, options)
+    return exit_code(work)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m analysis", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join([*VERBS, *OTHERS]))
-    helps = {
-        "report": "everything, as a page, figures and tables", "table": "Table 1",
-        "interactions": "how methods combine", "figure": "Figure 1", "advise": "what to use for a budget",
-    }  # fmt: skip
-    for verb, what in helps.items():
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join([*VERBS, *ALONE]))
+    for verb, (_, what) in VERBS.items():
         words = verbs.add_parser(verb, help=what)
         _add_reading(words)
         if verb in ("report", "figure"):
@@ -113,7 +110,6 @@ def _positive(word: str) -> float:
 
 
 def _read(options: argparse.Namespace) -> Results:
-    """The table of runs, from where it was said to be."""
     if options.source == "wandb":
         from analysis.read.online import read_wandb
 
@@ -146,21 +142,13 @@ def _table(results: Results, chosen: Options, options: argparse.Namespace) -> in
     from analysis.statistics import table1
 
     reductions = table1.table(results, chosen)
-    if options.json:
-        picks = _records(table1.factors(results, chosen))
-        answers = {"table1": _records(reductions), "picks": picks, "study": reference.SOURCE}
-        return _print_document(results, chosen, answers)
-    if options.format != "text":
-        return _print_table("table1", reductions, options.format)
-    rule = f"Reductions at the uncompressed score − {chosen.tolerance:g}, mean over tasks"
+    more = {"picks": _records(table1.factors(results, chosen)), "study": reference.SOURCE} if options.json else {}
+    rule = f"Reductions at the uncompressed score − {chosen.tolerance:g}, mean over tasks; (study): {reference.SOURCE}"
     nothing = "no reduction is defined: no architecture has an uncompressed score"
-    _print_answer(results, chosen, f"{rule}; (study): {reference.SOURCE}\n", "table1", reductions, nothing)
-    partial = reductions[reductions["tasks"] < reductions["of"]]
-    said = [
-        f"{row.model} {row.methods}: mean over {row.tasks} of {row.of} tasks ({row.reason})"
-        for row in partial.itertuples()
-    ]
-    _print_left_out(results, said)
+    if _print_answer(results, chosen, options, "table1", reductions, f"{rule}\n", nothing, more):
+        partial = reductions[reductions["tasks"] < reductions["of"]].itertuples()
+        said = [f"{row.model} {row.methods}: mean over {row.tasks} of {row.of} tasks ({row.reason})" for row in partial]
+        _print_left_out(results, said)
     return 0
 
 
@@ -168,17 +156,13 @@ def _interactions(results: Results, chosen: Options, options: argparse.Namespace
     from analysis.statistics import interactions
 
     contrasts = interactions.table(results, chosen)
-    if options.json:
-        return _print_document(results, chosen, {"interactions": _records(contrasts)})
-    if options.format != "text":
-        return _print_table("interactions", contrasts, options.format)
     nothing = "no interaction is defined: the collection has fewer than two methods"
-    _print_answer(results, chosen, "", "interactions", contrasts, nothing)
-    print()
-    for row in contrasts[contrasts["scope"].isin(["mean", "repeated"])].to_dict("records"):
-        print(interactions.sentence(row))
-    undefined = contrasts[(contrasts["reason"] != "") & (contrasts["scope"] == "mean")]
-    _print_left_out(results, [f"{row.contrast} ({row.kind}), mean: {row.reason}" for row in undefined.itertuples()])
+    if _print_answer(results, chosen, options, "interactions", contrasts, "", nothing, {}):
+        print()
+        for row in contrasts[contrasts["scope"].isin(["mean", "repeated"])].to_dict("records"):
+            print(interactions.sentence(row))
+        undefined = contrasts[(contrasts["reason"] != "") & (contrasts["scope"] == "mean")].itertuples()
+        _print_left_out(results, [f"{row.contrast} ({row.kind}), mean: {row.reason}" for row in undefined])
     return 0
 
 
@@ -211,30 +195,40 @@ def _dashboard(options: argparse.Namespace) -> int:
     return 0
 
 
-VERBS: dict[str, Callable[[Results, Options, argparse.Namespace], int]] = {
-    "report": _report, "table": _table, "interactions": _interactions, "figure": _figure, "advise": _advise,
-}  # fmt: skip
-OTHERS: dict[str, Callable[[argparse.Namespace], int]] = {"collect": _collect, "dashboard": _dashboard}
+VERBS: dict[str, tuple[Callable[[Results, Options, argparse.Namespace], int], str]] = {
+    "report": (_report, "everything, as a page, figures and tables"),
+    "table": (_table, "Table 1"),
+    "interactions": (_interactions, "how methods combine"),
+    "figure": (_figure, "Figure 1"),
+    "advise": (_advise, "what to use for a budget"),
+}
+ALONE: dict[str, Callable[[argparse.Namespace], int]] = {"collect": _collect, "dashboard": _dashboard}
 
 
 def _print_answer(
-    results: Results, options: Options, heading: str, name: str, table: pd.DataFrame, nothing: str
-) -> None:
-    """What was read, in a line, and a table, or why there is nothing in it."""
-    failed = f", {len(results.failures)} failed" if len(results.failures) else ""
-    print(f"{results.source}: {len(results.runs)} runs{failed}; {options.told}\n{heading}")
-    if table.empty:
-        print(nothing)
-    else:
-        _print_table(name, table, "text")
+    results: Results, chosen: Options, options: argparse.Namespace, name: str, table: pd.DataFrame, heading: str,
+    nothing: str, more: Mapping[str, object],
+) -> bool:  # fmt: skip
+    """One document with `more`, a table alone, or what was read, a heading and the table or why `nothing` is in it.
 
-
-def _print_table(name: str, table: pd.DataFrame, form: str) -> int:
+    Returns:
+        Whether words may follow.
+    """
     from analysis.tables import tables
 
-    made = {"csv": tables.csv, "markdown": tables.markdown, "latex": tables.latex, "text": tables.plain}[form]
-    print(made(tables.PRESENTED[name](table)), end="")
-    return 0
+    if options.json:
+        _print_document(results, chosen, {name: _records(table), **more})
+        return False
+    text: bool = options.format == "text"
+    if text:
+        failed = f", {len(results.failures)} failed" if len(results.failures) else ""
+        print(f"{results.source}: {len(results.runs)} runs{failed}; {chosen.told}\n{heading}")
+    if text and table.empty:
+        print(nothing)
+    else:
+        made = {"csv": tables.csv, "markdown": tables.markdown, "latex": tables.latex, "text": tables.plain}
+        print(made[options.format](tables.PRESENTED[name](table)), end="")
+    return text
 
 
 def _print_left_out(results: Results, more: Sequence[str]) -> None:
@@ -249,12 +243,11 @@ def _print_notes(said: Sequence[str]) -> None:
     print("".join(["\nnotes:\n", *(f"  {note}\n" for note in said)]) if said else "", end="")
 
 
-def _print_document(results: Results, options: Options, answers: Mapping[str, object]) -> int:
+def _print_document(results: Results, options: Options, answers: Mapping[str, object]) -> None:
     """One JSON document: what was read, how, and what that says."""
     failures = results.failures.astype({"seed": object}).where(results.failures.notna(), None)
     known = {"source": results.source, "runs": len(results.runs), "options": asdict(options), "notes": results.notes}
     print(json.dumps({**known, "failures": _records(failures), **answers}, allow_nan=False))
-    return 0
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, object]]:

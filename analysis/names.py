@@ -1,10 +1,8 @@
 """What people read and see: every label, unit, colour and marker, once, for paper, page and dashboard.
 
-Hue and marker tell which of the methods that make the stored model smaller are on: eight pairs for three such methods,
-apart for colour-blind readers; with more of them, markers move on by one after every eight subsets, so that 64 pairs
-differ, and then begin anew. Methods that only train otherwise fill the marker; without any of them it is hollow and the
-line dashed. The first alone has a solid line, other sets of them the other dashes in turn. In greyscale markers, fill
-and dashes remain.
+Hue and marker tell which of the methods that make the stored model smaller are on, fill and dashes which of the others
+(README.md, Looks); without any of these the marker is hollow and the line dashed, the first alone has a solid line.
+In greyscale markers, fill and dashes remain.
 """
 
 from __future__ import annotations

@@ -19,14 +19,7 @@ Compressions = tuple[Compression, ...]
 
 @dataclass(frozen=True)
 class Method:
-    """A method, as the collection has it.
-
-    Attributes:
-        name: its configuration group.
-        noun: what prose calls it.
-        shrinks: whether it stores fewer bytes.
-        entries: each option and strength that it was used with, in order.
-    """
+    """A method, as the collection has it (see `Compression`); each option and strength that it was used with."""
 
     name: str
     noun: str
@@ -90,10 +83,8 @@ def collected(runs: Iterable[Compressions]) -> Methods:
 
 
 def joined(names: Iterable[str]) -> str:
-    """A subset's name."""
     return "+".join(names) or NONE
 
 
 def split(subset: str) -> list[str]:
-    """The methods in a subset's name."""
     return [] if subset == NONE else subset.split("+")

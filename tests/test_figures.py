@@ -19,9 +19,9 @@ from analysis.names import Names
 from analysis.options import Options
 from analysis.read import results
 from analysis.read.results import Results
-from analysis.statistics import findings, interactions
-from analysis.statistics.breakdown import breakdown
-from analysis.statistics.means import MeanScores, common_tasks, mean_scores
+from analysis.report.report import both_ways
+from analysis.statistics import interactions
+from analysis.statistics.means import MeanScores, breakdown, common_tasks, mean_scores
 from analysis.subsets import collected
 from compress.runs.result import Compression
 from tests.crossings import TASKS, crossing, run, subsets_of
@@ -103,7 +103,7 @@ def test_an_undefined_score_is_left_out() -> None:
 def paper() -> MeanScores:
     """The paper's own Figure 1; how many seeds its points have is not known."""
     points = reference.figure1().assign(error=math.nan, seeds=0)
-    return MeanScores(points, reference.methods(), list(TASKS), [], "accuracy")
+    return MeanScores(points, STUDY, list(TASKS), [], "accuracy")
 
 
 @pytest.mark.parametrize("width", [PAGE, COLUMN])
@@ -198,7 +198,7 @@ def four() -> dict:
     runs = collection(tasks=("cola", "rte"), subsets=subsets, seeds=(0, 1), sparsities=(0.4, 0.6), shares=(0.25, 0.5))
     shown = mean_scores(runs)
     means = interactions.table(runs, Options(bootstrap=100)).query("scope == 'mean'")
-    both = findings.both_ways({"nominal": means, "artifact": means})
+    both = both_ways({"nominal": means, "artifact": means})
     return {
         "page": figures.figure1(shown), "column": figures.figure1(shown, COLUMN),
         "tasks": figures.tasks([mean_scores(runs, tasks=[task]) for task in ("cola", "rte")]),
@@ -388,7 +388,7 @@ def test_captions_say_what_a_point_is_and_what_is_not_drawn(tmp_path: Path) -> N
 def test_names_of_models_of_nearly_the_same_size_do_not_meet() -> None:
     points = pd.DataFrame({"model": list("abcd"), "methods": "none", "variant": "", "error": math.nan, "seeds": 1,
                            "bytes": [1e6, 1.01e6, 1.02e6, 9e6], "score": [1.0, 2.0, 3.0, 4.0]})  # fmt: skip
-    axes = figures.figure1(MeanScores(points, reference.methods(), ["rte"], [])).axes[0]
+    axes = figures.figure1(MeanScores(points, STUDY, ["rte"], [])).axes[0]
     names = [text.get_text() for text in axes.child_axes[0].get_xticklabels()]
     assert names == ["D", "C"]
 

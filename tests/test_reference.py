@@ -20,8 +20,8 @@ from analysis.options import Options
 from analysis.read import collection
 from analysis.read.results import CELL, read_runs
 from analysis.report import sections
+from analysis.report.report import findings
 from analysis.statistics import priorities
-from analysis.statistics.findings import findings
 from compress.config import identity
 from compress.config.conf_files import conf_folder
 from compress.config.overrides import read_sweep

@@ -19,8 +19,8 @@ from analysis.options import Options
 from analysis.read import results
 from analysis.read.results import Results
 from analysis.report import payload, report, sections
+from analysis.report.report import both_ways, findings
 from analysis.report.sections import Table
-from analysis.statistics.findings import both_ways, findings
 from tests import crossings, grids
 
 QUICK = Options(bootstrap=0)

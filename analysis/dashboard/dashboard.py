@@ -27,10 +27,7 @@ def create(project: str, entity: str | None = None) -> str:
         entity: user or team; None: the key's own.
 
     Returns:
-        where it is.
-
-    Raises:
-        ConfigError: no package, key, server or project; one line that says what to do.
+        Its address; ConfigError without the package, a key, a server or the project.
     """
     api = _connect()
     from analysis.dashboard import panels
@@ -85,11 +82,7 @@ def _in_one_line(doing: str) -> Iterator[None]:
 
 
 def _saved_view(api: Any, entity: str, project: str) -> str:
-    """The id of the view that an earlier call saved; empty if there is none.
-
-    Raises:
-        ConfigError: there is no such project.
-    """
+    """The id of the view that an earlier call saved, empty if there is none; ConfigError without the project."""
     from wandb_workspaces._graphql import execute_graphql
 
     wanted = {"viewType": "project-view", "viewName": view_name(entity, project)}

@@ -52,6 +52,13 @@ def workspace(entity: str, project: str, runs: Sequence[TrackedRun], now: float)
     score_and_size = [
         _scatter(f"{score}, {size}", x, y, strengths) for y, score in SCORES.items() for x, size in SIZES.items()
     ]
+    column = wr.ParallelCoordinatesPlotColumn
+    coordinates = [
+        *(column(wr.Config(factor)) for factor in ("model", "task", *methods.names, *strengths, "seed")),
+        *(column(wr.SummaryMetric(key), display_name=name, log=True) for key, name in SIZES.items()),
+        *(column(wr.SummaryMetric(key), display_name=name) for key, name in SCORES.items()),
+    ]
+    factors = wr.ParallelCoordinatesPlot(title="Factors, size and score", columns=coordinates)
     scores = _bars(SCORES, ["task", "methods", "model"], " by ")
     cost = [
         *_bars(COST, ["model"], ", by "), *_bars(COST, ["methods"], ", by "),
@@ -69,7 +76,7 @@ def workspace(entity: str, project: str, runs: Sequence[TrackedRun], now: float)
         name=NAME,
         sections=[
             _section("Score and size", score_and_size, columns=2, is_open=True),
-            _section("Factors", [_factors([*methods.names, *strengths])], columns=1, is_open=True),
+            _section("Factors", [factors], columns=1, is_open=True),
             _section("Scores by task, methods and size", scores, columns=3, is_open=True),
             _section("Training", _training(runs, strengths), columns=3),
             _section("Cost", cost, columns=3),
@@ -100,14 +107,6 @@ def _scatter(title: str, x: str, y: str, strengths: Sequence[str]) -> Panel:
     label = " ".join(f"${{config:{factor}}}" for factor in ("methods", "model", "task", *strengths))
     axes = {"x": wr.SummaryMetric(x), "y": wr.SummaryMetric(y)}
     return wr.ScatterPlot(title=title, **axes, log_x=True, legend_template=label)
-
-
-def _factors(of_methods: Sequence[str]) -> Panel:
-    column = wr.ParallelCoordinatesPlotColumn
-    factors = [column(wr.Config(factor)) for factor in ("model", "task", *of_methods, "seed")]
-    sizes = [column(wr.SummaryMetric(key), display_name=name, log=True) for key, name in SIZES.items()]
-    scores = [column(wr.SummaryMetric(key), display_name=name) for key, name in SCORES.items()]
-    return wr.ParallelCoordinatesPlot(title="Factors, size and score", columns=[*factors, *sizes, *scores])
 
 
 def _bars(metrics: Mapping[str, str], factors: Sequence[str], by: str) -> list[Panel]:

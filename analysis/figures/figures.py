@@ -16,8 +16,7 @@ from matplotlib.ticker import NullLocator
 from analysis.figures.plotting import COLUMN, GREY, PAGE, draw_curves, legend, log_sizes, new, panels, save, style
 from analysis.names import INTERVAL, LOG_MEGABYTES, PARTS, SCORES, SIZES, Names, task_label
 from analysis.read.results import Results, Row
-from analysis.statistics.breakdown import breakdown
-from analysis.statistics.means import MeanScores, mean_scores
+from analysis.statistics.means import MeanScores, breakdown, mean_scores
 from analysis.subsets import NONE
 from compress.wording import megabytes
 
@@ -37,12 +36,7 @@ SIZES_OF_PARTS = (
 
 
 def write(results: Results, out: Path, score: str, contrasts: pd.DataFrame | None = None) -> list[Path]:
-    """Write every figure below `out`, and `captions.md`; say which files.
-
-    Args:
-        score: `glue` or `accuracy`.
-        contrasts: `Findings.interactions`, for the figure of interactions.
-    """
+    """Write every figure below `out`, one of them of `Findings.interactions`, and `captions.md`; say which files."""
     out.mkdir(parents=True, exist_ok=True)
     made: dict[str, tuple[Figure, str]] = {}
     for size, suffix in (("nominal", ""), ("artifact", "-file")):
@@ -94,7 +88,8 @@ def figure1(shown: MeanScores, width: float = PAGE) -> Figure:
         axes.yaxis.get_major_locator().set_params(min_n_ticks=4)
         _baseline(axes, shown, width)
         axes.set_xlabel(f"{SIZES[shown.size].label} ({LOG_MEGABYTES})")
-        axes.set_ylabel(f"{shown.subject} {SCORES[shown.score].label}, {shown.counts}")
+        subject = task_label(shown.tasks[0]) if len(shown.tasks) == 1 else "Mean"
+        axes.set_ylabel(f"{subject} {SCORES[shown.score].label}, {shown.counts}")
         legend(figure, axes, columns=4 if wide else 2)
         return figure
 
@@ -174,10 +169,7 @@ def _stack(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def interactions(contrasts: pd.DataFrame, names: Names) -> Figure:
-    """Each combination's log-interaction with its 95 % interval, for nominal and file bytes.
-
-    Of one scope of `Findings.interactions`. Dashed: intervals from the differences between tasks.
-    """
+    """Log-interactions of one scope with their 95 % intervals, dashed: from the differences between tasks."""
     rows = list(dict.fromkeys(zip(contrasts["contrast"], contrasts["kind"], strict=True)))
     with style():
         figure, axes = new(PAGE, 1.3 + 0.36 * len(rows))

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PAGE, COLUMN = 6.3, 3.03  # inches: text width and column width of an ACL paper
-FORMATS = ("pdf", "svg", "png")
 GREY = "#5b6068"
 USUAL, SMALL, ROW = 8, 7.0, 0.137  # labels of a legend; of more, points and inches of a row
 STYLE: Any = {
@@ -74,14 +73,13 @@ def panels(count: int, columns: int, margin: float, height: float, **grid: Any) 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Write it in every format, with the same bytes each time, and say where."""
     dates: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
-    written = []
+    written = {folder / f"{name}.{kind}": metadata for kind, metadata in dates.items()}
     with style():
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once for all formats
-        for kind in FORMATS:
-            written.append(folder / f"{name}.{kind}")
-            figure.savefig(written[-1], metadata=dates[kind])
-    return written
+        for path, metadata in written.items():
+            figure.savefig(path, metadata=metadata)
+    return list(written)
 
 
 def log_sizes(axes: Axes, sizes: Sequence[float] | pd.Series, digits: Sequence[int] = (1, 2, 5)) -> None:
@@ -99,7 +97,7 @@ def log_sizes(axes: Axes, sizes: Sequence[float] | pd.Series, digits: Sequence[i
 def draw_curves(axes: Axes, shown: MeanScores, **more: Any) -> None:
     """A curve for each subset of the methods, with error bars where they are known."""
     by_size = shown.points.sort_values("bytes", kind="stable")
-    for subset in shown.methods.subsets:
+    for subset in shown.names.methods.subsets:
         points = by_size[by_size["methods"] == subset]
         if points.empty:
             continue

@@ -44,11 +44,7 @@ def gathered(place: Path) -> Gathered:
 
 
 def gather(folder: Path) -> Gathered:
-    """Every run folder `<task>/<model>/<methods>/<run_id>` below `folder`.
-
-    Raises:
-        ConfigError: no such folder, or nothing finished below it.
-    """
+    """Every run folder `<task>/<model>/<methods>/<run_id>` below `folder`; ConfigError if nothing there is finished."""
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; give the folder of runs, as in paths.runs")
     collection, unfinished = Gathered(), Counter[str]()
@@ -100,11 +96,7 @@ def _seed(path: Path) -> int | None:
 
 
 def read(file: Path) -> Gathered:
-    """What `write` has written.
-
-    Raises:
-        ConfigError: it is something else, or damaged.
-    """
+    """What `write` has written; ConfigError if it is something else, or damaged."""
     collection, whole = Gathered(), 0
     try:
         with gzip.open(file, "rt", encoding="utf-8") as lines:
@@ -129,13 +121,8 @@ def read(file: Path) -> Gathered:
 def write(places: Iterable[Path], file: Path) -> Gathered:
     """Write what folders of runs, and files like this one, hold together; the same runs give the same bytes.
 
-    Of an experiment that several places have, the first counts, and a result more than a failure.
-
-    Returns:
-        What was written.
-
-    Raises:
-        ConfigError: nothing finished, a file of another kind, or one that cannot be read.
+    Of an experiment that several places have, the first counts, and a result more than a failure. ConfigError as
+    `gathered`, or for a file of another name.
     """
     if not file.name.endswith(SUFFIX):
         raise ConfigError(f"--out {file}: must end in {SUFFIX}")
@@ -144,7 +131,10 @@ def write(places: Iterable[Path], file: Path) -> Gathered:
     notes = []
     for collection in map(gathered, places):
         for document in collection.documents:
-            documents.setdefault(document.get("run_id"), _portable(document))
+            held = {key: value for key, value in document.items() if key != "folder"}
+            if isinstance(config := held.get("config"), dict):
+                held["config"] = {key: value for key, value in config.items() if key != "paths"}
+            documents.setdefault(document.get("run_id"), held)
         for failed in collection.failures:
             failures.setdefault(failed.get("run_id"), failed)
         notes += collection.notes
@@ -154,11 +144,3 @@ def write(places: Iterable[Path], file: Path) -> Gathered:
     text = "".join(f"{json.dumps(line, ensure_ascii=False, separators=(',', ':'))}\n" for line in lines)
     write_bytes(file, gzip.compress(text.encode(), mtime=0))
     return whole
-
-
-def _portable(document: Document) -> Document:
-    """Without where it lies."""
-    config = document.get("config")
-    if isinstance(config, dict):
-        document = document | {"config": {key: value for key, value in config.items() if key != "paths"}}
-    return {key: value for key, value in document.items() if key != "folder"}

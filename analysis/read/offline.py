@@ -27,11 +27,7 @@ WHOLE, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
 def read_offline(folder: Path, recipe: str | None = None) -> Results:
-    """The table of all runs that have a `.wandb` file somewhere below a folder.
-
-    Raises:
-        ConfigError: there is none.
-    """
+    """The table of all runs that have a `.wandb` file somewhere below a folder; ConfigError if there is none."""
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; give the folder of runs, or any that has .wandb files below it")
     files = sorted(folder.rglob("*.wandb"), key=lambda file: (file.stem, file.parent.name.partition("run-")[2]))
@@ -44,13 +40,11 @@ def read_offline(folder: Path, recipe: str | None = None) -> Results:
 
 
 def read_into(runs: dict[str, TrackedRun], file: Path) -> None:
-    """Add what a file says to the runs."""
     from wandb.proto import wandb_internal_pb2
 
     run: TrackedRun | None = None
     for data in records(file.read_bytes()):
-        record = wandb_internal_pb2.Record()  # type: ignore[attr-defined] # made when it is imported
-        record.ParseFromString(data)
+        record = wandb_internal_pb2.Record.FromString(data)  # type: ignore[attr-defined] # made when it is imported
         kind = record.WhichOneof("record_type")
         if kind == "run":
             run = runs.setdefault(record.run.run_id, TrackedRun(record.run.run_id))
@@ -69,11 +63,7 @@ def read_into(runs: dict[str, TrackedRun], file: Path) -> None:
 
 
 def records(log: bytes) -> Iterator[bytes]:
-    """The records of a log; what is damaged is skipped up to the next block.
-
-    Raises:
-        ConfigError: it is no such log.
-    """
+    """The records of a log (ConfigError if it is none); what is damaged is skipped up to the next block."""
     if len(log) < FILE_HEADER.size or FILE_HEADER.unpack_from(log) != (b":W&B", 0xBEE1, 0):
         raise ConfigError("a .wandb file does not begin as one: it is damaged, or of another version of the client")
     position, parts = FILE_HEADER.size, list[bytes]()

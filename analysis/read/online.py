@@ -14,7 +14,6 @@ from compress.errors import ConfigError, first_line
 from compress.runs.result import Compression, Head, from_document
 from compress.tracking.wandb_client import session, tear_down, why_offline
 
-FAILED_CELL = ("task", "model", "methods", "seed")
 PAGE = 500  # runs in a query
 SECONDS = 60  # that the server may take to answer
 
@@ -47,7 +46,6 @@ class TrackedRun:
             return None
 
     def document(self) -> Document:
-        """The run's result.json."""
         undefined = {"score_glue": None, "score_accuracy": None}  # a summary does not keep nulls
         head = {item.name: self.config[item.name] for item in fields(Head) if item.name in self.config}
         if isinstance(methods := head.get("methods"), str):
@@ -56,11 +54,7 @@ class TrackedRun:
 
 
 def as_results(runs: Iterable[TrackedRun], source: str, recipe: str | None) -> Results:
-    """The table; runs that have no result are failures, or said to be unfinished.
-
-    Raises:
-        ConfigError: there is nothing to tell.
-    """
+    """The table (ConfigError without any result); other runs are failures, or said to be unfinished."""
     documents, failures, unfinished, others = [], [], 0, 0
     for run in runs:
         cause = run.summary.get("failure")
@@ -71,7 +65,7 @@ def as_results(runs: Iterable[TrackedRun], source: str, recipe: str | None) -> R
         elif "size" in run.summary and run.state != "running":
             documents.append(run.document())
         elif cause:
-            cell = {key: run.config.get(key) for key in FAILED_CELL}
+            cell = {key: run.config.get(key) for key in ("task", "model", "methods", "seed")}
             failures.append({"run_id": run.run_id, **cell, "cause": str(cause)})
         else:
             unfinished += 1
@@ -81,10 +75,7 @@ def as_results(runs: Iterable[TrackedRun], source: str, recipe: str | None) -> R
 
 
 def read_wandb(where: str, recipe: str | None = None) -> Results:
-    """The table of a project's runs.
-
-    Args:
-        where: `[entity/]project`, the entity being the key's own if it is left out.
+    """The table of the runs of `[entity/]project`, the entity being the key's own if it is left out.
 
     Raises:
         ConfigError: no key, no server, no such project, or no run in it.

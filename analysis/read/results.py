@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.names import TASKS
 from analysis.read import collection, selection
 from analysis.read.collection import Document
-from analysis.read.recipe import complete, model_recipe, recipe_of
+from analysis.read.selection import complete, model_recipe, recipe_of
 from analysis.subsets import Methods, collected, joined
 from compress.errors import ConfigError
 from compress.runs.result import MalformedError, Result, from_document
@@ -28,7 +28,7 @@ COLUMNS = (
 MAY_BE_ABSENT = ("teacher_run_id", "device", "folder", "url")
 FAILURE_COLUMNS = ("run_id", "task", "model", "methods", "seed", "cause")
 Row = Mapping[str, Any]  # of a table, by its columns
-
+Documents = Iterable[Mapping[str, object]]
 EVERY = 3  # methods of which all subsets are told, run or not
 
 
@@ -81,12 +81,7 @@ def read_runs(place: Path, recipe: str | None = None) -> Results:
 
 
 def from_documents(
-    documents: Iterable[Mapping[str, object]],
-    failures: Iterable[Mapping[str, object]],
-    source: str,
-    *,
-    notes: Iterable[str] = (),
-    recipe: str | None = None,
+    documents: Documents, failures: Documents, source: str, *, notes: Iterable[str] = (), recipe: str | None = None
 ) -> Results:
     """The table of documents like result.json, which may also have `folder` and `url`.
 
@@ -126,16 +121,14 @@ def from_documents(
 def _row(result: Result, document: Mapping[str, object]) -> Row:
     """A result's row, without what needs the others; with `as_run`, its recipe, and `model_recipe`."""
     compressions = tuple(sorted(result.compression, key=lambda entry: (entry.position, entry.method)))
-    counts = ("parameters", "nonzero", "nominal_bytes", "artifact_bytes")
-    times = ("train_seconds", "steps", "steps_per_second", "wall_seconds")
     return {
         **{key: getattr(result, key) for key in ("run_id", "task", "model", "seed", "teacher_run_id")},
         "methods": joined(entry.method for entry in compressions),
         "compression": compressions,
         **{key: _defined(getattr(result, key)) for key in ("score_glue", "score_accuracy")},
-        **{key: getattr(result.size, key) for key in counts},
+        **vars(result.size),
         "by_part": {name: part.nominal_bytes for name, part in result.size.by_part.items()},
-        **{key: _defined(getattr(result.timing, key)) for key in times},
+        **{key: _defined(value) for key, value in vars(result.timing).items()},
         "device": result.environment.get("device"),
         **{key: document.get(key) for key in ("folder", "url")},
         "as_run": recipe_of(result),

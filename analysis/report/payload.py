@@ -13,8 +13,7 @@ import pandas as pd
 from analysis.names import LOG_MEGABYTES, MARKERS, PARTS, SCORES, SIZES, Names, task_label
 from analysis.read.collection import Document
 from analysis.read.results import Results
-from analysis.statistics.breakdown import breakdown
-from analysis.statistics.means import common_tasks
+from analysis.statistics.means import breakdown, common_tasks
 from analysis.subsets import Compressions, joined
 
 CURVE_NUMBERS = 200_000  # of all training curves together, at four or five bytes each
@@ -24,17 +23,17 @@ WHOLE = "float32"  # the precision of what was not quantized
 
 
 def document(results: Results, score: str, size: str) -> Document:
-    """Everything; NaN is null, runs are columns of indices and numbers.
-
-    Args:
-        score: `glue` or `accuracy`, shown first.
-        size: `nominal` or `artifact`, shown first.
-    """
-    runs, methods = results.runs, results.methods
+    """Everything, a score and a size shown first; NaN is null, runs are columns of indices and numbers."""
+    runs, methods, names = results.runs, results.methods, Names(results.methods)
     there = set(runs["methods"])
     subsets = [name for name in methods.subsets if name in there]
     filters = [method for method in methods.methods if len(method.entries) > 1]
     compressions = sorted(set(runs["compression"]), key=methods.rank)
+    drawn = [
+        {"name": name, "label": names.label(name), "hue": look.hue, "marker": MARKERS[look.marker],
+         "filled": look.filled, "dash": look.dash}
+        for name, look in ((name, names.look(name)) for name in subsets)
+    ]  # fmt: skip
     latency, unread = latencies(runs["folder"])
     return {
         "score": score,
@@ -45,7 +44,7 @@ def document(results: Results, score: str, size: str) -> Document:
         "parts": list(PARTS),
         "tasks": [{"name": task, "label": task_label(task)} for task in results.tasks],
         "models": results.models,
-        "methods": [_subset(name, Names(methods)) for name in subsets],
+        "methods": drawn,
         "filters": [{"name": method.name, "variants": list(map(method.variant, method.entries))} for method in filters],
         "compressions": [_compression(results, compression, subsets) for compression in compressions],
         "chosen_tasks": common_tasks(runs[runs[f"score_{score}"].notna()]),
@@ -58,14 +57,6 @@ def document(results: Results, score: str, size: str) -> Document:
         ],
         "unread": unread,
     }
-
-
-def _subset(name: str, names: Names) -> dict[str, object]:
-    look = names.look(name)
-    return {
-        "name": name, "label": names.label(name), "hue": look.hue, "marker": MARKERS[look.marker],
-        "filled": look.filled, "dash": look.dash,
-    }  # fmt: skip
 
 
 def _compression(results: Results, compression: Compressions, subsets: Sequence[str]) -> dict[str, object]:
@@ -105,11 +96,7 @@ def _number(value: float, digits: int) -> float | None:
 
 
 def trainings(folders: pd.Series) -> dict[str, object]:
-    """Of each run its training curve, thinned so that all of them together stay small.
-
-    Returns:
-        `training`, of each run `loss` (thousandths) and `grid`, a place in `steps`; or null.
-    """
+    """Of each run its training curve, thinned to stay small: `loss` (thousandths) and `grid`, a place in `steps`."""
     least, most = CURVE_POINTS
     points = max(least, min(most, CURVE_NUMBERS // max(1, int(folders.notna().sum()))))
     grids: dict[tuple[int, ...], int] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,13 +16,44 @@ from analysis.names import PARTS, SIZES, Names, colour_rules
 from analysis.options import Options
 from analysis.read.results import Results
 from analysis.report import payload, sections
-from analysis.statistics.findings import Findings, findings
+from analysis.statistics import interactions, priorities, table1
 from analysis.statistics.means import mean_scores
 from analysis.subsets import NONE
 from analysis.tables import tables
 
 PAGE = Path(__file__).parent / "page"
 SCRIPTS = ("drawing", "pointing", "data", "figure1", "filters", "interactions", "sizes", "chosen", "opening")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """One DataFrame per statistic: `interactions.table` and `priorities.main_effects` `both_ways`, `table1.table`."""
+
+    interactions: pd.DataFrame
+    effects: pd.DataFrame
+    table1: pd.DataFrame
+
+
+def findings(results: Results, options: Options) -> Findings:
+    """Computed once, with the options' score, replicates and tolerance."""
+    ways = [replace(options, bytes=size) for size in SIZES]
+    contrasts = {way.bytes: interactions.table(results, way) for way in ways}
+    effects = {way.bytes: priorities.main_effects(results, way) for way in ways}
+    return Findings(both_ways(contrasts), both_ways(effects), table1.table(results, options))
+
+
+def both_ways(counted: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One frame of both ways of counting bytes (`nominal`, `artifact`), named in the column `bytes`.
+
+    Adds `shown_low` and `shown_high`, the interval from seeds (low, high) or without one that from the differences
+    between tasks (tasks_low, tasks_high); and `shown_by`, which of them: `seeds`, `tasks` or empty.
+    """
+    table = pd.concat([of_size.assign(bytes=size) for size, of_size in counted.items()], ignore_index=True)
+    seeds, tasks = table["low"].notna(), table["tasks_low"].notna()
+    for end in ("low", "high"):
+        table[f"shown_{end}"] = table[end].where(seeds, table[f"tasks_{end}"])
+    table["shown_by"] = seeds.map({True: "seeds", False: ""}).mask(~seeds & tasks, "tasks")
+    return table
 
 
 def write(results: Results, out: Path, options: Options) -> list[Path]:
@@ -63,28 +94,21 @@ def flat(runs: pd.DataFrame) -> pd.DataFrame:
 
 def page(results: Results, options: Options, statistics: Findings) -> str:
     """The whole of report.html."""
-    style = (PAGE / "page.css").read_text(encoding="utf-8") + colour_rules()
-    script = "\n".join((PAGE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     environment = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
-    return environment.get_template("page.html").render(
-        **_content(results, options, statistics),
-        style=Markup(style),
-        style_hash=_hash(style),
-        script=Markup(script),
-        script_hash=_hash(script),
-    )
-
-
-def _content(results: Results, options: Options, statistics: Findings) -> Mapping[str, object]:
-    """What the template tells."""
+    style = (PAGE / "page.css").read_text(encoding="utf-8") + colour_rules()
+    script = "\n".join((PAGE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     names = Names(results.methods)
     data = payload.document(results, options.score, options.bytes)
     unread = data.pop("unread")
     contrasts, effects = statistics.interactions, statistics.effects
-    return {
+    return environment.get_template("page.html").render({
+        "style": Markup(style),
+        "style_hash": _hash(style),
+        "script": Markup(script),
+        "script_hash": _hash(script),
         "summary": f"{sections.summary(results)} · read from {results.source}",
         "runs": len(results.runs),
         "verdicts": sections.headline(contrasts, names),
@@ -106,7 +130,7 @@ def _content(results: Results, options: Options, statistics: Findings) -> Mappin
         "recipes": sections.recipes(results),
         "source": reference.SOURCE,
         "data": {**data, "interactions": sections.plotted(contrasts, names)},
-    }
+    })  # fmt: skip
 
 
 def _by_tasks(table: pd.DataFrame) -> bool:

@@ -43,7 +43,6 @@ def _kind(cells: Sequence[Cell]) -> str:
 
 
 def of_frame(frame: pd.DataFrame, about: str) -> Table:
-    """Every cell as text."""
     return Table(list(map(str, frame.columns)), [list(map(str, row)) for row in frame.to_numpy()], about)
 
 
@@ -65,10 +64,7 @@ def summary(results: Results) -> str:
 
 
 def headline(contrasts: pd.DataFrame, names: Names) -> list[dict[str, str]]:
-    """For each combination: its name, sign and word, what is seen and expected, of how many runs, and why not more.
-
-    Nothing if no combination can be judged. All contrasts here are `Findings.interactions`.
-    """
+    """For each combination: its name, sign and word, what is seen and expected, of how many runs, and why not more."""
     if not contrasts["interaction"].notna().any():
         return []
     grouped = contrasts[contrasts["scope"] == "mean"].groupby(["contrast", "kind"], sort=False)
@@ -190,7 +186,6 @@ def table1(factors: pd.DataFrame, names: Names) -> Table | None:
 
 
 def sizes(breakdown: Sequence[Row]) -> Table | None:
-    """Bytes by part."""
     if not breakdown:
         return None
     rows = [[row["model"], row["name"], *(f"{row[part]:,.0f}" for part in (*PARTS, "artifact"))] for row in breakdown]
@@ -199,7 +194,6 @@ def sizes(breakdown: Sequence[Row]) -> Table | None:
 
 
 def failures(results: Results) -> Table | None:
-    """What failed, with causes."""
     if results.failures.empty:
         return None
     rows = results.failures[FAILED].astype(object).where(results.failures[FAILED].notna(), "–")
@@ -207,7 +201,6 @@ def failures(results: Results) -> Table | None:
 
 
 def devices(runs: pd.DataFrame) -> str:
-    """Where the runs ran."""
     grouped = runs.groupby(runs["device"].fillna("a device that is not known"), sort=False)
     return "; ".join(f"{device} ({_counted(of_device)})" for device, of_device in grouped)
 
@@ -221,5 +214,4 @@ def recipes(results: Results) -> list[tuple[str, str, str]]:
 
 
 def _counted(runs: pd.DataFrame) -> str:
-    """How many, of which tasks."""
     return f"{plural(len(runs), 'run')}: {', '.join(task_label(task) for task in dict.fromkeys(runs['task']))}"

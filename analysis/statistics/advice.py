@@ -169,7 +169,7 @@ def _choice(rows: pd.DataFrame, curves: Mapping[str, TaskCurves], runs: pd.DataF
 
 
 def _parts(rows: pd.DataFrame, curves: Mapping[str, TaskCurves]) -> Parts:
-    """Of a mean over tasks, task by task, whose runs are taken to vary alike.
+    """Of a mean over tasks, task by task, whose runs are taken to vary alike; none if that is not known of each.
 
     Sizes are independent, cells of a size are not: so each size counts for its seeds once.
     """
@@ -184,7 +184,6 @@ def _parts(rows: pd.DataFrame, curves: Mapping[str, TaskCurves]) -> Parts:
 
 
 def sentences(advice: Advice) -> list[str]:
-    """The answer in words."""
     over = f"mean over {len(advice.tasks)} tasks" if len(advice.tasks) > 1 else advice.tasks[0]
     lines = [f"{advice.target}, {over}; {advice.considered} measured models"]
     if advice.chosen:

@@ -16,7 +16,6 @@ from analysis.statistics.uncertainty import ONE_SEED, Interval, SeedVariation, s
 
 MOST_UNDEFINED = 0.1  # share of replicates
 NO_INTERVAL = Interval()
-NO_REPLICATES = "no replicates were asked for"
 Weights = Mapping[str, float]  # subset -> weight
 
 
@@ -38,6 +37,11 @@ class TaskCurves:
     replicates: int
     seed: int
     _fitted: dict[bool, dict[str, Array] | None] = field(default_factory=dict, init=False)
+
+    @property
+    def unknown(self) -> Interval:
+        """Of a number without replicates."""
+        return Interval(reason="no replicates were asked for" if self.variation else ONE_SEED)
 
     def depends_on_teacher(self, weights: Weights) -> bool:
         """Whether a teacher's luck, the same for all its students, is left in a sum of curves with these weights."""
@@ -113,9 +117,7 @@ class Estimate:
 def weighted(weights: Weights, fitted: Mapping[str, Array], curves: Mapping[str, ScoreSizeCurve]) -> Array:
     """The sum of weights times L, averaged over the scores that all the weights' curves cover; NaN if there are none.
 
-    Args:
-        weights: a weight of 0 has the curve count for the scores alone.
-        fitted: subset -> fitted scores, shape (…, n).
+    A weight of 0 has the curve count for the scores alone; fitted scores have the shape (…, n).
     """
     low, high = common_scores([fitted[name] for name in weights])
     counted = {name: weight for name, weight in weights.items() if weight}
@@ -124,11 +126,7 @@ def weighted(weights: Weights, fitted: Mapping[str, Array], curves: Mapping[str,
 
 
 def estimate(task: TaskCurves, *contrasts: Weights) -> Estimate:
-    """The mean of contrasts in one task, each over the scores that its own curves cover, with its interval.
-
-    Args:
-        contrasts: as for `weighted`. The result is undefined if one of them is.
-    """
+    """The mean of contrasts in one task, each over the scores that its curves cover; undefined if one of them is."""
     names = list(dict.fromkeys(name for weights in contrasts for name in weights))
     if absent := [name for name in names if name not in task.curves]:
         return Estimate(reason=f"no scores of {', '.join(absent)}")
@@ -150,15 +148,10 @@ def estimate(task: TaskCurves, *contrasts: Weights) -> Estimate:
     together = any(task.depends_on_teacher(weights) for weights in contrasts)
     replicates = task.fitted(together)
     if task.variation is None or replicates is None:
-        return without_interval(estimated, task)
+        return replace(estimated, interval=task.unknown)
     means = {name: curve.means for name, curve in curves.items()}
     influence = task.variation.influence(lambda changes: value(task.refitted(means, changes)))
     return with_interval(estimated, value(replicates), tuple(task.variation.parts(influence, together)))
-
-
-def without_interval(estimated: Estimate, task: TaskCurves) -> Estimate:
-    """An estimate that says why there is no interval."""
-    return replace(estimated, interval=Interval(reason=NO_REPLICATES if task.variation else ONE_SEED))
 
 
 def with_interval(estimated: Estimate, draws: Array, parts: tuple[tuple[float, int], ...]) -> Estimate:

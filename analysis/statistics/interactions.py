@@ -52,11 +52,6 @@ class Interaction:
     kind: str
     weights: Mapping[str, float]
 
-    @property
-    def observed(self) -> dict[str, float]:
-        """Weights of the log of the combination's reduction, over the same scores."""
-        return dict.fromkeys(self.weights, 0.0) | {NONE: 1.0, self.methods: -1.0}
-
 
 def interactions(methods: Methods) -> list[Interaction]:
     """Of every combination of two methods or more: the pairs, then totals and pure terms of the larger ones."""
@@ -83,7 +78,8 @@ def table(results: Results, options: Options) -> pd.DataFrame:
     tasks = curves_by_task(results.runs, options)
     rows = []
     for interaction in [one for one in interactions(results.methods) if one.methods in results.subsets]:
-        observed = {task.task: estimate(task, interaction.observed).value for task in tasks}
+        reduction = dict.fromkeys(interaction.weights, 0.0) | {NONE: 1.0, interaction.methods: -1.0}  # same scores
+        observed = {task.task: estimate(task, reduction).value for task in tasks}
         for scope, value in with_means({task.task: estimate(task, interaction.weights) for task in tasks}).items():
             log_observed = float(np.mean([observed[task] for task in value.tasks])) if value.defined else math.nan
             rows.append({

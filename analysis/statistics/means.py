@@ -1,4 +1,4 @@
-"""The points of Figure 1: mean score over tasks against size, of each model, subset of methods and variant."""
+"""What figures show of each model and compression: its mean score against its size, and what its bytes are."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from itertools import combinations_with_replacement
 
 import pandas as pd
 
-from analysis.names import Names, seeds, task_label
+from analysis.names import PARTS, Names, seeds
 from analysis.read.results import Results
 from analysis.statistics.score_size import cells
-from analysis.subsets import Methods
+from analysis.subsets import joined
 
 POINT = ["model", "methods", "variant"]
+REST = "rest"
 
 
 @dataclass(frozen=True)
@@ -24,28 +25,17 @@ class MeanScores:
         points: columns `POINT`, bytes (mean over tasks and seeds), score (mean over tasks of the mean over seeds),
             error (its standard error over seeds; NaN unless every task has two), seeds (the least of a task; 0 if
             unknown).
-        methods: of the collection.
         tasks: that every mean is over.
         left_out: what (model, methods, variant) lacks some of these tasks.
         score, size: `glue` or `accuracy`; `nominal` or `artifact` bytes.
     """
 
     points: pd.DataFrame
-    methods: Methods
+    names: Names
     tasks: list[str]
     left_out: list[tuple[str, str, str]]
     score: str = "glue"
     size: str = "nominal"
-
-    @property
-    def names(self) -> Names:
-        """Of the methods."""
-        return Names(self.methods)
-
-    @property
-    def subject(self) -> str:
-        """Whose score the points are: `Mean`, or the task's."""
-        return task_label(self.tasks[0]) if len(self.tasks) == 1 else "Mean"
 
     @property
     def counts(self) -> str:
@@ -80,19 +70,43 @@ def mean_scores(
     complete = points[points["tasks"] == len(chosen)].drop(columns="tasks")
     there = runs[POINT].drop_duplicates().itertuples(index=False, name=None)
     left_out = [point for point in there if point not in complete.index]
-    return MeanScores(complete.reset_index(), results.methods, chosen, left_out, score, size)
+    return MeanScores(complete.reset_index(), Names(results.methods), chosen, left_out, score, size)
 
 
 def common_tasks(runs: pd.DataFrame) -> list[str]:
     """The tasks over which the most can be compared: most (point, task) pairs with no gap, then the most tasks."""
     tasks_of = [frozenset(tasks) for _, tasks in runs.groupby(POINT)["task"]]
-    distinct = set(tasks_of)
-    candidates = {one & other for one, other in combinations_with_replacement(distinct, 2)} - {frozenset[str]()}
-    if not candidates:
-        return []
+    candidates = {one & other for one, other in combinations_with_replacement(set(tasks_of), 2)}
 
-    def compared(tasks: frozenset[str]) -> tuple[int, int, list[str]]:
+    def order(tasks: frozenset[str]) -> tuple[int, int, list[str]]:
         return len(tasks) * sum(tasks <= there for there in tasks_of), len(tasks), sorted(tasks)
 
-    best = max(candidates, key=compared)
+    best = max(candidates, key=order, default=frozenset())
     return [task for task in dict.fromkeys(runs["task"]) if task in best]
+
+
+def breakdown(results: Results) -> pd.DataFrame:
+    """One row per model and compression that changes its size; methods that only train otherwise count as off.
+
+    Returns:
+        Columns model, name (`prune 40 %`), embeddings, encoder, head (nominal bytes), rest (the weight file's bytes
+        beyond them: masks, scales, ranges, the format's header), artifact (the file's bytes) and whole
+        (float32 bytes of all parameters); means over tasks and seeds.
+    """
+    runs, methods, names = results.runs, results.methods, Names(results.methods)
+    rows = []
+    for run in runs[runs["by_part"].map(lambda parts: {"embeddings", "encoder"} <= set(parts))].to_dict("records"):
+        shrinking = tuple(entry for entry in run["compression"] if entry.shrinks)
+        nominal = {name: float(run["by_part"].get(name, 0)) for name in PARTS if name != REST}
+        rows.append({
+            "model": run["model"],
+            "order": methods.rank(shrinking),
+            "name": names.cell(joined(entry.method for entry in shrinking), methods.variant(shrinking)),
+            **nominal,
+            REST: max(0.0, run["artifact_bytes"] - sum(nominal.values())),
+            "artifact": float(run["artifact_bytes"]),
+            "whole": 4.0 * run["parameters"],
+        })  # fmt: skip
+    columns = ["model", "name", *PARTS, "artifact", "whole"]
+    means = pd.DataFrame(rows, columns=["order", *columns]).groupby(["model", "order", "name"]).mean().reset_index()
+    return means.sort_values(["order", "model"], kind="stable")[columns].reset_index(drop=True)

@@ -9,6 +9,7 @@ collection lacks a subset, the pairs that are left count.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -111,7 +112,7 @@ def _on_score(task: TaskCurves, pairs: Pairs) -> Estimate:
     together = any(task.depends_on_teacher({without: -1.0, with_it: 1.0}) for without, with_it in pairs)
     changes = task.changes(together)
     if task.variation is None or changes is None:
-        return contrasts.without_interval(effect, task)
+        return replace(effect, interval=task.unknown)
     parts = tuple(task.variation.parts(weights, together))
     return contrasts.with_interval(effect, effect.value + changes @ weights, parts)
 

@@ -24,12 +24,7 @@ Array = NDArray[np.float64]
 
 
 def cells(runs: pd.DataFrame, score: str = "score_glue", size: str = "nominal_bytes") -> pd.DataFrame:
-    """One row per cell, in the order of the runs.
-
-    Args:
-        runs: as in `Results.runs`.
-        score: the column of scores, points; undefined ones are left out of the mean.
-        size: the column of bytes.
+    """One row per cell, in the order of the runs, of a column of scores (points) and one of bytes.
 
     Returns:
         Columns `CELL`; score (mean over seeds; NaN where no run's is defined), seeds (how many the score is of),
@@ -86,10 +81,7 @@ def isotonic(values: Array, weights: Array) -> Array:
 
     By the max-min formula (Robertson, Wright & Dykstra 1988, theorem 1.4.4): the greatest over starts j ≤ i of the
     least over ends k ≥ i of the mean over j…k. For a dozen cells, and for all replicates at once, faster than pooling.
-
-    Args:
-        values: shape (…, n).
-        weights: positive, shape (n,).
+    Values have the shape (…, n), positive weights (n,).
     """
     sums = np.cumsum(values * weights, axis=-1)
     totals = np.cumsum(weights)
@@ -108,10 +100,7 @@ def mean_inverse(log_bytes: Array, fitted: Array, low: Array, high: Array) -> Ar
     Args:
         log_bytes: ascending, shape (n,).
         fitted: nondecreasing, shape (…, n).
-        low, high: shape (…); within the curve's scores.
-
-    Returns:
-        Shape (…); NaN where not low < high.
+        low, high: shape (…), as the mean; within the curve's scores. NaN where not low < high.
     """
     left, right = fitted[..., :-1], fitted[..., 1:]
     bottom, top = np.clip(left, low[..., None], high[..., None]), np.clip(right, low[..., None], high[..., None])

@@ -44,7 +44,6 @@ class Interval:
 
 
 def t_interval(value: float, error: float, freedom: float) -> Interval:
-    """Around a number with a standard error."""
     reach = quantile(freedom) * error
     return Interval(value - reach, value + reach, error, freedom)
 

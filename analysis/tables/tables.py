@@ -145,20 +145,15 @@ def csv(table: pd.DataFrame) -> str:
 
 def markdown(table: pd.DataFrame) -> str:
     """A pipe table; columns of numbers to the right."""
-    rule = ["---:" if _numeric(table, number) else "---" for number in range(table.shape[1])]
-    heading, *rows = (
-        [cell.replace("|", "\\|") for cell in row] for row in [[str(name) for name in table.columns], *_texts(table)]
-    )
+    rule = ["---:" if numeric else "---" for numeric in _numeric(table)]
+    heading, *rows = ([cell.replace("|", "\\|") for cell in row] for row in _texts(table))
     return "".join(f"| {' | '.join(row)} |\n" for row in [heading, rule, *rows])
 
 
 def latex(table: pd.DataFrame) -> str:
     r"""A `tabular` with booktabs' rules (`\usepackage{booktabs}`)."""
-    columns = "".join("r" if _numeric(table, number) else "l" for number in range(table.shape[1]))
-    heading, *rows = (
-        " & ".join(cell.translate(SPECIAL) for cell in row) + r" \\"
-        for row in [[str(name) for name in table.columns], *_texts(table)]
-    )
+    columns = "".join("r" if numeric else "l" for numeric in _numeric(table))
+    heading, *rows = (" & ".join(cell.translate(SPECIAL) for cell in row) + r" \\" for row in _texts(table))
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", heading, r"\midrule", *rows, r"\bottomrule"]
     return "\n".join([*lines, r"\end{tabular}"]) + "\n"
 
@@ -170,9 +165,10 @@ def plain(table: pd.DataFrame) -> str:
     from rich.text import Text
 
     made = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="")
-    for place, name in enumerate(table.columns):
-        made.add_column(str(name), no_wrap=True, justify="right" if _numeric(table, place) else "left")
-    for row in _texts(table):
+    heading, *rows = _texts(table)
+    for name, numeric in zip(heading, _numeric(table), strict=True):
+        made.add_column(name, no_wrap=True, justify="right" if numeric else "left")
+    for row in rows:
         made.add_row(*map(Text, row))
     console = Console(width=100_000)
     with console.capture() as captured:
@@ -180,12 +176,14 @@ def plain(table: pd.DataFrame) -> str:
     return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
-def _numeric(table: pd.DataFrame, number: int) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(table.iloc[:, number].dtype))
+def _numeric(table: pd.DataFrame) -> list[bool]:
+    return [pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
 
 
 def _texts(table: pd.DataFrame) -> list[list[str]]:
-    return [[text(value) for value in row] for row in table.itertuples(index=False, name=None)]
+    """The names of the columns, and the rows."""
+    rows = table.itertuples(index=False, name=None)
+    return [list(map(str, table.columns)), *(list(map(text, row)) for row in rows)]
 
 
 def text(value: object) -> str:

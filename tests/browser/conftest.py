@@ -40,7 +40,6 @@ def chromium() -> Iterator[Any]:
 def write_report(folder: Path, documents: list[dict[str, Any]]) -> Path:
     """Run folders with curves and latencies, and the report over them."""
     from analysis.report import report
-    from analysis.statistics import findings
 
     for made in documents:
         run = grids.write_run(folder / "runs", made)
@@ -49,7 +48,7 @@ def write_report(folder: Path, documents: list[dict[str, Any]]) -> Path:
     options = Options(bootstrap=100)
     found = results.read_runs(folder / "runs")
     path = folder / "report.html"
-    path.write_text(report.page(found, options, findings.findings(found, options)), encoding="utf-8")
+    path.write_text(report.page(found, options, report.findings(found, options)), encoding="utf-8")
     return path
 
 

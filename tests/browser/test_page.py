@@ -295,12 +295,11 @@ def test_words_that_look_like_html_stay_words(open_page: Open, tmp_path: Path) -
     from analysis.options import Options
     from analysis.read import results
     from analysis.report import report
-    from analysis.statistics import findings
 
     options = Options(bootstrap=0)
     found = results.from_documents([one | {"task": nasty, "url": "javascript:alert(1)"} for one in made], [], nasty)
     path = tmp_path / "report.html"
-    path.write_text(report.page(found, options, findings.findings(found, options)), encoding="utf-8")
+    path.write_text(report.page(found, options, report.findings(found, options)), encoding="utf-8")
     opened = open_page(path)
     opened.page.locator(FIGURE).first.click()
     assert nasty in opened.page.locator("#tasks-charts h3").inner_text()

@@ -72,7 +72,9 @@ function drawFigure1() {
       + ` (${lacking.slice(0, 3).join("; ")}${lacking.length > 3 ? "; …" : ""}).` : "";
   box("figure1-note").textContent = points.length === 0 ? gaps : `${plural(points.length, "point")}, each a mean over `
     + `${plural(state.task.size, "task")} and the chosen seeds.${bars}${gaps}`;
-  box("figure1-table").replaceChildren(pointsTable(points));
+  const rows = points.map((point) => [nameOf(point), point.score.toFixed(2),
+    point.error === null ? "–" : point.error.toFixed(2), megabytes(point.bytes), point.tasks, point.seeds]);
+  box("figure1-table").replaceChildren(table(["model", scoreLabel(), "standard error", "MB", "tasks", "seeds"], rows));
 }
 
 function nothing() {
@@ -81,7 +83,7 @@ function nothing() {
     : "Nothing to draw: no model has a score on every chosen task. Choose fewer tasks.";
 }
 
-// A column of numbers stands right, as in table.py.
+// A column of numbers stands right, as in sections.py.
 function table(headings, rows) {
   const isNumber = (cell) => typeof cell === "number" || /^(–|−?[\d.,]+)$/.test(cell);
   const kinds = headings.map((_, place) => (rows.every((row) => isNumber(row[place])) ? { class: "number" } : {}));
@@ -91,17 +93,9 @@ function table(headings, rows) {
   return node("table", {}, node("thead", {}, node("tr", {}, ...head)), node("tbody", {}, ...lines));
 }
 
-function pointsTable(points) {
-  return table(["model", scoreLabel(), "standard error", "MB", "tasks", "seeds"], points.map((point) => [
-    nameOf(point), point.score.toFixed(2), point.error === null ? "–" : point.error.toFixed(2),
-    megabytes(point.bytes), point.tasks, point.seeds,
-  ]));
-}
-
 function showRuns(point) {
-  const rows = point.runs.map((run) => [
-    data.tasks[run.task].label, run.seed, run[state.score].toFixed(2), megabytes(run[state.size]), run.id,
-  ]);
+  const rows = point.runs.map((run) =>
+    [taskLabel(run.task), run.seed, run[state.score].toFixed(2), megabytes(run[state.size]), run.id]);
   const close = node("button", { type: "button" }, "Close");
   const made = table(["task", "seed", scoreLabel(), "MB", "run id"], rows);
   close.addEventListener("click", () => box("figure1-runs").replaceChildren());
@@ -115,21 +109,19 @@ function showRuns(point) {
 }
 
 function drawTasks() {
-  const panels = [...state.task].sort((a, b) => a - b).flatMap((task) => {
-    const { points } = meanPoints(new Set([task]));
-    return points.length ? [{ task, points }] : [];
-  });
+  const panels = [...state.task].sort((a, b) => a - b)
+    .map((task) => ({ task, points: meanPoints(new Set([task])).points })).filter(({ points }) => points.length);
   const host = box("tasks-charts");
   if (!panels.length) return host.replaceChildren(node("p", { class: "empty" }, nothing()));
   host.classList.toggle("wide", data.methods.length > 8);
   host.replaceChildren(...panels.map(() => node("div", { class: "panel" }, node("h3"), node("div"))));
   panels.forEach(({ task, points }, place) => {
     const [heading, inside] = host.children[place].children;
-    const most = Math.max(...points.map((point) => point.seeds)), least = Math.min(...points.map((point) => point.seeds));
-    heading.textContent = data.tasks[task].label;
-    heading.append(node("small", {}, ` ${least === most ? plural(most, "seed") : `${least}–${most} seeds`}`));
+    const seeds = points.map((point) => point.seeds), most = Math.max(...seeds), least = Math.min(...seeds);
+    const counted = node("small", {}, ` ${least === most ? plural(most, "seed") : `${least}–${most} seeds`}`);
+    heading.append(taskLabel(task), counted);
     show(inside, (width) => drawCurves(points, width, 210, {
-      title: `${data.tasks[task].label}: score against size`, radius: 3, margin: { left: 34, bottom: 22, right: 6 },
+      title: `${taskLabel(task)}: score against size`, radius: 3, margin: { left: 34, bottom: 22, right: 6 },
     }));
   });
 }

@@ -13,10 +13,7 @@ function fieldset(host, legend, ...inside) {
 function chip(type, name, value, checked, changed, ...label) {
   const input = node("input", { type, name, value });
   input.checked = checked;
-  input.addEventListener("change", () => {
-    changed(input.checked);
-    redraw();
-  });
+  input.addEventListener("change", () => { changed(input.checked); redraw(); });
   return node("label", { class: "chip" }, input, ...label);
 }
 

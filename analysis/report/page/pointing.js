@@ -71,8 +71,7 @@ function interactive(root, points, choose) {
   };
   root.addEventListener("pointermove", (event) => {
     const point = nearest(event);
-    if (point) enter(point);
-    else leave();
+    point ? enter(point) : leave();
   });
   root.addEventListener("pointerleave", leave);
   if (choose) root.addEventListener("click", (event) => nearest(event) && choose(nearest(event)));
