@@ -58,6 +58,10 @@ class Batch:
     lane: int | None = None  # of a sweep with a throttle: the arrays of a lane run one after the other
     at_once: int | None = None  # how many elements may run at once; None: all
 
+    def run_ids(self) -> list[str]:
+        """The experiments of all elements."""
+        return [run_id for element in self.elements for run_id in element]
+
     def minutes(self, settings: SlurmSettings) -> int:
         """The time limit of a job: that of an experiment, as often as its experiments follow one another."""
         rounds = max(math.ceil(len(element) / settings.per_device) for element in self.elements)

@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from compress.config.conf_files import conf_folder
@@ -25,6 +25,7 @@ Before and after a sweep (python -m compress -m …):
   sync RUNS          upload to Weights & Biases what was offline
 """
 WATCH_SECONDS = 3.0
+VERBS = ("plan", "prepare", "status", "retry", "cancel", "sync")
 OF_SWEEPS = {"plan": "what a sweep would do", "prepare": "fill the caches for a sweep"}
 
 
@@ -51,7 +52,7 @@ def _parser() -> Parser:
     parser = Parser(
         prog="python -m launch", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="plan|prepare|status|retry|cancel|sync")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
     for verb, what in OF_SWEEPS.items():
         usage = f"python -m launch {verb} [-h] {'[--json] ' if verb == 'plan' else ''}[OVERRIDES ...]"
         flags = "and its flags: --config-dir DIR, --config-name NAME"
@@ -76,66 +77,72 @@ def _parser() -> Parser:
 def _do(options: argparse.Namespace) -> int:
     if hasattr(options, "runs") and not options.runs.is_dir():
         raise ConfigError(f"{options.runs}: no such folder; give the folder of runs, as in paths.runs")
-    return VERBS[options.verb](options)
+    match options.verb:
+        case "plan":
+            return _plan(options.words, as_json=options.json)
+        case "prepare":
+            from compress.config.overrides import read_sweep
+            from launch.prepare import prepare
+
+            prepare(read_sweep(options.words, conf_folder())[0])
+            return 0
+        case "status":
+            return _status(options.runs, as_json=options.json, watch=options.watch)
+        case "retry":
+            from launch.retry import retry
+
+            return retry(options.runs, options.settings)
+        case "cancel":
+            return _cancel(options.runs)
+        case _:
+            from launch.sync import sync
+
+            return sync(options.runs, options.project, options.entity)
 
 
-def _plan(options: argparse.Namespace) -> int:
+def _plan(words: Sequence[str], *, as_json: bool) -> int:
     from compress.config.overrides import read_sweep
     from launch import local, plan, slurm
     from launch.batches import SlurmSettings
     from launch.start import name_of_target, plan_for, settings_of
 
-    configs, launcher = read_sweep(options.words, conf_folder())
+    configs, launcher = read_sweep(words, conf_folder())
     settings = settings_of(name_of_target(str(launcher["_target_"])), launcher)
     planned = plan_for(configs, settings)
-    if options.json:
+    if as_json:
         print(json.dumps(plan.as_document(planned)))
-        return 0
-    where = slurm.describe(planned, settings) if isinstance(settings, SlurmSettings) else local.describe(
-        planned, settings)  # fmt: skip
-    print(plan.describe(planned, where))
+    elif isinstance(settings, SlurmSettings):
+        print(plan.describe(planned, slurm.describe(planned, settings)))
+    else:
+        print(plan.describe(planned, local.describe(planned, settings)))
     return 0
 
 
-def _prepare(options: argparse.Namespace) -> int:
-    from compress.config.overrides import read_sweep
-    from launch.prepare import prepare
-
-    configs, _ = read_sweep(options.words, conf_folder())
-    prepare(configs)
-    return 0
-
-
-def _status(options: argparse.Namespace) -> int:
-    from launch import status, tables
+def _status(runs: Path, *, as_json: bool, watch: bool) -> int:
+    from launch import progress, status
     from launch.sync import reminder
 
     while True:
-        survey = status.survey(options.runs)
-        if options.json:
-            print(json.dumps(tables.as_document(options.runs, survey)))
+        survey = status.survey(runs)
+        if as_json:
+            print(json.dumps(progress.as_document(runs, survey)))
         else:
-            if options.watch and sys.stdout.isatty():
+            if watch and sys.stdout.isatty():
                 print("\033[H\033[2J", end="")
-            ended = (each.folder(options.runs) for each in survey.experiments if each.state in ("finished", "failed"))
-            print("\n".join([tables.render(survey), *reminder(options.runs, ended)]), flush=True)
-        if not options.watch or not status.GOING_ON & {each.state for each in survey.experiments}:
+            ended = (each.folder(runs) for each in survey.experiments if each.state in ("finished", "failed"))
+            print("\n".join([progress.render(survey), *reminder(runs, ended)]), flush=True)
+        if not watch or not status.GOING_ON & {each.state for each in survey.experiments}:
             return 0
         time.sleep(WATCH_SECONDS)
 
 
-def _retry(options: argparse.Namespace) -> int:
-    from launch.retry import retry
-
-    return retry(options.runs, options.settings)
-
-
-def _cancel(options: argparse.Namespace) -> int:
-    from launch import commands, local, slurm
+def _cancel(runs: Path) -> int:
+    from launch import local, slurm
+    from launch.commands import Unanswered
     from launch.sweep import all_sweeps
 
     left_out: list[str] = []
-    sweeps = all_sweeps(options.runs, left_out)
+    sweeps = all_sweeps(runs, left_out)
     stopped, refused = local.cancel(sweeps)
     refused = left_out + refused
     done = [f"{plural(stopped, 'worker')} stopped"]
@@ -143,20 +150,9 @@ def _cancel(options: argparse.Namespace) -> int:
         cancelled, still_there = slurm.cancel(sweeps, others=[])
         done.append(cancelled)
         refused += still_there
-    except commands.Unanswered as error:
+    except Unanswered as error:
         refused.append(str(error))
-    print(f"{', '.join(done)}; python -m launch retry {shlex.quote(str(options.runs))}   goes on")
+    print(f"{', '.join(done)}; python -m launch retry {shlex.quote(str(runs))}   goes on")
     for line in refused:
         tell(ConfigError(line))
     return 1 if refused else 0
-
-
-def _sync(options: argparse.Namespace) -> int:
-    from launch.sync import sync
-
-    return sync(options.runs, options.project, options.entity)
-
-
-VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "plan": _plan, "prepare": _prepare, "status": _status, "retry": _retry, "cancel": _cancel, "sync": _sync,
-}  # fmt: skip

@@ -22,13 +22,9 @@ class Unanswered(ConfigError):  # noqa: N818 - nothing here is in error
 
 
 def answer(command: Sequence[str], pauses: Sequence[float] = (), ignore: str | None = None) -> str:
-    """What a command of SLURM prints.
+    """What a command of SLURM prints, also an error with `ignore` in it: nothing is known of what was asked about.
 
-    Args:
-        ignore: an error whose text has this in it is an answer too: nothing is known of what was asked about.
-
-    Raises:
-        Unanswered: it failed, also when it was tried again.
+    Unanswered if it failed, also when it was tried again after each of the pauses.
     """
     for pause in (*pauses, None):
         out, error = run(command)

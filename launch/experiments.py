@@ -10,8 +10,6 @@ from compress.config.resources import Needs
 
 @stored
 class Planned:
-    """One experiment of a sweep."""
-
     run_id: str
     folder: str  # the run folder, below the runs
     task: str
@@ -26,7 +24,6 @@ class Planned:
 
     @property
     def name(self) -> str:
-        """What people read."""
         return f"{self.task} {self.model} {self.methods} seed {self.seed}"
 
 

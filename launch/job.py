@@ -74,10 +74,10 @@ class Element:
             time.sleep(KILLED_WITHIN_SECONDS)
             raise SystemExit(128 + stopped)
         outcomes = sweep.outcomes()
-        failed = [run_id for run_id in self.run_ids if run_id in outcomes and outcomes[run_id].state == "failed"]
+        ended = [(sweep.experiments[run_id], outcomes[run_id]) for run_id in self.run_ids if run_id in outcomes]
+        failed = [f"{planned.name}: {outcome.cause}" for planned, outcome in ended if outcome.state == "failed"]
         if failed:
-            raise RuntimeError("; ".join(f"{sweep.experiments[run_id].name}: {outcomes[run_id].cause}"
-                                         for run_id in failed))  # fmt: skip
+            raise RuntimeError("; ".join(failed))
 
     def checkpoint(self) -> DelayedSubmission:
         """What submitit runs after a requeue: the same; everything else is on disk."""

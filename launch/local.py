@@ -8,9 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,14 +20,13 @@ from compress.errors import ConfigError
 from compress.storage import surroundings
 from compress.wording import plural
 from launch.experiments import Outcome
-from launch.follow import conclude, follow
-from launch.processes import Process, Unreachable
+from launch.plan import Plan, elapsed
+from launch.processes import Unreachable
+from launch.progress import conclude, duration, follow
 from launch.sweep import Sweep
 
 if TYPE_CHECKING:
     from submitit.core.core import Job
-
-    from launch.plan import Plan
 
 ROOM = 1 << 20  # bytes of a disk that is not full
 CANCEL_SECONDS = 300.0  # that workers may take to write checkpoints
@@ -103,13 +101,14 @@ def start(sweep: Sweep, shared: Sequence[Share]) -> list[Job[None]]:
     """A worker for each share."""
     import submitit
 
-    jobs = []
-    with surroundings.runs(sweep.runs).config_errors(), _interrupts_ignored():  # Ctrl-C is this process's to pass on
-        executor = submitit.LocalExecutor(sweep.folder / "jobs")
-        executor.update_parameters(timeout_min=FOREVER_MIN)
-        for number, share in enumerate(shared):
-            jobs.append(executor.submit(work, sweep.folder, number, share))
-    return jobs
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is this process's to pass on
+    try:
+        with surroundings.runs(sweep.runs).config_errors():
+            executor = submitit.LocalExecutor(sweep.folder / "jobs")
+            executor.update_parameters(timeout_min=FOREVER_MIN)
+            return [executor.submit(work, sweep.folder, number, share) for number, share in enumerate(shared)]
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def work(folder: Path, number: int, share: Share) -> None:
@@ -147,11 +146,8 @@ def _orphans(sweep: Sweep, jobs: Sequence[Job[None]]) -> Mapping[str, Outcome]:
         return {}
     cause = "the worker ended before it was run" + _last_error(sweep, jobs)
     log = str(jobs[0].paths.stderr) if jobs else ""
-    lost = Outcome("", "failed", 0.0, cause, log)
-    return {
-        run_id: Outcome(run_id, "finished", 0.0) if sweep.finished(run_id) else replace(lost, run_id=run_id)
-        for run_id in sweep.to_run
-    }
+    lost = {run_id: Outcome(run_id, "failed", 0.0, cause, log) for run_id in sweep.to_run}
+    return lost | {run_id: Outcome(run_id, "finished", 0.0) for run_id in lost if sweep.finished(run_id)}
 
 
 def _last_error(sweep: Sweep, jobs: Sequence[Job[None]]) -> str:
@@ -171,50 +167,25 @@ def cancel(sweeps: Iterable[Sweep]) -> tuple[int, list[str]]:
     refused: list[str] = []
     for sweep in sweeps:
         for number, process in sweep.live_workers().items():
-            if (reason := _ask_to_stop(process)) is None:
+            if process is None:
+                refused.append(f"worker {number} of {sweep.folder}: its file does not say which process it is")
+                continue
+            try:
+                process.signal(signal.SIGTERM)  # if it has ended, its experiments are about to
                 stopping.append((sweep, number))
-            else:
-                refused.append(f"worker {number} of {sweep.folder}: {reason}")
-    left = _wait_for(stopping, CANCEL_SECONDS)
+            except Unreachable as error:
+                refused.append(f"worker {number} of {sweep.folder}: {error}; cancel it there, or as that user")
+    deadline = time.monotonic() + CANCEL_SECONDS
+    while left := [(sweep, number) for sweep, number in stopping if number in sweep.live_workers()]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
     refused += [f"worker {number} of {sweep.folder}: it still writes checkpoints" for sweep, number in left]
     return len(stopping) - len(left), refused
 
 
-def _ask_to_stop(process: Process | None) -> str | None:
-    """Have a worker stop; why that cannot be."""
-    if process is None:
-        return "its file does not say which process it is"
-    try:
-        process.signal(signal.SIGTERM)  # if it has ended, its experiments are about to
-    except Unreachable as error:
-        return f"{error}; cancel it there, or as that user"
-    return None
-
-
-def _wait_for(workers: Sequence[tuple[Sweep, int]], seconds: float) -> list[tuple[Sweep, int]]:
-    """Wait until workers have ended; those that have not in time."""
-    deadline = time.monotonic() + seconds
-    while left := [(sweep, number) for sweep, number in workers if number in sweep.live_workers()]:
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.1)
-    return left
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def describe(plan: Plan, settings: LocalSettings) -> list[str]:
     """What `plan` says of how this machine would be used."""
-    from launch.plan import elapsed
-    from launch.tables import duration
-
     cpu_only = all(planned.config["device"] == "cpu" for planned in plan.experiments)
     shared = shares(settings, cpu_only=cpu_only)
     slots = sum(share.slots for share in shared)

@@ -12,7 +12,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -30,35 +29,28 @@ NAMED = 5  # jobs that a line names
 LINES = 60  # of the end of a job's log that are looked at
 
 
-def lost(sweep: Sweep, there: Mapping[str, Job], patience: float = 0.0) -> dict[str, Outcome]:
-    """Experiments whose job is gone and left no outcome, and what is known of the cause.
-
-    Args:
-        there: the queue.
-        patience: seconds that the job must have left its log alone for.
-    """
+def lost(sweep: Sweep, there: Mapping[str, Job]) -> dict[str, Outcome]:
+    """Experiments whose job is gone from the queue and left no outcome, and what is known of the cause."""
     outcomes = sweep.outcomes()
     gone = {run_id: job for run_id, job in sweep.open_jobs().items() if job not in there}
     owners = _outcomes_elsewhere(sweep, gone) if gone.keys() & submitted.borrowed(sweep.folder).keys() else {}
-    ended = Ended.of(job for run_id, job in gone.items() if not sweep.finished(run_id) and run_id not in owners)
+    lost_jobs = [job for run_id, job in gone.items() if not sweep.finished(run_id) and run_id not in owners]
+    states, unknown = _accounted(lost_jobs)
     ends: dict[str, Outcome] = {}
     for run_id, job in gone.items():
-        if sweep.finished(run_id):
-            ends[run_id] = Outcome(run_id, "finished", 0.0)
-            continue
-        if (recorded := owners.get(run_id)) is not None:
-            ends[run_id] = recorded
-            continue
-        log = log_of(sweep, job)
-        if patience and log is not None and time.time() - log.stat().st_mtime < patience:
-            continue
         teacher = sweep.experiments[run_id].teacher
         of_teacher = outcomes.get(teacher) or ends.get(teacher) if teacher else None
-        if of_teacher is not None and of_teacher.state == "failed":
-            cause, where = sweep.failure_of_teacher(of_teacher.run_id), of_teacher.log
+        if sweep.finished(run_id):
+            ends[run_id] = Outcome(run_id, "finished", 0.0)
+        elif run_id in owners:
+            ends[run_id] = owners[run_id]
+        elif of_teacher is not None and of_teacher.state == "failed":
+            ends[run_id] = Outcome(run_id, "failed", 0.0, sweep.failure_of_teacher(of_teacher.run_id), of_teacher.log)
         else:
-            cause, where = ended.cause(job, log), "" if log is None else str(log)
-        ends[run_id] = Outcome(run_id, "failed", 0.0, cause, where)
+            log = log_of(sweep, job)
+            end = states.get(job) or unknown + ("; it wrote no log" if log is None else "")
+            cause = f"its job {job} is gone: {end}{_last_error(log)}"
+            ends[run_id] = Outcome(run_id, "failed", 0.0, cause, str(log or ""))
     return ends
 
 
@@ -71,29 +63,13 @@ def _outcomes_elsewhere(sweep: Sweep, jobs: Mapping[str, str]) -> dict[str, Outc
     return outcomes
 
 
-@dataclass(frozen=True)
-class Ended:
-    """What SLURM's accounting says of jobs that are gone: how they ended, by id; or why it says nothing."""
-
-    states: Mapping[str, str] = field(default_factory=dict)
-    silent: str = ""
-
-    @staticmethod
-    def of(jobs: Iterable[str]) -> Ended:
-        """Ask it."""
-        try:
-            return Ended(ended_as(jobs))
-        except Unanswered as error:
-            return Ended(silent=str(error).replace("SLURM", "SLURM's accounting", 1))
-
-    def cause(self, job: str, log: Path | None) -> str:
-        """Why an experiment of a job has not ended."""
-        started = "" if log is not None else "; it wrote no log"
-        if self.silent:
-            end = f"how it ended is not known, {self.silent}{started}"
-        else:
-            end = self.states.get(job, f"SLURM's accounting has no record of it{started}")
-        return f"its job {job} is gone: {end}{_last_error(log)}"
+def _accounted(jobs: Iterable[str]) -> tuple[dict[str, str], str]:
+    """How jobs ended, by id, as SLURM's accounting says; and what is to be said of those that it does not know."""
+    try:
+        return ended_as(jobs), "SLURM's accounting has no record of it"
+    except Unanswered as error:
+        silent = str(error).replace("SLURM", "SLURM's accounting", 1)
+        return {}, f"how it ended is not known, {silent}"
 
 
 def log_of(sweep: Sweep, job: str) -> Path | None:

@@ -84,60 +84,41 @@ def make(
             teacher_ids[run_id] = folder.name
             wanted.setdefault(folder.name, (teacher_config, folder, True))
     experience = Experience(past(runs), gpu=gpu)
-    every = [
-        _planned(config, folder, runs, teacher_ids.get(run_id), added, experience, timeout_min)
-        for run_id, (config, folder, added) in wanted.items()
-    ]
+    every = []
+    for run_id, (config, folder, added) in wanted.items():
+        model, methods = label(config.model), folder.parent.name
+        needs = config.resources.for_model(model)
+        every.append(
+            Planned(
+                run_id=run_id,
+                folder=str(folder.relative_to(runs)),
+                task=config.task.name,
+                model=model,
+                methods=methods,
+                seed=config.seed,
+                teacher=teacher_ids.get(run_id),
+                added=added,
+                seconds=experience.seconds(config, model, methods),
+                resources=needs if timeout_min is None else replace(needs, timeout_min=timeout_min),
+                config=document(config),
+            )
+        )
     needed = set(teacher_ids.values())
     every.sort(key=lambda planned: (planned.run_id not in needed, -planned.seconds))
-    to_run = [planned for planned in every if planned.config["force"] or not _is_finished(runs, planned)]
+    to_run = [each for each in every if each.config["force"] or result.read(runs / each.folder, each.run_id) is None]
     # a finished teacher is not needed again, nor is one whose students are all finished
     missing = {planned.teacher for planned in to_run}
     to_run = [planned for planned in to_run if not planned.added or planned.run_id in missing]
     return Plan(runs, len(cells), every, to_run, experience.runs)
 
 
-def _planned(
-    config: Config,
-    folder: Path,
-    runs: Path,
-    teacher_id: str | None,
-    added: bool,
-    experience: Experience,
-    timeout_min: float | None,
-) -> Planned:
-    task, model, methods = config.task.name, label(config.model), folder.parent.name
-    needs = config.resources.for_model(model)
-    values = document(config)
-    return Planned(
-        run_id=folder.name,
-        folder=str(folder.relative_to(runs)),
-        task=task,
-        model=model,
-        methods=methods,
-        seed=config.seed,
-        teacher=teacher_id,
-        added=added,
-        seconds=experience.seconds(config, model, methods),
-        resources=needs if timeout_min is None else replace(needs, timeout_min=timeout_min),
-        config=values,
-    )
-
-
-def _is_finished(runs: Path, planned: Planned) -> bool:
-    return result.read(runs / planned.folder, planned.run_id) is not None
-
-
 def elapsed(to_run: Sequence[Planned], slots: int) -> float:
     """Seconds until all have run on so many devices, each as long as expected, students after their teacher."""
-    if not to_run:
-        return 0.0
-    waiting: dict[str, list[Planned]] = defaultdict(list)
+    waiting: dict[str | None, list[Planned]] = defaultdict(list)
     ids = {planned.run_id for planned in to_run}
-    ready = [planned for planned in to_run if planned.teacher not in ids]
     for planned in to_run:
-        if planned.teacher in ids:
-            waiting[str(planned.teacher)].append(planned)
+        waiting[planned.teacher if planned.teacher in ids else None].append(planned)
+    ready = waiting.pop(None, [])
     running: list[tuple[float, str]] = []
     now = 0.0
     while ready or running:
@@ -165,23 +146,20 @@ def headline(plan: Plan) -> list[str]:
 def describe(plan: Plan, where: Sequence[str]) -> str:
     """What `python -m launch plan` prints; `where` is what the launcher says of its jobs and the time."""
     lines = headline(plan)
-    students = len(plan.to_run) - len(plan.teachers)
-    if plan.teachers:
-        tasks = ", ".join(f"{n} {task}" for task, n in Counter(planned.task for planned in plan.teachers).items())
-        lines += [f"stage 1: {plural(len(plan.teachers), 'teacher')} ({tasks})"]
-        waiting = sum(planned.teacher in {teacher.run_id for teacher in plan.teachers} for planned in plan.to_run)
-        lines += [f"stage 2: {plural(students, 'other')}, {waiting} of them after their teacher"]
+    if teachers := plan.teachers:
+        tasks = ", ".join(f"{n} {task}" for task, n in Counter(planned.task for planned in teachers).items())
+        lines += [f"stage 1: {plural(len(teachers), 'teacher')} ({tasks})"]
+        others = plural(len(plan.to_run) - len(teachers), "other")
+        waiting = sum(planned.teacher in {teacher.run_id for teacher in teachers} for planned in plan.to_run)
+        lines += [f"stage 2: {others}, {waiting} of them after their teacher"]
     lines += where
-    measured = (
-        f"{plural(plan.experience, 'finished run')} in {plan.runs}"
-        if plan.experience
-        else "arithmetic: no run is finished"
-    )
-    return "\n".join([*lines, f"estimated from {measured}", "nothing was started"])
+    source = "arithmetic: no run is finished"
+    if plan.experience:
+        source = f"{plural(plan.experience, 'finished run')} in {plan.runs}"
+    return "\n".join([*lines, f"estimated from {source}", "nothing was started"])
 
 
 def as_document(plan: Plan) -> dict[str, object]:
-    """For programs."""
     missing = {planned.run_id for planned in plan.to_run}
     return {
         "runs": str(plan.runs),

@@ -65,14 +65,6 @@ class SlurmLauncher(SweepLauncher):
 
     name = "slurm"
 
-    def __init__(self, **settings: object) -> None:
-        from launch.scheduler import require
-        from launch.start import refusing
-
-        super().__init__(**settings)
-        with refusing():
-            require()
-
 
 class MethodGroups(SearchPathPlugin):
     """The groups of the compression methods, those of other packages too."""

@@ -13,7 +13,6 @@ from compress import experiment
 from compress.config.schema import Config, teacher_experiment
 from compress.methods import registry
 from compress.methods.base import EnlargesData
-from compress.model.encoder import ModelConfig
 from compress.storage.hub_cache import cache_folder
 from compress.wording import plural
 
@@ -22,8 +21,8 @@ def prepare(configs: Sequence[Config]) -> None:
     """Load each checkpoint, and tokenize each task for each vocabulary and augmentation, or raise ConfigError."""
     both = [*configs, *(teacher_experiment(config) for config in configs if config.teacher is not None)]
     models = {config.model: config for config in both}
-    texts = {(*_tokenizer(config.model), config.task.name, replace(config.data, max_train=None),
-              registry.the_one(config.methods, EnlargesData), config.seed): config
+    texts = {(config.model.pretrained, config.model.revision, config.model.tokenizer, config.task.name,
+              replace(config.data, max_train=None), registry.the_one(config.methods, EnlargesData), config.seed): config
              for config in both}  # fmt: skip
     with tqdm(total=len(models) + len(texts), disable=not sys.stderr.isatty(), unit="file") as bar:
         for config in models.values():
@@ -36,7 +35,3 @@ def prepare(configs: Sequence[Config]) -> None:
     places = " and ".join(sorted({str(Path(config.paths.cache).expanduser()) for config in both}))
     print(f"{plural(len(models), 'checkpoint')} and {plural(len(texts), 'tokenized task')} are in the caches")
     print(f"experiments that run elsewhere must see both: {places} (COMPRESS_CACHE), {cache_folder()} (HF_HOME)")
-
-
-def _tokenizer(model: ModelConfig) -> tuple[str | None, ...]:
-    return model.pretrained, model.revision, model.tokenizer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from compress.checked import stored
@@ -16,8 +17,6 @@ class Unreachable(Exception):  # noqa: N818 - says why a process cannot be signa
 
 @stored
 class Process:
-    """One process."""
-
     host: str
     machine: str  # where its number means it: the kernel's boot and the namespace of process ids
     pid: int
@@ -25,7 +24,6 @@ class Process:
 
     @staticmethod
     def current() -> Process:
-        """This one."""
         pid = os.getpid()
         return Process(socket.gethostname(), _machine(), pid, _started(pid) or 0)
 
@@ -39,20 +37,17 @@ class Process:
             raise Unreachable(f"process {self.pid} is on {self.host}")
         if not self.lives_here():
             return False
-        try:
+        with suppress(ProcessLookupError):  # it has just ended
             handle = os.pidfd_open(self.pid)  # from here on it means one process, whichever it is by now
-        except ProcessLookupError:
-            return False
-        try:
-            if lives := self.lives_here():
-                signal.pidfd_send_signal(handle, signum)
-            return lives
-        except PermissionError as error:
-            raise Unreachable(f"process {self.pid} is another user's") from error
-        except ProcessLookupError:
-            return False
-        finally:
-            os.close(handle)
+            try:
+                if self.lives_here():
+                    signal.pidfd_send_signal(handle, signum)
+                    return True
+            except PermissionError as error:
+                raise Unreachable(f"process {self.pid} is another user's") from error
+            finally:
+                os.close(handle)
+        return False
 
 
 def _started(pid: int) -> int | None:

@@ -74,8 +74,7 @@ class Changes:
         """Refuse a setting that none of the launchers has."""
         names = sorted({key for launcher in launchers for key in launcher if key != "name"})
         for word in self.launchers:
-            key = _path(word)[0]
-            if key not in names:
+            if (key := _path(word)[0]) not in names:
                 raise ConfigError(f"{word}: no such key{nearest(key, names)}; {LAUNCHER[:-1]} has {', '.join(names)}")
 
     def launcher(self, before: Mapping[str, object]) -> Settings:

@@ -114,9 +114,7 @@ def in_queue(jobs: Iterable[str], arrays: Mapping[str, Array], pauses: Sequence[
 
 def _hides_others() -> bool:
     """Whether SLURM shows a user's jobs to nobody else."""
-    if os.getuid() == 0:
-        return False
-    return re.search(r"\bjobs\b", setting("PrivateData")) is not None
+    return os.getuid() != 0 and re.search(r"\bjobs\b", setting("PrivateData")) is not None
 
 
 def squeue(options: Sequence[str], pauses: Sequence[float] = ()) -> Iterator[tuple[str, str, Job]]:

@@ -7,7 +7,6 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -16,15 +15,13 @@ from compress.wording import are, plural
 from launch import commands, submitted
 from launch.batches import Batch, SlurmSettings, batches
 from launch.commands import Unanswered, portions
-from launch.follow import conclude, follow
+from launch.experiments import Outcome
 from launch.losses import Watch, listed, numbers
+from launch.plan import Plan
+from launch.progress import conclude, follow
 from launch.scheduler import HIDDEN, in_queue, queue
 from launch.submission import Submission, kept_up
-
-if TYPE_CHECKING:
-    from launch.experiments import Outcome
-    from launch.plan import Plan
-    from launch.sweep import Sweep
+from launch.sweep import Sweep
 
 POLL_SECONDS = 3.0
 
@@ -37,11 +34,8 @@ def start(sweep: Sweep, settings: SlurmSettings) -> Submission:
     _refuse_if_nothing(submission)
     print(_summary(submission), flush=True)
     if submission.left and settings.wait:
-        left = len(submission.unsubmitted)
-        print(
-            f"SLURM takes no more now ({submission.waits_for}); {are(left, 'experiment')} submitted as jobs end",
-            flush=True,
-        )
+        left = are(len(submission.unsubmitted), "experiment")
+        print(f"SLURM takes no more now ({submission.waits_for}); {left} submitted as jobs end", flush=True)
     return submission
 
 
@@ -59,7 +53,8 @@ def _summary(submission: Submission) -> str:
     """What was submitted, and what not and why."""
     missing = len(submission.unsubmitted) + len(submission.refused) + len(submission.elsewhere)
     experiments = plural(len(submission.sweep.to_run) - missing, "experiment")
-    lines = [f"{experiments} submitted in {plural(len(submission.submitted), 'job')}"]
+    jobs = sum(len(array.job_ids()) for array in submitted.arrays(submission.sweep.folder))
+    lines = [f"{experiments} submitted in {plural(jobs, 'job')}"]
     if submission.elsewhere:
         lines.append(f"{are(len(submission.elsewhere))} in the queue already")
     causes = Counter(outcome.cause for outcome in submission.refused.values())
@@ -113,29 +108,23 @@ def _ask_to_cancel(sweep: Sweep) -> None:
             answer = sys.stdin.readline()
         except KeyboardInterrupt:
             answer = ""
-        if answer.strip().lower() in ("y", "yes"):
-            _cancel(sweep)
-
-
-def _cancel(sweep: Sweep) -> None:
-    try:
-        cancelled, refused = cancel([sweep], sweep.others())
-    except Unanswered as error:
-        return tell(error)
-    submitted.return_borrowed(sweep.folder)
-    print(cancelled, file=sys.stderr)
-    for line in refused:
-        tell(ConfigError(line))
+        if answer.strip().lower() not in ("y", "yes"):
+            return
+        try:
+            cancelled, refused = cancel([sweep], sweep.others())
+        except Unanswered as error:
+            return tell(error)
+        submitted.return_borrowed(sweep.folder)
+        print(cancelled, file=sys.stderr)
+        for line in refused:
+            tell(ConfigError(line))
 
 
 def cancel(sweeps: Sequence[Sweep], others: Sequence[Sweep]) -> tuple[str, list[str]]:
     """Cancel the jobs that sweeps have submitted, but for those in which others of the same runs have experiments.
 
-    Returns:
-        What was done, in a line; of jobs that are still in the queue, what SLURM says.
-
-    Raises:
-        Unanswered: SLURM does not say what is in the queue; no job was cancelled.
+    Returns in a line what was done, and what SLURM says of jobs that are still in the queue; Unanswered, and no job is
+    cancelled, if it does not say what is there.
     """
     try:
         there = queue([*sweeps, *others])

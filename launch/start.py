@@ -21,7 +21,7 @@ from compress.storage import surroundings
 from compress.storage.files import write_text
 from launch import cost, local, plan, scheduler, slurm, submitted
 from launch.batches import SlurmSettings, batches
-from launch.startable import require_startable
+from launch.sbatch import require_startable
 from launch.sweep import PLAN, SWEEPS, Sweep
 
 if TYPE_CHECKING:
@@ -37,11 +37,8 @@ def settings_of(name: str, values: Mapping[str, object]) -> Settings:
     """The checked settings of a launcher; ConfigError if a value is wrong, or the launcher cannot work here."""
     from omegaconf import OmegaConf
 
-    plain = {
-        key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-        for key, value in values.items()
-        if key != "_target_"
-    }
+    plain = {key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in values.items()}
+    plain.pop("_target_", None)
     return build(SETTINGS[name], plain, "hydra.launcher.")
 
 
@@ -110,15 +107,8 @@ class Group:
 def launch_all(groups: Sequence[Group], name: str | None = None, asked: str | None = None) -> int:
     """Plan several sweeps, and run them if none is refused: what goes to a cluster first, so that it runs meanwhile.
 
-    Args:
-        name: of the sweep's folder, if there is none yet.
-        asked: what Hydra composed, for its `multirun.yaml`.
-
-    Returns:
-        The exit code of all.
-
-    Raises:
-        ConfigError: one cannot be planned, or none can be run; nothing is left of what SLURM refuses.
+    `name` is for the sweep's folder, if there is none yet; `asked`, as Hydra composed it, for its `multirun.yaml`.
+    ConfigError if one cannot be planned, or none can be run; nothing is left of what SLURM refuses.
     """
     planned = [_checked(group) for group in groups]
     written = [_written(group, each, name, asked) for group, each in zip(groups, planned, strict=True)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from compress.checked import read
@@ -54,17 +55,9 @@ class Status:
 
     @property
     def name(self) -> str:
-        """What people read."""
         return f"{self.task} {self.model} {self.methods}" + ("" if self.seed is None else f" seed {self.seed}")
 
-    @staticmethod
-    def of(run_id: str, task: str, model: str, methods: str, state: State, job: str | None = None,
-           seed: int | None = None) -> Status:  # fmt: skip
-        """The status of an experiment that is in a state."""
-        return Status(run_id, task, model, methods, state.state, state.detail, state.log, job, state.seconds_left, seed)
-
     def folder(self, runs: Path) -> Path:
-        """Its run folder."""
         return runs / self.task / self.model / self.methods / self.run_id
 
 
@@ -79,8 +72,8 @@ class Survey:
 def survey(runs: Path, sweeps: Sequence[Sweep] | None = None) -> Survey:
     """Where all experiments of a folder of runs are; `sweeps` are all of it, if they have just been read."""
     look = _Look(runs, all_sweeps(runs) if sweeps is None else sweeps)
-    planned = [Status.of(run_id, planned.task, planned.model, planned.methods, look.state(run_id),
-                         look.jobs.get(run_id), planned.seed) for run_id, planned in look.planned()]  # fmt: skip
+    planned = [Status(run_id, planned.task, planned.model, planned.methods, **vars(look.state(run_id)),
+                      job=look.jobs.get(run_id), seed=planned.seed) for run_id, planned in look.planned()]  # fmt: skip
     alone = [_alone(folder, runs) for folder in result.run_folders(runs) if folder.name not in look.latest]
     return Survey(planned + alone, look.unanswered)
 
@@ -96,31 +89,29 @@ def to_run_again(runs: Path, sweeps: Sequence[Sweep]) -> set[str]:
 
 
 class _Look:
-    """One look at all sweeps of a folder of runs, and at the queue.
-
-    Attributes:
-        latest: the sweep that speaks for each experiment.
-        jobs: the last job of each.
-        open: the same of those that have not ended.
-        outcomes: how experiments ended in a job, by both.
-        members: the experiments of each job that have not ended, in the order in which it runs them.
-        slots: how many of them a job runs at once.
-        there: the queue; None if SLURM does not answer.
-    """
+    """One look at all sweeps of a folder of runs, and at the queue."""
 
     def __init__(self, runs: Path, sweeps: Sequence[Sweep]) -> None:
-        self.runs = runs
-        self.latest = concerned(sweeps)
+        self.latest = concerned(sweeps)  # the sweep that speaks for each experiment
+        self.finished = cache(lambda run_id: self.latest[run_id].finished(run_id))
+        self.locked = cache(lambda run_id: ExperimentLock(runs, run_id).taken())
+        self.lost = cache(lambda sweep: {} if self.there is None else losses.lost(sweep, self.there))
         before = _open_jobs(sweeps)  # what is submitted from here on is not in the queue that is looked at
-        self.there, self.unanswered = _queue(sweeps)
+        self.there: dict[str, scheduler.Job] | None = None  # the queue, if SLURM answers
+        self.unanswered: str | None = None
+        try:
+            self.there = scheduler.queue(sweeps)
+        except Unanswered as error:
+            self.unanswered = str(error)
+        # the last job of each experiment that has not ended, then of each
         self.open = before | {run_id: job for run_id, job in _open_jobs(sweeps).items() if job in (self.there or {})}
         self.jobs = {run_id: job for sweep in sweeps for run_id, job in sweep.jobs().items()}
         self.unclear = {run_id for sweep in sweeps for array in submitted.unconfirmed(sweep.folder)
                         for element in array.elements for run_id in element}  # fmt: skip
         self.alive = {sweep.folder for sweep in sweeps if sweep.live_workers()}
-        self.members: dict[str, list[str]] = defaultdict(list)
-        self.slots: dict[str, int] = {}
-        self.outcomes: dict[tuple[str, str], Outcome] = {}
+        self.members: dict[str, list[str]] = defaultdict(list)  # what has not ended of each job, in its order
+        self.slots: dict[str, int] = {}  # how many of them a job runs at once
+        self.outcomes: dict[tuple[str, str], Outcome] = {}  # how experiments ended in a job, by both
         for sweep in sweeps:
             for run_id, job in submitted.own_jobs(sweep.folder).items():
                 self.slots[job] = int(str(sweep.launcher.get("per_device") or 1))
@@ -128,9 +119,6 @@ class _Look:
                     self.outcomes[run_id, job] = outcome
                 else:
                     self.members[job].append(run_id)
-        self._finished: dict[str, bool] = {}
-        self._locked: dict[str, bool] = {}
-        self._lost: dict[Path, Mapping[str, Outcome]] = {}
 
     def planned(self) -> Iterator[tuple[str, Planned]]:
         """All that was planned, but for teachers that nobody needs any more."""
@@ -139,21 +127,12 @@ class _Look:
             if not experiment.added or run_id in sweep.to_run or self.finished(run_id):
                 yield run_id, experiment
 
-    def finished(self, run_id: str) -> bool:
-        if run_id not in self._finished:
-            self._finished[run_id] = self.latest[run_id].finished(run_id)
-        return self._finished[run_id]
-
-    def locked(self, run_id: str) -> bool:
-        if run_id not in self._locked:
-            self._locked[run_id] = ExperimentLock(self.runs, run_id).taken()
-        return self._locked[run_id]
-
     def state(self, run_id: str) -> State:
         """State and details of an experiment that a sweep planned."""
         sweep, job = self.latest[run_id], self.open.get(run_id)
         ended = run_id in sweep.outcomes() or (run_id, job) in self.outcomes
-        waits = self._waits_for_teacher(run_id)
+        teacher = sweep.experiments[run_id].teacher
+        waits = teacher is not None and not self.finished(teacher)
         if self.finished(run_id):
             return State("finished")
         if self.locked(run_id):
@@ -166,11 +145,6 @@ class _Look:
             where = ROOM if sweep.launcher["name"] == "slurm" else "a free device"
             return _in_line("its teacher" if waits else where, waits=waits)
         return self._ended(run_id, sweep)
-
-    def _waits_for_teacher(self, run_id: str) -> bool:
-        sweep = self.latest[run_id]
-        teacher = sweep.experiments[run_id].teacher
-        return teacher is not None and not self.finished(teacher)
 
     def _in_job(self, run_id: str, name: str, job: scheduler.Job, *, waits: bool) -> State:
         """Of an experiment whose job is in the queue and that holds no lock that can be seen here."""
@@ -193,26 +167,14 @@ class _Look:
         """Of an experiment that nobody is at and that is not finished: what is known."""
         outcome = sweep.outcomes().get(run_id) or self.outcomes.get((run_id, self.open.get(run_id, "")))
         if outcome is None and run_id in self.open:
-            outcome = self._lost_of(sweep).get(run_id)
+            outcome = self.lost(sweep).get(run_id)
         if outcome is not None and outcome.state == "failed":
             return State("failed", outcome.cause, _existing(outcome.log))
         return _left_behind(sweep.run_folder(run_id))
 
-    def _lost_of(self, sweep: Sweep) -> Mapping[str, Outcome]:
-        if sweep.folder not in self._lost:
-            self._lost[sweep.folder] = {} if self.there is None else losses.lost(sweep, self.there)
-        return self._lost[sweep.folder]
-
 
 def _open_jobs(sweeps: Iterable[Sweep]) -> dict[str, str]:
     return {run_id: job for sweep in sweeps for run_id, job in sweep.open_jobs().items()}
-
-
-def _queue(sweeps: Sequence[Sweep]) -> tuple[dict[str, scheduler.Job] | None, str | None]:
-    try:
-        return scheduler.queue(sweeps), None
-    except Unanswered as error:
-        return None, str(error)
 
 
 def _in_line(what_for: str, *, waits: bool = False) -> State:
@@ -250,4 +212,4 @@ def _alone(folder: Path, runs: Path) -> Status:
         state = _running(folder)
     else:
         state = _left_behind(folder)
-    return Status.of(run_id, task, model, methods, state)
+    return Status(run_id, task, model, methods, **vars(state))

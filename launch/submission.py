@@ -22,37 +22,24 @@ ROOM_SECONDS = 60.0  # between tries to submit more, if none of the sweep's jobs
 
 
 class Submission:
-    """What of a sweep is submitted, what SLURM does not take yet, and what it refuses.
-
-    Attributes:
-        left: what is still to be submitted, in that order.
-        refused: experiments that will not be submitted, and why.
-        elsewhere: those that are in the queue already, by another sweep.
-        waits_for: why there is something left: the limit that is reached, or that SLURM does not answer.
-        stopped: whether nothing more is to be submitted.
-    """
+    """What of a sweep is submitted, what SLURM does not take yet, and what it refuses."""
 
     def __init__(self, sweep: Sweep, settings: SlurmSettings) -> None:
         self.sweep, self.settings = sweep, settings
-        self.left: list[Batch] | None = None
-        self.refused: dict[str, Outcome] = {}
-        self.elsewhere: set[str] = set()
-        self.waits_for = ""
+        self.left: list[Batch] | None = None  # what is still to be submitted, in that order
+        self.refused: dict[str, Outcome] = {}  # experiments that will not be submitted, and why
+        self.elsewhere: set[str] = set()  # those that are in the queue already, by another sweep
+        self.waits_for = ""  # why there is something left: the limit that is reached, or that SLURM does not answer
         self.lanes: dict[int, int] = {}  # of each array, by its number
         self.most = self.size = min(settings.array_size, sbatch.largest_array())
         self.tried, self.ended = 0.0, 0
         self.signed_in: int | None = None
-        self.stopped = False
-
-    @property
-    def submitted(self) -> list[str]:
-        """The jobs of this sweep's own."""
-        return [job for array in submitted.arrays(self.sweep.folder) for job in array.job_ids()]
+        self.stopped = False  # whether nothing more is to be submitted
 
     @property
     def unsubmitted(self) -> list[str]:
         """The experiments that are still to be submitted."""
-        return [run_id for batch in self.left or () for element in batch.elements for run_id in element]
+        return [run_id for batch in self.left or () for run_id in batch.run_ids()]
 
     def keep_up(self) -> int:
         """Submit more if there may be room: a job has ended, or a minute is over. How many experiments were."""
@@ -118,7 +105,7 @@ class Submission:
         assert self.left
         batch = self.left[0]
         if cause := self._teacher_failed(batch):
-            self._refuse(_experiments(batch), cause)
+            self._refuse(batch.run_ids(), cause)
             del self.left[0]
             return
         part = replace(batch, elements=batch.elements[: self.size])
@@ -131,7 +118,7 @@ class Submission:
         except (Unanswered, sbatch.Unclear) as error:
             self.waits_for = str(error)
         except sbatch.Refused as error:
-            self._refuse(_experiments(batch), f"not submitted, sbatch refused it: {error}")
+            self._refuse(batch.run_ids(), f"not submitted, sbatch refused it: {error}")
             del self.left[0]
         else:
             self.size = min(self.most, 2 * self.size)
@@ -175,10 +162,6 @@ class Submission:
 
     def _refuse(self, run_ids: Collection[str], cause: str) -> None:
         self.refused |= {run_id: Outcome(run_id, "failed", 0.0, cause) for run_id in run_ids}
-
-
-def _experiments(batch: Batch) -> list[str]:
-    return [run_id for element in batch.elements for run_id in element]
 
 
 @contextmanager

@@ -24,7 +24,6 @@ from compress.checked import stored
 from compress.storage.files import write_json
 
 ARRAYS, BORROWED = "arrays", "borrowed.json"
-PREFIX = "compress"
 T = TypeVar("T")
 
 
@@ -55,7 +54,7 @@ def intend(folder: Path, elements: Sequence[Sequence[str]]) -> Array:
     before = arrays(folder)
     number = before[-1].number + 1 if before else 0
     tag = before[-1].name.split("-")[1] if before else secrets.token_hex(4)
-    array = Array(number, f"{PREFIX}-{tag}-{number}", [list(element) for element in elements], time.time(), os.getuid())
+    array = Array(number, f"compress-{tag}-{number}", [list(element) for element in elements], time.time(), os.getuid())
     _write(folder, array)
     return array
 

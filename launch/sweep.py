@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -35,14 +36,7 @@ WORKER = "worker-"
 
 
 class Sweep:
-    """A sweep's folder, and what plan.json says.
-
-    Attributes:
-        launcher: its settings, with its `name`.
-        experiments: all, by run_id, in the order in which they run; teachers among them.
-        to_run: those that were not finished when it was planned.
-        directory: where it was launched; relative paths in configurations are meant from there.
-    """
+    """A sweep's folder, and what plan.json says."""
 
     def __init__(
         self,
@@ -52,10 +46,11 @@ class Sweep:
         to_run: Iterable[str],
         directory: str | None = None,
     ) -> None:
-        self.folder, self.launcher = folder.absolute(), launcher
-        self.experiments = {planned.run_id: planned for planned in experiments}
-        self.to_run = list(to_run)
-        self.directory = directory or os.getcwd()
+        self.folder = folder.absolute()
+        self.launcher = launcher  # its settings, with its `name`
+        self.experiments = {planned.run_id: planned for planned in experiments}  # in the order in which they run
+        self.to_run = list(to_run)  # those that were not finished when it was planned
+        self.directory = directory or os.getcwd()  # relative paths in configurations are meant from there
         self._outcomes: dict[str, Outcome] = {}
 
     @property
@@ -65,7 +60,6 @@ class Sweep:
 
     @property
     def runs(self) -> Path:
-        """The folder of all runs."""
         return self.folder.parent.parent
 
     def others(self) -> list[Sweep]:
@@ -107,9 +101,8 @@ class Sweep:
         """Whether an experiment has its result; one that was to run by force, a result of since it was planned."""
         if result.read(self.run_folder(run_id), run_id) is None:
             return False
-        return not self.experiments[run_id].config["force"] or run_id not in self.to_run or self._is_new(run_id)
-
-    def _is_new(self, run_id: str) -> bool:
+        if not self.experiments[run_id].config["force"] or run_id not in self.to_run:
+            return True
         if (ended := self.outcomes().get(run_id)) is not None:
             return ended.state == "finished"
         there, planned = self.run_folder(run_id) / result.FILE, self.folder / PLAN
@@ -163,7 +156,9 @@ class Sweep:
             for file in sorted(self.folder.glob(f"{WORKER}*")):
                 number = file.name.removeprefix(WORKER)
                 if number.isdigit() and Lock(file).taken():
-                    alive[int(number)] = _process_in(file)
+                    alive[int(number)] = None
+                    with suppress(OSError, ValueError):
+                        alive[int(number)] = read(Process, file)
         return alive
 
     def sign_in(self, number: int) -> int:
@@ -172,13 +167,6 @@ class Sweep:
             descriptor = locked_copy(stream.fileno())
             stream.write(json.dumps(asdict(Process.current())).encode())
             return descriptor
-
-
-def _process_in(file: Path) -> Process | None:
-    try:
-        return read(Process, file)
-    except (OSError, ValueError):
-        return None
 
 
 def _cause(error: OSError | ValueError) -> str:

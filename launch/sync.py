@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -18,38 +19,25 @@ from compress.tracking.tracker import Tracker
 from compress.tracking.wandb_client import PROBE_SECONDS, tear_down, why_offline
 
 
-@dataclass
-class Pending:
-    """What there is to upload of a folder of runs."""
-
-    # teachers first; also those of which only the teacher, or the weights, are lacking
-    waiting: dict[Path, RunRecord] = field(default_factory=dict)
-    uploaded: int = 0  # how many need not be
-    running: int = 0
-    untracked: int = 0
-    damaged: list[str] = field(default_factory=list)  # a sentence for each whose record cannot be read
-
-
-def survey(runs: Path) -> Pending:
-    """What there is to upload; nobody is asked but the run folders."""
-    pending, waiting = Pending(), dict[Path, RunRecord]()
+def _survey(runs: Path) -> tuple[dict[Path, RunRecord], Counter[str], list[str]]:
+    """What the run folders say is to be uploaded, teachers first; how many others are what; why some are damaged."""
+    waiting, others, damaged = dict[Path, RunRecord](), Counter[str](), list[str]()
     for folder in result.run_folders(runs):
         try:
             if (record := RunRecord.read(folder)) is None:
-                pending.untracked += 1
+                others["were run without tracking"] += 1
             elif ExperimentLock(runs, record.run_id).taken():
-                pending.running += 1
+                others["are running"] += 1
             elif is_behind(folder) or lacks_teacher(folder):
                 waiting[folder] = record
             else:
-                pending.uploaded += 1
+                others["were there"] += 1
         except ConfigError as error:  # this one; the others go on
-            pending.damaged.append(str(error))
+            damaged.append(str(error))
     teachers = _teachers_without_weights(runs, waiting)
-    pending.uploaded -= len(teachers.keys() - waiting.keys())
+    others["were there"] -= len(teachers.keys() - waiting.keys())
     students_last = sorted((waiting | teachers).items(), key=lambda pair: pair[1].uses is not None)
-    pending.waiting = dict(students_last)  # they refer to their teachers' weights
-    return pending
+    return dict(students_last), others, damaged  # students refer to their teachers' weights
 
 
 def _teachers_without_weights(runs: Path, students: Mapping[Path, RunRecord]) -> dict[Path, RunRecord]:
@@ -75,33 +63,27 @@ def reminder(runs: Path, folders: Iterable[Path]) -> list[str]:
 
 
 def sync(runs: Path, project: str | None = None, entity: str | None = None) -> int:
-    """Upload what waits, to a project or an entity in place of each run's own; 0 if all is there now, else 1.
-
-    Raises:
-        ConfigError: there is no key or no server.
-    """
-    pending = survey(runs)
+    """Upload what waits, to another project or entity if given; 0 if all is there now. ConfigError without a server."""
+    waiting, others, damaged = _survey(runs)
     failed: list[str] = []
-    if pending.waiting:
+    if waiting:
         try:
             if (reason := why_offline(PROBE_SECONDS)) is not None:
                 raise ConfigError(f"W&B: {reason}; nothing was uploaded")
-            waiting = {
+            failed = _upload_all({
                 folder: replace(record, project=project or record.project, entity=entity or record.entity)
-                for folder, record in pending.waiting.items()
-            }
-            failed = _upload_all(waiting)
+                for folder, record in waiting.items()
+            })  # fmt: skip
         finally:
             tear_down()
-    alone = sum(_missing(folder) == UNTRACKED for folder in pending.waiting)
-    counts = [f"{len(pending.waiting) - len(failed)} uploaded", f"{pending.uploaded} were there"]
-    counts += [f"{pending.running} are running"] if pending.running else []
-    counts += [f"{pending.untracked} were run without tracking"] if pending.untracked else []
+    alone = sum(_missing(folder) == UNTRACKED for folder in waiting)
+    counts = [f"{len(waiting) - len(failed)} uploaded", f"{others['were there']} were there"]
+    counts += [f"{others[what]} {what}" for what in ("are running", "were run without tracking") if others[what]]
     counts += [f"{alone} without their teacher, which was"] if alone else []
     print(", ".join(counts))
-    for line in (*failed, *pending.damaged):
+    for line in (*failed, *damaged):
         print(f"not uploaded: {line}", file=sys.stderr)
-    return 1 if failed or pending.damaged else 0
+    return 1 if failed or damaged else 0
 
 
 def _upload_all(waiting: Mapping[Path, RunRecord]) -> list[str]:

@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -32,11 +33,9 @@ KILLED_TOGETHER_SECONDS = 1.0  # within which a scheduler's SIGKILL reaches all 
 
 
 class Worker:
-    """Runs experiments of a sweep on one device.
+    """Runs experiments of a sweep on one device: all that are to run, or `only` some; `slots` at once.
 
     Args:
-        only: run_ids that it may take; by default all that are to run.
-        slots: how many it runs at once.
         threads: of each experiment.
         waits: whether students wait for teachers that others train; else they find or train their own.
         timeout: whether an experiment that takes longer than its `resources.timeout_min` is killed.
@@ -60,17 +59,16 @@ class Worker:
         self.stopping: int | None = None  # the signal that asked to stop
 
     def run(self) -> int | None:
-        """Run what there is to run.
-
-        Returns:
-            None when all of it has ended; the signal that asked to stop, once the children have stopped (with a
-            checkpoint, if they were training).
-        """
+        """Run what there is to run; the signal that asked to stop, if one did, once all children have checkpoints."""
         for signum in STOPPING:
             signal.signal(signum, self._ask_to_stop)
         os.chdir(self.sweep.directory)
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # a library that looks for GPUs must not start CUDA: it forks
-        self._warm_up()
+        if self.pending:
+            try:
+                experiment.warm_up(self.sweep.config(self.pending[0].run_id))
+            except Exception:  # whatever is wrong with that experiment, it says so itself
+                traceback.print_exc()
         passed_on = False
         while self.children or (self.pending and self.stopping is None):
             self._reap()
@@ -82,15 +80,11 @@ class Worker:
             elif len(self.children) < self.slots and self._start_next():
                 continue
             time.sleep(POLL_SECONDS if self.children else IDLE_SECONDS)
-        self._write_the_last()
+        deadline = time.monotonic() + LAST_SECONDS
+        while self.unwritten and time.monotonic() < deadline:
+            time.sleep(IDLE_SECONDS)
+            self._write()
         return self.stopping
-
-    def _warm_up(self) -> None:
-        if self.pending:
-            try:
-                experiment.warm_up(self.sweep.config(self.pending[0].run_id))
-            except Exception:  # whatever is wrong with that experiment, it says so itself
-                traceback.print_exc()
 
     def _ask_to_stop(self, signum: int, frame: FrameType | None) -> None:
         self.stopping = signum
@@ -193,18 +187,15 @@ class Worker:
             time.sleep(KILLED_TOGETHER_SECONDS)  # if all of a job is being killed, this process is next
         if run_id in self._outcomes():
             return
-        if self._has_result(run_id):  # it was killed, or could not say it, after all was done
+        finished = False
+        with suppress(ConfigError, OSError):
+            finished = self.sweep.finished(run_id)
+        if finished:  # it was killed, or could not say it, after all was done
             run_folders.tidy(self.sweep.run_folder(run_id))
             self._record(Outcome(run_id, "finished", seconds))
         elif self.stopping is None or child.timed_out:
             kind, cause = cause_of_exit(child, code, self.log(run_id))
             self._fail(child.planned, kind, cause, seconds=seconds)
-
-    def _has_result(self, run_id: str) -> bool:
-        try:
-            return self.sweep.finished(run_id)
-        except (ConfigError, OSError):
-            return False
 
     def _fail(self, planned: Planned, kind: str, cause: str, trace: str = "", seconds: float = 0.0) -> None:
         """Record that an experiment failed, and leave error.json behind, as far as that can be written."""
@@ -227,9 +218,3 @@ class Worker:
                 del self.unwritten[run_id]
             except OSError as error:
                 print(f"{self.sweep.folder}: how {run_id} ended cannot be written ({error})", file=sys.stderr)
-
-    def _write_the_last(self) -> None:
-        deadline = time.monotonic() + LAST_SECONDS
-        while self.unwritten and time.monotonic() < deadline:
-            time.sleep(IDLE_SECONDS)
-            self._write()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from compress.runs.folder import ExperimentLock
-from launch import cli, commands, job, losses, scheduler, status, submitted, tables
+from launch import cli, commands, job, losses, progress, scheduler, status, submitted
 from launch import slurm as launch_slurm
 from launch.commands import Unanswered
 from launch.experiments import Outcome
@@ -189,12 +189,12 @@ def test_what_hangs_on_a_silent_slurm_is_unknown_and_nothing_else(
         A: ("running", "starting"), B: ("unknown", "SLURM does not answer"),
         C: ("failed", "ValueError: no"), D: ("missing", ""),
     }  # fmt: skip
-    document = tables.as_document(tmp_path, status.survey(tmp_path))
+    document = progress.as_document(tmp_path, status.survey(tmp_path))
     assert document["unanswered"] == f"SLURM does not answer (squeue: {AWAY})"
     counts = document["counts"]
     assert isinstance(counts, dict)
     assert (counts["unknown"], counts["missing"]) == (2, 1)
-    told = tables.render(status.survey(tmp_path))
+    told = progress.render(status.survey(tmp_path))
     assert told.startswith(f"{document['unanswered']}: what hangs on it is told as unknown")
     assert "2u" in told
     for verb in ("cancel", "retry"):
@@ -240,7 +240,7 @@ def test_a_job_that_no_waiting_will_start_is_told_once_with_what_helps(
     for _ in range(3):
         assert watch() == {}
     lines = [line for line in capsys.readouterr().out.splitlines() if "job" in line]
-    shown = tables.render(status.survey(tmp_path))
+    shown = progress.render(status.survey(tmp_path))
     if remedy is None:
         assert lines == []
         assert f"pending: 2 {reason}" in shown
@@ -434,7 +434,7 @@ def test_jobs_of_others_that_slurm_hides_are_unknown_and_not_lost(
     monkeypatch.setattr("os.getuid", lambda: submitted.arrays(first.folder)[0].user + 1)
     slurm.jobs.clear()
     assert {state for state, _ in states(first.runs).values()} == {"unknown"}
-    assert f"unknown: 4 {scheduler.HIDDEN.reason}" in tables.render(status.survey(first.runs))
+    assert f"unknown: 4 {scheduler.HIDDEN.reason}" in progress.render(status.survey(first.runs))
     assert Watch(first)() == Watch(second)() == {}
     assert "jobs 34_0, 34_1 are not shown: SLURM hides the jobs of other users" in capsys.readouterr().out
     assert scheduler.queued_elsewhere(second) == {A: "34_0", B: "34_1"}

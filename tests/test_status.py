@@ -11,7 +11,7 @@ import pytest
 from compress.config.resources import Needs
 from compress.runs.folder import Progress
 from compress.storage.files import write_json
-from launch import scheduler, status, submitted, tables
+from launch import progress, scheduler, status, submitted
 from launch.experiments import Outcome, Planned
 from launch.scheduler import Job
 from launch.sweep import Sweep
@@ -61,5 +61,5 @@ def test_the_time_left_is_told_once_it_is_known(
     at = Progress("rte tiny", "step", 1, 9, None, left, "here", 1, 1e9)
     write_json(folder / "progress.json", asdict(at))
     monkeypatch.setattr(time, "time", lambda: 1e9 + 5)
-    lines = tables.render(status.survey(packed.runs)).splitlines()
+    lines = progress.render(status.survey(packed.runs)).splitlines()
     assert f"rte tiny none seed 0 step 1/9 {shown} 7".split() in [line.split() for line in lines]

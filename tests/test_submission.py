@@ -11,7 +11,7 @@ import pytest
 
 from compress.config.resources import Needs
 from compress.errors import ConfigError
-from launch import sbatch, scheduler, startable
+from launch import sbatch, scheduler
 from launch.batches import Batch, SlurmSettings, batches
 from launch.commands import Unanswered
 from launch.experiments import Outcome, Planned
@@ -251,7 +251,7 @@ def test_a_limit_that_passes_is_told_from_a_refusal_for_good(told: str, kind: ty
     [("infinite", float("inf")), ("30:00", 30), ("1:00:00", 60), ("2-01:30:30", 2970.5), ("n/a", float("inf"))],
 )
 def test_a_partitions_time_limit_is_read(limit: str, minutes: float) -> None:
-    assert startable._minutes(limit) == minutes
+    assert sbatch._minutes(limit) == minutes
 
 
 def test_the_options_that_jobs_are_followed_by_are_the_launchers() -> None:

@@ -91,9 +91,8 @@ def tidy_alone(runs: str | Path, folder: Path) -> None:
 
 def _is_tidy(folder: Path) -> bool:
     with suppress(OSError):
-        for name in os.listdir(folder):
-            if name in (CHECKPOINT, PROGRESS, ERROR) or atomic.is_scratch(name, WRITTEN):
-                return False
+        names = os.listdir(folder)
+        return not any(name in (CHECKPOINT, PROGRESS, ERROR) or atomic.is_scratch(name, WRITTEN) for name in names)
     return True
 
 

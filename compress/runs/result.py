@@ -177,11 +177,7 @@ def _without_nan(value: object) -> object:
 
 @contextmanager
 def written_last(folder: Path, result: Result) -> Iterator[None]:
-    """A context for what comes before a result, which is on disk already and put in place when the context ends well.
-
-    Raises:
-        OSError: it cannot be written; nothing else was done.
-    """
+    """A context for what comes before a result, which is on disk then (else OSError), and in place if it ends well."""
     with atomic.new_file(folder / FILE) as stream:
         stream.write(as_json(result.document()).encode())
         stream.flush()

@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
-
-class Facts(NamedTuple):
-    """What later schemas say of a method in `compression`."""
-
-    noun: str
-    position: int
-    shrinks: bool
-    strength: str | None = None
-
-
-METHODS: Mapping[str, Facts] = {
-    "quantize": Facts("quantization", 10, True),
-    "distill": Facts("distillation", 20, False),
-    "prune": Facts("pruning", 30, True, "sparsity"),
+METHODS: Mapping[str, Mapping[str, object]] = {  # what later schemas say of each in `compression`
+    "quantize": {"noun": "quantization", "position": 10, "shrinks": True, "strength": None},
+    "distill": {"noun": "distillation", "position": 20, "shrinks": False, "strength": None},
+    "prune": {"noun": "pruning", "position": 30, "shrinks": True, "strength": "sparsity"},
 }
 
 
@@ -46,9 +35,9 @@ def _mapping(values: object) -> Mapping[str, object]:
 
 
 def _compression(method: str, values: Mapping[str, object]) -> dict[str, object]:
-    facts = METHODS[method]
-    value = None if facts.strength is None else values[facts.strength]
-    return {"method": method, "option": values["name"], "value": value, **facts._asdict()}
+    strength = METHODS[method]["strength"]
+    value = None if strength is None else values[str(strength)]
+    return {"method": method, "option": values["name"], "value": value, **METHODS[method]}
 
 
 def _without_off(values: Mapping[str, object], active: list[str]) -> dict[str, object]:

@@ -13,12 +13,11 @@ from compress.errors import ConfigError
 from compress.storage import surroundings
 from compress.tracking import wandb_client, wandb_settings
 from compress.tracking.run_record import FOLDER, RunRecord
+from compress.tracking.tracking_options import Mode
 from compress.tracking.wandb_client import kind_and_cause, tear_down
 
 if TYPE_CHECKING:
-    from wandb import Run, Settings
-
-    from compress.tracking.tracking_options import Mode
+    from wandb import Run
 
 OWNER = "run-folder.txt"  # in a folder of the client's that is not in the run folder: whose it is
 
@@ -96,13 +95,8 @@ def _start_anew(record: RunRecord, folders: ClientFolders) -> Run:
 
     Rewinding to step 0 leaves a row there. Servers may lack it: it is a preview on W&B's own.
     """
-    moment = f"{record.run_id}?_step="
-    ways: tuple[dict[str, str], ...] = (
-        {"resume": "never"},
-        {"resume_from": f"{moment}-1"},
-        {"resume_from": f"{moment}0"},
-        {},
-    )
+    rewound = ({"resume_from": f"{record.run_id}?_step={step}"} for step in (-1, 0))
+    ways: list[dict[str, str]] = [{"resume": "never"}, *rewound, {}]
     reason = ""
     for way in ways:
         try:
@@ -131,7 +125,14 @@ def _init(record: RunRecord, mode: Mode, folders: ClientFolders, **way: str) -> 
             config=record.config,
             mode=mode,
             dir=folders.parent(),
-            settings=_settings(record.seconds),
+            settings=wandb_client.client().Settings(
+                console="off",  # log.txt has it
+                init_timeout=record.seconds,
+                finish_timeout=record.seconds,
+                finish_timeout_raises=True,
+                x_stats_pid=os.getpid(),  # the default is the process that imported wandb
+                x_transaction_log_flush_interval=2,  # what a killed run leaves behind
+            ),
             **way,
         )
         run.define_metric("*", step_metric="global_step")
@@ -148,15 +149,3 @@ def _require_same(run: Run, record: RunRecord, mode: Mode) -> None:
     for key, value in wanted.items():
         if (got := getattr(run, key)) != value:
             raise NotStarted(f"the client started a run with {key} {got} instead of {value}")
-
-
-def _settings(seconds: float) -> Settings:
-    settings: Settings = wandb_client.client().Settings(
-        console="off",  # log.txt has it
-        init_timeout=seconds,
-        finish_timeout=seconds,
-        finish_timeout_raises=True,
-        x_stats_pid=os.getpid(),  # the default is the process that imported wandb
-        x_transaction_log_flush_interval=2,  # what a killed run leaves behind
-    )
-    return settings

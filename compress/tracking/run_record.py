@@ -24,8 +24,6 @@ UNTRACKED = "its teacher was run without tracking"
 
 @dataclass(frozen=True)
 class Names:
-    """What a run is called."""
-
     run: str  # in the dashboard
     cell: str  # the run without its seed
     artifact: str  # its stored weights
@@ -52,11 +50,7 @@ class RunRecord:
 
     @staticmethod
     def read(folder: Path) -> RunRecord | None:
-        """That of a run folder; None without one, of an experiment that was not tracked.
-
-        Raises:
-            ConfigError: it is damaged, may not be read, or a newer version has written it.
-        """
+        """That of a run folder; None if it was not tracked, ConfigError if it cannot be read here."""
         file = folder / FOLDER / RECORD
         try:
             return checked.read(RunRecord, file)
@@ -71,7 +65,6 @@ class RunRecord:
             ) from error
 
     def write(self, folder: Path) -> None:
-        """Put it into a run folder."""
         write_json(folder / FOLDER / RECORD, asdict(self))
 
 
@@ -87,10 +80,8 @@ def run_record(
 ) -> RunRecord:
     """How an experiment appears in W&B: as the configuration says, else the environment, else W&B's settings files.
 
-    Args:
-        teaches: whether a student of the same sweep learns from it.
-        uses: `name:run_id` of its teacher's weights; None without a teacher.
-        single: it was asked for alone, so a name in the environment is meant for it; else that begins its name.
+    `teaches`: a student of the same sweep learns from it. `uses`: its teacher's weights, `name:run_id`. `single`: it is
+    asked for alone, so a name in the environment is meant for it; else that begins its name.
     """
     wanted = tracking.log_artifacts == "all" or (tracking.log_artifacts == "teachers" and teaches)
     given = wandb_settings.value_of("run_name")
@@ -132,7 +123,6 @@ class Upload:
             return None
 
     def write(self, folder: Path) -> None:
-        """Put it into a run folder."""
         write_json(folder / FOLDER / UPLOADED, asdict(self))
 
     @staticmethod

@@ -23,13 +23,11 @@ from compress.runs.result import Head, Result
 from compress.tracking import client_runs, wandb_client, wandb_settings
 from compress.tracking.client_runs import ClientFolders
 from compress.tracking.run_record import Names, RunRecord, Upload, run_record, starts_anew, teachers_artifact
-from compress.tracking.tracking_options import mode_of
+from compress.tracking.tracking_options import Mode, TrackingConfig, mode_of
 from compress.tracking.wandb_client import kind_and_cause, tear_down, within
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run
-
-    from compress.tracking.tracking_options import Mode, TrackingConfig
 
 HEAD = {field.name for field in fields(Head)}  # of a result: what is told when a run starts
 UPLOAD_RATE = 10e6  # bytes per second that an upload of weights is given time for
@@ -51,15 +49,12 @@ class Untracked:
 
 
 class Tracker(Untracked):
-    """A context in which one experiment is told to W&B; whatever goes wrong there is said once and changes nothing.
-
-    Args:
-        rows: what the experiment has logged so far, as JSON; it grows, and a checkpoint may replace it.
-        say: gets a line for people.
-    """
+    """A context in which one experiment is told to W&B; whatever goes wrong there is said once and changes nothing."""
 
     def __init__(self, record: RunRecord, folder: Path, rows: Sequence[str], say: Callable[..., None]) -> None:
-        self.record, self.folder, self.rows, self.say = record, folder, rows, say
+        self.record, self.folder = record, folder
+        self.rows = rows  # what was logged so far, as JSON; it grows, and a checkpoint may replace it
+        self.say = say  # gets a line for people
         self.folders = ClientFolders(record.run_id, folder, say)
         self.run: Run | None = None
         self.online = False
@@ -172,17 +167,18 @@ class Tracker(Untracked):
             return
         artifact, why = teachers_artifact(self.folder, self.record)
         wanted = artifact or self.record.uses
+
+        def use() -> None:
+            if self.run is not None:
+                self.lineage = self.run.use_artifact(wanted).qualified_name
+                self.missing = None
+
         try:
-            within(self.record.seconds, lambda: self._use(wanted))
+            within(self.record.seconds, use)
         except Exception as error:  # it may be offline still, or not be uploaded
             if self.missing is None:
                 self.say(f"W&B: no lineage, {self.record.uses}: {why or kind_and_cause(error)}", to_terminal=False)
             self.missing = why or kind_and_cause(error)
-
-    def _use(self, artifact: str) -> None:
-        if self.run is not None:
-            self.lineage = self.run.use_artifact(artifact).qualified_name
-            self.missing = None
 
     @contextlib.contextmanager
     def _ending(self, exit_code: int) -> Iterator[None]:
@@ -248,11 +244,7 @@ def of_experiment(
     single: bool = False,
     force: bool = False,
 ) -> Untracked:
-    """The tracker of an experiment that is about to start, connected if it is tracked; arguments as of `run_record`.
-
-    Args:
-        force: it is run again although it may be finished.
-    """
+    """The tracker, connected, of an experiment that starts, by `force` or not; other arguments as of `run_record`."""
     mode = mode_of(tracking)
     if mode == "disabled":
         return Untracked()

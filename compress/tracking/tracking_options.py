@@ -12,7 +12,6 @@ from pydantic import Field
 from compress.checked import checked
 from compress.errors import ConfigError, nearest
 from compress.tracking import wandb_settings
-from compress.tracking.wandb_settings import Setting
 
 PROJECT = "combining-compressions"  # where nobody says otherwise
 FORBIDDEN = "/\\#?%:"  # in a project's name
@@ -60,13 +59,13 @@ def mode_of(tracking: TrackingConfig) -> Mode:
         return tracking.mode
     if _is_disabled():
         return "disabled"
-    said = wandb_settings.setting("mode")
-    if said is None:
+    mode, said = wandb_settings.setting("mode")
+    if mode is None:
         return "online"
-    if said.value not in MODES:
-        fix = f"{'unset' if said.source == 'WANDB_MODE' else 'remove'} it or correct it"
-        raise ConfigError(f"{said}: must be of online, offline, disabled{nearest(said.value, MODES)}; {fix}")
-    return MODES[said.value]
+    if mode not in MODES:
+        fix = f"{'unset' if said.startswith('WANDB_MODE=') else 'remove'} it or correct it"
+        raise ConfigError(f"{said}: must be of online, offline, disabled{nearest(mode, MODES)}; {fix}")
+    return MODES[mode]
 
 
 def _is_disabled() -> bool:
@@ -78,17 +77,15 @@ def _is_disabled() -> bool:
 
 def project_of(tracking: TrackingConfig) -> str:
     """Where runs appear; ConfigError if W&B has no such names."""
-    said = wandb_settings.setting("project")
+    project, said = wandb_settings.setting("project")
     if tracking.project is not None:
-        said = Setting("project", tracking.project, "tracking.project")
-    if said is None:
-        return PROJECT
-    where = f"tracking.project={said.value}" if tracking.project is not None else str(said)
-    if set(said.value) & set(FORBIDDEN):
-        raise ConfigError(f"{where}: must have none of {' '.join(FORBIDDEN)}")
-    if len(said.value) > LONGEST:
-        raise ConfigError(f"{where}: must have at most {LONGEST} characters")
-    return said.value
+        project, said = tracking.project, f"tracking.project={tracking.project}"
+    project = project or PROJECT
+    if set(project) & set(FORBIDDEN):
+        raise ConfigError(f"{said}: must have none of {' '.join(FORBIDDEN)}")
+    if len(project) > LONGEST:
+        raise ConfigError(f"{said}: must have at most {LONGEST} characters")
+    return project
 
 
 def shortened(name: str, longest: int = LONGEST) -> str:

@@ -10,7 +10,6 @@ import configparser
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 VARIABLES = {
@@ -33,36 +32,21 @@ FOREIGN = {
     "launch_config_path": "WANDB_LAUNCH_CONFIG_PATH",
     "config_paths": "WANDB_CONFIG_PATHS",
 }
-PREFIX = "WANDB_"
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A setting, and which variable or file says so."""
-
-    key: str
-    value: str
-    source: str
-
-    def __str__(self) -> str:
-        said = "" if self.source.startswith(PREFIX) else f": {self.key}"
-        return f"{self.source}{said}={self.value}"
-
-
-def setting(key: str) -> Setting | None:
-    """A setting by the client's name for it, one of `VARIABLES`; None if nothing is said."""
+def setting(key: str) -> tuple[str | None, str]:
+    """A setting by the client's name for it, one of `VARIABLES`, if there is one; and where: `WANDB_MODE=offline`."""
     if value := os.environ.get(VARIABLES[key]):
-        return Setting(key, value, VARIABLES[key])
+        return value, f"{VARIABLES[key]}={value}"
     for file in reversed(files()):  # the last counts most
         if value := values_in(file).get(key):
-            return Setting(key, value, str(file))
-    return None
+            return value, f"{file}: {key}={value}"
+    return None, ""
 
 
 def value_of(key: str) -> str | None:
     """As `setting`, the value alone."""
-    said = setting(key)
-    return None if said is None else said.value
+    return setting(key)[0]
 
 
 def files() -> list[Path]:
@@ -94,7 +78,7 @@ def client_folder() -> Path | None:
 def without_foreign() -> Iterator[None]:
     """Hide from the client what is not heeded, what is empty, and what it is told otherwise."""
     replaced = {*FOREIGN.values(), *VARIABLES.values(), "WANDB_DIR"} - {VARIABLES["entity"]}
-    ours = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    ours = {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
     hidden = {name: value for name, value in ours.items() if name in replaced or not value}
     for name in hidden:
         del os.environ[name]
