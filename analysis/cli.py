@@ -39,11 +39,7 @@ FORMATS = ("text", "csv", "markdown", "latex")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Returns:
-        0 if all that was asked for is done, 1 if nothing fits what was asked for, 2 if the input was wrong.
-    """
+    """Run the command line: 0 if all that was asked for is done, 1 if nothing fits it, 2 if the input was wrong."""
 
     def work() -> int:
         options = _parser().parse_args(arguments)
@@ -63,7 +59,17 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join([*VERBS, *ALONE]))
     for verb, (_, what) in VERBS.items():
         words = verbs.add_parser(verb, help=what)
-        _add_reading(words)
+        words.add_argument("runs", metavar="RUNS", help="folder of runs, file of results, or W&B project")
+        words.add_argument("--source", choices=SOURCES, default="runs", help="what RUNS is (default runs)")
+        words.add_argument("--recipe", metavar="DIGITS",
+                           help="keep runs of this recipe (default: in each task that of most runs)")  # fmt: skip
+        words.add_argument("--score", choices=tuple(names.SCORES), default="glue",
+                           help="the official metrics' mean, or accuracies as in the study (default glue)")  # fmt: skip
+        words.add_argument("--bytes", choices=tuple(names.SIZES), default="nominal",
+                           help="the study's arithmetic, or the file's size (default nominal)")  # fmt: skip
+        words.add_argument("--bootstrap", type=int, default=1000, metavar="N",
+                           help="replicates for the intervals; 0: none (default 1000)")  # fmt: skip
+        words.add_argument("--seed", type=int, default=0, help="of the replicates (default 0)")
         if verb in ("report", "figure"):
             told = "a folder, made if it is not there"
             words.add_argument("--out", type=Path, required=True, metavar="DIR", help=told)
@@ -86,20 +92,6 @@ def _parser() -> argparse.ArgumentParser:
     dashboard.add_argument("--project", required=True)
     dashboard.add_argument("--entity", help="user or team (default: the key's own)")
     return parser
-
-
-def _add_reading(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", metavar="RUNS", help="folder of runs, file of results, or W&B project")
-    parser.add_argument("--source", choices=SOURCES, default="runs", help="what RUNS is (default runs)")
-    parser.add_argument("--recipe", metavar="DIGITS",
-                        help="keep runs of this recipe (default: in each task that of most runs)")  # fmt: skip
-    parser.add_argument("--score", choices=tuple(names.SCORES), default="glue",
-                        help="the official metrics' mean, or accuracies as in the study (default glue)")  # fmt: skip
-    parser.add_argument("--bytes", choices=tuple(names.SIZES), default="nominal",
-                        help="the study's arithmetic, or the file's size (default nominal)")  # fmt: skip
-    parser.add_argument("--bootstrap", type=int, default=1000, metavar="N",
-                        help="replicates for the intervals; 0: none (default 1000)")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the replicates (default 0)")
 
 
 def _positive(word: str) -> float:
@@ -209,11 +201,7 @@ def _print_answer(
     results: Results, chosen: Options, options: argparse.Namespace, name: str, table: pd.DataFrame, heading: str,
     nothing: str, more: Mapping[str, object],
 ) -> bool:  # fmt: skip
-    """One document with `more`, a table alone, or what was read, a heading and the table or why `nothing` is in it.
-
-    Returns:
-        Whether words may follow.
-    """
+    """One document with `more`, a table alone, or what was read with a table or `nothing`: then words may follow."""
     from analysis.tables import tables
 
     if options.json:

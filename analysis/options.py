@@ -13,11 +13,9 @@ class Options:
     """How scores and sizes are counted, and how much is resampled.
 
     Attributes:
-        score: `glue`, the official metrics' mean, or `accuracy`, the paper's style.
-        bytes: `nominal`, the paper's arithmetic, or `artifact`, the file's size.
+        score, bytes: keys of `names.SCORES` and `names.SIZES`.
         tolerance: points below a baseline that still count as reaching it (Table 1).
-        bootstrap: replicates of the intervals; 0 for none.
-        seed: of the random numbers.
+        bootstrap, seed: replicates of the intervals, 0 for none; of their random numbers.
     """
 
     score: str = "glue"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
@@ -19,9 +19,6 @@ from analysis.read.results import Results, Row
 from analysis.statistics.means import MeanScores, breakdown, mean_scores
 from analysis.subsets import NONE
 from compress.wording import megabytes
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 SLANTED = 0.12  # inches between slanted names
 INTERACTIONS = (

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.legend import Legend
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from analysis.statistics.means import MeanScores
 from compress.wording import MEGABYTE
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 PAGE, COLUMN = 6.3, 3.03  # inches: text width and column width of an ACL paper
 GREY = "#5b6068"
@@ -118,19 +115,15 @@ def legend(figure: Figure, axes: Axes, columns: int) -> None:
     the axes keep their room.
     """
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    many = len(handles) > USUAL
-    usual = -(-USUAL // columns)
-    made = _legend(figure, handles, columns, SMALL if many else None)
-    while many and columns > 1 and made.get_window_extent().width > 0.97 * figure.bbox.width:
+    labels, many, usual = list(handles), len(handles) > USUAL, -(-USUAL // columns)
+    while True:
+        by_column = [label for column in range(columns) for label in labels[column::columns]]
+        made = figure.legend([handles[label] for label in by_column], by_column, loc="outside upper center",
+                             ncols=columns, columnspacing=1.4, handlelength=2.6, handletextpad=0.5,
+                             fontsize=SMALL if many else None)  # fmt: skip
+        if not many or columns == 1 or made.get_window_extent().width <= 0.97 * figure.bbox.width:
+            break
         made.remove()
         columns -= 1
-        made = _legend(figure, handles, columns, SMALL)
     if many:
         figure.set_figheight(figure.get_figheight() + ROW * (-(-len(handles) // columns) - usual))
-
-
-def _legend(figure: Figure, handles: dict[str, Any], columns: int, size: float | None) -> Legend:
-    labels = list(handles)
-    by_column = [label for column in range(columns) for label in labels[column::columns]]
-    return figure.legend([handles[name] for name in by_column], by_column, loc="outside upper center", ncols=columns,
-                         columnspacing=1.4, handlelength=2.6, handletextpad=0.5, fontsize=size)  # fmt: skip

@@ -83,9 +83,7 @@ def read_runs(place: Path, recipe: str | None = None) -> Results:
 def from_documents(
     documents: Documents, failures: Documents, source: str, *, notes: Iterable[str] = (), recipe: str | None = None
 ) -> Results:
-    """The table of documents like result.json, which may also have `folder` and `url`.
-
-    A document that is malformed or of another schema is left out with a note.
+    """The table of documents like result.json, which may also have `folder` and `url`; others are left out with a note.
 
     Args:
         recipe: digits that the wanted recipe's name begins with; without them, in each task that of most cells.

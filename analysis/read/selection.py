@@ -212,12 +212,12 @@ def _apart(chosen: Mapping[str, Recipe]) -> list[str]:
     tasks: dict[Recipe, list[str]] = {}
     for task, recipe in chosen.items():
         tasks.setdefault(replace(recipe, files=None), []).append(task)
-    most = max(tasks, key=lambda recipe: len(tasks[recipe]), default=None)
+    most = max(tasks, key=lambda recipe: len(tasks[recipe]))
     return [
         f"{', '.join(names)}: run with another recipe than {', '.join(tasks[most])}:"
         f" {differences(recipe.document(), most.document())}; tasks are compared only within themselves"
         for recipe, names in tasks.items()
-        if most is not None and recipe != most
+        if recipe != most
     ]
 
 

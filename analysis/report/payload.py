@@ -25,7 +25,7 @@ WHOLE = "float32"  # the precision of what was not quantized
 def document(results: Results, score: str, size: str) -> Document:
     """Everything, a score and a size shown first; NaN is null, runs are columns of indices and numbers."""
     runs, methods, names = results.runs, results.methods, Names(results.methods)
-    there = set(runs["methods"])
+    tasks, models, there = results.tasks, results.models, set(runs["methods"])
     subsets = [name for name in methods.subsets if name in there]
     filters = [method for method in methods.methods if len(method.entries) > 1]
     compressions = sorted(set(runs["compression"]), key=methods.rank)
@@ -42,13 +42,22 @@ def document(results: Results, score: str, size: str) -> Document:
         "sizes": {key: asdict(measure) for key, measure in SIZES.items()},
         "unit": LOG_MEGABYTES,
         "parts": list(PARTS),
-        "tasks": [{"name": task, "label": task_label(task)} for task in results.tasks],
-        "models": results.models,
+        "tasks": [{"name": task, "label": task_label(task)} for task in tasks],
+        "models": models,
         "methods": drawn,
         "filters": [{"name": method.name, "variants": list(map(method.variant, method.entries))} for method in filters],
         "compressions": [_compression(results, compression, subsets) for compression in compressions],
         "chosen_tasks": common_tasks(runs[runs[f"score_{score}"].notna()]),
-        "runs": _columns(results, compressions),
+        "runs": {
+            "id": list(runs["run_id"]),
+            "task": list(map(tasks.index, runs["task"])),
+            "model": list(map(models.index, runs["model"])),
+            "compression": list(map(compressions.index, runs["compression"])),
+            "seed": [int(seed) for seed in runs["seed"]],
+            **{score: [_number(value, 4) for value in runs[f"score_{score}"]] for score in SCORES},
+            **{size: [int(value) for value in runs[f"{size}_bytes"]] for size in SIZES},
+            "url": [url if isinstance(url, str) else None for url in runs["url"]] if runs["url"].notna().any() else [],
+        },
         **trainings(runs["folder"]),
         "latency": latency,
         "breakdown": [
@@ -71,24 +80,6 @@ def _compression(results: Results, compression: Compressions, subsets: Sequence[
     ]
     label = Names(methods).cell(subset, methods.variant(compression))
     return {"methods": subsets.index(subset), "label": label, "variants": places}
-
-
-def _columns(results: Results, compressions: Sequence[object]) -> dict[str, object]:
-    runs = results.runs
-
-    def places(column: str, names: Sequence[object]) -> list[int]:
-        return [int(place) for place in runs[column].map({name: place for place, name in enumerate(names)})]
-
-    return {
-        "id": list(runs["run_id"]),
-        "task": places("task", results.tasks),
-        "model": places("model", results.models),
-        "compression": places("compression", compressions),
-        "seed": [int(seed) for seed in runs["seed"]],
-        **{score: [_number(value, 4) for value in runs[f"score_{score}"]] for score in SCORES},
-        **{size: [int(value) for value in runs[f"{size}_bytes"]] for size in SIZES},
-        "url": [url if isinstance(url, str) else None for url in runs["url"]] if runs["url"].notna().any() else [],
-    }
 
 
 def _number(value: float, digits: int) -> float | None:
@@ -132,8 +123,7 @@ def latencies(folders: pd.Series) -> tuple[dict[str, list[object]], list[str]]:
             continue
         except (OSError, ValueError, KeyError, TypeError) as error:
             unread.append(f"{folder}/latency.json: left out: it cannot be read ({error!r})")
-    columns = zip(*rows, strict=True) if rows else [() for _ in LATENCY]
-    return {key: list(column) for key, column in zip(LATENCY, columns, strict=True)}, unread
+    return pd.DataFrame(rows, columns=list(LATENCY)).to_dict("list"), unread
 
 
 def _latency(folder: Path) -> list[tuple[object, ...]]:

@@ -22,7 +22,7 @@ from analysis.subsets import NONE
 from analysis.tables import tables
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = ("drawing", "pointing", "data", "figure1", "filters", "interactions", "sizes", "chosen", "opening")
+SCRIPTS = ("drawing", "pointing", "data", "figure1", "charts", "controls")
 
 
 @dataclass(frozen=True)

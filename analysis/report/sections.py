@@ -67,23 +67,22 @@ def headline(contrasts: pd.DataFrame, names: Names) -> list[dict[str, str]]:
     """For each combination: its name, sign and word, what is seen and expected, of how many runs, and why not more."""
     if not contrasts["interaction"].notna().any():
         return []
-    grouped = contrasts[contrasts["scope"] == "mean"].groupby(["contrast", "kind"], sort=False)
-    return [_line(names.contrast(*key), *rows.to_dict("records")) for key, rows in grouped]
-
-
-def _line(name: str, nominal: Row, file: Row) -> dict[str, str]:
-    word, word_of_file = tables.verdict(nominal), tables.verdict(file)
-    seen = _counts(nominal)
-    if nominal["shown_by"] == "seeds":
-        seen += f"; from the differences between tasks{_interval(nominal, 'tasks_')}"
-    seen += f". {SIZES['artifact'].short.capitalize()}: {_told(file, ', product')}"
-    return {
-        "name": name,
-        "verdict": f"{SIGNS[word.split(' ')[0]]} {word}",
-        "told": _told(nominal, " smaller at equal score; the methods' product is"),
-        "counts": seen + ("" if word_of_file == word else f" Verdict: {word_of_file}."),
-        "why": "; ".join(nominal[key] for key in ("reason", "unsure") if nominal[key]),
-    }
+    lines = []
+    for key, rows in contrasts[contrasts["scope"] == "mean"].groupby(["contrast", "kind"], sort=False):
+        nominal, file = rows.to_dict("records")
+        word, word_of_file = tables.verdict(nominal), tables.verdict(file)
+        seen = _counts(nominal)
+        if nominal["shown_by"] == "seeds":
+            seen += f"; from the differences between tasks{_interval(nominal, 'tasks_')}"
+        seen += f". {SIZES['artifact'].short.capitalize()}: {_told(file, ', product')}"
+        lines.append({
+            "name": names.contrast(*key),
+            "verdict": f"{SIGNS[word.split(' ')[0]]} {word}",
+            "told": _told(nominal, " smaller at equal score; the methods' product is"),
+            "counts": seen + ("" if word_of_file == word else f" Verdict: {word_of_file}."),
+            "why": "; ".join(nominal[key] for key in ("reason", "unsure") if nominal[key]),
+        })  # fmt: skip
+    return lines
 
 
 def _told(row: Row, against: str) -> str:

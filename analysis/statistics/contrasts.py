@@ -24,8 +24,7 @@ class TaskCurves:
     """One task's score-size curves, and replicates of them.
 
     Attributes:
-        curves: subset -> curve.
-        taught: subsets whose models learn from a teacher.
+        curves, taught: subset -> curve; subsets whose models learn from a teacher.
         variation: of the cells with seeds, in the order of the curves; None with one seed.
         replicates, seed: how many, 0 for none; of their random numbers.
     """
@@ -65,8 +64,8 @@ class TaskCurves:
     def refitted(self, scores: Mapping[str, Array], changes: Array) -> dict[str, Array]:
         """Fits subsets' curves again after adding `changes`, shape (R, N), to scores of their cells; shapes (R, n)."""
         by_curve = self.split(changes)
-        seeds = {name: self.curves[name].seeds.astype(float) for name in scores}
-        return {name: score_size.isotonic(given + by_curve[name], seeds[name]) for name, given in scores.items()}
+        fit = score_size.isotonic
+        return {name: fit(given + by_curve[name], self.curves[name].seeds) for name, given in scores.items()}
 
     def split(self, changes: Array) -> dict[str, Array]:
         """Subset -> the columns of its cells, of numbers of all cells, shape (R, N)."""
@@ -80,7 +79,7 @@ def curves_by_task(runs: pd.DataFrame, options: Options) -> list[TaskCurves]:
     taught = frozenset(runs.loc[runs["teacher_run_id"].notna(), "methods"])
     made = []
     for task, curves in score_size.score_size_curves(cells(runs, score, options.bytes_column)).items():
-        variation = seed_variation(runs[runs["task"] == task], curves.values(), score)
+        variation = seed_variation(runs[runs["task"] == task], curves, score)
         made.append(TaskCurves(task, curves, taught, variation, options.bootstrap, options.seed))
     return made
 

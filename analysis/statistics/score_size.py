@@ -43,17 +43,15 @@ class ScoreSizeCurve:
     Attributes:
         models, variants: of each cell.
         log_bytes: ascending, shape (n,).
-        means: the cells' mean scores, shape (n,).
-        seeds: how many each mean is of, shape (n,).
+        means, seeds: the cells' mean scores, and of how many seeds each is, shape (n,).
         scores: what isotonic regression makes of the means, shape (n,).
     """
 
-    methods: str
     models: tuple[str, ...]
     variants: tuple[str, ...]
     log_bytes: Array
     means: Array
-    seeds: NDArray[np.int64]
+    seeds: Array
     scores: Array
 
 
@@ -63,15 +61,14 @@ def score_size_curves(table: pd.DataFrame) -> dict[str, dict[str, ScoreSizeCurve
     curves: dict[str, dict[str, ScoreSizeCurve]] = {}
     for (task, methods), rows in defined.groupby(["task", "methods"], sort=False):
         ordered = rows.sort_values("bytes", kind="stable")
-        means, seeds = ordered["score"].to_numpy(float), ordered["seeds"].to_numpy(np.int64)
+        means, seeds = ordered["score"].to_numpy(float), ordered["seeds"].to_numpy(float)
         curves.setdefault(task, {})[methods] = ScoreSizeCurve(
-            methods=methods,
             models=tuple(ordered["model"]),
             variants=tuple(ordered["variant"]),
             log_bytes=np.log(ordered["bytes"].to_numpy(float)),
             means=means,
             seeds=seeds,
-            scores=isotonic(means, seeds.astype(float)),
+            scores=isotonic(means, seeds),
         )
     return curves
 

@@ -9,7 +9,7 @@ model reaches it the factor is undefined, and the mean is over the other tasks.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -80,7 +80,11 @@ def table(results: Results, options: Options) -> pd.DataFrame:
             if picks.empty:
                 continue
             defined, undefined = picks[picks["factor"].notna()], picks[picks["factor"].isna()]
-            low, high = _percentiles([varied[task].get((model, methods)) for task in defined["task"]])
+            draws = [varied[task].get((model, methods)) for task in defined["task"]]
+            known = [draw for draw in draws if draw is not None]
+            low, high = math.nan, math.nan
+            if known and len(known) == len(draws):
+                low, high = np.nanpercentile(mean_draws(known), [2.5, 97.5])
             rows.append({
                 "model": model, "baseline_bytes": picks["baseline_bytes"].mean(), "methods": methods,
                 "factor": defined["factor"].mean(), "low": low, "high": high,
@@ -108,11 +112,3 @@ def _varied(task: TaskCurves, tolerance: float) -> dict[tuple[str, str], Array]:
             picked = np.exp(baselines.log_bytes[number] - curve.log_bytes[good.argmax(axis=1)])
             varied[model, name] = np.where(good.any(axis=1), picked, np.nan)
     return varied
-
-
-def _percentiles(draws: Sequence[Array | None]) -> tuple[float, float]:
-    defined = [draw for draw in draws if draw is not None]
-    if not defined or len(defined) < len(draws):
-        return math.nan, math.nan
-    low, high = np.nanpercentile(mean_draws(defined), [2.5, 97.5])
-    return float(low), float(high)

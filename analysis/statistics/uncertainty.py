@@ -18,7 +18,7 @@ tasks and sizes. `tests/benchmarks/coverage.py` measures what comes of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,10 +142,10 @@ class SeedVariation:
         return np.asarray(np.nan_to_num(slope, nan=0.0, posinf=0.0, neginf=0.0))
 
 
-def seed_variation(runs: pd.DataFrame, curves: Iterable[ScoreSizeCurve], score: str) -> SeedVariation | None:
+def seed_variation(runs: pd.DataFrame, curves: Mapping[str, ScoreSizeCurve], score: str) -> SeedVariation | None:
     """From the runs of one task and the curves made of them; None if no cell has two seeds."""
     scores = runs[runs[score].notna()].pivot_table(index=CURVE_CELL, columns="seed", values=score, aggfunc="first")
-    keys = [(curve.methods, *cell) for curve in curves for cell in zip(curve.models, curve.variants, strict=True)]
+    keys = [(name, *cell) for name, curve in curves.items() for cell in zip(curve.models, curve.variants, strict=True)]
     by_seed = scores.loc[keys].to_numpy(float)
     seeds = np.isfinite(by_seed).sum(axis=1)
     deviations = np.nan_to_num(by_seed - np.nanmean(by_seed, axis=1, keepdims=True))

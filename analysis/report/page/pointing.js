@@ -22,16 +22,6 @@ function show(host, make) {
 
 const tip = node("div", { class: "tip", hidden: "" });
 
-function tell(lines, x, y) {
-  tip.replaceChildren(...lines.map((text, place) => node(place ? "div" : "strong", {}, text)));
-  tip.hidden = false;
-  const box = tip.getBoundingClientRect();
-  const left = Math.min(Math.max(8, x + 14), document.documentElement.clientWidth - box.width - 8);
-  const above = y - box.height - 12;
-  tip.style.left = `${left + scrollX}px`;
-  tip.style.top = `${(above > 4 ? above : y + 16) + scrollY}px`;
-}
-
 // Draws points that answer to pointer, focus, arrow keys and Enter. Each: {mark, x, y, lines}; one tab stop for all.
 function interactive(root, points, choose) {
   root.append(...points.map(({ mark }) => mark));
@@ -45,8 +35,13 @@ function interactive(root, points, choose) {
     if (current !== point) leave();
     current = point;
     point.mark.classList.add("current");
-    const box = root.getBoundingClientRect();
-    tell(point.lines, box.left + point.x, box.top + point.y);
+    tip.replaceChildren(...point.lines.map((text, place) => node(place ? "div" : "strong", {}, text)));
+    tip.hidden = false;
+    const from = root.getBoundingClientRect(), box = tip.getBoundingClientRect();
+    const x = from.left + point.x, y = from.top + point.y, above = y - box.height - 12;
+    const left = Math.min(Math.max(8, x + 14), document.documentElement.clientWidth - box.width - 8);
+    tip.style.left = `${left + scrollX}px`;
+    tip.style.top = `${(above > 4 ? above : y + 16) + scrollY}px`;
   };
   points.forEach((point, place) => {
     point.mark.setAttribute("tabindex", place ? "-1" : "0");

@@ -1,4 +1,4 @@
-// Filters over figure 1 and its panels.
+// Filters over figure 1 and its panels, light and dark, and what happens when the page is opened.
 
 function swatch(methods) {
   const root = svg("svg", { width: 34, height: 14, "aria-hidden": "true" });
@@ -61,3 +61,27 @@ function buildFilters() {
   one(host, "Bytes", "size", entries(data.sizes));
   host.parentElement.open = innerWidth > 620;
 }
+
+function themeButton() {
+  const button = box("theme"), system = matchMedia("(prefers-color-scheme: dark)");
+  const dark = () => (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
+  const label = () => { button.textContent = dark() ? "Light" : "Dark"; };
+  button.addEventListener("click", () => {
+    document.documentElement.dataset.theme = dark() ? "light" : "dark";
+    label();
+  });
+  system.addEventListener("change", label);
+  label();
+  button.hidden = false;
+}
+
+document.body.append(tip);
+themeButton();
+if (box("figure1")) {
+  buildFilters();
+  redraw();
+}
+drawInteractions();
+drawSizes();
+drawLatency();
+drawTraining();

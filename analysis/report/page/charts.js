@@ -1,4 +1,76 @@
-// Charts of the runs that the reader chooses: latency, training.
+// The charts beside figure 1: interactions, bytes, and of the runs that the reader chooses latency and training.
+
+const RATIOS = [0.1, 0.2, 0.33, 0.5, 0.67, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10];
+
+// Each combination's log-interaction with its interval.
+function drawInteractions() {
+  const rows = (data.interactions ?? []).filter((row) => row.estimate !== null);
+  if (!box("interactions-chart") || !rows.length) return;
+  const names = [...new Set(rows.map((row) => row.label))];
+  const [low, high] = padded(rows.flatMap((row) => [row.low ?? row.estimate, row.high ?? row.estimate, -0.2, 0.2]));
+  const ticks = RATIOS.filter((ratio) => Math.log(ratio) > low && Math.log(ratio) < high);
+  const beside = Math.max(190, 24 + 6.6 * Math.max(...names.map((name) => name.length))); // pixels for the longest name
+  show(box("interactions-chart"), (width) => {
+    const slim = width < 560, step = slim ? 58 : 44, left = slim ? 12 : beside, height = names.length * step + 62;
+    const frame = axes(width, height, {
+      title: "Observed over expected size reduction of each combination, with its 95 % interval", margin: { left, top: 20 },
+      x: { domain: [low, high].map(Math.exp), log: true, ticks, label: "observed / expected size reduction (log scale)" },
+      y: { domain: [0, 1], format: () => "" },
+    });
+    frame.root.querySelectorAll(".grid line:not(.axis)").forEach((drawn) => drawn.getAttribute("y1") === drawn.getAttribute("y2") && drawn.remove());
+    const zone = [1 / 1.1, 1.1].map(frame.x), x = (log) => frame.x(Math.exp(log));
+    const top = frame.down[1], bottom = frame.down[0];
+    frame.root.append(
+      svg("rect", { class: "zone", x: zone[0], width: zone[1] - zone[0], y: top, height: bottom - top }),
+      svg("line", { class: "baseline", x1: x(0), x2: x(0), y1: top, y2: bottom }),
+      svg("text", { class: "note", x: x(0), y: top - 6, "text-anchor": "middle" }, "multiplicative within 10 %"));
+    const shown = rows.map((row) => {
+      const middle = top + (names.indexOf(row.label) + 0.5) * step;
+      const y = middle + (slim ? 8 : 0) + (row.size === "nominal" ? -7 : 7), at = x(row.estimate);
+      if (row.size === "nominal" || !rows.some((other) => other.label === row.label && other.size === "nominal"))
+        frame.root.append(svg("text", slim ? { class: "row", x: left, y: middle - 14 }
+          : { class: "row", x: left - 12, y: middle + 4, "text-anchor": "end" }, row.label));
+      if (row.low !== null)
+        frame.root.append(svg("line", { class: `interval ${row.size} ${row.by}`, x1: x(row.low), x2: x(row.high), y1: y, y2: y }));
+      const dot = svg("circle", { class: `mark interval ${row.size}`, cx: at, cy: y, r: 4.5 });
+      return { mark: dot, x: at, y, lines: row.lines };
+    });
+    return interactive(frame.root, shown);
+  });
+}
+
+// What the bytes of each model are.
+function drawSizes() {
+  const host = box("sizes-charts");
+  if (!host) return;
+  const names = [...new Set(data.breakdown.map((row) => row.name))];
+  for (const model of data.models) {
+    const own = data.breakdown.filter((row) => row.model === model);
+    if (!own.length) continue;
+    const inside = node("div");
+    host.append(node("div", { class: "panel" }, node("h3", {}, model), inside));
+    show(inside, (width) => {
+      const stacked = 6.2 * Math.max(...names.map((name) => name.length)) > 0.45 * width;
+      const step = stacked ? 42 : 27, left = stacked ? 0 : 140, right = 64;
+      const root = svg("svg", { width, height: step * names.length, role: "group", "aria-label": `Bytes of ${model}` });
+      const scale = linear([0, Math.max(...data.breakdown.map((row) => row.artifact / row.whole))], [0, width - left - right]);
+      names.forEach((name, place) => {
+        const row = own.find((other) => other.name === name), y = step * (place + 1) - 27;
+        root.append(svg("text", stacked ? { class: "row small", x: 0, y }
+          : { class: "row small", x: left - 8, y: y + 17, "text-anchor": "end" }, name));
+        if (!row) return root.append(svg("text", { class: "note", x: left, y: y + 17 }, "not run"));
+        let at = left;
+        for (const part of data.parts) {
+          const long = scale(row[part] / row.whole);
+          root.append(svg("rect", { class: `part ${part}`, x: at, y: y + 4, width: long, height: 18 }));
+          at += long;
+        }
+        root.append(svg("text", { class: "row small", x: at + 6, y: y + 17 }, `${megabytes(row.artifact)} MB`));
+      });
+      return root;
+    });
+  }
+}
 
 // A box to select from for each of [legend, key, values, label]; what is chosen is in `chosen`.
 function choices(host, chosen, changed, entries) {
