@@ -15,7 +15,7 @@ from matplotlib.ticker import NullLocator
 
 from analysis.figures.plotting import COLUMN, GREY, PAGE, draw_curves, legend, log_sizes, new, panels, save, style
 from analysis.names import INTERVAL, LOG_MEGABYTES, PARTS, SCORES, SIZES, Names, task_label
-from analysis.read.results import Results, Row
+from analysis.read.results import Results
 from analysis.statistics.means import MeanScores, breakdown, mean_scores
 from analysis.subsets import NONE
 from compress.wording import megabytes
@@ -174,12 +174,23 @@ def interactions(contrasts: pd.DataFrame, names: Names) -> Figure:
         axes.axvline(0, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
         for row, (_, both_sizes) in enumerate(contrasts.groupby(["contrast", "kind"], sort=False)):
             for drawn in both_sizes.to_dict("records"):
-                _interval(axes, drawn, row + (-0.17 if drawn["bytes"] == "nominal" else 0.17))
+                nominal = drawn["bytes"] == "nominal"
+                height = row + (-0.17 if nominal else 0.17)
+                if pd.isna(drawn["interaction"]):
+                    axes.annotate("undefined", (0, height), fontsize=7, color=GREY, ha="center", va="center")
+                    continue
+                if drawn["shown_by"]:
+                    dashes = "-" if drawn["shown_by"] == "seeds" else (0, (2, 1.5))
+                    ends = [drawn["shown_low"], drawn["shown_high"]]
+                    axes.plot(ends, [height, height], color=INTERVAL, linewidth=1.3, zorder=2, linestyle=dashes)
+                axes.plot(drawn["interaction"], height, color=INTERVAL, marker="o" if nominal else "s", markersize=4.5,
+                          markerfacecolor=INTERVAL if nominal else "white", label=SIZES[drawn["bytes"]].short,
+                          linestyle="none", zorder=3)  # fmt: skip
         axes.set_yticks(range(len(rows)), [names.contrast(*row) for row in rows])
         axes.set_ylim(len(rows) - 0.45, -0.55)
         axes.grid(axis="y", visible=False)
-        ends = contrasts[["interaction", "shown_low", "shown_high"]].abs().to_numpy(float)
-        reach = 1.12 * np.nanmax(ends, initial=0.25)
+        farthest = contrasts[["interaction", "shown_low", "shown_high"]].abs().to_numpy(float)
+        reach = 1.12 * np.nanmax(farthest, initial=0.25)
         axes.set_xlim(-reach, reach)
         dashed = "; dashed: from differences between tasks" if (contrasts["shown_by"] == "tasks").any() else ""
         axes.set_xlabel(f"Log-interaction with 95 % interval\n(shaded: multiplicative within 10 %{dashed})")
@@ -189,16 +200,3 @@ def interactions(contrasts: pd.DataFrame, names: Names) -> Figure:
         factors.set_xlabel("Observed / expected size reduction")
         legend(figure, axes, columns=2)
         return figure
-
-
-def _interval(axes: Axes, row: Row, height: float) -> None:
-    if pd.isna(row["interaction"]):
-        axes.annotate("undefined", (0, height), fontsize=7, color=GREY, ha="center", va="center")
-        return
-    nominal = row["bytes"] == "nominal"
-    if row["shown_by"]:
-        axes.plot([row["shown_low"], row["shown_high"]], [height, height], color=INTERVAL, linewidth=1.3, zorder=2,
-                  linestyle="-" if row["shown_by"] == "seeds" else (0, (2, 1.5)))  # fmt: skip
-    axes.plot(row["interaction"], height, color=INTERVAL, marker="o" if nominal else "s", markersize=4.5,
-              markerfacecolor=INTERVAL if nominal else "white", label=SIZES[row["bytes"]].short,
-              linestyle="none", zorder=3)  # fmt: skip

@@ -111,16 +111,16 @@ def model_recipe(result: Result) -> str:
     return _digest([result.identity.get("model"), _part(result, "train").get("learning_rate")])
 
 
-def differences(document: Mapping[str, object], other: Mapping[str, object], longest: int = 3) -> str:
+def differences(document: Mapping[str, object], other: Mapping[str, object]) -> str:
     """In words, where two recipes differ: `train.epochs 6 instead of 3`; options that only one has do not count."""
     alone = {name for name in document.keys() ^ other.keys() if "=" in name}
     left, right = (_flat({key: part for key, part in whole.items() if key not in alone}) for whole in (document, other))
     keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
     said = [
         f"{re.sub('=[^.]*', '', key, count=1)} {left.get(key, 'absent')} instead of {right.get(key, 'absent')}"
-        for key in keys[:longest]
+        for key in keys[:3]
     ]
-    return ", ".join(said + ([f"and {len(keys) - longest} more"] if len(keys) > longest else []))
+    return ", ".join(said + ([f"and {len(keys) - 3} more"] if len(keys) > 3 else []))
 
 
 def _flat(document: Mapping[str, object], prefix: str = "") -> dict[str, object]:

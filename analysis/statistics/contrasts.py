@@ -26,15 +26,14 @@ class TaskCurves:
     Attributes:
         curves, taught: subset -> curve; subsets whose models learn from a teacher.
         variation: of the cells with seeds, in the order of the curves; None with one seed.
-        replicates, seed: how many, 0 for none; of their random numbers.
+        options: how many replicates, and the seed of their random numbers.
     """
 
     task: str
     curves: Mapping[str, ScoreSizeCurve]
     taught: frozenset[str]
     variation: SeedVariation | None
-    replicates: int
-    seed: int
+    options: Options
     _fitted: dict[bool, dict[str, Array] | None] = field(default_factory=dict, init=False)
 
     @property
@@ -48,10 +47,10 @@ class TaskCurves:
 
     def changes(self, together: bool) -> Array | None:
         """Changes of the cells' means in each replicate, shape (R, N); None with one seed or without replicates."""
-        if self.variation is None or not self.replicates:
+        if self.variation is None or not self.options.bootstrap:
             return None
-        random = np.random.default_rng([self.seed, together, *self.task.encode()])  # the same with other tasks or not
-        return self.variation.draw(self.replicates, random, together)
+        random = np.random.default_rng([self.options.seed, together, *self.task.encode()])  # whatever the other tasks
+        return self.variation.draw(self.options.bootstrap, random, together)
 
     def fitted(self, together: bool) -> dict[str, Array] | None:
         """Subset -> fitted scores in each replicate, shape (R, n); changes are added to the fitted scores."""
@@ -80,7 +79,7 @@ def curves_by_task(runs: pd.DataFrame, options: Options) -> list[TaskCurves]:
     made = []
     for task, curves in score_size.score_size_curves(cells(runs, score, options.bytes_column)).items():
         variation = seed_variation(runs[runs["task"] == task], curves, score)
-        made.append(TaskCurves(task, curves, taught, variation, options.bootstrap, options.seed))
+        made.append(TaskCurves(task, curves, taught, variation, options))
     return made
 
 

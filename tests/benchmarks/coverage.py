@@ -67,7 +67,7 @@ def _resampled(task: TaskCurves, random: np.random.Generator) -> Array:
     changes = []
     for deviations, seeds in zip(task.variation.deviations, task.variation.seeds, strict=True):
         present = deviations[deviations != 0] if seeds > 1 else np.zeros(1)
-        changes.append(present[random.integers(len(present), size=(task.replicates, len(present)))].mean(axis=1))
+        changes.append(present[random.integers(len(present), size=(task.options.bootstrap, len(present)))].mean(axis=1))
     return np.stack(changes, axis=1)
 
 
