@@ -101,8 +101,12 @@ def check(config: Config, folder: Path, model: Any, session: Any) -> dict[str, A
     return {"agreement": agreement, "metrics": scored(theirs, dataset, config.task).metrics}
 
 
-def run_session(session: Any, tokens: Tokens, padding: int, batch: int = 32) -> np.ndarray[Any, Any]:
-    """Logits of every row, float32 [rows, outputs], in the rows' own order."""
+def run_session(session: Any, tokens: Tokens, padding: int, batch: int = 1536) -> np.ndarray[Any, Any]:
+    """Logits of every row, float32 [rows, outputs], in the rows' own order.
+
+    Args:
+        batch: tokens that are answered together.
+    """
     import numpy as np
     import torch
 
@@ -113,6 +117,7 @@ def run_session(session: Any, tokens: Tokens, padding: int, batch: int = 32) -> 
     names = inputs_of(session)
     for rows in by_length(tokens.lengths, batch):
         tensors = collate(tokens, rows, padding, torch.device("cpu"))
+        tensors.setdefault("attention_mask", torch.ones_like(tensors["input_ids"]))
         found = session.run(["logits"], {name: tensors[name].numpy() for name in names})[0]
         for row, logits in zip(rows, found, strict=True):
             answers[row] = logits

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -58,9 +60,14 @@ def test_padding_is_a_small_share_of_what_random_batches_pad() -> None:
     assert padding(bucketed(lengths, 32, 0, 0)) < 0.1 * padding(list(random))
 
 
-@given(rows=sizes, batch_size=st.integers(1, 200))
-def test_evaluation_sees_every_row_once(rows: int, batch_size: int) -> None:
-    assert sorted(np.concatenate(list(by_length(lengths_of(rows), batch_size)))) == list(range(rows))
+@given(rows=sizes, tokens=st.integers(1, 4000))
+def test_evaluation_sees_every_row_once_in_batches_of_so_many_tokens(rows: int, tokens: int) -> None:
+    lengths = lengths_of(rows)
+    batches = list(by_length(lengths, tokens))
+    assert sorted(np.concatenate(batches)) == list(range(rows))
+    assert all(len(batch) == 1 or len(batch) * lengths[batch].max() <= tokens for batch in batches)
+    for batch, after in itertools.pairwise(batches):  # one more row would not have fitted
+        assert (len(batch) + 1) * lengths[after].min() > tokens
 
 
 @pytest.fixture

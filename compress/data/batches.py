@@ -40,14 +40,25 @@ def bucketed(lengths: Rows, batch_size: int, seed: int, epoch: int) -> list[Rows
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
-def by_length(lengths: Rows, batch_size: int) -> Iterator[Rows]:
-    """Batches for evaluation: every row once, shortest first."""
+def by_length(lengths: Rows, tokens: int) -> Iterator[Rows]:
+    """Batches for evaluation: every row once, shortest first, as many as fit into so many tokens when padded."""
     order = np.argsort(lengths, kind="stable")
-    yield from (order[first : first + batch_size] for first in range(0, len(order), batch_size))
+    first = 0
+    while first < len(order):
+        sizes = np.arange(1, len(order) - first + 1)[:tokens]
+        fitting = int(np.searchsorted(lengths[order[first : first + len(sizes)]] * sizes, tokens, side="right"))
+        yield order[first : first + max(1, fitting)]
+        first += max(1, fitting)
 
 
 def collate(
-    tokens: Tokens, rows: Rows, padding: int, device: torch.device, inputs: Collection[str] = INPUTS
+    tokens: Tokens,
+    rows: Rows,
+    padding: int,
+    device: torch.device,
+    inputs: Collection[str] = INPUTS,
+    *,
+    added_mask: bool = False,
 ) -> dict[str, torch.Tensor]:
     """The rows padded: the `INPUTS` that the model takes, int64 [batch, length]; and `labels` [batch]."""
     starts, ends = tokens.offsets[rows], tokens.offsets[rows + 1]
@@ -59,7 +70,11 @@ def collate(
         "token_type_ids": mask & (columns >= tokens.seconds[rows][:, None]),
         "attention_mask": mask,
     }
+    if mask.all():
+        del arrays["attention_mask"]
     batch = {name: torch.from_numpy(array.astype(np.int64)) for name, array in arrays.items() if name in inputs}
+    if added_mask and "attention_mask" in batch:
+        batch["attention_mask"] = torch.from_numpy(np.where(mask, np.float32(0), -np.float32(np.inf))[:, None, None])
     batch["labels"] = torch.from_numpy(np.asarray(tokens.labels[rows]))
     if device.type == "cpu":
         return batch

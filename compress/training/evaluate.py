@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from compress.data.tokenization import Dataset, Tokens
     from compress.task.config import TaskConfig
 
-BATCH = 128  # rows; no gradients are kept
+TOKENS = 1536  # of a batch: larger ones pad more and leave the caches
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,18 @@ def predict(
     import torch
 
     from compress.data.batches import by_length, collate
+    from compress.model.first_token import added_mask
     from compress.model.structure import takes
 
     device, inputs = next(model.parameters()).device, takes(model)
+    added = added_mask(model)
     was_training = model.training
     model.eval()
     batches, order, done = [], [], 0
     wanted = np.arange(len(tokens)) if rows is None else rows
     with torch.inference_mode():
-        for picked in by_length(tokens.lengths[wanted], BATCH):
-            batch = collate(tokens, wanted[picked], padding, device, inputs)
+        for picked in by_length(tokens.lengths[wanted], TOKENS):
+            batch = collate(tokens, wanted[picked], padding, device, inputs, added_mask=added)
             del batch["labels"]
             batches.append(model(**batch).logits.float().cpu().numpy())
             order.append(picked)
