@@ -78,7 +78,7 @@ def document(
         "train": {"epochs": 3, "batch_size": 16, "learning_rate": 0.001},
         **{own.method: {"name": own.option, **copy.deepcopy(SETTINGS[own.method])} for own in entries},
         "seed": seed,
-        "schema": 2,
+        "schema": 3,
     }
     for own in entries:
         identity[own.method] |= {} if own.strength is None else {own.strength: own.value}
@@ -97,7 +97,7 @@ def document(
     nominal = bytes or nonzero * (1 if "quantize" in active else 4)
     mask = round(parameters * (1 - EMBEDDINGS) / 8) if "prune" in active else 0
     return {
-        "schema": 2,
+        "schema": 3,
         "run_id": digest(identity),
         "model": model,
         "task": task,

@@ -260,13 +260,12 @@ def test_the_reloaded_artifact_computes_what_was_trained_layer_by_layer(
     before = predict(model, split, 0)
     rounded = {name: round_weight(module.weight).detach() for name, module in model.named_modules()
                if isinstance(module, FakeLinear | FakeEmbedding)}  # fmt: skip
-    ranges = {name: (m.low.clone(), m.high.clone()) for name, m in model.named_modules() if isinstance(m, InputRange)}
+    ranges = {name: m.ends.clone() for name, m in model.named_modules() if isinstance(m, InputRange)}
     ids = torch.randint(5, 300, (16, 20))
     with torch.inference_mode():
         expected = model(ids, output_hidden_states=True).hidden_states
-    for name, (low, high) in ranges.items():
-        assert torch.equal(model.get_buffer(f"{name}.low"), low)
-        assert torch.equal(model.get_buffer(f"{name}.high"), high)
+    for name, ends in ranges.items():
+        assert torch.equal(model.get_buffer(f"{name}.ends"), ends)
     store.save(tmp_path / "artifact", finished(model, active), tokenizer)
     stored = store.load(tmp_path / "artifact")
     assert all(method.trace(stored) for method in active)

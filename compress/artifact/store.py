@@ -130,7 +130,8 @@ def load(folder: Path) -> PreTrainedModel:
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             version = (file.metadata() or {}).get("compress_format")
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            # cloned to where torch would put them: how a product rounds depends on where its numbers lie
+            weights = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no mapping
         about = json.loads((folder / CONFIG).read_text())
         layers: dict[str, list[Settings]] = about.pop(LAYERS, {}) if version == FORMAT else _layers_of_format_1(weights)
         config = CONFIG_MAPPING[about["model_type"]].from_dict(about)

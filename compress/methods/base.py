@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 
 class Method:
-    """What a method may do; it overrides what it needs."""
+    """What a method may do; it overrides what it needs.
+
+    Attributes:
+        all_embeddings: whether it reads or changes embeddings other than by the forward pass. If no method does, rows
+            that no training text looks up are not there while training.
+    """
+
+    all_embeddings = True
 
     def prepare(self, model: torch.nn.Module) -> None:
         """Rebuild the model for training with this method."""

@@ -53,6 +53,8 @@ class Distill(Method):
         teacher_logits: of the rows that are trained on, in their order, float32 [rows, outputs].
     """
 
+    all_embeddings = False
+
     def __init__(self, config: DistillConfig, teacher_logits: NDArray[np.float32]) -> None:
         self.config, self.teacher_logits = config, teacher_logits
         self.last: dict[str, torch.Tensor] = {}  # the loss's terms, before they are weighted

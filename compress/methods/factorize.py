@@ -58,6 +58,8 @@ def factorized(linear: torch.nn.Linear, rank: int) -> FactorizedLinear:
 class Factorize(Method):
     """Replaces matrices by their factors before training; there is nothing more to do."""
 
+    all_embeddings = False
+
     def __init__(self, config: FactorizeConfig) -> None:
         self.config = config
         self.ranks: dict[str, int] = {}  # of the layers that are factorized, by name

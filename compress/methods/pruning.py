@@ -57,6 +57,8 @@ def sparsity_at(progress: float, ramp: RampConfig) -> float:
 class Pruning(Method):
     """Gradual pruning with masks that are buffers of the pruned layers; which weights go first, `scores` says."""
 
+    all_embeddings = False
+
     def __init__(self, config: RampConfig) -> None:
         self.config = config
         self.sparsity = 0.0

@@ -50,6 +50,8 @@ def check(quantize: QuantizeConfig, methods: Active) -> None:
 class Quantize(Method):
     """Quantization-aware training of every Linear and, by default, every embedding."""
 
+    all_embeddings = False
+
     def __init__(self, config: QuantizeConfig) -> None:
         self.config = config
         self.frozen = False

@@ -214,6 +214,7 @@ def build_model(
         ConfigError: as `build` does; or texts may be longer than what it takes, its tokens are others, or methods would
             find no layers in it.
     """
+    from compress.model import first_token
     from compress.model.architecture import longest
     from compress.model.structure import structure, takes
     from compress.model.tokenizer_checks import check_size, check_types
@@ -226,6 +227,7 @@ def build_model(
         )
         check_length(max_length, longest(built.config), model.pretrained)
         structure(built)
+    first_token.apply(built)
     return built, start
 
 
@@ -353,7 +355,11 @@ def empty(config: PreTrainedConfig) -> PreTrainedModel:
     import torch
     from transformers.initialization import no_init_weights
 
+    from compress.model import first_token
     from compress.model.architecture import class_of
 
     with torch.random.fork_rng(devices=[]), no_init_weights():
-        return class_of(config)(config).eval()
+        model = class_of(config)(config).eval()
+    if getattr(config, first_token.SETTING, False):
+        first_token.cut(model)
+    return model

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Part = Literal["embeddings", "encoder", "head"]
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+ORIGINAL = "original_class"  # attribute of modules whose class was replaced by one with another forward pass
 TOKENS = (2, 3)  # of the forward pass, as ids: padding is rarely one of them
 
 
@@ -84,7 +85,7 @@ def structure(model: nn.Module) -> Structure:
     from torch import nn
 
     base = str(getattr(model, "base_model_prefix", ""))
-    blocks = _blocks(model, base)
+    blocks = blocks_of(model)
     calls = _call(model, blocks)
     linears = [name for name in calls.order if type(model.get_submodule(name)) is nn.Linear]
     inside = {name for name in linears if _is_in(name, blocks)}
@@ -105,7 +106,7 @@ def _refused(model: nn.Module, why: str) -> ConfigError:
     return ConfigError(f"model: {type(model).__name__} has {why}; choose another encoder")
 
 
-def _blocks(model: nn.Module, base: str) -> list[str]:
+def blocks_of(model: nn.Module) -> list[str]:
     """The members of the outermost lists of equal modules that hold Linear layers.
 
     Raises:
@@ -113,11 +114,12 @@ def _blocks(model: nn.Module, base: str) -> list[str]:
     """
     from torch import nn
 
+    base = str(getattr(model, "base_model_prefix", ""))
     lists = [
         name
         for name, module in model.named_modules()
         if isinstance(module, nn.ModuleList)
-        and len({type(member) for member in module}) == 1
+        and len({getattr(member, ORIGINAL, type(member)) for member in module}) == 1
         and all(map(_has_linear, module))
     ]
     outermost = [name for name in lists if _is_in(name, [base]) and not _is_in(name, set(lists) - {name})]

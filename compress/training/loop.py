@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
@@ -74,6 +75,12 @@ def learning_rate_factor(step: int, total: int, warmup: float) -> float:
     return step / rising if step < rising else (total - step) / max(1, total - rising)
 
 
+def decay(steps: int, total: int, config: TrainConfig) -> float:
+    """What so many steps of `total` leave of a weight that is decayed and has no gradient, as a share of it."""
+    factors = (learning_rate_factor(step, total, config.warmup) for step in range(steps))
+    return math.prod(1 - config.learning_rate * factor * config.weight_decay for factor in factors)
+
+
 def train(
     model: torch.nn.Module,
     tokens: Tokens,
@@ -106,13 +113,17 @@ def train(
     import torch
 
     from compress.data.batches import bucketed, collate, steps_per_epoch
+    from compress.model.first_token import added_mask
     from compress.model.structure import takes
+    from compress.training.used_rows import used_rows
 
     device, inputs = next(model.parameters()).device, takes(model)
+    added = added_mask(model)
     epoch_steps = steps_per_epoch(len(rows), config.batch_size)
     total = min(config.epochs * epoch_steps, config.max_steps or config.epochs * epoch_steps)
     for method in methods:
         method.prepare(model)
+    words = None if any(method.all_embeddings for method in methods) else used_rows(model, tokens, rows, padding)
     optimizer, parameters = build_optimizer(model, config), list(model.parameters())
     at = resume(checkpoint, model, optimizer, methods)
     forward = torch.compile(model, dynamic=True) if config.compile else model
@@ -128,7 +139,7 @@ def train(
             if checkpoint is not None and checkpoint.due():
                 at.seconds = time.perf_counter() - started
                 save(checkpoint, at, model, optimizer, methods)
-            batch = collate(tokens, rows[picked], padding, device, inputs)
+            batch = collate(tokens, rows[picked], padding, device, inputs, added_mask=added)
             labels = batch.pop("labels")
             rate = config.learning_rate * learning_rate_factor(at.step, total, config.warmup)
             set_learning_rate(optimizer, rate)
@@ -162,11 +173,14 @@ def train(
             for method in methods:
                 method.before_step(1.0)
         if config.select == "best" and dev_score is not None and all(method.settled() for method in methods):
-            score = dev_score()
-            at.score_epoch(score, model)
+            with contextlib.nullcontext() if words is None else words.all_rows(decay(at.step, total, config)):
+                score = dev_score()
+                at.score_epoch(score, model)
             logged = math.nan if score is None else score
             log({"global_step": at.step, "epoch": at.step / epoch_steps, "dev_score": logged})
 
+    if words is not None:
+        words.put_back(decay(at.step, total, config))
     seconds = time.perf_counter() - started
     if at.best_weights is not None:
         model.load_state_dict(at.best_weights)

@@ -7,6 +7,7 @@ equation 1).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from compress.artifact.layers.kind import Kind, Settings, Tensors
+from compress.model.blocks import joined_product
 
 LARGEST = 127
 
@@ -36,35 +38,46 @@ def from_int8(quantized: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
 
 def range_parameters(low: torch.Tensor, high: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Scale (float32) and zero point (int32) that map a range, widened to hold 0, to 0…255."""
+    scale, least = scale_and_least(low, high)
+    return scale, least.neg().to(torch.int32)
+
+
+def scale_and_least(low: torch.Tensor, high: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale, and minus the zero point: how many scales the range begins below 0, in −255…0; both float32."""
     low, high = low.clamp(max=0.0), high.clamp(min=0.0)
     scale = (high - low).div_(255).clamp_(min=torch.finfo(torch.float32).tiny)
-    return scale, low.neg_().div_(scale).round_().clamp_(0, 255).to(torch.int32)
+    return scale, low.div_(scale).round_()
 
 
 class RoundInput(torch.autograd.Function):
     """`torch.fake_quantize_per_tensor_affine` to 0…255, bit for bit, of operations that are vectorized on CPUs."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, scale: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
         """Float32 in the shape of x."""
-        rounded = x.mul(scale.reciprocal()).round_().add_(zero_point)
+        rounded = x.mul(scale.reciprocal()).round_().sub_(least)
         clipped = rounded.clamp(0, 255)
         if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(clipped.eq(rounded))
-        return clipped.sub_(zero_point).mul_(scale)
+            ctx.save_for_backward(rounded)
+        return clipped.add_(least).mul_(scale)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         """The gradient where nothing clipped."""
-        (inside,) = ctx.saved_tensors
-        return gradients[0].mul(inside), None, None
+        (rounded,) = ctx.saved_tensors  # whole numbers
+        return torch.ops.aten.hardtanh_backward(gradients[0], rounded, -0.5, 255.5), None, None
 
 
 def fake_quantize(x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor) -> torch.Tensor:
     """The input as uint8 would have it, in float32; gradients pass where nothing clips."""
+    return round_input(x, scale, -zero_point.float())
+
+
+def round_input(x: torch.Tensor, scale: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
+    """The same, of what `scale_and_least` gives."""
     if x.device.type != "cpu":
-        return torch.fake_quantize_per_tensor_affine(x.float(), scale, zero_point, 0, 255)
-    return cast("torch.Tensor", RoundInput.apply(x.float(), scale, zero_point))  # type: ignore[no-untyped-call]
+        return torch.fake_quantize_per_tensor_affine(x.float(), scale, least.neg().to(torch.int32), 0, 255)
+    return cast("torch.Tensor", RoundInput.apply(x.float(), scale, least))  # type: ignore[no-untyped-call]
 
 
 class Int8Linear(nn.Module):
@@ -102,6 +115,24 @@ class Int8Linear(nn.Module):
         if self.input_scale is not None and self.input_zero_point is not None:
             x = fake_quantize(x, self.input_scale, self.input_zero_point)
         return functional.linear(x, from_int8(self.weight, self.weight_scale), self.bias)
+
+    @staticmethod
+    def together(layers: Sequence[Int8Linear], x: torch.Tensor) -> torch.Tensor | None:
+        """What several make of the same input, by one product; None if their inputs have different ranges."""
+        ranges = {layer.input_range() for layer in layers}
+        if len(ranges) > 1:
+            return None
+        first = layers[0]
+        if first.input_scale is not None and first.input_zero_point is not None:
+            x = fake_quantize(x, first.input_scale, first.input_zero_point)
+        weights = [from_int8(layer.weight, layer.weight_scale) for layer in layers]
+        return joined_product(weights, [layer.bias for layer in layers], x)
+
+    def input_range(self) -> tuple[float, float] | None:
+        """Scale and zero point of its input as numbers; None for a float input."""
+        if self.input_scale is None or self.input_zero_point is None:
+            return None
+        return self.input_scale.item(), self.input_zero_point.item()
 
 
 class Int8Embedding(nn.Module):

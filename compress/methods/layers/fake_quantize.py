@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import torch
@@ -11,56 +11,114 @@ from torch.nn import functional
 
 from compress.artifact import plain
 from compress.artifact.layers import int8
+from compress.model.blocks import joined_product
 
 
 class RoundWeight(torch.autograd.Function):
-    """round(w / s) · s with the scales of the rows; the gradient passes as it is, since nothing clips."""
+    """round(w / s) · s with the scales of the rows; the gradient passes as it is, since nothing clips.
+
+    Several weights of equal width are rounded at once.
+    """
 
     @staticmethod
-    def forward(ctx: Any, weight: torch.Tensor) -> torch.Tensor:
-        """Float32 in the shape of the weight."""
-        scales = int8.row_scales(weight)
-        return (weight / scales).round_().mul_(scales)
+    def forward(
+        ctx: Any, on_backward: Callable[[], None], *weights: torch.Tensor
+    ) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """Float32 in the shapes of the weights."""
+        ctx.on_backward = on_backward
+        together = weights[0] if len(weights) == 1 else torch.cat(weights)
+        scales = int8.row_scales(together)
+        rounded = (together / scales).round_().mul_(scales)
+        return rounded if len(weights) == 1 else rounded.split([len(weight) for weight in weights])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        """The gradient of the rounded weight."""
-        return gradients[0]
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradients of the rounded weights."""
+        ctx.on_backward()
+        return None, *gradients
 
 
 def round_weight(weight: torch.Tensor) -> torch.Tensor:
     """What int8 makes of a weight, row by row."""
-    return cast("torch.Tensor", RoundWeight.apply(weight))  # type: ignore[no-untyped-call]
+    return cast("torch.Tensor", RoundWeight.apply(lambda: None, weight))  # type: ignore[no-untyped-call]
+
+
+class RoundedWeights:
+    """What int8 makes of the weights of some layers: made at once for all, and used until they may have changed.
+
+    They may have after a backward pass: a fused optimizer's step is no change that a tensor's version counts.
+    """
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        self.layers = layers
+        self.made_of: tuple[object, ...] = ()
+        self.rounded: dict[int, torch.Tensor] = {}  # by the layer's id
+
+    def of(self, layer: nn.Linear) -> torch.Tensor:
+        """That of one of the layers, [outputs, inputs]."""
+        weights = [each.weight for each in self.layers]
+        now = (torch.is_grad_enabled(), torch.is_inference_mode_enabled())
+        made_of = (*now, *((id(weight), weight._version) for weight in weights))
+        if self.made_of != made_of:
+            self.rounded = {}
+            for width in {weight.shape[1] for weight in weights}:
+                group = [each for each in self.layers if each.weight.shape[1] == width]
+                rounded = RoundWeight.apply(self.forget, *(each.weight for each in group))  # type: ignore[no-untyped-call]
+                self.rounded |= zip(map(id, group), rounded if len(group) > 1 else [rounded], strict=True)
+            self.made_of = made_of
+        return self.rounded[id(layer)]
+
+    def forget(self) -> None:
+        """Have them made anew when they are asked for next."""
+        self.made_of = ()
 
 
 class InputRange(nn.Module):
     """Rounds its input to uint8 by a range: the moving average of the batches' least and largest values.
 
     The range moves in training mode until it is frozen, and never in eval mode.
+
+    Attributes:
+        ends: the least and the largest value, [2]; not numbers before the first batch.
     """
 
-    low: torch.Tensor
-    high: torch.Tensor
+    ends: torch.Tensor
 
     def __init__(self, momentum: float) -> None:
         super().__init__()
-        self.momentum, self.frozen = momentum, False
-        self.register_buffer("low", torch.tensor(torch.nan))
-        self.register_buffer("high", torch.tensor(torch.nan))
+        self.momentum, self.frozen, self.started = momentum, False, False
+        self.register_buffer("ends", torch.full((2,), torch.nan))
+
+    @property
+    def low(self) -> torch.Tensor:
+        """The least value, a scalar."""
+        return self.ends[0]
+
+    @property
+    def high(self) -> torch.Tensor:
+        """The largest value, a scalar."""
+        return self.ends[1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float32 in the shape of x."""
-        if self.training and not self.frozen:
-            self._move(*torch.aminmax(x.detach().float()))
-        return int8.fake_quantize(x, *self.parameters_of_range())
+        return self.round(x)
 
-    def _move(self, low: torch.Tensor, high: torch.Tensor) -> None:
-        for end, new in ((self.low, low), (self.high, high)):
-            end.copy_(torch.where(end.isnan(), new, end).lerp(new, self.momentum))
+    def round(self, x: torch.Tensor) -> torch.Tensor:
+        """Float32 in the shape of x."""
+        if self.training and not self.frozen:
+            self._move(torch.stack(torch.aminmax(x.detach().float())))
+        return int8.round_input(x, *int8.scale_and_least(*self.ends.unbind()))
+
+    def _move(self, batch: torch.Tensor) -> None:
+        if not self.started and self.ends.isnan().any():
+            self.ends.copy_(batch)
+        else:
+            self.ends.lerp_(batch, self.momentum)
+        self.started = True
 
     def parameters_of_range(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Scale and zero point, scalars."""
-        return int8.range_parameters(self.low, self.high)
+        return int8.range_parameters(*self.ends.unbind())
 
 
 class SharedRange(InputRange):
@@ -81,7 +139,7 @@ class SharedRange(InputRange):
         if self.last is not None and self.last[0] is x:
             _, rounded, left = self.last
         else:
-            rounded, left = super().forward(x), self.readers
+            rounded, left = self.round(x), self.readers
         self.last = (x, rounded, left - 1) if left > 1 else None
         return rounded
 
@@ -90,11 +148,21 @@ class FakeLinear(nn.Linear):
     """A Linear that rounds its weight and, if it has a range, its input."""
 
     input_range: InputRange | None
+    rounded: RoundedWeights  # of all such layers
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float [..., inputs] to float [..., outputs]."""
         x = x if self.input_range is None else self.input_range(x)
-        return functional.linear(x, round_weight(self.weight), self.bias)
+        return functional.linear(x, self.rounded.of(self), self.bias)
+
+    @staticmethod
+    def together(layers: Sequence[FakeLinear], x: torch.Tensor) -> torch.Tensor | None:
+        """What several make of the same input, by one product; None if each has a range of its own."""
+        seen = layers[0].input_range
+        if any(layer.input_range is not seen for layer in layers):
+            return None
+        x = x if seen is None else seen.round(x)
+        return joined_product([layer.rounded.of(layer) for layer in layers], [layer.bias for layer in layers], x)
 
 
 class FakeEmbedding(nn.Embedding):
@@ -125,6 +193,9 @@ def prepare(model: nn.Module, embeddings: bool, momentum: float | None) -> dict[
         else:
             continue
         int8.replace(model, name, fakes[name])
+    rounded = RoundedWeights(linears := _linears(model))
+    for linear in linears:
+        linear.rounded = rounded
     if momentum is not None:
         _observe_inputs(model, structure.shared_inputs, momentum)
     return fakes
