@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 def structure_of(model: nn.Module) -> Structure:
-    """The structure of the uncompressed model, whatever methods have made of it by now.
-
-    Raises:
-        ConfigError: it cannot be told.
-    """
+    """The structure of the uncompressed model; refuses one of which it cannot be told."""
     return _structure(cast("PreTrainedConfig", model.config).to_json_string())
 
 

@@ -30,16 +30,14 @@ if TYPE_CHECKING:
 def to_onnx(model: PreTrainedModel, path: Path, *, as_float: bool = False) -> None:
     """Write a model of `artifact.load`: what it takes, int64 [batch, length], to `logits`, float32 [batch, outputs].
 
-    Args:
-        as_float: write what is int8 as the float32 numbers that it stands for.
-
-    Raises:
-        ConfigError: torch's exporter cannot take this architecture.
+    With `as_float`, what is int8 is written as the float32 numbers that it stands for.
     """
     model, inputs = copy.deepcopy(model).cpu(), takes(model)
     model.set_attn_implementation("eager")
     for name, module in list(model.named_modules()):
-        exported = kinds.for_onnx(module, as_float)
+        exported = module
+        for kind in kinds.of(module):
+            exported = kind.onnx(exported, as_float)
         if exported is not module:
             model.set_submodule(name, exported)
     examples = tuple(torch.ones(2, 16, dtype=torch.long) for _ in inputs)  # the same one would be taken for one input
@@ -58,17 +56,15 @@ def to_onnx(model: PreTrainedModel, path: Path, *, as_float: bool = False) -> No
                 dynamic_shapes=((dynamic,) * len(inputs),),
             )
     except torch.onnx.OnnxExporterError as error:
+        first: BaseException = error
+        while first.__cause__ is not None:
+            first = first.__cause__
+        cause = f"{type(first).__name__}: {(str(first).strip().splitlines() or [''])[0][:160]}"
         raise ConfigError(
-            f"--format onnx: torch {torch.__version__} cannot export {model.config.model_type} ({_cause(error)}); "
+            f"--format onnx: torch {torch.__version__} cannot export {model.config.model_type} ({cause}); "
             "use the artifact itself, or try another version of torch"
         ) from error
     _strip(path)
-
-
-def _cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}"
 
 
 def session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
@@ -144,14 +140,10 @@ def _part_weights(graph: onnx.GraphProto) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Hide what the exporter says about itself."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)

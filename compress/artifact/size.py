@@ -12,20 +12,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 PARTS = ("embeddings", "encoder", "head")
+FLOAT_BITS = 32
 
 
 def sizes(model: PreTrainedModel, artifact_bytes: int) -> Size:
-    """Parameters of the uncompressed model, the numbers that survive of it, and the study's bytes.
+    """Parameters of the uncompressed model, the numbers that survive of it, the study's bytes and the weight file's.
 
-    These are 4 for each float32 number and 1 for each int8 one. LayerNorm counts as the matrices of its part do, the
-    largest numbers where they differ: the study counts every parameter of a quantized model as one byte.
-
-    Args:
-        artifact_bytes: size of the weight file.
+    The study's are 4 for each float32 number and 1 for each int8 one. LayerNorm counts as the matrices of its part do,
+    the largest numbers where they differ: the study counts every parameter of a quantized model as one byte.
     """
     import torch
 
-    from compress.artifact import kinds, plain
+    from compress.artifact import plain
     from compress.model import encoder
 
     structure, parameters = plain.structure_of(model), Counter[str]()
@@ -33,30 +31,36 @@ def sizes(model: PreTrainedModel, artifact_bytes: int) -> Size:
         uncompressed = encoder.empty(model.config)
     for name, parameter in uncompressed.named_parameters():
         parameters[structure.part(name)] += parameter.numel()
-    layers = [(structure.part(f"{name}."), module) for name, module in model.named_modules() if name]
-    matrices = [(part, kinds.bits(module)) for part, module in layers if kinds.count(module) and _is_matrix(module)]
-    nonzero, bits = Counter[str](), Counter[str]()
-    for part, module in layers:
-        of_part = max((each for other, each in matrices if other == part), default=kinds.FLOAT_BITS)
-        survivors = kinds.count(module)
-        nonzero[part] += survivors
-        bits[part] += survivors * (kinds.bits(module) if _is_matrix(module) else of_part)
-    by_part = {
-        part: Part(parameters=parameters[part], nonzero=nonzero[part], nominal_bytes=bits[part] // 8) for part in PARTS
-    }
+    layers = [(structure.part(f"{name}."), *_counted(module)) for name, module in model.named_modules() if name]
+    by_part = {}
+    for part in PARTS:
+        counted = [(survivors, bits) for where, survivors, bits in layers if where == part]
+        of_vectors = max((bits for survivors, bits in counted if survivors and bits), default=FLOAT_BITS)
+        by_part[part] = Part(
+            parameters=parameters[part],
+            nonzero=sum(survivors for survivors, _ in counted),
+            nominal_bytes=sum(survivors * (bits or of_vectors) for survivors, bits in counted) // 8,
+        )
     return Size(
         parameters=parameters.total(),
-        nonzero=nonzero.total(),
+        nonzero=sum(part.nonzero for part in by_part.values()),
         nominal_bytes=sum(part.nominal_bytes for part in by_part.values()),
         artifact_bytes=artifact_bytes,
         by_part=by_part,
     )
 
 
-def _is_matrix(module: torch.nn.Module) -> bool:
+def _counted(module: torch.nn.Module) -> tuple[int, int | None]:
+    """How many of a layer's numbers survive, not counting the layers in it, and their bits; None of vectors."""
     from compress.artifact import kinds
 
-    return bool(kinds.of(module)) or any(parameter.dim() > 1 for parameter in module.parameters(recurse=False))
+    parameters, kinds_of = list(module.parameters(recurse=False)), kinds.of(module)
+    survivors = sum(parameter.numel() for parameter in parameters)
+    for kind in reversed(kinds_of):
+        survivors = kind.count(module, survivors)
+    if not kinds_of and all(parameter.dim() < 2 for parameter in parameters):
+        return survivors, None
+    return survivors, min((kind.bits for kind in kinds_of if kind.bits is not None), default=FLOAT_BITS)
 
 
 def sparsity(model: torch.nn.Module) -> float:

@@ -33,13 +33,9 @@ class ArtifactError(ConfigError):
 
 
 def save(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Write the model to `folder`, in place of what is there, whole or not at all.
+    """Write the model to `folder`, in place of what is there, whole or not at all; the bytes of its weight file.
 
-    Returns:
-        The size of the weight file in bytes.
-
-    Raises:
-        ArtifactError: the model is still as it was trained.
+    Refuses a model that is still as it was trained.
     """
     from safetensors.torch import save_file
 
@@ -87,21 +83,9 @@ def digest(folder: Path) -> str:
 
 
 def check(folder: Path, promised: str | None) -> None:
-    """Refuse an artifact that is not the one that a result is about.
-
-    Args:
-        promised: `artifact_sha256` of the result; None in results of old versions, which do not say.
-
-    Raises:
-        ArtifactError: it was changed or damaged since.
-    """
+    """Refuse an artifact that is not the one of a result, by the `artifact_sha256` there; old results have none."""
     if promised is not None and digest(folder) != promised:
         raise ArtifactError(f"{folder}: changed or damaged since it was scored; train it anew: force=true")
-
-
-def _encoded(header: Mapping[str, object]) -> bytes:
-    """A header as safetensors writes it, without its padding."""
-    return json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _order_metadata(file: Path) -> None:
@@ -110,7 +94,7 @@ def _order_metadata(file: Path) -> None:
         length = int.from_bytes(stream.read(8), "little")
         header = json.loads(stream.read(length))
         header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        ordered = _encoded(header)
+        ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()  # as safetensors writes it
         assert len(ordered) <= length, "the order of keys cannot make a header longer"
         stream.seek(8)
         stream.write(ordered.ljust(length))
@@ -119,8 +103,7 @@ def _order_metadata(file: Path) -> None:
 def load(folder: Path) -> PreTrainedModel:
     """The model in a folder, float32 on the CPU, ready to predict; no random numbers are drawn.
 
-    Raises:
-        ArtifactError: the folder is not whole, not ours, of a newer format, or a package that stored it is missing.
+    Refuses a folder that is not whole, not ours, of a newer format, or stored by a package that is not there.
     """
     from safetensors import SafetensorError, safe_open
     from transformers import CONFIG_MAPPING
@@ -155,8 +138,7 @@ def _unpack(
 ) -> dict[str, torch.Tensor]:
     """The state that was packed, exactly; the model gets the layers that it is of.
 
-    Raises:
-        ValueError: a kind is unknown, or a layer's tensors cannot be what it packed.
+    ValueError where a kind is unknown, or a layer's tensors cannot be what it packed.
     """
     from compress.artifact import kinds
 

@@ -18,13 +18,10 @@ if TYPE_CHECKING:
 
 
 class Method:
-    """What a method may do; it overrides what it needs.
+    """What a method may do; it overrides what it needs."""
 
-    Attributes:
-        all_embeddings: whether it reads or changes embeddings other than by the forward pass. If no method does, rows
-            that no training text looks up are not there while training.
-    """
-
+    # whether it reads or changes embeddings other than by the forward pass; if no method does, rows that no training
+    # text looks up are not there while training
     all_embeddings = True
 
     def prepare(self, model: torch.nn.Module) -> None:
@@ -34,11 +31,9 @@ class Method:
         """Follow the schedule; `progress` runs from 0 (the first step) to 1 (once more when training has ended)."""
 
     def loss(self, loss: torch.Tensor, logits: torch.Tensor, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Add to or replace the loss of a batch.
+        """Add to or replace the loss of a batch, of which `rows` are the numbers among those that are trained on.
 
-        Args:
-            logits: float32 [batch, outputs].
-            rows: numbers of the batch's rows among those that are trained on, int64 [batch].
+        Logits are float32 [batch, outputs], rows [batch].
         """
         return loss
 

@@ -1,25 +1,22 @@
 """Which methods there are: one for each module of this folder that declares one, and those of other packages.
 
 A method is a configuration group, such as `prune`; what the group is set to is its option, such as `magnitude`. A
-module declares an option as `OPTION = Option(…)`. A package of one's own declares it as an entry point:
-
-    [project.entry-points."combining_compressions.methods"]
-    magnitude = "my_package.my_module:OPTION"
+module declares an option as `OPTION = Option(…)`, a package of one's own as an entry point of the group
+`combining_compressions.methods`.
 
 All that the framework knows of methods it knows from here: groups of the configuration, identities, folders, factors.
 """
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from compress.artifact.kinds import declared
 from compress.checked import build as build_checked
 from compress.errors import ConfigError, nearest
 from compress.methods.base import EnlargesData, LearnsFromTeacher, Method
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-ENTRY_POINTS = "combining_compressions.methods"
 OFF = "none"
 RESERVED = ("model", "task", "data", "train", "tracking", "resources", "paths", "experiment", "hydra", "methods")
 Active = Mapping[str, Any]  # group -> the checked values of its option, of methods that are on
@@ -38,39 +34,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One way to do a method.
+    """One way to do a method."""
 
-    Attributes:
-        group: configuration group, which is the method's name in overrides, folders and factors.
-        name: of the option, its key `name`.
-        noun: what prose calls the method.
-        config: checked dataclass of the group's values; `name` among them.
-        build: makes the method from these values, and from the teacher's logits if they are a `LearnsFromTeacher`.
-        acts: methods act on a model in the order of this number (the study's: prune 20, quantize 30, distill 40).
-        position: names stand in the order of this number (quantize 10, distill 20, prune 30), then of the alphabet.
-        strength: the key that says how much is compressed.
-        shrinks: whether fewer bytes are stored; else it only trains otherwise.
-        step_cost: time of a training step, as a multiple of one without the method.
-        weights_until: the key that says after which share of training the pattern of the weights stays as it is.
-        version: counts in run ids where it is not 0; raise it when the same values come to another result.
-        check: refuses values, given those of all active methods, by a ConfigError.
-        conf: folder with `<group>/<name>.yaml` and `<group>/none.yaml`; None: the project's own.
-    """
-
-    group: str
-    name: str
-    noun: str
-    config: type[Any]
-    build: Callable[..., Method]
-    acts: int
-    position: int = 100
-    strength: str | None = None
-    shrinks: bool = True
-    step_cost: float = 1.0
-    weights_until: str | None = None
-    version: int = 0
-    check: Callable[[Any, Active], None] | None = None
-    conf: Path | None = None
+    group: str  # of the configuration: the method's name in overrides, folders and factors
+    name: str  # of the option, its key `name`
+    noun: str  # what prose calls the method
+    config: type[Any]  # checked dataclass of the group's values; `name` among them
+    build: Callable[..., Method]  # of these values, and of the teacher's logits if they are a `LearnsFromTeacher`
+    acts: int  # methods act on a model in the order of this number (the study's: prune 20, quantize 30, distill 40)
+    position: int = 100  # names stand in this order (quantize 10, distill 20, prune 30), then in the alphabet's
+    strength: str | None = None  # the key that says how much is compressed
+    shrinks: bool = True  # whether fewer bytes are stored; else it only trains otherwise
+    step_cost: float = 1.0  # time of a training step, as a multiple of one without the method
+    weights_until: str | None = None  # the key: after which share of training the pattern of the weights stays
+    version: int = 0  # part of run ids where it is not 0; raise it when the same values come to another result
+    check: Callable[[Any, Active], None] | None = None  # refuses values, given those of all active methods
+    conf: Path | None = None  # folder with `<group>/<name>.yaml` and `<group>/none.yaml`; None: the project's own
 
     def __post_init__(self) -> None:
         if wrong := self._mistake():
@@ -87,22 +66,16 @@ class Option:
             return f"{self.build.__name__} has no trace(stored), which says how the method is seen in the artifact"
         if self.group in RESERVED:
             return "the framework has a group of this name itself; choose another"
-        missing = [name for name in (self.name, OFF) if self.conf and not self._file(name).is_file()]
-        return f"{self._file(missing[0])}: no such file; conf is a folder with one for each option" if missing else None
-
-    def _file(self, name: str) -> Path:
-        return (self.conf or Path()) / self.group / f"{name}.yaml"
+        files = [self.conf / self.group / f"{name}.yaml" for name in (self.name, OFF)] if self.conf else []
+        missing = [file for file in files if not file.is_file()]
+        return f"{missing[0]}: no such file; conf is a folder with one for each option" if missing else None
 
 
 @cache
 def registry() -> dict[str, dict[str, Option]]:
-    """Group -> name -> option, in the order in which groups are named.
-
-    Raises:
-        ConfigError: another package's method cannot be imported, is none, or is there twice.
-    """
+    """Group -> name -> option, in the order in which groups are named."""
     options: dict[str, dict[str, Option]] = {}
-    for option in (*_own(), *_others()):
+    for option in declared(Option, "compress.methods", "OPTION", "combining_compressions.methods", _told):
         same = options.setdefault(option.group, {})
         if option.name in same:
             raise ConfigError(f"{option.group}={option.name}: two modules implement it; remove one of the packages")
@@ -111,29 +84,9 @@ def registry() -> dict[str, dict[str, Option]]:
     return {group: options[group] for group in sorted(options, key=positions.__getitem__)}
 
 
-def _own() -> list[Option]:
-    package = import_module("compress.methods")
-    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.ispkg)
-    modules = (import_module(f"compress.methods.{name}") for name in names if name not in ("base", "registry"))
-    return [module.OPTION for module in modules if hasattr(module, "OPTION")]
-
-
-def _others() -> list[Option]:
-    return [_loaded(entry) for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.value)]
-
-
-def _loaded(entry: Any) -> Option:
-    """What an entry point of another package declares."""
-    where = f"the method {entry.name} of the package {entry.dist.name if entry.dist else 'unknown'} ({entry.value})"
-    try:
-        option = entry.load()
-    except Exception as error:  # whatever another's module raises
-        raise ConfigError(
-            f"{where} cannot be imported ({type(error).__name__}: {error}); mend or remove the package"
-        ) from error
-    if not isinstance(option, Option):
-        raise ConfigError(f"{where} is a {type(option).__name__}, not a compress.methods.registry.Option")
-    return option
+def _told(entry: EntryPoint) -> str:
+    """What messages call an entry point."""
+    return f"the method {entry.name} of the package {entry.dist.name if entry.dist else 'unknown'} ({entry.value})"
 
 
 def folders() -> list[Path]:
@@ -148,11 +101,7 @@ def keys(group: str) -> dict[str, Any]:
 
 
 def read(group: str, values: Mapping[str, Any]) -> Any:
-    """The checked values of a group; None if it is off.
-
-    Raises:
-        ConfigError: no module implements the option, or a value is wrong.
-    """
+    """The checked values of a group; None if it is off."""
     same, name = registry()[group], values.get("name", OFF)
     if name == OFF:
         fitting = (option for option in same.values() if {field.name for field in fields(option.config)} >= {*values})
@@ -168,7 +117,7 @@ def read(group: str, values: Mapping[str, Any]) -> Any:
 
 
 def read_all(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The active methods among the groups of a configuration; raises ConfigError as `read` does."""
+    """The active methods among the groups of a configuration."""
     groups = {group: read(group, values[group]) for group in registry() if isinstance(values.get(group), Mapping)}
     return {group: config for group, config in groups.items() if config is not None}
 
@@ -185,11 +134,7 @@ def options_of(methods: Active) -> dict[str, Option]:
 
 
 def check(methods: Active) -> None:
-    """Refuse methods that contradict themselves or each other.
-
-    Raises:
-        ConfigError: naming the keys.
-    """
+    """Refuse methods that contradict themselves or each other."""
     for kind, what in ((LearnsFromTeacher, "learn from a teacher"), (EnlargesData, "enlarge the training set")):
         if len(groups := [group for group, config in methods.items() if isinstance(config, kind)]) > 1:
             raise ConfigError(f"{' and '.join(groups)}: both {what}, which one method does; turn one of them off")
@@ -211,9 +156,7 @@ def group_of(methods: Active, config: object) -> str:
 def build(methods: Active, answers: NDArray[np.float32] | None = None) -> list[Method]:
     """The active methods, in the order in which they act on a model.
 
-    Args:
-        answers: the teacher's logits of the rows that are trained on, float32 [rows, outputs], if one of them learns
-            from a teacher.
+    If one learns from a teacher, `answers` are its logits of the rows that are trained on, float32 [rows, outputs].
     """
     made = []
     for group, option in options_of(methods).items():
@@ -221,12 +164,6 @@ def build(methods: Active, answers: NDArray[np.float32] | None = None) -> list[M
         assert answers is not None or not learns, f"{group} needs a teacher's logits"
         made.append(option.build(methods[group], answers) if learns else option.build(methods[group]))
     return made
-
-
-def strength_of(option: Option, config: Any) -> float | None:
-    """How much a method compresses, in its own unit; None if it has no such number."""
-    value: float | None = None if option.strength is None else getattr(config, option.strength)
-    return value
 
 
 def describe(methods: Active) -> list[Compression]:
@@ -239,7 +176,7 @@ def describe(methods: Active) -> list[Compression]:
             position=option.position,
             shrinks=option.shrinks,
             strength=option.strength,
-            value=strength_of(option, methods[group]),
+            value=getattr(methods[group], option.strength) if option.strength else None,
         )
         for group in registry()
         if group in methods

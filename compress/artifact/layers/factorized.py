@@ -9,12 +9,7 @@ from compress.artifact.layers.kind import Kind, Settings, Tensors
 
 
 class FactorizedLinear(nn.Module):
-    """y = W₂ (W₁ x) + b, where W₁ is [rank, inputs] and W₂ [outputs, rank].
-
-    Args:
-        first: Linear of W₁, without a bias.
-        second: Linear of W₂ and b.
-    """
+    """y = W₂ (W₁ x) + b: `first` is a Linear of W₁, [rank, inputs], `second` one of W₂, [outputs, rank], and of b."""
 
     def __init__(self, first: nn.Linear, second: nn.Linear) -> None:
         super().__init__()
@@ -37,7 +32,6 @@ class Factorized(Kind):
     name = "factorized"
 
     def describes(self, module: nn.Module) -> bool:
-        """Whether it is such a layer."""
         return isinstance(module, FactorizedLinear)
 
     def settings(self, module: nn.Module) -> dict[str, str | int]:

@@ -54,7 +54,6 @@ class RoundInput(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, scale: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
-        """Float32 in the shape of x."""
         rounded = x.mul(scale.reciprocal()).round_().sub_(least)
         clipped = rounded.clamp(0, 255)
         if ctx.needs_input_grad[0]:
@@ -81,18 +80,11 @@ def round_input(x: torch.Tensor, scale: torch.Tensor, least: torch.Tensor) -> to
 
 
 class Int8Linear(nn.Module):
-    """A Linear with int8 weights and, where its input's range is known, a uint8 input; the rest in float32.
+    """A Linear with int8 weights and, where its input's range is known, a uint8 input; the rest in float32."""
 
-    Args:
-        weight: int8 [outputs, inputs].
-        weight_scale: float32 [outputs, 1].
-        bias: float32 [outputs], or None.
-        input_parameters: scale and zero point of the input, scalars, or None for a float input.
-    """
-
-    weight: torch.Tensor
-    weight_scale: torch.Tensor
-    input_scale: torch.Tensor | None
+    weight: torch.Tensor  # int8 [outputs, inputs]
+    weight_scale: torch.Tensor  # float32 [outputs, 1]
+    input_scale: torch.Tensor | None  # a scalar, as is the zero point; None for a float input
     input_zero_point: torch.Tensor | None
 
     def __init__(
@@ -112,39 +104,33 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float32 [..., inputs] to float32 [..., outputs]."""
-        if self.input_scale is not None and self.input_zero_point is not None:
-            x = fake_quantize(x, self.input_scale, self.input_zero_point)
-        return functional.linear(x, from_int8(self.weight, self.weight_scale), self.bias)
+        return functional.linear(self._rounded(x), from_int8(self.weight, self.weight_scale), self.bias)
 
     @staticmethod
     def together(layers: Sequence[Int8Linear], x: torch.Tensor) -> torch.Tensor | None:
         """What several make of the same input, by one product; None if their inputs have different ranges."""
-        ranges = {layer.input_range() for layer in layers}
-        if len(ranges) > 1:
+        if len({layer.input_range() for layer in layers}) > 1:
             return None
-        first = layers[0]
-        if first.input_scale is not None and first.input_zero_point is not None:
-            x = fake_quantize(x, first.input_scale, first.input_zero_point)
         weights = [from_int8(layer.weight, layer.weight_scale) for layer in layers]
-        return joined_product(weights, [layer.bias for layer in layers], x)
+        return joined_product(weights, [layer.bias for layer in layers], layers[0]._rounded(x))
 
-    def input_range(self) -> tuple[float, float] | None:
+    def _rounded(self, x: torch.Tensor) -> torch.Tensor:
+        if self.input_scale is None or self.input_zero_point is None:
+            return x
+        return fake_quantize(x, self.input_scale, self.input_zero_point)
+
+    def input_range(self) -> tuple[float, int] | None:
         """Scale and zero point of its input as numbers; None for a float input."""
         if self.input_scale is None or self.input_zero_point is None:
             return None
-        return self.input_scale.item(), self.input_zero_point.item()
+        return self.input_scale.item(), int(self.input_zero_point)
 
 
 class Int8Embedding(nn.Module):
-    """An embedding whose rows are int8, each with its scale.
+    """An embedding whose rows are int8, each with its scale."""
 
-    Args:
-        weight: int8 [rows, width].
-        weight_scale: float32 [rows, 1].
-    """
-
-    weight: torch.Tensor
-    weight_scale: torch.Tensor
+    weight: torch.Tensor  # int8 [rows, width]
+    weight_scale: torch.Tensor  # float32 [rows, 1]
 
     def __init__(self, weight: torch.Tensor, weight_scale: torch.Tensor) -> None:
         super().__init__()
@@ -172,11 +158,9 @@ class Int8(Kind):
     name, bits = "int8", 8
 
     def describes(self, module: nn.Module) -> bool:
-        """Whether it is one of the two layers."""
         return isinstance(module, Int8Linear | Int8Embedding)
 
     def build(self, layer: nn.Module, tensors: Tensors, settings: Settings) -> nn.Module:
-        """The layer of these tensors."""
         weight, scale = tensors["weight"], tensors["weight_scale"]
         shape = layer.get_parameter("weight").shape
         if weight.dtype != torch.int8 or weight.shape != shape or scale.shape != (shape[0], 1):
@@ -194,28 +178,50 @@ class Int8(Kind):
 
     def onnx(self, module: nn.Module, as_float: bool) -> nn.Module:
         """Quantize and dequantize around a float product; of an embedding, rows that are scaled when looked up."""
-        from compress.artifact.layers.int8_onnx import GatheredEmbedding, QdqLinear
-
         assert isinstance(module, Int8Linear | Int8Embedding)
-        if as_float:
-            return _as_float(module)
+        weight = from_int8(module.weight, module.weight_scale)
+        rows, columns = weight.shape
         if isinstance(module, Int8Embedding):
-            return GatheredEmbedding(module.weight, module.weight_scale)
-        seen = None
-        if module.input_scale is not None and module.input_zero_point is not None:
-            seen = module.input_scale.item(), int(module.input_zero_point)
-        return QdqLinear(module.weight, module.weight_scale, module.bias, seen)
-
-
-def _as_float(module: Int8Linear | Int8Embedding) -> nn.Module:
-    """A dense layer of the numbers that the integers stand for."""
-    weight = from_int8(module.weight, module.weight_scale)
-    rows, columns = weight.shape
-    if isinstance(module, Int8Embedding):
-        return nn.Embedding(rows, columns, _weight=weight)
-    dense = nn.Linear(columns, rows, bias=module.bias is not None, device="meta")
-    dense.weight, dense.bias = nn.Parameter(weight), cast("nn.Parameter", module.bias)
-    return dense
+            return nn.Embedding(rows, columns, _weight=weight) if as_float else GatheredEmbedding(module)
+        if not as_float:
+            return QdqLinear(module)
+        dense = nn.Linear(columns, rows, bias=module.bias is not None, device="meta")
+        dense.weight, dense.bias = nn.Parameter(weight), cast("nn.Parameter", module.bias)
+        return dense
 
 
 KIND = Int8()
+
+
+class QdqLinear(nn.Module):
+    """An int8 layer for ONNX: the product of what is quantized and dequantized; MatMul takes the weight transposed."""
+
+    def __init__(self, layer: Int8Linear) -> None:
+        import torch.ao.quantization.fx._decomposed  # registers torch.ops.quantized_decomposed
+
+        super().__init__()
+        self.register_buffer("weight", layer.weight.t().contiguous())  # [inputs, outputs]
+        self.register_buffer("scale", layer.weight_scale.squeeze(1))
+        self.register_buffer("zero_point", torch.zeros(len(layer.weight), dtype=torch.int8))
+        self.bias, self.seen = layer.bias, layer.input_range()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Float32 [..., inputs] to float32 [..., outputs]."""
+        ops = torch.ops.quantized_decomposed
+        if self.seen is not None:
+            x = ops.quantize_per_tensor(x, *self.seen, 0, 255, torch.uint8)
+            x = ops.dequantize_per_tensor(x, *self.seen, 0, 255, torch.uint8)
+        weight = ops.dequantize_per_channel(self.weight, self.scale, self.zero_point, 1, -127, 127, torch.int8)
+        product: torch.Tensor = x @ weight
+        return product if self.bias is None else product + self.bias
+
+
+class GatheredEmbedding(Int8Embedding):
+    """One for ONNX: rows are looked up as int8 and scaled afterwards."""
+
+    def __init__(self, embedding: Int8Embedding) -> None:
+        super().__init__(embedding.weight, embedding.weight_scale)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Integers [...] to float32 [..., width]."""
+        return functional.embedding(ids, self.weight).float() * functional.embedding(ids, self.weight_scale)

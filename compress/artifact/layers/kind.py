@@ -14,17 +14,11 @@ Settings = Mapping[str, str | int]
 
 
 class Kind:
-    """One way to store a layer; it overrides what differs from a dense layer.
+    """One way to store a layer; it overrides what differs from a dense layer."""
 
-    Attributes:
-        name: in the artifact.
-        order: of several kinds of one layer the one of the least number packs last, around what the others packed.
-        bits: of each of its numbers, by the study's rule; None: as many as without it.
-    """
-
-    name: str
-    order: int = 10
-    bits: int | None = None
+    name: str  # in the artifact
+    order: int = 10  # of several kinds of a layer the one of the least number packs last, around what the others packed
+    bits: int | None = None  # of each of its numbers, by the study's rule; None: as many as without it
 
     def describes(self, module: nn.Module) -> bool:
         """Whether a layer of a finished model is of this kind."""
@@ -35,44 +29,30 @@ class Kind:
         return {}
 
     def pack(self, tensors: Tensors) -> Tensors:
-        """What the weight file holds of a layer's tensors, by their names in the layer.
+        """What the weight file holds of a layer's tensors, on the CPU, by their names in the layer.
 
-        Args:
-            tensors: on the CPU; those of layers within it as their kinds have packed them, to be left alone.
+        Those of layers within it are as their kinds have packed them, to be left alone.
         """
         return tensors
 
     def unpack(self, packed: Tensors, plain: nn.Module, settings: Settings) -> Tensors:
-        """The tensors that were packed, exactly.
-
-        Args:
-            plain: the layer of the uncompressed model.
-
-        Raises:
-            ValueError: they cannot be what was packed.
-        """
+        """The tensors that were packed, exactly; ValueError if they cannot be. `plain` is of the uncompressed model."""
         return packed
 
     def build(self, layer: nn.Module, tensors: Tensors, settings: Settings) -> nn.Module:
         """The finished layer, into which the tensors can be loaded; no random numbers are drawn.
 
-        Args:
-            layer: the one of the uncompressed model, or what the kinds within this one have made of it.
+        It is made of the uncompressed model's layer, or of what the kinds within this one have made of that.
         """
         return layer
 
     def count(self, module: nn.Module, within: int) -> int:
-        """How many of a layer's numbers survive, without the layers in it.
+        """How many of a layer's numbers survive, not counting the layers in it; `within`: without regard to this kind.
 
-        Args:
-            within: how many, without regard to this kind; of a dense layer, all its parameters.
+        Of a dense layer all parameters do.
         """
         return within
 
     def onnx(self, module: nn.Module, as_float: bool) -> nn.Module:
-        """The layer as it is to be exported.
-
-        Args:
-            as_float: as the float32 numbers that it stands for.
-        """
+        """The layer as it is to be exported; `as_float`: as the float32 numbers that it stands for."""
         return module

@@ -16,27 +16,22 @@ MASK = "weight_mask"  # buffer beside a pruned weight, bool, true where it survi
 
 
 class Masked(Kind):
-    """`weight` and `weight_mask` are packed as `weight.values` and `weight.mask`.
+    """`weight` and `weight_mask` are packed as `weight.values`, the survivors in row-major order, and `weight.mask`.
 
-    The values are the survivors in row-major order; the mask is uint8 [⌈positions / 8⌉] with the first position in the
-    lowest bit.
+    The latter is uint8 [⌈positions / 8⌉] with the first position in the lowest bit.
     """
 
     name, order = "masked", 0
 
     def describes(self, module: nn.Module) -> bool:
-        """Whether it has a mask."""
         return MASK in module._buffers
 
     def pack(self, tensors: Tensors) -> Tensors:
-        """The survivors and the bits, and what else there is."""
         kept = {name: value for name, value in tensors.items() if name not in ("weight", MASK)}
-        mask = tensors[MASK]
-        bits = torch.from_numpy(np.packbits(mask.numpy(), bitorder="little"))
-        return {**kept, "weight.values": tensors["weight"][mask], "weight.mask": bits}
+        bits = torch.from_numpy(np.packbits(tensors[MASK].numpy(), bitorder="little"))
+        return {**kept, "weight.values": tensors["weight"][tensors[MASK]], "weight.mask": bits}
 
     def unpack(self, packed: Tensors, plain: nn.Module, settings: Settings) -> Tensors:
-        """The weight, 0 where it was pruned, and its mask."""
         kept = {name: value for name, value in packed.items() if name not in ("weight.values", "weight.mask")}
         if len(kept) != len(packed) - 2:
             raise ValueError("a mask without its weight")
@@ -50,12 +45,10 @@ class Masked(Kind):
         return {**kept, "weight": weight.view(shape), MASK: mask.view(shape)}
 
     def build(self, layer: nn.Module, tensors: Tensors, settings: Settings) -> nn.Module:
-        """The layer with a mask beside its weight."""
         layer.register_buffer(MASK, tensors[MASK])
         return layer
 
     def count(self, module: nn.Module, within: int) -> int:
-        """All but what the mask prunes."""
         return within - int((~module.get_buffer(MASK)).count_nonzero())
 
 
