@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import hashlib
 import io
 import json
 import os
@@ -29,8 +30,15 @@ from compress.methods.base import Method
 from compress.runs import result
 from compress.storage import atomic
 from compress.training import loop
-from compress.training.checkpoint import FILE, Checkpoint, Stopped, random_state, set_random_state
-from compress.training.position import Position
+from compress.training.checkpoint import (
+    DIGEST,
+    FILE,
+    Checkpoint,
+    Position,
+    Stopped,
+    random_state,
+    set_random_state,
+)
 from compress.training.reporting import Reporter
 from tests.conftest import Command, Compose
 from tests.subsets import SUBSETS, every_subset, one_thread, words  # noqa: F401 - a fixture for all tests here
@@ -155,8 +163,10 @@ def rewrite(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change what a checkpoint says, its digest too."""
     document = torch.load(file.open("rb"), weights_only=True)
     change(document)
-    other = Checkpoint(file.parent, 1.0, "", [])
-    other._write(document)
+    content = io.BytesIO()
+    torch.save(document, content)
+    digest = hashlib.sha256(content.getvalue()).hexdigest()
+    file.write_bytes(content.getvalue() + DIGEST.format(digest).encode())
 
 
 def without_digest(file: Path) -> None:

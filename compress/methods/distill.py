@@ -31,11 +31,8 @@ class DistillConfig(LearnsFromTeacher, EnlargesData):
 def distillation_loss(logits: torch.Tensor, teacher_logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """T² · KL(softmax(teacher / T) ‖ softmax(student / T)), the mean over the batch (Hinton et al., 2015, section 2).
 
-    T² keeps the gradient's size when T changes. With one output, a regression's: the mean squared difference.
-
-    Args:
-        logits: of the student, float32 [batch, outputs].
-        teacher_logits: the same of the teacher.
+    T² keeps the gradient's size when T changes. With one output, a regression's: the mean squared difference. Logits of
+    the student and of the teacher are float32 [batch, outputs].
     """
     from torch.nn import functional
 
@@ -47,18 +44,15 @@ def distillation_loss(logits: torch.Tensor, teacher_logits: torch.Tensor, temper
 
 
 class Distill(Method):
-    """Mixes the loss on the labels with the one on the teacher's logits.
-
-    Args:
-        teacher_logits: of the rows that are trained on, in their order, float32 [rows, outputs].
-    """
+    """Mixes the loss on the labels with the one on the teacher's logits."""
 
     all_embeddings = False
 
     def __init__(self, config: DistillConfig, teacher_logits: NDArray[np.float32]) -> None:
-        self.config, self.teacher_logits = config, teacher_logits
+        self.config = config
+        self.teacher_logits = teacher_logits  # of the rows that are trained on, in their order, [rows, outputs]
         self.last: dict[str, torch.Tensor] = {}  # the loss's terms, before they are weighted
-        self.steps = 0
+        self.steps = 0  # that it had a part in
 
     def loss(self, loss: torch.Tensor, logits: torch.Tensor, rows: NDArray[np.int64]) -> torch.Tensor:
         """α · distillation loss + (1 − α) · loss."""
@@ -73,7 +67,6 @@ class Distill(Method):
         return self.config.alpha * distillation + (1 - self.config.alpha) * loss
 
     def metrics(self) -> dict[str, float]:
-        """The terms of the last batch's loss, before they are weighted."""
         return {name: term.item() for name, term in self.last.items()}
 
     def trace(self, stored: torch.nn.Module) -> bool:
@@ -81,11 +74,9 @@ class Distill(Method):
         return self.steps > 0
 
     def state_dict(self) -> dict[str, Any]:
-        """How many steps it had a part in."""
         return {"steps": self.steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
         self.steps = state["steps"]
 
 

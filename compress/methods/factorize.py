@@ -65,11 +65,7 @@ class Factorize(Method):
         self.ranks: dict[str, int] = {}  # of the layers that are factorized, by name
 
     def prepare(self, model: torch.nn.Module) -> None:
-        """Factorize every matrix that gets smaller.
-
-        Raises:
-            ConfigError: none does.
-        """
+        """Factorize every matrix that gets smaller; refuse a model of which none does."""
         from compress.artifact import plain
 
         for name in plain.structure_of(model).matrices:
@@ -85,7 +81,6 @@ class Factorize(Method):
             )
 
     def metrics(self) -> dict[str, float]:
-        """How many matrices are factorized."""
         return {"factorized": float(len(self.ranks))}
 
     def trace(self, stored: torch.nn.Module) -> bool:

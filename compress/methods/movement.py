@@ -32,17 +32,11 @@ class MovementConfig(pruning.RampConfig):
 
 
 class Movement(pruning.Pruning):
-    """The layers' own weights are masked, so that their gradient is that of the masked weights.
+    """The layers' own weights are masked, so that their gradient is that of the masked weights."""
 
-    Attributes:
-        trained: scores, in the order of the layers and in the shapes of their weights.
-        held: the values that pruned weights went with, 0 for the others, in the same shapes.
-        optimizer: of the scores.
-    """
-
-    trained: list[torch.Tensor]
-    held: list[torch.Tensor]
-    optimizer: torch.optim.Optimizer
+    trained: list[torch.Tensor]  # scores, in the order of the layers and in the shapes of their weights
+    held: list[torch.Tensor]  # the values that pruned weights went with, 0 for the others
+    optimizer: torch.optim.Optimizer  # of the scores
 
     def prepare(self, model: torch.nn.Module) -> None:
         """Give every prunable matrix a mask that keeps all of it, and scores of 0."""
@@ -54,7 +48,6 @@ class Movement(pruning.Pruning):
         self.optimizer = torch.optim.Adam(self.trained, lr=LEARNING_RATE, fused=True)
 
     def scores(self) -> list[torch.Tensor]:
-        """What training has made of them so far."""
         return self.trained
 
     def apply_masks(self) -> None:
@@ -81,12 +74,10 @@ class Movement(pruning.Pruning):
             torch._foreach_mul_(gradients, self.factors)
 
     def state_dict(self) -> dict[str, Any]:
-        """How far pruning has come, the scores, and the values of what is pruned."""
         scores = {"scores": self.trained, "held": self.held, "optimizer": self.optimizer.state_dict()}
         return super().state_dict() | scores
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
         super().load_state_dict(state)
         for ours, saved in ((self.trained, state["scores"]), (self.held, state["held"])):
             for tensor, value in zip(ours, saved, strict=True):

@@ -34,11 +34,7 @@ class RampConfig:
 
 
 def check(prune: RampConfig, methods: Active) -> None:
-    """Refuse a ramp that ends before it begins.
-
-    Raises:
-        ConfigError: naming both keys.
-    """
+    """Refuse a ramp that ends before it begins."""
     if prune.end <= prune.start:
         raise ConfigError(f"prune.end={prune.end:g}: must be more than prune.start={prune.start:g}")
 
@@ -70,11 +66,7 @@ class Pruning(Method):
         raise NotImplementedError
 
     def prepare(self, model: torch.nn.Module) -> None:
-        """Give every prunable matrix a mask that keeps all of it.
-
-        Raises:
-            ConfigError: there is none.
-        """
+        """Give every prunable matrix a mask that keeps all of it."""
         import torch
 
         from compress.artifact import plain
@@ -131,7 +123,6 @@ class Pruning(Method):
         return self.sparsity == self.config.sparsity
 
     def metrics(self) -> dict[str, float]:
-        """The sparsity of the prunable matrices."""
         return {"sparsity": self.sparsity}
 
     def state_dict(self) -> dict[str, Any]:

@@ -33,11 +33,7 @@ class QuantizeConfig:
 
 
 def check(quantize: QuantizeConfig, methods: Active) -> None:
-    """Refuse ranges that freeze while other methods still change which weights there are.
-
-    Raises:
-        ConfigError: naming both keys.
-    """
+    """Refuse ranges that freeze while other methods still change which weights there are."""
     for group, option in options_of(methods).items():
         until = getattr(methods[group], option.weights_until) if option.weights_until else 0.0
         if quantize.freeze < until:
@@ -54,7 +50,7 @@ class Quantize(Method):
 
     def __init__(self, config: QuantizeConfig) -> None:
         self.config = config
-        self.frozen = False
+        self.frozen = False  # the ranges
         self.layers: dict[str, FakeLinear | FakeEmbedding] = {}
 
     def prepare(self, model: torch.nn.Module) -> None:
@@ -69,17 +65,14 @@ class Quantize(Method):
         self._freeze(self.frozen or progress >= self.config.freeze)
 
     def finalize(self, model: torch.nn.Module) -> None:
-        """Turn what was rounded into int8."""
         from compress.methods.layers import fake_quantize
 
         fake_quantize.finalize(model)
 
     def settled(self) -> bool:
-        """Whether the ranges are frozen."""
         return self.frozen
 
     def metrics(self) -> dict[str, float]:
-        """Whether the ranges are frozen, as 0 or 1."""
         return {"ranges_frozen": float(self.frozen)}
 
     def state_dict(self) -> dict[str, Any]:
@@ -87,7 +80,6 @@ class Quantize(Method):
         return {"frozen": self.frozen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
         self._freeze(state["frozen"])
 
     def _freeze(self, frozen: bool) -> None:

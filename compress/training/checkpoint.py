@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import signal
@@ -10,12 +11,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from compress.errors import first_line
 from compress.storage import atomic
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
 
 T = TypeVar("T")
 State = dict[str, Any]  # tensors and plain values, as torch's state_dict(): who saved it knows its keys
@@ -38,15 +45,47 @@ class Stopped(Exception):  # noqa: N818 - nothing went wrong
         self.signum = signum
 
 
-class Checkpoint:
-    """The state of one training in a folder: all of it or none.
+@dataclass
+class Position:
+    """Where a training is, apart from its weights: steps, what they were over, and the best dev score so far."""
 
-    Args:
-        every: seconds between two writings.
-        run_id: whose state it is; another's is not read.
-        log: what was logged so far; kept with the state and put back with it, so that no row is missing or twice.
-        say: is told when a training goes on, or cannot.
-    """
+    step: int = 0
+    rows: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    resumed: int = 0  # how often it went on from a checkpoint
+    losses: list[torch.Tensor] = field(default_factory=list)  # since the last logged row
+    epoch_scores: list[float | None] = field(default_factory=list)
+    best_score: float | None = None
+    best_weights: dict[str, torch.Tensor] | None = None
+
+    def advance(self, lengths: NDArray[np.int64], loss: torch.Tensor) -> None:
+        """Count a step over texts of these lengths, [batch]."""
+        self.step += 1
+        self.rows += len(lengths)
+        self.tokens += int(lengths.sum())
+        self.losses.append(loss.detach())
+
+    def mean_loss(self, total: int) -> float:
+        """That of the steps since it was last asked; FloatingPointError if it is no finite number."""
+        import torch
+
+        mean = torch.stack(self.losses).mean().item()
+        self.losses.clear()
+        if not math.isfinite(mean):
+            raise FloatingPointError(f"the loss is {mean} by step {self.step} of {total}; lower train.learning_rate")
+        return mean
+
+    def score_epoch(self, score: float | None, model: torch.nn.Module) -> None:
+        """Note a dev score, and keep the weights if it is the best; an undefined one never is."""
+        self.epoch_scores.append(score)
+        if score is not None and (self.best_score is None or score > self.best_score):
+            self.best_score = score
+            self.best_weights = {name: value.clone() for name, value in model.state_dict().items()}
+
+
+class Checkpoint:
+    """The state of one training in a folder: all of it or none."""
 
     def __init__(
         self,
@@ -56,7 +95,10 @@ class Checkpoint:
         log: list[str],
         say: Callable[[str], None] = lambda message: None,
     ) -> None:
-        self.folder, self.every, self.run_id, self.log, self.say = folder, every, run_id, log, say
+        self.folder, self.run_id = folder, run_id  # whose state it is; another's is not read
+        self.every = every  # seconds between two writings
+        self.log = log  # what was logged so far; put back with the state, so that no row is missing or twice
+        self.say = say  # is told when a training goes on, or cannot
         self.written = time.monotonic()
         self.asked: int | None = None  # the signal that asked to stop
 
@@ -65,14 +107,18 @@ class Checkpoint:
         return self.asked is not None or time.monotonic() - self.written >= self.every
 
     def save(self, state: State, step: int) -> None:
-        """Write the state, tensors and plain values, in place of the last one; if that fails, it is said.
+        """Write the state in place of the last one; if that fails, it is said. Then stop, if a signal asked for it."""
+        import torch
 
-        Raises:
-            Stopped: a signal had asked for it.
-        """
-        saved = True
+        document, saved = {"format": FORMAT, "run_id": self.run_id, "log": self.log, "state": state}, True
         try:
-            self._write({"format": FORMAT, "run_id": self.run_id, "log": self.log, "state": state})
+            with atomic.new_file(self.folder / FILE) as stream:
+                hashing = atomic.HashingStream(stream)
+                try:
+                    torch.save(document, cast(BinaryIO, hashing))  # it only writes and flushes
+                except RuntimeError as error:
+                    raise hashing.failed or error from error
+                stream.write(DIGEST.format(hashing.hexdigest()).encode())
         except (OSError, RuntimeError) as error:  # a full disk, say
             saved = False
             self.say(f"the checkpoint in {self.folder} cannot be written, training goes on: {first_line(error)}")
@@ -80,50 +126,31 @@ class Checkpoint:
         if self.asked is not None:
             raise Stopped(self.asked, step, saved=saved)
 
-    def _write(self, document: State) -> None:
-        import torch
-
-        with atomic.new_file(self.folder / FILE) as stream:
-            hashing = atomic.HashingStream(stream)
-            try:
-                torch.save(document, cast(BinaryIO, hashing))  # it only writes and flushes
-            except RuntimeError as error:
-                raise hashing.failed or error from error
-            stream.write(DIGEST.format(hashing.hexdigest()).encode())
-
     def restore(self, apply: Callable[[State], T]) -> T | None:
         """Have the state that was saved last put in force, and then the log that belongs to it.
 
-        Args:
-            apply: is given the state, on the CPU; it raises an error if the state does not fit, having changed nothing.
-
-        Returns:
-            What `apply` returns; None without a state that is whole, of this experiment and fits: if there is one that
-            is not, it is said.
+        `apply` is given the state, on the CPU, and raises an error if it does not fit, having changed nothing. What it
+        returns is returned; None without a state that is whole, of this experiment and fits: one that is not is said.
         """
+        import torch
+
         file = self.folder / FILE
         atomic.clear(file)
         if not os.path.lexists(file):
             return None
         try:
-            document = self._read(file)
+            with file.open("rb") as stream:
+                _verify(stream)
+                stream.seek(0)
+                document: State = torch.load(stream, map_location="cpu", weights_only=True)
+            if (document["format"], document["run_id"]) != (FORMAT, self.run_id):
+                raise ValueError(f"it is of {document['run_id']}, format {document['format']}")
             applied = apply(document["state"])
         except Exception as error:  # whatever does not fit makes torch say all kinds of things
             self.say(f"the checkpoint in {self.folder} cannot be used, training starts anew: {first_line(error)}")
             return None
         self.log[:] = document["log"]
         return applied
-
-    def _read(self, file: Path) -> State:
-        import torch
-
-        with file.open("rb") as stream:
-            _verify(stream)
-            stream.seek(0)
-            document: State = torch.load(stream, map_location="cpu", weights_only=True)
-        if (document["format"], document["run_id"]) != (FORMAT, self.run_id):
-            raise ValueError(f"it is of {document['run_id']}, format {document['format']}")
-        return document
 
     def clear(self) -> None:
         """Remove it: the experiment is finished."""

@@ -20,11 +20,7 @@ def use_threads(threads: int) -> None:
 
 
 def pick_device(name: str) -> torch.device:
-    """The device asked for; `auto` is the first GPU if there is one.
-
-    Raises:
-        ConfigError: no such device.
-    """
+    """The device asked for; `auto` is the first GPU if there is one."""
     import torch
 
     if name.startswith("cuda"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from compress.checked import checked
-from compress.training.position import Position
+from compress.training.checkpoint import Checkpoint, Position, State, random_state, set_random_state
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from compress.data.tokenization import Tokens
     from compress.methods.base import Method
-    from compress.training.checkpoint import Checkpoint, State
 
 LOG_POINTS = 100  # rows of metrics.jsonl that one training leaves, evenly spread
 
@@ -208,7 +207,6 @@ def save(
 
 
 def _state(at: Position, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]) -> State:
-    from compress.training.checkpoint import random_state
 
     return {
         "progress": vars(at),
@@ -248,7 +246,6 @@ def _put_back(state: State, model: torch.nn.Module, optimizer: Optimizer, method
     Raises:
         Exception: it does not fit; part of it may be in force.
     """
-    from compress.training.checkpoint import set_random_state
 
     at = Position(**state["progress"])
     at.losses = [loss.to(next(model.parameters()).device) for loss in at.losses]

@@ -57,11 +57,7 @@ class Reporter:
         self._survive(self.stream.close)
 
     def finish(self) -> None:
-        """Leave beside a result what belongs there: metrics.jsonl whole, progress.json gone.
-
-        Raises:
-            OSError: metrics.jsonl cannot be written.
-        """
+        """Leave beside a result what belongs there: metrics.jsonl whole, or an OSError, and progress.json gone."""
         self.flush()
         (self.folder / PROGRESS).unlink(missing_ok=True)
         self.complete = True
@@ -71,7 +67,8 @@ class Reporter:
         line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n"
         self._survive(lambda: self.stream.write(line))
         if to_terminal:
-            self._survive(lambda: print_above_bar(message))
+            self._survive(lambda: tqdm.write(message, file=sys.stdout))
+            self._survive(sys.stdout.flush)
 
     def log(self, row: dict[str, float]) -> None:
         """A row of numbers to metrics.jsonl; what is no number is null."""
@@ -81,11 +78,7 @@ class Reporter:
         self.on_row()
 
     def flush(self) -> None:
-        """Write metrics.jsonl, all of it.
-
-        Raises:
-            OSError: it cannot be written.
-        """
+        """Write metrics.jsonl, all of it; OSError if it cannot be."""
         self.written = time.monotonic()
         write_text(self.folder / METRICS, "".join(f"{row}\n" for row in self.rows))
 
@@ -127,32 +120,21 @@ class Reporter:
         left = None if rate is None else (total - step) / rate
         if now - self.reported > FLUSH_SECONDS:
             self.reported = now
-            self._survive(lambda: self._report(step, total, left))
+            host, pid = socket.gethostname(), os.getpid()
+            report = Progress(self.title, self.unit, step, total, self.loss, left, host, pid, time.time())
+            self._survive(lambda: write_json(self.folder / PROGRESS, asdict(report)))
         if sys.stderr.isatty():
-            self._move_bar(step, total, loss)
+            if self.bar is None:
+                self.bar = tqdm(
+                    total=total, initial=step, desc=self.title, unit=self.unit, dynamic_ncols=True, leave=False
+                )
+            if loss is not None:
+                self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            self.bar.update(step - self.bar.n)
+            if step == total:
+                self.bar.close()
         elif now - self.spoke > LINE_SECONDS or step == total:
             self.spoke = now
             line = f"{self.title}: {self.unit} {step}/{total}"
             line += "" if self.loss is None else f"  loss {self.loss:.3f}"
             self.say(line if left is None else f"{line}  {rate:.1f} {self.unit}s/s  {left:.0f} s left")
-
-    def _move_bar(self, step: int, total: int, loss: float | None) -> None:
-        if self.bar is None:
-            self.bar = tqdm(total=total, initial=step, desc=self.title, unit=self.unit, dynamic_ncols=True, leave=False)
-        if loss is not None:
-            self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-        self.bar.update(step - self.bar.n)
-        if step == total:
-            self.bar.close()
-
-    def _report(self, step: int, total: int, left: float | None) -> None:
-        """Write progress.json; `left` is in seconds."""
-        host, pid, now = socket.gethostname(), os.getpid(), time.time()
-        progress = Progress(self.title, self.unit, step, total, self.loss, left, host, pid, now)
-        write_json(self.folder / PROGRESS, asdict(progress))
-
-
-def print_above_bar(message: str) -> None:
-    """A line to standard output, above a progress bar if there is one."""
-    tqdm.write(message, file=sys.stdout)
-    sys.stdout.flush()

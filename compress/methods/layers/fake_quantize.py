@@ -24,7 +24,6 @@ class RoundWeight(torch.autograd.Function):
     def forward(
         ctx: Any, on_backward: Callable[[], None], *weights: torch.Tensor
     ) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        """Float32 in the shapes of the weights."""
         ctx.on_backward = on_backward
         together = weights[0] if len(weights) == 1 else torch.cat(weights)
         scales = int8.row_scales(together)
@@ -33,7 +32,6 @@ class RoundWeight(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """The gradients of the rounded weights."""
         ctx.on_backward()
         return None, *gradients
 
@@ -76,63 +74,18 @@ class RoundedWeights:
 class InputRange(nn.Module):
     """Rounds its input to uint8 by a range: the moving average of the batches' least and largest values.
 
-    The range moves in training mode until it is frozen, and never in eval mode.
-
-    Attributes:
-        ends: the least and the largest value, [2]; not numbers before the first batch.
+    The range moves in training mode until it is frozen, and never in eval mode. An input that several layers read one
+    after the other is rounded once, and moves it once.
     """
 
-    ends: torch.Tensor
+    ends: torch.Tensor  # the least and the largest value, [2]; not numbers before the first batch
 
-    def __init__(self, momentum: float) -> None:
+    def __init__(self, momentum: float, readers: int = 1) -> None:
         super().__init__()
-        self.momentum, self.frozen, self.started = momentum, False, False
-        self.register_buffer("ends", torch.full((2,), torch.nan))
-
-    @property
-    def low(self) -> torch.Tensor:
-        """The least value, a scalar."""
-        return self.ends[0]
-
-    @property
-    def high(self) -> torch.Tensor:
-        """The largest value, a scalar."""
-        return self.ends[1]
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float32 in the shape of x."""
-        return self.round(x)
-
-    def round(self, x: torch.Tensor) -> torch.Tensor:
-        """Float32 in the shape of x."""
-        if self.training and not self.frozen:
-            self._move(torch.stack(torch.aminmax(x.detach().float())))
-        return int8.round_input(x, *int8.scale_and_least(*self.ends.unbind()))
-
-    def _move(self, batch: torch.Tensor) -> None:
-        if not self.started and self.ends.isnan().any():
-            self.ends.copy_(batch)
-        else:
-            self.ends.lerp_(batch, self.momentum)
-        self.started = True
-
-    def parameters_of_range(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scale and zero point, scalars."""
-        return int8.range_parameters(*self.ends.unbind())
-
-
-class SharedRange(InputRange):
-    """Rounds an input once for several layers that read it one after the other, and moves once for all.
-
-    Args:
-        readers: how many read each input.
-    """
-
-    def __init__(self, momentum: float, readers: int) -> None:
-        super().__init__(momentum)
-        self.readers = readers
+        self.momentum, self.readers, self.frozen, self.started = momentum, readers, False, False
         # the last input, what became of it, and how many are still to read it
         self.last: tuple[torch.Tensor, torch.Tensor, int] | None = None
+        self.register_buffer("ends", torch.full((2,), torch.nan))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float32 in the shape of x."""
@@ -142,6 +95,17 @@ class SharedRange(InputRange):
             rounded, left = self.round(x), self.readers
         self.last = (x, rounded, left - 1) if left > 1 else None
         return rounded
+
+    def round(self, x: torch.Tensor) -> torch.Tensor:
+        """The same for one reader, or all of them at once."""
+        if self.training and not self.frozen:
+            batch = torch.stack(torch.aminmax(x.detach().float()))
+            if not self.started and self.ends.isnan().any():
+                self.ends.copy_(batch)
+            else:
+                self.ends.lerp_(batch, self.momentum)
+            self.started = True
+        return int8.round_input(x, *int8.scale_and_least(*self.ends.unbind()))
 
 
 class FakeLinear(nn.Linear):
@@ -174,14 +138,9 @@ class FakeEmbedding(nn.Embedding):
 
 
 def prepare(model: nn.Module, embeddings: bool, momentum: float | None) -> dict[str, FakeLinear | FakeEmbedding]:
-    """Replace the layers of a model by ones that round.
+    """Replace the Linear layers of a model, and perhaps its embeddings, by layers that round; these, by name.
 
-    Args:
-        embeddings: replace embeddings too.
-        momentum: of the ranges of Linear inputs; None leaves the inputs in float.
-
-    Returns:
-        The new layers, by name.
+    `momentum` is of the ranges of Linear inputs, which those that share an input share; None leaves inputs in float.
     """
     structure, fakes = plain.structure_of(model), dict[str, FakeLinear | FakeEmbedding]()
     for name, module in list(model.named_modules()):
@@ -197,20 +156,15 @@ def prepare(model: nn.Module, embeddings: bool, momentum: float | None) -> dict[
     for linear in linears:
         linear.rounded = rounded
     if momentum is not None:
-        _observe_inputs(model, structure.shared_inputs, momentum)
+        device = next(model.parameters()).device
+        # of a factorized layer, the first factor reads the input
+        shared = [[_linears(model.get_submodule(name))[0] for name in names] for names in structure.shared_inputs]
+        alone = [[linear] for linear in linears if not any(linear in group for group in shared)]
+        for group in shared + alone:
+            observed = InputRange(momentum, len(group)).to(device)
+            for linear in group:
+                linear.input_range = observed
     return fakes
-
-
-def _observe_inputs(model: nn.Module, shared_inputs: Sequence[Sequence[str]], momentum: float) -> None:
-    """Give every Linear a range of its input, the same one to those that share it."""
-    device = next(model.parameters()).device
-    for names in shared_inputs:
-        shared = SharedRange(momentum, len(names)).to(device)
-        for name in names:
-            _linears(model.get_submodule(name))[0].input_range = shared  # of a factorized one, what reads the input
-    for linear in _linears(model):
-        if linear.input_range is None:
-            linear.input_range = InputRange(momentum).to(device)
 
 
 def _linears(model: nn.Module) -> list[FakeLinear]:
@@ -235,7 +189,8 @@ def finalize(model: nn.Module) -> None:
         scales = int8.row_scales(module.weight)
         integers = int8.to_int8(module.weight, scales)
         if isinstance(module, FakeLinear):
-            seen = None if module.input_range is None else module.input_range.parameters_of_range()
+            observed = module.input_range
+            seen = None if observed is None else int8.range_parameters(*observed.ends.unbind())
             finished: nn.Module = int8.Int8Linear(integers, scales, module.bias, seen)
         else:
             finished = int8.Int8Embedding(integers, scales)

@@ -14,11 +14,9 @@ Scope = Literal["global", "layer"]
 
 
 def kth_smallest(values: torch.Tensor, k: int) -> torch.Tensor:
-    """What `torch.kthvalue` finds, in a third of its time: counts by leading bits, then looks into one bin.
+    """What `torch.kthvalue` finds in float32 [n], no NaN, for k from 1 to n, in a third of its time.
 
-    Args:
-        values: float32 [n], no NaN.
-        k: from 1 to n.
+    It counts by leading bits, then looks into one bin.
     """
     bits = values.view(torch.int32)
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # as integers they compare as the floats do
@@ -30,12 +28,7 @@ def kth_smallest(values: torch.Tensor, k: int) -> torch.Tensor:
 
 
 def keep_largest(scores: torch.Tensor, pruned: int) -> torch.Tensor:
-    """Mask that is false at exactly `pruned` entries, those of the smallest scores; of equal ones the first go.
-
-    Args:
-        scores: any shape, no NaN.
-        pruned: between 0 and the number of entries.
-    """
+    """Mask that is false at exactly `pruned` entries, those of the smallest scores; of equal ones the first go."""
     if pruned == 0:
         return torch.ones_like(scores, dtype=torch.bool)
     flat = scores.flatten()
@@ -50,8 +43,7 @@ def keep_largest(scores: torch.Tensor, pruned: int) -> torch.Tensor:
 def choose(scores: Sequence[torch.Tensor], sparsity: float, scope: Scope) -> list[torch.Tensor]:
     """Masks with exactly round(sparsity · n) entries false, those of the smallest scores of all together, or of each.
 
-    Args:
-        scores: of the entries of each matrix, float32.
+    Scores are of the entries of each matrix, float32 without NaN.
     """
     if scope == "layer":
         return [keep_largest(score, round(sparsity * score.numel())) for score in scores]
@@ -62,11 +54,7 @@ def choose(scores: Sequence[torch.Tensor], sparsity: float, scope: Scope) -> lis
 
 
 def are_exact(model: nn.Module, names: Sequence[str], sparsity: float, scope: Scope) -> bool:
-    """Whether these layers of a finished model, and no others, have masks of that sparsity, and zeros where they say.
-
-    Args:
-        names: of the layers that were to be pruned.
-    """
+    """Whether the layers of these names, and no others, have masks of that sparsity, and zeros where they say."""
     layers = {name: module for name, module in model.named_modules() if MASK in module._buffers}
     gone = {name: ~layer.get_buffer(MASK) for name, layer in layers.items()}
     counts = [(int(mask.count_nonzero()), mask.numel()) for mask in gone.values()]
