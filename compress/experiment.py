@@ -25,7 +25,7 @@ from compress.runs.result import SCHEMA, Head, Result, Timing
 from compress.storage import hub, hub_cache, surroundings
 from compress.storage.files import write_text
 from compress.tracking import tracking_options, wandb_client
-from compress.tracking.tracker import of_experiment
+from compress.tracking.tracker import Untracked, of_experiment
 from compress.training.checkpoint import Checkpoint, Stopped
 from compress.training.devices import device_name, pick_device, use_threads
 from compress.training.reporting import Reporter
@@ -171,11 +171,7 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool)
         reporter.say(f"run {run_id} on {device}: {folder}")
         for note in inputs.dataset.notes:
             reporter.say(note)
-        uses = None if teacher_result is None else f"{run_names.artifact_name(teacher_result)}:{teacher_result.run_id}"
-        tracked = of_experiment(
-            config.tracking, head, run_names.names(head), folder, reporter.rows, reporter.say,
-            teaches=teaches, uses=uses, single=single, force=config.force,
-        )  # fmt: skip
+        tracked = _tracked(config, head, folder, reporter, teacher_result, teaches=teaches, single=single)
         reporter.on_row = tracked.update
         with tracked as tracker:
             try:
@@ -200,6 +196,20 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool)
                 raise ExperimentError(f"{cause_of(cause)}  ({folder}/log.txt)") from cause
             reporter.say(f"finished: {finished.summary()}  ({folder})")
     return finished
+
+
+def _tracked(
+    config: Config, head: Head, folder: Path, reporter: Reporter, teacher_result: Result | None, **more: bool
+) -> Untracked:
+    """What tells W&B of the experiment, if anything does."""
+    mode = tracking_options.mode_of(config.tracking)
+    if mode == "disabled":
+        return Untracked()
+    uses = None if teacher_result is None else f"{run_names.artifact_name(teacher_result)}:{teacher_result.run_id}"
+    names, rows = run_names.names(head), reporter.rows
+    return of_experiment(
+        config.tracking, mode, head, names, folder, rows, reporter.say, uses=uses, force=config.force, **more
+    )
 
 
 def _load(config: Config, teacher_result: Result | None, device: torch.device) -> Inputs:
@@ -354,7 +364,7 @@ def to_yaml(config: Config) -> str:
     """The resolved configuration as YAML."""
     import yaml
 
-    return yaml.safe_dump(document(config), sort_keys=False)
+    return yaml.dump(document(config), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False)
 
 
 def load_data(config: Config) -> tuple[Dataset, PreTrainedTokenizerBase]:

@@ -23,7 +23,7 @@ from compress.runs.result import Head, Result
 from compress.tracking import client_runs, wandb_client, wandb_settings
 from compress.tracking.client_runs import ClientFolders
 from compress.tracking.run_record import Names, RunRecord, Upload, run_record, starts_anew, teachers_artifact
-from compress.tracking.tracking_options import Mode, TrackingConfig, mode_of
+from compress.tracking.tracking_options import Mode, TrackingConfig
 from compress.tracking.wandb_client import kind_and_cause, tear_down, within
 
 if TYPE_CHECKING:
@@ -233,6 +233,7 @@ class Tracker(Untracked):
 
 def of_experiment(
     tracking: TrackingConfig,
+    mode: Mode,
     head: Head,
     names: Names,
     folder: Path,
@@ -243,11 +244,8 @@ def of_experiment(
     uses: str | None,
     single: bool = False,
     force: bool = False,
-) -> Untracked:
+) -> Tracker:
     """The tracker, connected, of an experiment that starts, by `force` or not; other arguments as of `run_record`."""
-    mode = mode_of(tracking)
-    if mode == "disabled":
-        return Untracked()
     anew = starts_anew(folder, force)
     record = run_record(tracking, head, names, teaches=teaches, uses=uses, single=single, anew=anew)
     tracker = Tracker(record, folder, rows, say)
