@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,18 @@ class Watched(nn.Linear):
     pass
 
 
+class Doubled(Watched):
+    """Can be computed together, as its own class knows, but not its children's."""
+
+    @staticmethod
+    def together(layers: Sequence[nn.Linear], x: torch.Tensor) -> torch.Tensor | None:
+        return torch.cat([2 * layer(x) for layer in layers], -1) if len(layers) < 3 else None
+
+
+class Child(Doubled):
+    pass
+
+
 def test_layers_are_joined_only_where_nobody_notices() -> None:
     torch.manual_seed(0)
     x, layers = torch.randn(2, 3, 8), [nn.Linear(8, 4) for _ in range(3)]
@@ -170,6 +183,9 @@ def test_layers_are_joined_only_where_nobody_notices() -> None:
     assert not blocks.products(layers, x)[..., 8:].any()
     other = Watched(8, 4)
     assert blocks.products([layers[0], other], x)[..., 4:].equal(other(x))
+    for kind, factor, count in ((Doubled, 2, 2), (Doubled, 1, 3), (Child, 1, 2)):
+        several = [kind(8, 4) for _ in range(count)]
+        assert blocks.products(several, x).equal(torch.cat([factor * layer(x) for layer in several], -1))
 
 
 @pytest.mark.parametrize("mask", ["none", "kept", "added"])

@@ -21,11 +21,11 @@ Together = Callable[[Any, torch.Tensor], torch.Tensor | None]
 def products(layers: Sequence[nn.Module], x: torch.Tensor) -> torch.Tensor:
     """What layers make of the same input, one behind the other, float [..., sum of outputs].
 
-    By one product, if they are of one class that has a static method `together(layers, x)`; it may return None: not
-    these.
+    By one product, if they are of one class that has a static method `together(layers, x)` itself; it may return None:
+    not these.
     """
     kind = type(layers[0])
-    together: Together | None = _linear_together if kind is nn.Linear else getattr(kind, "together", None)
+    together: Together | None = _linear_together if kind is nn.Linear else vars(kind).get("together")
     alike = all(type(layer) is kind and not _is_watched(layer) for layer in layers)
     if together is not None and alike and not torch.compiler.is_exporting():
         joined = together(layers, x)
