@@ -40,8 +40,9 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# All about speed, compared with others (tests/README.md): make bench ARGS='--long --out FILE'
 bench: .venv/installed
-	$(BIN)/python tests/benchmarks/against_trainer.py $(ARGS)
+	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,27 @@
+"""What a training step dispatches does not grow unseen: small models wait for operations, not for arithmetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.benchmarks.operations import SUBSETS, Operations, per_step
+
+MOST = {"plain": 159, "quantize": 398, "all three": 420}  # may sink, and is then to be written down; may not rise
+
+
+@pytest.mark.parametrize("subset", SUBSETS)
+def test_a_training_step_has_no_more_operations_than_it_had(subset: str, cache: Path) -> None:
+    count = per_step(SUBSETS[subset], cache)
+    assert count == per_step(SUBSETS[subset], cache)
+    assert count <= MOST[subset]
+    assert count >= 0.8 * MOST[subset], f"{count}: write it down in {__file__}"
+
+
+def test_views_and_allocations_are_not_counted() -> None:
+    with Operations() as operations:
+        x = torch.empty(3, 4).zero_()
+        _ = (x.t().reshape(-1)[:6] + 1).view(2, 3) @ x.transpose(0, 1)[:3].detach()
+    assert operations.count == 4  # zero_, a copy in reshape, add, a matrix product
