@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.artifact import store
 from compress.config.schema import Config, from_mapping
-from compress.errors import ConfigError, Parser, exit_code
+from compress.errors import ConfigError, Parser, exit_code, tell
 from compress.runs import environment, result
 from compress.runs.result import Result
 from compress.storage import atomic, hub
@@ -32,30 +31,18 @@ class ExportError(Exception):
 
 
 def open_run(folder: Path) -> Result:
-    """The result of a finished experiment.
-
-    Raises:
-        ConfigError: the folder holds none.
-    """
+    """The result of a finished experiment; refuses a folder that holds none."""
     document = result.read(folder, folder.resolve().name)
     if document is None or not (folder / "artifact").is_dir():
         raise ConfigError(f"{folder}: no finished experiment; give a run folder, runs/…/<run_id>")
-    try:
-        store.check(folder / "artifact", document.artifact_sha256)
-    except store.ArtifactError as error:
-        raise ConfigError(str(error)) from error
+    store.check(folder / "artifact", document.artifact_sha256)
     return document
 
 
 def export(folder: Path, *, checked: bool = True) -> dict[str, Any]:
-    """Write `onnx/model.onnx` and `onnx/export.json` in a run folder, both or neither.
+    """Write `onnx/model.onnx` and `onnx/export.json` in a run folder, both or neither; what the latter says.
 
-    Returns:
-        What export.json says: `onnx_bytes`, and if checked `agreement` and `metrics` as ONNX Runtime has them.
-
-    Raises:
-        ConfigError: the folder holds no finished experiment, or its data cannot be had.
-        ExportError: ONNX Runtime predicts something else than the artifact.
+    That is `onnx_bytes`, and if checked `agreement` and `metrics` as ONNX Runtime has them.
     """
     document = open_run(folder)
     from compress.artifact import qdq
@@ -72,11 +59,7 @@ def export(folder: Path, *, checked: bool = True) -> dict[str, Any]:
 
 
 def check(config: Config, folder: Path, model: Any, session: Any) -> dict[str, Any]:
-    """How far an ONNX session and the artifact's model agree on the dev set.
-
-    Raises:
-        ExportError: on less than `ENOUGH` of it.
-    """
+    """How far an ONNX session and the artifact's model agree on the dev set; less than `ENOUGH` is an ExportError."""
     import numpy as np
     from transformers import AutoTokenizer
 
@@ -102,11 +85,7 @@ def check(config: Config, folder: Path, model: Any, session: Any) -> dict[str, A
 
 
 def run_session(session: Any, tokens: Tokens, padding: int, batch: int = 1536) -> np.ndarray[Any, Any]:
-    """Logits of every row, float32 [rows, outputs], in the rows' own order.
-
-    Args:
-        batch: tokens that are answered together.
-    """
+    """Logits of every row, float32 [rows, outputs], in the rows' own order; `batch` tokens are answered together."""
     import numpy as np
     import torch
 
@@ -118,20 +97,17 @@ def run_session(session: Any, tokens: Tokens, padding: int, batch: int = 1536) -
     for rows in by_length(tokens.lengths, batch):
         tensors = collate(tokens, rows, padding, torch.device("cpu"))
         tensors.setdefault("attention_mask", torch.ones_like(tensors["input_ids"]))
-        found = session.run(["logits"], {name: tensors[name].numpy() for name in names})[0]
-        for row, logits in zip(rows, found, strict=True):
-            answers[row] = logits
+        (logits,) = session.run(["logits"], {name: tensors[name].numpy() for name in names})
+        for row, answer in zip(rows, logits, strict=True):
+            answers[row] = answer
     stacked: np.ndarray[Any, Any] = np.stack(answers)
     return stacked
 
 
 def same(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any], task: TaskConfig) -> np.ndarray[Any, Any]:
     """Which rows are answered alike, bool [rows]; logits are [rows, outputs]."""
-    if task.regression:
-        alike: np.ndarray[Any, Any] = abs(ours[:, 0] - theirs[:, 0]) <= SAME_SCORE
-    else:
-        alike = ours.argmax(1) == theirs.argmax(1)
-    return alike
+    alike: np.ndarray[Any, Any] = ours.argmax(1) == theirs.argmax(1)
+    return abs(ours[:, 0] - theirs[:, 0]) <= SAME_SCORE if task.regression else alike
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,7 +128,7 @@ def _do(arguments: Sequence[str] | None) -> int:
         except ModuleNotFoundError as error:
             raise ConfigError(f"{EXTRA} ({error})") from error
         except (ConfigError, ExportError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            tell(error)
             worst = max(worst, 2 if isinstance(error, ConfigError) else 1)
             continue
         told = f"agrees on {about['agreement']:.2%} of the dev set" if about["checked"] else "not checked"

@@ -30,18 +30,10 @@ SHAPES = ((1, 32), (1, 128), (32, 32), (32, 128))  # batch, length
 
 
 def measure(folders: Sequence[Path], *, threads: int, rounds: int, seconds: float) -> list[dict[str, Any]]:
-    """Measure finished experiments against each other and write `latency.json` into each run folder.
+    """Measure finished experiments against each other and write `latency.json` into each run folder; what these say.
 
-    Args:
-        threads: for each model; the process is pinned to as many cores.
-        rounds: the most turns that each model takes at each shape.
-        seconds: after which no new round of a shape begins, once there were three.
-
-    Returns:
-        For each folder what its latency.json says.
-
-    Raises:
-        ConfigError: a folder holds no finished experiment.
+    Each model computes with so many threads, and the process is pinned to as many cores. At each shape each takes at
+    most so many turns, and no new round begins after so many seconds, once there were three.
     """
     from compress.artifact import kinds, qdq, store
     from compress.artifact.layers import int8
@@ -50,34 +42,31 @@ def measure(folders: Sequence[Path], *, threads: int, rounds: int, seconds: floa
     runs = [(folder, open_run(folder)) for folder in folders]
     with _pinned(threads) as cores, tempfile.TemporaryDirectory(prefix="latency-") as scratch:
         sessions: dict[tuple[int, str], onnxruntime.InferenceSession] = {}
-        lengths = {}
+        lengths = []
         for number, folder in enumerate(folders):
             model = store.load(folder / "artifact")
-            lengths[number] = longest(model.config)
-            is_quantized = any(kind.name == int8.KIND.name for module in model.modules() for kind in kinds.of(module))
+            lengths.append(longest(model.config))
+            is_quantized = any(int8.KIND in kinds.of(module) for module in model.modules())
             for precision in ("float32", "int8") if is_quantized else ("float32",):
                 file = Path(scratch) / f"{number}-{precision}.onnx"
                 qdq.to_onnx(model, file, as_float=precision == "float32")
                 sessions[number, precision] = qdq.session(file, threads)
-        cells: dict[int, list[dict[str, Any]]] = {number: [] for number in range(len(runs))}
+        cells: list[list[dict[str, Any]]] = [[] for _ in runs]
         for batch, length in tqdm(SHAPES, desc="latency", unit="shape", leave=False, disable=None):
-            fitting = {key: s for key, s in sessions.items() if length <= lengths[key[0]]}
-            for key, times in _take_turns(fitting, batch, length, rounds, seconds).items():
-                cells[key[0]].append({"precision": key[1], "batch": batch, "length": length, **_summary(times)})
+            fitting = {key: session for key, session in sessions.items() if length <= lengths[key[0]]}
+            for (number, precision), times in _take_turns(fitting, batch, length, rounds, seconds).items():
+                low, median, high = statistics.quantiles(times, n=4, method="inclusive")  # milliseconds for a batch
+                cell = {"precision": precision, "batch": batch, "length": length, "median_ms": median}
+                cells[number].append({**cell, "quartiles_ms": [low, high], "rounds": len(times)})
+    import onnxruntime
+
     documents = []
-    for number, (folder, document) in enumerate(runs):
-        about = {"schema": SCHEMA, "run_id": document.run_id, "threads": threads, "cores": cores}
-        about |= {"cells": cells[number], "environment": environment.environment() | {"onnxruntime": _version()}}
+    for (folder, document), measured in zip(runs, cells, strict=True):
+        about = {"schema": SCHEMA, "run_id": document.run_id, "threads": threads, "cores": cores, "cells": measured}
+        about["environment"] = environment.environment() | {"onnxruntime": onnxruntime.__version__}
         write_json(folder / "latency.json", about)
         documents.append(about)
     return documents
-
-
-def _version() -> str:
-    import onnxruntime
-
-    version: str = onnxruntime.__version__
-    return version
 
 
 def _take_turns(
@@ -92,23 +81,16 @@ def _take_turns(
     feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
     feeds = {key: {name: feed[name] for name in inputs_of(session)} for key, session in sessions.items()}
     times: dict[tuple[int, str], list[float]] = {key: [] for key in sessions}
-    for key, session in sessions.items():
-        session.run(None, feeds[key])
     began = time.perf_counter()
-    for turn in range(rounds):
-        if turn >= 3 and time.perf_counter() - began > seconds:
+    for turn in range(rounds + 1):
+        if turn > 3 and time.perf_counter() - began > seconds:
             break
         for key, session in sessions.items():
             start = time.perf_counter()
             session.run(None, feeds[key])
-            times[key].append(1000 * (time.perf_counter() - start))
+            if turn:
+                times[key].append(1000 * (time.perf_counter() - start))
     return times
-
-
-def _summary(times: list[float]) -> dict[str, Any]:
-    """Median and spread: the quartiles, in milliseconds for a batch."""
-    low, median, high = statistics.quantiles(times, n=4, method="inclusive")
-    return {"median_ms": median, "quartiles_ms": [low, high], "rounds": len(times)}
 
 
 @contextmanager

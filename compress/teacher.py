@@ -15,7 +15,6 @@ from compress.data import augmentation, corpus, tokenization
 from compress.errors import ConfigError
 from compress.methods.base import LearnsFromTeacher
 from compress.methods.registry import group_of, the_one
-from compress.storage import digests
 from compress.storage.cache import Damaged, Entry
 from compress.training.evaluate import evaluate, predict
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from compress.training.evaluate import Scores
 
 FORMAT = 2  # of the cached logits
+LOGITS = "logits"  # their name there
 TOLERANCE = 1e-2  # between a metric now and in the teacher's result; another device may round otherwise
 
 
@@ -44,51 +44,32 @@ def logits(
     device: torch.device,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray[Any, Any]:
-    """What the teacher answers to the student's training rows, from the cache; made first where it is not there.
+    """What the teacher of this result answers to the student's training rows, from the cache; made first if not there.
 
-    Many students may ask at once: one lets the teacher answer, the others wait and read. The array is memory-mapped.
-
-    Args:
-        config: the student's experiment.
-        result: the teacher's.
-        progress: receives the number of rows answered, and of all.
-
-    Returns:
-        float32 [rows, outputs], in the order of the student's `Dataset.train_rows`.
-
-    Raises:
-        TeacherError: the teacher's labels or score cannot be right.
-        ConfigError: it must be asked, and the cache cannot be written.
+    Many students may ask at once: one lets the teacher answer, the others wait and read. The array is memory-mapped,
+    float32 [rows, outputs], in the order of the student's `Dataset.train_rows`. `progress` receives the number of rows
+    answered, and of all.
     """
+    from transformers import AutoTokenizer
+
     folder = identity.run_folder(teacher_experiment(config)) / "artifact"
     entry = _entry(config, result, folder)
 
     def make() -> Arrays:
-        answers = _answers(config, result, folder, device, progress)
+        store.check(folder, result.artifact_sha256)
+        teacher, tokenizer = store.load(folder).to(device), AutoTokenizer.from_pretrained(folder)
+        cache = Path(config.paths.cache).expanduser()
+        asked = augmentation.of(config.methods, config.data, config.seed)
+        dataset = tokenization.prepare(config.data, config.task, tokenizer, cache, asked, seconds=config.hub_seconds)
+        check_labels(teacher.config.id2label, config.task, folder)
+        check_scores(evaluate(teacher, dataset, config.task, tokenizer.pad_token_id), result.metrics, folder)
+        train = dataset.splits["train"]
+        answers = predict(teacher, train, tokenizer.pad_token_id, dataset.train_rows, progress)
         if _entry(config, result, folder).of != entry.of:
             raise TeacherError(f"the teacher in {folder}, or its texts, changed while it answered; run again")
         return {LOGITS: answers}
 
     return entry.get(lambda arrays: _logits(arrays, config.task), make)
-
-
-def _answers(
-    config: Config, result: Result, folder: Path, device: torch.device, progress: Callable[[int, int], None]
-) -> np.ndarray[Any, Any]:
-    from transformers import AutoTokenizer
-
-    store.check(folder, result.artifact_sha256)
-    teacher, tokenizer = store.load(folder).to(device), AutoTokenizer.from_pretrained(folder)
-    cache = Path(config.paths.cache).expanduser()
-    asked = augmentation.of(config.methods, config.data, config.seed)
-    dataset = tokenization.prepare(config.data, config.task, tokenizer, cache, asked, seconds=config.hub_seconds)
-    check_labels(teacher.config.id2label, config.task, folder)
-    scores = evaluate(teacher, dataset, config.task, tokenizer.pad_token_id)
-    check_scores(scores, result.metrics, folder)
-    return predict(teacher, dataset.splits["train"], tokenizer.pad_token_id, dataset.train_rows, progress)
-
-
-# --- what cannot be right ---------------------------------------------------------------------------------------------
 
 
 def check_labels(named: dict[int, str], task: TaskConfig, folder: Path) -> None:
@@ -118,17 +99,7 @@ def check_learned(
     """Refuse a teacher that is no better on the dev set than the best constant answer, unless that is allowed.
 
     So one is found that answers the most frequent class always, has learned nothing or has its labels in another order.
-
-    Args:
-        result: the teacher's.
-        group: of the method that learns from it, for messages.
-        learns: its options.
-
-    Returns:
-        Notes for the student's result.
-
-    Raises:
-        TeacherError: it is no better, and that is not allowed.
+    The group and the options are of the method that learns from it. Gives notes for the student's result.
     """
     import numpy as np
 
@@ -139,8 +110,9 @@ def check_learned(
     constant = 0.0 if task.regression else float(np.bincount(labels, minlength=task.outputs).max() / len(labels))
     if value is not None and value > constant:
         return []
+    shown = "undefined" if value is None else f"{value:.3f}"
     told = (
-        f"the teacher {result.model} (run {result.run_id}) has {name} {_shown(value)} on the dev set, "
+        f"the teacher {result.model} (run {result.run_id}) has {name} {shown} on the dev set, "
         f"no more than the {constant:.3f} of the best constant answer"
     )
     if learns.weak_teacher:
@@ -152,21 +124,8 @@ def check_learned(
     )
 
 
-def _shown(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
-
-
-# --- the cache --------------------------------------------------------------------------------------------------------
-
-LOGITS = "logits"
-
-
 def check_cache(config: Config, result: Result) -> None:
-    """Refuse a cache that neither holds the teacher's answers nor can take them up, before anything is trained.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
+    """Refuse a cache that neither holds the teacher's answers nor can take them up, before anything is trained."""
     entry = _entry(config, result, identity.run_folder(teacher_experiment(config)) / "artifact")
     if not os.path.lexists(entry.folder):
         entry.place.require_writable(entry.folder.parent)
@@ -174,15 +133,17 @@ def check_cache(config: Config, result: Result) -> None:
 
 def _entry(config: Config, result: Result, folder: Path) -> Entry:
     if not folder.is_dir():
+        learns = the_one(config.methods, LearnsFromTeacher)
+        key = "" if learns is None else f"{group_of(config.methods, learns)}.teacher={learns.teacher}"
         raise ConfigError(
-            f"{_asked_for(config)}: {folder.parent} has its result but no artifact any more; "
+            f"{key}: {folder.parent} has its result but no artifact any more; "
             "remove that folder, and it is trained anew"
         )
     asked = augmentation.of(config.methods, config.data, config.seed)
     described = {
         "format": FORMAT,
         "teacher": result.run_id,
-        "artifact": digests.digest_files([file for file in folder.iterdir() if file.is_file()]),
+        "artifact": store.digest(folder),
         "data": corpus.contents(config.data, config.task, config.hub_seconds),
         "augmentation": asked and asked.identity(),
     }
@@ -190,18 +151,8 @@ def _entry(config: Config, result: Result, folder: Path) -> Entry:
 
 
 def _logits(arrays: Arrays, task: TaskConfig) -> np.ndarray[Any, Any]:
-    """The logits of a cache entry.
-
-    Raises:
-        Damaged: they are not there, or not of the task's labels.
-    """
+    """The logits of a cache entry, unless they are not there, or not of the task's labels."""
     answers = arrays.get(LOGITS)
     if answers is None or answers.dtype.name != "float32" or answers.ndim != 2 or answers.shape[1] != task.outputs:
         raise Damaged(f"they are not {task.outputs} numbers for each row")
     return answers
-
-
-def _asked_for(config: Config) -> str:
-    """The key and value that name the teacher."""
-    learns = the_one(config.methods, LearnsFromTeacher)
-    return "" if learns is None else f"{group_of(config.methods, learns)}.teacher={learns.teacher}"

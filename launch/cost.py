@@ -16,7 +16,7 @@ from compress.config.schema import Config, typed
 from compress.errors import ConfigError
 from compress.methods import registry
 from compress.methods.base import EnlargesData
-from compress.model import config_json
+from compress.model import checkpoint_files
 from compress.model.encoder import ModelConfig
 from compress.runs import result
 from compress.runs.result import Result
@@ -64,7 +64,7 @@ def arithmetic(config: Config, speed: Speed = CORE) -> float:
 
 @cache
 def _checkpoint_shape(folder: Path) -> dict[str, int]:
-    return BASE | config_json.sizes(json.loads((folder / "config.json").read_text()))
+    return BASE | checkpoint_files.sizes(json.loads((folder / "config.json").read_text()))
 
 
 def _shape(model: ModelConfig) -> Mapping[str, int]:

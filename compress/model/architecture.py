@@ -20,9 +20,8 @@ from transformers.activations import ACT2FN
 from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from compress.errors import ConfigError, nearest
-from compress.model.checkpoint_files import Json
-from compress.model.config_json import COUNTS, PLAIN, RATE, refused
+from compress.errors import ConfigError, first_line, nearest
+from compress.model.checkpoint_files import COUNTS, PLAIN, RATE, Json, refused
 
 Shapes = dict[str, tuple[int, ...]]  # by name of a parameter
 
@@ -38,14 +37,7 @@ ENCODERS: dict[str, str] = {  # the kinds of models that transformers both fills
 
 
 def read(described: Json, what: str) -> PreTrainedConfig:
-    """The architecture of a checked config.json; all else that it says is left out.
-
-    Args:
-        what: the key and value that messages begin with.
-
-    Raises:
-        ConfigError: there is no encoder of that kind with a classification head, a value is missing, or makes no sense.
-    """
+    """The architecture of a checked config.json, an encoder with a classification head; all else in it is left out."""
     kind = described["model_type"]
     if not isinstance(kind, str) or kind not in ENCODERS:
         told = kind if isinstance(kind, str) else json.dumps(kind)
@@ -57,7 +49,13 @@ def read(described: Json, what: str) -> PreTrainedConfig:
     except ConfigError:
         raise
     except Exception as error:  # of any class: over values that make no sense
-        raise _explained(error, kind, described, what) from error
+        named = re.search(r"field '(\w+)'", str(error))
+        if named and named[1] in described:
+            allowed = f"of the type that {kind} has for it"
+            raise refused(what, named[1], described[named[1]], allowed) from error
+        raise ConfigError(
+            f"{what}: no {kind} can be built by its config.json ({first_line(error)[:160]}); fetch it again"
+        ) from error
     if config.is_encoder_decoder:
         raise ConfigError(f"{what}: its model_type is {kind}, an encoder with a decoder; must be an encoder alone")
     return config
@@ -75,18 +73,16 @@ def _configured(family: type[PreTrainedConfig], described: Json, what: str) -> P
             raise refused(what, name, 0, "a whole number above 0")
         if ACTIVATION.search(name) and isinstance(given.get(name), str) and given[name] not in ACT2FN:
             raise refused(what, name, given[name], f"of {', '.join(ACT2FN)}")
-    given["pad_token_id"] = _padding(described.get("pad_token_id", family.pad_token_id), given.get("vocab_size", 1))
+    padding = described.get("pad_token_id", family.pad_token_id)
+    if not (isinstance(padding, int) and 0 <= padding < given.get("vocab_size", 1)):
+        padding = 0  # the tokenizer tells it in the end
+    given["pad_token_id"] = padding
     translated = family(**given)  # older names into today's
     kept = {name: getattr(translated, name) for name in declared if not WITHOUT_EFFECT.search(name)}
     kept["pad_token_id"] = given["pad_token_id"]
     while more := {name: given[name] for name in _looked_for(family, kept) if name in given}:
         kept |= more
     return family(**kept)
-
-
-def _padding(stated: object, rows: int) -> int:
-    """The id of padding in config.json; 0 where it says none that can be: the tokenizer tells it in the end."""
-    return stated if isinstance(stated, int) and 0 <= stated < rows else 0
 
 
 def _looked_for(family: type[PreTrainedConfig], values: Json) -> set[str]:
@@ -101,14 +97,6 @@ def _looked_for(family: type[PreTrainedConfig], values: Json) -> set[str]:
     missing.clear()
     on_meta(config)
     return missing
-
-
-def _explained(error: Exception, kind: str, described: Json, what: str) -> ConfigError:
-    named = re.search(r"field '(\w+)'", str(error))
-    if named and named[1] in described:
-        return refused(what, named[1], described[named[1]], f"of the type that {kind} has for it")
-    cause = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-    return ConfigError(f"{what}: no {kind} can be built by its config.json ({cause}); fetch it again")
 
 
 def with_settings(config: PreTrainedConfig, settings: Json) -> PreTrainedConfig:
@@ -131,23 +119,14 @@ def on_meta(config: PreTrainedConfig) -> PreTrainedModel:
 
 @dataclass(frozen=True)
 class Layout:
-    """The parameters of a classifier, by name.
+    """The parameters of a classifier, by name."""
 
-    Attributes:
-        base: what stands before the encoder's names: `bert.`.
-        words: the word embeddings' matrix, without that.
-        encoder: of the encoder.
-        pooler: what makes one vector of the encoder's output, the base model's or the head's own.
-        head: the layer with the outputs.
-        buffers: of the encoder, without `base`: arithmetic, not weights.
-    """
-
-    base: str
-    words: str
+    base: str  # what stands before the encoder's names: `bert.`
+    words: str  # the word embeddings' matrix, without that
     encoder: Shapes
-    pooler: Shapes
-    head: Shapes
-    buffers: frozenset[str]
+    pooler: Shapes  # what makes one vector of the encoder's output, the base model's or the head's own
+    head: Shapes  # the layer with the outputs
+    buffers: frozenset[str]  # of the encoder, without `base`: arithmetic, not weights
 
 
 def layout(config: PreTrainedConfig) -> Layout:
@@ -157,7 +136,11 @@ def layout(config: PreTrainedConfig) -> Layout:
     wider.num_labels = config.num_labels + 1
     shapes, others = _shapes(model), _shapes(on_meta(wider))
     head = {name: shape for name, shape in shapes.items() if others[name] != shape}
-    bare = {base + name for name in _bare(model.base_model)}
+    alone = model.base_model
+    if "add_pooling_layer" in inspect.signature(type(alone).__init__).parameters:
+        with torch.device("meta"):
+            alone = type(alone)(alone.config, add_pooling_layer=False)
+    bare = {base + name for name, _ in alone.named_parameters()}
     encoder = {name: shape for name, shape in shapes.items() if name in bare}
     pooler = {name: shape for name, shape in shapes.items() if name not in head and name not in bare}
     embeddings = model.get_input_embeddings()
@@ -168,14 +151,6 @@ def layout(config: PreTrainedConfig) -> Layout:
 
 def _shapes(model: nn.Module) -> Shapes:
     return {name: tuple(value.shape) for name, value in model.named_parameters()}
-
-
-def _bare(base: nn.Module) -> list[str]:
-    """Names of a base model's parameters without its pooler."""
-    if "add_pooling_layer" in inspect.signature(type(base).__init__).parameters:
-        with torch.device("meta"):
-            base = type(base)(base.config, add_pooling_layer=False)
-    return [name for name, _ in base.named_parameters()]
 
 
 def longest(config: PreTrainedConfig) -> int:

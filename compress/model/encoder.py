@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import asdict
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
@@ -13,12 +13,20 @@ from pydantic import Field
 
 from compress.checked import checked
 from compress.errors import ConfigError
-from compress.model.checkpoint_files import Json, checkpoint_files, read_json, tokenizer_files
-from compress.model.config_json import ALIASES, ASSUMED, check_described, check_length
+from compress.model.checkpoint_files import (
+    ALIASES,
+    ASSUMED,
+    Json,
+    check_described,
+    check_length,
+    checkpoint_files,
+    read_json,
+    tokenizer_files,
+)
 from compress.model.pretrained import check_finite, check_fit, read_weights
 from compress.storage.digests import digest_files
 from compress.storage.hub import SECONDS, quiet, snapshot
-from compress.storage.repositories import Choose, Snapshot, local_folder, looks_like_path
+from compress.storage.repositories import Snapshot, local_folder, looks_like_path
 from compress.storage.surroundings import check_name
 
 if TYPE_CHECKING:
@@ -52,48 +60,33 @@ class ModelConfig:
 
 @plain_dataclass(frozen=True)
 class Start:
-    """What a training starts from; a result tells it.
+    """What a training starts from; a result tells it."""
 
-    Attributes:
-        checkpoint: folder or hub name; None from scratch.
-        commit: of the repository on the hub.
-        sha256: over the files that were read.
-        new: parts whose weights are drawn: `all`, or of `head` (the layer with the outputs), `pooler` (what makes one
-            vector of the encoder's output).
-        prefix: what stood before the names of the checkpoint's tensors.
-        unused: names of tensors that have no place here, of other heads.
-        notes: what a reader of the result should know of it.
-    """
-
-    checkpoint: str | None
-    commit: str | None
-    sha256: str | None
-    new: list[str]
-    prefix: str
-    unused: list[str]
-    notes: list[str]
+    checkpoint: str | None  # folder or hub name; None from scratch
+    commit: str | None  # of the repository on the hub
+    sha256: str | None  # over the files that were read
+    new: list[str]  # parts whose weights are drawn: `all`, or of `head` (the layer with the outputs), `pooler`
+    prefix: str  # what stood before the names of the checkpoint's tensors
+    unused: list[str]  # names of tensors that have no place here, of other heads
+    notes: list[str]  # what a reader of the result should know of it
 
 
 FROM_SCRATCH = Start(None, None, None, ["all"], "", [], [])
 
 
 def label(model: ModelConfig) -> str:
-    """The name under which results are filed: the configured one, else the checkpoint's own."""
-    return model.name or (_own_name(model.pretrained) if model.pretrained else "scratch")
+    """The name under which results are filed: the configured one, else the checkpoint's own.
 
-
-def _own_name(reference: str) -> str:
-    """The last part of a hub name, or that of a folder, also one given as `.` or `..`."""
-    folder = local_folder(reference)
-    return folder.resolve().name if folder and not folder.name.strip(".") else Path(reference).name
+    That is the last part of a hub name, or that of a folder, also one given as `.` or `..`.
+    """
+    if model.name or not model.pretrained:
+        return model.name or "scratch"
+    folder = local_folder(model.pretrained)
+    return folder.resolve().name if folder and not folder.name.strip(".") else Path(model.pretrained).name
 
 
 def check(model: ModelConfig, max_length: int, builds_vocabulary: bool) -> None:
-    """Refuse what cannot be built: no checkpoint and no architecture, a broken folder, another architecture.
-
-    Raises:
-        ConfigError: with the key, its value and the fix.
-    """
+    """Refuse what cannot be built: no checkpoint and no architecture, a broken folder, another architecture."""
     if model.pretrained is None:
         for key in (*ARCHITECTURE, "dropout", "initializer_range"):
             if getattr(model, key) is None:
@@ -108,10 +101,17 @@ def check(model: ModelConfig, max_length: int, builds_vocabulary: bool) -> None:
     if model.positions and max_length > model.positions:
         raise ConfigError(f"data.max_length={max_length}: must be at most model.positions={model.positions}")
     check_name("model.name", label(model), "model.name=NAME")
-    for key in ("pretrained", "tokenizer"):
-        _check_reference(
-            f"model.{key}", getattr(model, key), checkpoint_files if key == "pretrained" else tokenizer_files
-        )
+    for key, reference, choose in (
+        ("model.pretrained", model.pretrained, checkpoint_files),
+        ("model.tokenizer", model.tokenizer, tokenizer_files),
+    ):
+        if reference == "":
+            raise ConfigError(f"{key}=: no folder here and no name on the hub; give one of them, or null")
+        if reference and local_folder(reference):
+            snapshot(key, reference, None, choose)
+        elif reference and looks_like_path(reference):
+            cause = "no such folder that you may enter; give a checkpoint's folder or its name on the hub"
+            raise ConfigError(f"{key}={reference}: {cause}")
     if model.type is not None and model.pretrained is None:
         raise ConfigError(
             f"model.type={model.type}: is of a checkpoint; from scratch there is BERT alone: leave it out"
@@ -125,26 +125,8 @@ def _what(model: ModelConfig) -> str:
     return f"model.pretrained={model.pretrained}"
 
 
-def _check_reference(key: str, reference: str | None, choose: Choose) -> None:
-    """Refuse a path that leads nowhere, and a folder without what it needs."""
-    if reference is None:
-        return
-    if not reference:
-        raise ConfigError(f"{key}=: no folder here and no name on the hub; give one of them, or null")
-    if local_folder(reference):
-        snapshot(key, reference, None, choose)
-    elif looks_like_path(reference):
-        raise ConfigError(
-            f"{key}={reference}: no such folder that you may enter; give a checkpoint's folder or its name on the hub"
-        )
-
-
 def _described(model: ModelConfig, folder: Path, max_length: int = 0) -> Json:
-    """A checkpoint's config.json, whose `model_type` may be the configured one.
-
-    Raises:
-        ConfigError: a value in it cannot be, or contradicts the configuration.
-    """
+    """A checkpoint's config.json, checked against the configuration, whose `model_type` it may lack."""
     what = _what(model)
     described = read_json(folder / "config.json", what)
     stated = described.setdefault("model_type", model.type or ASSUMED)
@@ -180,14 +162,7 @@ def identity(model: ModelConfig, builds_vocabulary: bool) -> dict[str, object]:
 
 
 def build_tokenizer(model: ModelConfig, seconds: float = SECONDS) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer, or the configured one for a model from scratch.
-
-    Args:
-        seconds: see `hub.snapshot`.
-
-    Raises:
-        ConfigError: it cannot be had, or its files do not fit each other.
-    """
+    """The checkpoint's tokenizer, or the configured one for a model from scratch; `seconds` as of `hub.snapshot`."""
     from compress.model import architecture, tokenizer
 
     if model.pretrained:
@@ -208,23 +183,20 @@ def fetch(model: ModelConfig, seconds: float = SECONDS) -> Snapshot:
 def build_model(
     model: ModelConfig, task: TaskConfig, tokenizer: PreTrainedTokenizerBase, max_length: int, seconds: float = SECONDS
 ) -> tuple[PreTrainedModel, Start]:
-    """The model to train, as `build` makes it, and what it starts from; it takes the tokenizer's texts.
+    """The model to train, as `build` makes it, and what it starts from; it takes the tokenizer's texts, of any length.
 
-    Raises:
-        ConfigError: as `build` does; or texts may be longer than what it takes, its tokens are others, or methods would
-            find no layers in it.
+    Methods find layers in it.
     """
     from compress.model import first_token
     from compress.model.architecture import longest
     from compress.model.structure import structure, takes
-    from compress.model.tokenizer_checks import check_size, check_types
+    from compress.model.tokenizer import check_size, check_types
 
     built, start = build(model, task, len(tokenizer), int(tokenizer.pad_token_id), seconds)
     if model.pretrained:
         check_size(tokenizer, built.config.vocab_size, _what(model))
-        check_types(
-            tokenizer, task, built.config.type_vocab_size if "token_type_ids" in takes(built) else 0, _what(model)
-        )
+        types = built.config.type_vocab_size if "token_type_ids" in takes(built) else 0
+        check_types(tokenizer, task, types, _what(model))
         check_length(max_length, longest(built.config), model.pretrained)
         structure(built)
     first_token.apply(built)
@@ -236,20 +208,15 @@ def build(
 ) -> tuple[PreTrainedModel, Start]:
     """A classifier for the task, in float32, and what it starts from; new weights are drawn from torch's generator.
 
-    Args:
-        vocabulary: rows of the word embeddings of a model from scratch.
-        padding: id of the padding token.
-        seconds: see `hub.snapshot`.
-
-    Raises:
-        ConfigError: the checkpoint cannot be had, is damaged, or is not all there.
+    `vocabulary` is the rows of the word embeddings of a model from scratch, `padding` the id of the padding token.
     """
     from transformers import BertConfig, BertForSequenceClassification
 
+    classes = task.labels or ["score"]
     settings: dict[str, Any] = {
         "num_labels": task.outputs,
-        "id2label": dict(enumerate(task.labels or ["score"])),
-        "label2id": {name: index for index, name in enumerate(task.labels or ["score"])},
+        "id2label": dict(enumerate(classes)),
+        "label2id": {name: index for index, name in enumerate(classes)},
         "problem_type": "regression" if task.regression else "single_label_classification",
         "pad_token_id": padding,
     }
@@ -273,7 +240,8 @@ def _from_checkpoint(
     check_fit(weights.tensors, layout, what)
     pooled = layout.pooler.keys() <= weights.tensors.keys()
     head = {name: tuple(value.shape) for name, value in weights.head.items()}
-    fits = pooled and head == layout.head and _same_classes(class_names(described), task)
+    classes = [name.lower() for name in class_names(described)]
+    fits = pooled and head == layout.head and classes == [name.lower() for name in task.labels or ["score"]]
     check_finite(weights.head if fits else {}, what)
     state = weights.tensors | (weights.head if fits else {})
     new = ([] if fits else ["head"]) + ([] if pooled else ["pooler"])
@@ -288,12 +256,7 @@ def _from_checkpoint(
 
 
 def _for_training(model: ModelConfig, config: PreTrainedConfig, settings: Mapping[str, Any]) -> PreTrainedConfig:
-    """A checkpoint's architecture with the task's head, and with what the configuration asks for.
-
-    Raises:
-        ConfigError: the architecture has no dropout or standard deviation that could be set; or the tokenizer's padding
-            is not the checkpoint's.
-    """
+    """A checkpoint's architecture with the task's head, the tokenizer's padding and what the configuration asks for."""
     from compress.model.architecture import DROPOUT, longest, with_settings
 
     asked = dict(settings)
@@ -328,11 +291,6 @@ def class_names(described: Json) -> list[str]:
     others = numbers if isinstance(numbers, dict) else {}
     contradicts = any(others.get(name, number) != number for number, name in enumerate(ordered))
     return [] if contradicts else ordered
-
-
-def _same_classes(names: Sequence[str], task: TaskConfig) -> bool:
-    """Whether a checkpoint's classes are the task's, in their order."""
-    return [name.lower() for name in names] == [label.lower() for label in task.labels or ["score"]]
 
 
 def _loaded(config: PreTrainedConfig, state: Mapping[str, torch.Tensor], drawn: Set[str], what: str) -> PreTrainedModel:

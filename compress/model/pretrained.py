@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compress.errors import ConfigError
-from compress.model.checkpoint_files import read_json, weight_files
-from compress.storage.repositories import POINTER
+from compress.errors import ConfigError, first_line
+from compress.model.checkpoint_files import check_fetched, read_json, weight_files
 
 if TYPE_CHECKING:
     import torch
@@ -29,30 +28,16 @@ SHOWN = 3  # names in a message
 
 @dataclass(frozen=True)
 class Weights:
-    """The tensors of a checkpoint by the names of the architecture, and how it came to them.
+    """The tensors of a checkpoint by the names of the architecture, and how it came to them."""
 
-    Attributes:
-        tensors: of the encoder and, where it has one, the pooler.
-        head: of the layer with the outputs; empty unless it is whole.
-        prefix: what stood before the encoder's names.
-        unused: names of tensors that have no place here: of other heads.
-    """
-
-    tensors: dict[str, torch.Tensor]
-    head: dict[str, torch.Tensor]
-    prefix: str
-    unused: list[str]
+    tensors: dict[str, torch.Tensor]  # of the encoder and, where it has one, the pooler
+    head: dict[str, torch.Tensor]  # of the layer with the outputs; empty unless it is whole
+    prefix: str  # what stood before the encoder's names
+    unused: list[str]  # names of tensors that have no place here: of other heads
 
 
 def read_weights(folder: Path, layout: Layout, what: str) -> Weights:
-    """All tensors of a checkpoint's folder, under the architecture's names.
-
-    Args:
-        what: the key and value that messages begin with.
-
-    Raises:
-        ConfigError: a file is missing, truncated, damaged or none of weights; names that are not understood.
-    """
+    """All tensors of a checkpoint's folder, under the architecture's names."""
     files = weight_files([file.name for file in folder.iterdir()])
     state = _unwrapped(_read_all(folder, files, what), layout, what)
     _check_types({name: value for name, value in state.items() if not name.endswith(tuple(layout.buffers))}, what)
@@ -91,16 +76,14 @@ def _read_file(file: Path, what: str) -> dict[str, object]:
     from safetensors.torch import load_file
 
     try:
-        with file.open("rb") as stream:
-            if stream.read(len(POINTER)) == POINTER:
-                raise ConfigError(
-                    f"{what}: {file.name} is a Git LFS pointer, not the file itself; run git lfs pull there"
-                )
+        check_fetched(file, what)
         return dict(load_file(file)) if file.suffix == ".safetensors" else _unpickled(file, what)
     except (SafetensorError, OSError, ValueError) as error:
-        raise ConfigError(
-            f"{what}: {file.name} is damaged or cut short ({_first_line(error)}); fetch it again"
-        ) from error
+        raise _damaged(file, error, what) from error
+
+
+def _damaged(file: Path, error: Exception, what: str) -> ConfigError:
+    return ConfigError(f"{what}: {file.name} is damaged or cut short ({first_line(error)[:160]}); fetch it again")
 
 
 def _unpickled(file: Path, what: str) -> dict[str, object]:
@@ -117,9 +100,7 @@ def _unpickled(file: Path, what: str) -> dict[str, object]:
             "save the model's state_dict(), best as safetensors"
         ) from error
     except Exception as error:  # of any class, when it reads damaged bytes
-        raise ConfigError(
-            f"{what}: {file.name} is damaged or cut short ({_first_line(error)}); fetch it again"
-        ) from error
+        raise _damaged(file, error, what) from error
     if not isinstance(loaded, dict):
         raise ConfigError(f"{what}: {file.name} holds a {type(loaded).__name__}; save the model's state_dict()")
     return loaded
@@ -140,11 +121,7 @@ def _unwrapped(state: Mapping[str, object], layout: Layout, what: str) -> dict[s
 
 
 def named(state: Mapping[str, torch.Tensor], layout: Layout, what: str) -> Weights:
-    """Tensors under the architecture's names: old names made new, a prefix that all of the encoder has taken off.
-
-    Raises:
-        ConfigError: no encoder is found, or more than one, or two tensors have one name.
-    """
+    """Tensors under the architecture's names: old names made new, a prefix that all of the encoder has taken off."""
     renamed = {_modern(name): value for name, value in state.items()}
     if twice := [name for name in state if name != _modern(name) and _modern(name) in state]:
         raise ConfigError(f"{what}: its weights have both {twice[0]} and {_modern(twice[0])}; leave one of them out")
@@ -169,11 +146,7 @@ def _module(name: str, prefix: str) -> str:
 
 
 def _prefix(names: Collection[str], layout: Layout, what: str) -> str:
-    """What stands before the encoder's names.
-
-    Raises:
-        ConfigError: there is no encoder, or more than one.
-    """
+    """What stands before the names of the one encoder."""
     prefixes = sorted(name.removesuffix(layout.words) for name in names if name.endswith(layout.words))
     if len(prefixes) != 1:
         seen = f"several encoders, {_some(prefixes)}" if prefixes else f"names like {_some(names)}"
@@ -189,13 +162,7 @@ def _modern(name: str) -> str:
 
 
 def check_fit(tensors: Mapping[str, torch.Tensor], layout: Layout, what: str) -> None:
-    """Refuse weights that are not all there, of another shape, in excess, or no finite numbers.
-
-    The pooler alone may be missing, as a whole.
-
-    Raises:
-        ConfigError: naming some tensors.
-    """
+    """Refuse weights that are not all there, but perhaps the pooler, of another shape, in excess, or not finite."""
     shapes = layout.encoder | layout.pooler
     told = {name: name.removeprefix(layout.base) for name in (*shapes, *tensors)}
     if extra := [told[name] for name in tensors if name not in shapes]:
@@ -220,11 +187,7 @@ def check_fit(tensors: Mapping[str, torch.Tensor], layout: Layout, what: str) ->
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor], what: str) -> None:
-    """Refuse tensors with values that are no numbers in float32.
-
-    Raises:
-        ConfigError: naming the first.
-    """
+    """Refuse tensors with values that are no numbers in float32."""
     import torch
 
     for name, value in tensors.items():
@@ -242,7 +205,3 @@ def _some(names: Iterable[object]) -> str:
     """The first few names, and that there are more."""
     listed = [str(name) for name in names]
     return ", ".join(listed[:SHOWN]) + (" …" if len(listed) > SHOWN else "")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
