@@ -65,11 +65,41 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=40), st.integers(1, 40))
+def in_pieces(flat: torch.Tensor) -> list[torch.Tensor]:
+    """Two matrices, the first one of a row."""
+    return [flat[: len(flat) // 3][None], flat[len(flat) // 3 :, None]]
+
+
+@pytest.mark.parametrize("sample", [1, 5, 200_000])
+@given(
+    st.lists(st.floats(width=32, allow_nan=False) | st.sampled_from([-1.0, 0.0]), min_size=1, max_size=60),
+    st.integers(1, 60),
+)
 @settings(deadline=None)
-def test_the_kth_smallest_is_torchs(values: list[float], k: int) -> None:
+def test_the_kth_smallest_is_torchs(sample: int, values: list[float], k: int) -> None:
+    """Whatever a sample tells, also one of a few or of equal ones."""
     flat, k = torch.tensor(values), min(k, len(values))
-    assert masks.kth_smallest(flat, k) == flat.kthvalue(k).values
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(masks, "SAMPLE", sample)
+        patched.setattr(masks, "ERRORS", 0.5)
+        assert masks.kth_smallest(in_pieces(flat), k) == flat.kthvalue(k).values
+
+
+@pytest.mark.parametrize("share", [0.0001, 0.3, 0.6, 0.9999])
+def test_of_many_weights_a_small_share_is_sorted(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    flat = torch.randn(2_000_000, generator=torch.Generator().manual_seed(0)).abs()
+    flat[:500_000] = -1.0  # pruned before
+    k = round(share * len(flat))
+    expected = flat.kthvalue(k).values
+    sorted_ones: list[int] = []
+    real = torch.Tensor.kthvalue
+    monkeypatch.setattr(
+        torch.Tensor,
+        "kthvalue",
+        lambda values, k: sorted_ones.append(len(values)) or real(values, k),  # type: ignore[func-returns-value]
+    )
+    assert masks.kth_smallest(in_pieces(flat), k) == expected
+    assert sum(sorted_ones) < 0.05 * len(flat)
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=40), st.integers(0, 40))
@@ -77,10 +107,14 @@ def test_the_kth_smallest_is_torchs(values: list[float], k: int) -> None:
 def test_exactly_k_go_and_none_that_stays_is_smaller_than_one_that_goes(values: list[int], pruned: int) -> None:
     scores = torch.tensor(values, dtype=torch.float32)
     pruned = min(pruned, len(values))
-    keep = masks.keep_largest(scores, pruned)
+    pieces = masks.keep_largest(in_pieces(scores), pruned)
+    keep = torch.cat([piece.flatten() for piece in pieces])
     assert int((~keep).count_nonzero()) == pruned
     if 0 < pruned < len(values):
-        assert scores[keep].min() >= scores[~keep].max()
+        threshold = scores[~keep].max()
+        assert scores[keep].min() >= threshold
+        ties = keep[scores == threshold].int()
+        assert (ties.diff() >= 0).all()  # of equal ones the first go
 
 
 @pytest.mark.parametrize("seed", range(5))

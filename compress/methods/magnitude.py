@@ -26,9 +26,10 @@ class Magnitude(pruning.Pruning):
 
     def scores(self) -> list[torch.Tensor]:
         """|w|; −1 where it is pruned already."""
-        from compress.artifact.layers.masked import MASK
-
-        return [layer.weight.abs().masked_fill(~layer.get_buffer(MASK), -1.0) for layer in self.layers.values()]
+        return [
+            layer.weight.abs().sub_(1 - factor)
+            for layer, factor in zip(self.layers.values(), self.factors, strict=True)
+        ]
 
 
 OPTION = Option(

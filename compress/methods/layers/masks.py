@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -13,31 +14,47 @@ from compress.artifact.layers.masked import MASK
 Scope = Literal["global", "layer"]
 
 
-def kth_smallest(values: torch.Tensor, k: int) -> torch.Tensor:
-    """What `torch.kthvalue` finds in float32 [n], no NaN, for k from 1 to n, in a third of its time.
+SAMPLE = 200_000  # entries that tell about where the k-th smallest lies
+ERRORS = 5  # standard errors of the sample's quantile, to either side
 
-    It counts by leading bits, then looks into one bin.
+
+def kth_smallest(scores: Sequence[torch.Tensor], k: int) -> torch.Tensor:
+    """What `torch.kthvalue` finds in all of these together, float32 without NaN, in a fraction of its time.
+
+    A sample gives two bounds; only what lies between them is sorted.
     """
-    bits = values.view(torch.int32)
-    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # as integers they compare as the floats do
-    bins = (ordered >> 16) + 2**15
-    up_to = torch.bincount(bins, minlength=2**16).cumsum(0)
-    place = int(torch.searchsorted(up_to, k))
-    before = int(up_to[place - 1]) if place else 0
-    return values[bins == place].kthvalue(k - before).values
+    total = sum(score.numel() for score in scores)
+    if total <= SAMPLE:
+        return torch.cat([score.flatten() for score in scores]).kthvalue(k).values
+    step = (total // SAMPLE) | 1  # odd: columns are even in number
+    sample = torch.cat([score.flatten()[::step] for score in scores]).sort().values
+    share, size = k / total, len(sample)
+    margin = ERRORS * math.sqrt(share * (1 - share) / size) + 1 / size
+    low = sample[max(0, math.floor((share - margin) * size))]
+    high = sample[min(size - 1, math.ceil((share + margin) * size))]
+    above = [score > low for score in scores]
+    inside = torch.cat([score[mask ^ (score > high)] for score, mask in zip(scores, above, strict=True)])
+    before = total - sum(int(mask.count_nonzero()) for mask in above)
+    if before < k <= before + len(inside):
+        return inside.kthvalue(k - before).values
+    if sum(int((score < low).count_nonzero()) for score in scores) < k <= before:
+        return low
+    return torch.cat([score.flatten() for score in scores]).kthvalue(k).values
 
 
-def keep_largest(scores: torch.Tensor, pruned: int) -> torch.Tensor:
-    """Mask that is false at exactly `pruned` entries, those of the smallest scores; of equal ones the first go."""
+def keep_largest(scores: Sequence[torch.Tensor], pruned: int) -> list[torch.Tensor]:
+    """Masks that are false at exactly `pruned` entries, those of the smallest scores; of equal ones the first go."""
     if pruned == 0:
-        return torch.ones_like(scores, dtype=torch.bool)
-    flat = scores.flatten()
-    threshold = kth_smallest(flat, pruned)
-    keep = flat > threshold
-    surplus = flat.numel() - int(keep.count_nonzero()) - pruned
-    if surplus:
-        keep[(flat == threshold).nonzero()[-surplus:, 0]] = True
-    return keep.view_as(scores)
+        return [torch.ones_like(score, dtype=torch.bool) for score in scores]
+    threshold = kth_smallest(scores, pruned)
+    masks = [score > threshold for score in scores]
+    surplus = sum(mask.numel() - int(mask.count_nonzero()) for mask in masks) - pruned
+    for score, mask in zip(reversed(scores), reversed(masks), strict=True):
+        if surplus:
+            equal = (score.flatten() == threshold).nonzero()[-surplus:, 0]
+            mask.view(-1)[equal] = True
+            surplus -= len(equal)
+    return masks
 
 
 def choose(scores: Sequence[torch.Tensor], sparsity: float, scope: Scope) -> list[torch.Tensor]:
@@ -46,11 +63,8 @@ def choose(scores: Sequence[torch.Tensor], sparsity: float, scope: Scope) -> lis
     Scores are of the entries of each matrix, float32 without NaN.
     """
     if scope == "layer":
-        return [keep_largest(score, round(sparsity * score.numel())) for score in scores]
-    together = torch.cat([score.flatten() for score in scores])
-    keep = keep_largest(together, round(sparsity * together.numel()))
-    pieces = keep.split([score.numel() for score in scores])
-    return [piece.view_as(score).clone() for piece, score in zip(pieces, scores, strict=True)]
+        return [keep_largest([score], round(sparsity * score.numel()))[0] for score in scores]
+    return keep_largest(scores, round(sparsity * sum(score.numel() for score in scores)))
 
 
 def are_exact(model: nn.Module, names: Sequence[str], sparsity: float, scope: Scope) -> bool:
