@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers import AutoModelForSequenceClassification, Trainer, TrainerCallback, set_seed
 
 from tests.benchmarks.ours import prepare_torchao
-from tests.benchmarks.trainer import BATCH, arguments, collator, some, tokenized
+from tests.benchmarks.trainer import arguments, collator, some, tokenized
 
 TEMPERATURE, ALPHA = 2.0, 0.9
 SPARSITY, START, END = 0.4, 0.1, 0.7
@@ -83,7 +83,7 @@ def main() -> None:
         prepare_torchao(model)
     trainer = (Taught if "distill" in options.methods else Trainer)(
         model,
-        arguments(options.out, 0, per_device_train_batch_size=BATCH),
+        arguments(options.out, 0, learning_rate=5e-5),
         train_dataset=some(data["train"], options.rows),
         data_collator=collator(tokenizer, options.padding),
         callbacks=[Pruning(model)] if "prune" in options.methods else [],

@@ -46,7 +46,7 @@ class Row:
 
     Attributes:
         value: what was measured, in `unit`.
-        ratio: to what `reference` took in the same round; None without one.
+        ratio: to what `reference` took in the same round; None of the reference itself, and without one.
     """
 
     group: str
@@ -118,18 +118,16 @@ def rows(
     group: str, what: str, unit: str, measured: Mapping[str, Sequence[float]], reference: str, *names: str
 ) -> list[Row]:
     """The rows of these contenders, compared with the reference round by round."""
-    return [
-        Row(
-            group,
-            what,
-            name,
-            unit,
-            Spread.of(measured[name]),
-            reference,
-            Spread.of([mine / other for mine, other in zip(measured[name], measured[reference], strict=True)]),
-        )
-        for name in names
-    ]
+    made = []
+    for name in names:
+        value = Spread.of(measured[name])
+        if name == reference:
+            made.append(Row(group, what, name, unit, value))
+            continue
+        pairs = zip(measured[name], measured[reference], strict=True)
+        ratio = Spread.of([seconds / others for seconds, others in pairs])
+        made.append(Row(group, what, name, unit, value, reference, ratio))
+    return made
 
 
 def main() -> None:
