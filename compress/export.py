@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from compress.data.tokenization import Tokens
-    from compress.task.config import TaskConfig
 
 ENOUGH = 0.995  # share of the dev set's predictions that must agree
 SAME_SCORE = 0.05  # how far apart two answers of a regression (GLUE's run from 0 to 5) may be and agree
@@ -40,10 +39,7 @@ def open_run(folder: Path) -> Result:
 
 
 def export(folder: Path, *, checked: bool = True) -> dict[str, Any]:
-    """Write `onnx/model.onnx` and `onnx/export.json` in a run folder, both or neither; what the latter says.
-
-    That is `onnx_bytes`, and if checked `agreement` and `metrics` as ONNX Runtime has them.
-    """
+    """Write `onnx/model.onnx` and `onnx/export.json` in a run folder, both or neither; what the latter says."""
     document = open_run(folder)
     from compress.artifact import qdq
 
@@ -73,8 +69,10 @@ def check(config: Config, folder: Path, model: Any, session: Any) -> dict[str, A
     splits = [split for split in config.task.validation if split in dataset.splits]
     padding = tokenizer.pad_token_id
     theirs = {split: run_session(session, dataset.splits[split], padding) for split in splits}
-    agree = [same(predict(model, dataset.splits[split], padding), theirs[split], config.task) for split in splits]
-    agreement = float(np.concatenate(agree).mean())
+    ours = np.concatenate([predict(model, dataset.splits[split], padding) for split in splits])
+    answers = np.concatenate([theirs[split] for split in splits])
+    alike = abs(ours - answers)[:, 0] <= SAME_SCORE if config.task.regression else ours.argmax(1) == answers.argmax(1)
+    agreement = float(alike.mean())
     if agreement < ENOUGH:
         raise ExportError(
             f"{folder}: ONNX Runtime agrees with the artifact on {agreement:.2%} of the dev set only; at least "
@@ -92,22 +90,13 @@ def run_session(session: Any, tokens: Tokens, padding: int, batch: int = 1536) -
     from compress.artifact.qdq import inputs_of
     from compress.data.batches import by_length, collate
 
-    answers: list[Any] = [None] * len(tokens)
-    names = inputs_of(session)
+    answers, names = dict[int, Any](), inputs_of(session)
     for rows in by_length(tokens.lengths, batch):
         tensors = collate(tokens, rows, padding, torch.device("cpu"))
         tensors.setdefault("attention_mask", torch.ones_like(tensors["input_ids"]))
         (logits,) = session.run(["logits"], {name: tensors[name].numpy() for name in names})
-        for row, answer in zip(rows, logits, strict=True):
-            answers[row] = answer
-    stacked: np.ndarray[Any, Any] = np.stack(answers)
-    return stacked
-
-
-def same(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any], task: TaskConfig) -> np.ndarray[Any, Any]:
-    """Which rows are answered alike, bool [rows]; logits are [rows, outputs]."""
-    alike: np.ndarray[Any, Any] = ours.argmax(1) == theirs.argmax(1)
-    return abs(ours[:, 0] - theirs[:, 0]) <= SAME_SCORE if task.regression else alike
+        answers |= zip(rows.tolist(), logits, strict=True)
+    return np.stack([answers[row] for row in range(len(tokens))])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -39,10 +39,7 @@ class TeacherError(Exception):
 
 
 def logits(
-    config: Config,
-    result: Result,
-    device: torch.device,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    config: Config, result: Result, device: torch.device, progress: Callable[[int, int], None]
 ) -> np.ndarray[Any, Any]:
     """What the teacher of this result answers to the student's training rows, from the cache; made first if not there.
 
@@ -52,8 +49,7 @@ def logits(
     """
     from transformers import AutoTokenizer
 
-    folder = identity.run_folder(teacher_experiment(config)) / "artifact"
-    entry = _entry(config, result, folder)
+    folder, entry = _entry(config, result)
 
     def make() -> Arrays:
         store.check(folder, result.artifact_sha256)
@@ -65,7 +61,7 @@ def logits(
         check_scores(evaluate(teacher, dataset, config.task, tokenizer.pad_token_id), result.metrics, folder)
         train = dataset.splits["train"]
         answers = predict(teacher, train, tokenizer.pad_token_id, dataset.train_rows, progress)
-        if _entry(config, result, folder).of != entry.of:
+        if _entry(config, result)[1].of != entry.of:
             raise TeacherError(f"the teacher in {folder}, or its texts, changed while it answered; run again")
         return {LOGITS: answers}
 
@@ -99,7 +95,7 @@ def check_learned(
     """Refuse a teacher that is no better on the dev set than the best constant answer, unless that is allowed.
 
     So one is found that answers the most frequent class always, has learned nothing or has its labels in another order.
-    The group and the options are of the method that learns from it. Gives notes for the student's result.
+    What is allowed is noted for the student's result.
     """
     import numpy as np
 
@@ -126,12 +122,14 @@ def check_learned(
 
 def check_cache(config: Config, result: Result) -> None:
     """Refuse a cache that neither holds the teacher's answers nor can take them up, before anything is trained."""
-    entry = _entry(config, result, identity.run_folder(teacher_experiment(config)) / "artifact")
+    _, entry = _entry(config, result)
     if not os.path.lexists(entry.folder):
         entry.place.require_writable(entry.folder.parent)
 
 
-def _entry(config: Config, result: Result, folder: Path) -> Entry:
+def _entry(config: Config, result: Result) -> tuple[Path, Entry]:
+    """The teacher's artifact, and where its answers are kept."""
+    folder = identity.run_folder(teacher_experiment(config)) / "artifact"
     if not folder.is_dir():
         learns = the_one(config.methods, LearnsFromTeacher)
         key = "" if learns is None else f"{group_of(config.methods, learns)}.teacher={learns.teacher}"
@@ -147,7 +145,7 @@ def _entry(config: Config, result: Result, folder: Path) -> Entry:
         "data": corpus.contents(config.data, config.task, config.hub_seconds),
         "augmentation": asked and asked.identity(),
     }
-    return Entry(Path(config.paths.cache).expanduser(), "logits", config.task.name, described)
+    return folder, Entry(Path(config.paths.cache).expanduser(), "logits", config.task.name, described)
 
 
 def _logits(arrays: Arrays, task: TaskConfig) -> np.ndarray[Any, Any]:

@@ -22,7 +22,7 @@ from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizerFast
 
 from compress.artifact import store
-from compress.artifact.layers.masked import MASK
+from compress.artifact.layers.kind import MASK
 from compress.artifact.plain import matrices
 from compress.data import demo
 from compress.methods.layers import fake_quantize

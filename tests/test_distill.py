@@ -235,7 +235,7 @@ def test_the_teacher_is_trained_when_missing_and_asked_once(compose: Compose, ca
 def test_the_answers_are_the_stored_teachers_on_the_rows_that_are_trained_on(compose: Compose) -> None:
     config = compose(*KD, "data.max_train=100", "distill.copies=2", "data.seed=12")
     finished = experiment.run(teacher_experiment(config))
-    found = teacher.logits(config, finished, torch.device("cpu"))
+    found = teacher.logits(config, finished, torch.device("cpu"), lambda done, total: None)
     assert isinstance(found, np.memmap)
     dataset, tokenizer = experiment.load_data(config)
     assert len(found) == len(dataset.train_rows) > 250
@@ -248,7 +248,7 @@ def test_the_answers_are_the_stored_teachers_on_the_rows_that_are_trained_on(com
 def test_a_damaged_cache_is_noticed_and_made_anew(compose: Compose, damage: str) -> None:
     config = compose(*KD, "data.seed=13")
     finished = experiment.run(teacher_experiment(config))
-    good = np.array(teacher.logits(config, finished, torch.device("cpu")))
+    good = np.array(teacher.logits(config, finished, torch.device("cpu"), lambda done, total: None))
     (folder,) = cached(config)
     file, about = folder / "logits.npy", folder / "about.json"
     if damage == "truncated":
@@ -272,13 +272,13 @@ def test_another_teacher_of_the_same_name_is_asked_anew(compose: Compose) -> Non
     """Trained again, on another device say, it may have other weights."""
     config = compose(*KD, "data.seed=14")
     finished = experiment.run(teacher_experiment(config))
-    before = np.array(teacher.logits(config, finished, torch.device("cpu")))
+    before = np.array(teacher.logits(config, finished, torch.device("cpu"), lambda done, total: None))
     other = experiment.run(replace(teacher_experiment(config), seed=9))
     ours, theirs = (identity.run_folder(replace(teacher_experiment(config), seed=seed)) for seed in (0, 9))
     shutil.rmtree(ours / "artifact")
     shutil.copytree(theirs / "artifact", ours / "artifact")
     renewed = replace(finished, metrics=other.metrics, artifact_sha256=other.artifact_sha256)
-    found = teacher.logits(config, renewed, torch.device("cpu"))
+    found = teacher.logits(config, renewed, torch.device("cpu"), lambda done, total: None)
     assert not np.array_equal(before, found)
 
 

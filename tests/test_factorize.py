@@ -99,7 +99,8 @@ def test_first_factors_of_one_input_share_its_range_and_second_ones_have_their_o
     attention = "bert.encoder.layer.1.attention.self"
     linears = {name: module for name, module in model.named_modules() if isinstance(module, FakeLinear)}
     first = [linears[f"{attention}.{name}.first"].input_range for name in ("query", "key", "value")]
-    assert first[0] is not None and first[0].readers == 3
+    assert first[0] is not None
+    assert first[0].readers == 3
     assert first[0] is first[1] is first[2]
     assert len(linears) == 2 * len(method.ranks) + 1
     assert len({id(linear.input_range) for linear in linears.values()}) == len(linears) - 2 * 2

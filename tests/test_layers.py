@@ -20,9 +20,8 @@ from torch import nn
 from compress.artifact import kinds, plain, qdq, size, store
 from compress.artifact.layers.factorized import FactorizedLinear
 from compress.artifact.layers.int8 import Int8Linear
-from compress.artifact.layers.kind import Kind, Settings, Tensors
+from compress.artifact.layers.kind import MASK, Kind, Settings, Tensors
 from compress.artifact.layers.masked import KIND as MASKED
-from compress.artifact.layers.masked import MASK
 from compress.artifact.store import ArtifactError
 from compress.data import demo
 from compress.errors import ConfigError

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from compress.artifact.layers.masked import MASK
+from compress.artifact.layers.kind import MASK
 from compress.methods.movement import Movement
 from compress.methods.quantize import Quantize, QuantizeConfig
 from tests.test_prune import Trained, begin, go_on, recipe

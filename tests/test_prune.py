@@ -14,7 +14,7 @@ from torch.nn.utils import prune as reference
 
 from compress import experiment
 from compress.artifact import plain, store
-from compress.artifact.layers.masked import MASK
+from compress.artifact.layers.kind import MASK
 from compress.config import identity
 from compress.errors import ConfigError
 from compress.methods.layers import masks

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from compress import experiment
 from compress.artifact import store
 from compress.artifact.layers import int8
-from compress.artifact.layers.masked import MASK
+from compress.artifact.layers.kind import MASK
 from compress.config import identity
 from compress.errors import ConfigError
 from compress.methods.layers.fake_quantize import FakeEmbedding, FakeLinear, InputRange, round_weight
@@ -135,8 +135,8 @@ def test_any_range_holds_zero_exactly(values: list[float]) -> None:
     scale, zero_point = int8.range_parameters(x.min(), x.max())
     assert scale > 0
     assert 0 <= zero_point <= 255
-    assert int8.fake_quantize(torch.zeros(3), scale, zero_point).eq(0).all()
-    assert torch.isfinite(int8.fake_quantize(x, scale, zero_point)).all()
+    assert int8.round_input(torch.zeros(3), scale, -zero_point.float()).eq(0).all()
+    assert torch.isfinite(int8.round_input(x, scale, -zero_point.float())).all()
 
 
 def test_query_key_and_value_round_their_input_once() -> None:
@@ -236,7 +236,7 @@ def test_rounding_an_input_is_torchs_fake_quantization_bit_for_bit(seed: int) ->
     theirs = x.detach().clone().requires_grad_()
     low, high = torch.randn(2).mul(10).sort().values
     scale, zero_point = int8.range_parameters(low, high)
-    rounded = int8.fake_quantize(x, scale, zero_point)
+    rounded = int8.round_input(x, scale, -zero_point.float())
     expected = torch.fake_quantize_per_tensor_affine(theirs, scale, zero_point, 0, 255)
     assert torch.equal(rounded, expected)
     gradient = torch.randn(70, 1000)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from compress.artifact import plain
-from compress.artifact.layers.masked import MASK
+from compress.artifact.layers.kind import MASK
 from compress.artifact.size import sizes
 from compress.methods import registry
 from compress.model import encoder

@@ -16,7 +16,7 @@ import torch
 from compress import experiment
 from compress.artifact import plain, qdq, store
 from compress.artifact.layers import int8
-from compress.artifact.layers.masked import MASK
+from compress.artifact.layers.kind import MASK
 from compress.config import identity
 from compress.config.schema import Config, teacher_experiment
 from compress.data import demo

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from compress.artifact import store
-from compress.artifact.layers.masked import MASK
+from compress.artifact.layers.kind import MASK
 
 TYPES = {torch.float32: "F32", torch.int32: "I32", torch.int8: "I8", torch.uint8: "U8"}  # in the order of the file
 

@@ -8,10 +8,10 @@ kind as an entry point of the group `combining_compressions.layers`.
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, TypeVar
 
 from compress.artifact.layers.kind import Kind
@@ -23,24 +23,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def declared(kind: type[T], package: str, name: str, group: str, told: Callable[[EntryPoint], str]) -> Iterator[T]:
-    """What the modules of a package have under a name, then what other packages declare as entry points of a group.
-
-    `told` is what messages call an entry point.
-    """
+def declared(kind: type[T], package: str, name: str, group: str, told: str) -> Iterator[T]:
+    """What a package's modules have under a name, then other packages' entry points, `told` in messages."""
     for found in pkgutil.iter_modules(import_module(package).__path__):
         module = import_module(f"{package}.{found.name}")
         if hasattr(module, name):
             yield getattr(module, name)
     for entry in sorted(entry_points(group=group), key=lambda entry: entry.value):
+        package_of = entry.dist.name if entry.dist else "unknown"
+        where = told.format(name=entry.name, value=entry.value, package=package_of)
         try:
             value = entry.load()
         except Exception as error:  # whatever another's module raises
             raise ConfigError(
-                f"{told(entry)} cannot be imported ({type(error).__name__}: {error}); mend or remove the package"
+                f"{where} cannot be imported ({type(error).__name__}: {error}); mend or remove the package"
             ) from error
         if not isinstance(value, kind):
-            raise ConfigError(f"{told(entry)} is a {type(value).__name__}, not a {kind.__module__}.{kind.__name__}")
+            raise ConfigError(f"{where} is a {type(value).__name__}, not a {kind.__module__}.{kind.__name__}")
         yield value
 
 
@@ -48,15 +47,12 @@ def declared(kind: type[T], package: str, name: str, group: str, told: Callable[
 def registry() -> dict[str, Kind]:
     """The kinds by name, in the order in which those of one layer are unpacked: outermost first."""
     named: dict[str, Kind] = {}
-    for kind in declared(Kind, "compress.artifact.layers", "KIND", "combining_compressions.layers", _told):
+    told = "layers stored as {name}: {value}"
+    for kind in declared(Kind, "compress.artifact.layers", "KIND", "combining_compressions.layers", told):
         if kind.name in named:
             raise ConfigError(f"layers stored as {kind.name}: two packages do it; remove one of them")
         named[kind.name] = kind
     return dict(sorted(named.items(), key=lambda entry: (entry[1].order, entry[0])))
-
-
-def _told(entry: EntryPoint) -> str:
-    return f"layers stored as {entry.name}: {entry.value}"
 
 
 def of(module: nn.Module) -> list[Kind]:

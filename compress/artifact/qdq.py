@@ -22,7 +22,6 @@ from compress.errors import ConfigError
 from compress.model.structure import takes
 
 if TYPE_CHECKING:
-    import onnx
     import onnxruntime
     from transformers import PreTrainedModel
 
@@ -64,7 +63,7 @@ def to_onnx(model: PreTrainedModel, path: Path, *, as_float: bool = False) -> No
             f"--format onnx: torch {torch.__version__} cannot export {model.config.model_type} ({cause}); "
             "use the artifact itself, or try another version of torch"
         ) from error
-    _strip(path)
+    _tidy(path)
 
 
 def session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
@@ -96,25 +95,19 @@ class _Logits(nn.Module):
         return logits
 
 
-def _strip(path: Path) -> None:
-    """Leave out what the exporter notes about where each node came from: more bytes than a small model's weights."""
-    import onnx
+def _tidy(path: Path) -> None:
+    """Give each product a dequantization of its own, with its own weight and zero points; drop the exporter's notes.
 
-    written = onnx.load(str(path))
-    for item in (written, written.graph, *written.graph.node, *written.graph.input, *written.graph.output):
-        item.ClearField("metadata_props")
-    written.graph.ClearField("value_info")
-    _part_weights(written.graph)
-    onnx.save(written, str(path))
-
-
-def _part_weights(graph: onnx.GraphProto) -> None:
-    """Give each product a dequantization of its own, with its own weight and zero points.
-
-    ONNX Runtime rewrites these together, shared ones only once. A layer that is called twice has its weight twice.
+    ONNX Runtime rewrites these together, shared ones only once. A layer that is called twice has its weight twice. The
+    notes on where each node came from are more bytes than a small model's weights.
     """
     import onnx
 
+    written = onnx.load(str(path))
+    graph = written.graph
+    for item in (written, graph, *graph.node, *graph.input, *graph.output):
+        item.ClearField("metadata_props")
+    graph.ClearField("value_info")
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     weights = {node.output[0]: node for node in graph.node
                if node.op_type == "DequantizeLinear" and node.input[0] in tensors}  # fmt: skip
@@ -135,6 +128,7 @@ def _part_weights(graph: onnx.GraphProto) -> None:
                 tensor.name = source.input[part] = f"{source.output[0]}_{part}"
                 tensors[tensor.name] = tensor
             seen.add(source.input[part])
+    onnx.save(written, str(path))
 
 
 @contextmanager

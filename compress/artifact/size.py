@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from compress.artifact.layers.kind import MASK
 from compress.runs.result import Part, Size
 
 if TYPE_CHECKING:
@@ -65,8 +66,6 @@ def _counted(module: torch.nn.Module) -> tuple[int, int | None]:
 
 def sparsity(model: torch.nn.Module) -> float:
     """Share of the masked matrices' entries that are pruned; 0 without any."""
-    from compress.artifact.layers.masked import MASK
-
     masks = [module.get_buffer(MASK) for module in model.modules() if MASK in module._buffers]
     positions = sum(mask.numel() for mask in masks)
     return 1 - sum(int(mask.count_nonzero()) for mask in masks) / positions if positions else 0.0

@@ -33,10 +33,7 @@ class ArtifactError(ConfigError):
 
 
 def save(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Write the model to `folder`, in place of what is there, whole or not at all; the bytes of its weight file.
-
-    Refuses a model that is still as it was trained.
-    """
+    """Write a finished model to `folder`, in place of what is there, whole or not at all; its weight file's bytes."""
     from safetensors.torch import save_file
 
     tensors, layers = pack(model)
@@ -101,10 +98,7 @@ def _order_metadata(file: Path) -> None:
 
 
 def load(folder: Path) -> PreTrainedModel:
-    """The model in a folder, float32 on the CPU, ready to predict; no random numbers are drawn.
-
-    Refuses a folder that is not whole, not ours, of a newer format, or stored by a package that is not there.
-    """
+    """The model in a folder of ours, float32 on the CPU, ready to predict; no random numbers are drawn."""
     from safetensors import SafetensorError, safe_open
     from transformers import CONFIG_MAPPING
 
@@ -136,10 +130,7 @@ def load(folder: Path) -> PreTrainedModel:
 def _unpack(
     model: torch.nn.Module, state: dict[str, torch.Tensor], layers: Mapping[str, list[Settings]]
 ) -> dict[str, torch.Tensor]:
-    """The state that was packed, exactly; the model gets the layers that it is of.
-
-    ValueError where a kind is unknown, or a layer's tensors cannot be what it packed.
-    """
+    """The state that was packed, exactly, or a ValueError; the model gets the layers that it is of."""
     from compress.artifact import kinds
 
     for name, stored in layers.items():

@@ -1,7 +1,4 @@
-"""Knowledge distillation from a teacher's logits (Hinton et al., 2015, section 2).
-
-The teacher has read the training set once, before the student starts; here it is an array of numbers.
-"""
+"""Knowledge distillation from a teacher's logits, which are there before the student starts (Hinton et al., 2015)."""
 
 from __future__ import annotations
 

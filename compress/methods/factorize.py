@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 
 @checked
 class FactorizeConfig:
-    """How much of each matrix is kept.
-
-    A square matrix gets smaller below a rank of 0.5, one that is four times as wide as high below 0.8. Where the
-    factors would hold no fewer numbers than the matrix, it stays as it is.
-    """
+    """How much of each matrix is kept: a square one gets smaller below a rank of 0.5, a 1 × 4 one below 0.8."""
 
     name: Literal["svd"] = Field(description="which method")
     rank: float = Field(description="share of the full rank that each factorized matrix keeps", gt=0, lt=1)
@@ -43,16 +39,15 @@ def factorized(linear: torch.nn.Linear, rank: int) -> FactorizedLinear:
     """The best approximation of that rank, in two factors of equal singular values."""
     import torch
 
-    from compress.artifact.layers.factorized import FactorizedLinear
+    from compress.artifact.layers.factorized import unfilled
 
     left, values, right = torch.linalg.svd(linear.weight.detach(), full_matrices=False)
     root = values[:rank].sqrt()
-    first = torch.nn.Linear(linear.in_features, rank, bias=False, device="meta")
-    first.weight = torch.nn.Parameter((root[:, None] * right[:rank]).contiguous())
-    second = torch.nn.Linear(rank, linear.out_features, bias=linear.bias is not None, device="meta")
-    second.weight = torch.nn.Parameter((left[:, :rank] * root).contiguous())
-    second.bias = linear.bias
-    return FactorizedLinear(first, second)
+    layer = unfilled(linear, rank)
+    layer.first.weight = torch.nn.Parameter((root[:, None] * right[:rank]).contiguous())
+    layer.second.weight = torch.nn.Parameter((left[:, :rank] * root).contiguous())
+    layer.second.bias = linear.bias
+    return layer
 
 
 class Factorize(Method):

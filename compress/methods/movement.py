@@ -79,9 +79,8 @@ class Movement(pruning.Pruning):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        for ours, saved in ((self.trained, state["scores"]), (self.held, state["held"])):
-            for tensor, value in zip(ours, saved, strict=True):
-                tensor.copy_(value)
+        for tensor, value in zip(self.trained + self.held, state["scores"] + state["held"], strict=True):
+            tensor.copy_(value)
         self.optimizer.load_state_dict(state["optimizer"])
 
 

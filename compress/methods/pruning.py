@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from compress.artifact.layers.kind import MASK
 from compress.checked import checked
 from compress.errors import ConfigError
 from compress.methods.base import Method
@@ -70,7 +71,6 @@ class Pruning(Method):
         import torch
 
         from compress.artifact import plain
-        from compress.artifact.layers.masked import MASK
 
         self.layers = plain.matrices(model)
         if not self.layers:
@@ -83,7 +83,6 @@ class Pruning(Method):
         """Choose new masks when the schedule asks for more."""
         import torch
 
-        from compress.artifact.layers.masked import MASK
         from compress.methods.layers import masks
 
         sparsity = sparsity_at(progress, self.config)
@@ -131,14 +130,20 @@ class Pruning(Method):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there, with the masks that the model has by now."""
-        from compress.artifact.layers.masked import MASK
-
         self.sparsity = state["sparsity"]
         for layer, factor in zip(self.layers.values(), self.factors, strict=True):
             factor.copy_(layer.get_buffer(MASK))
 
     def trace(self, stored: torch.nn.Module) -> bool:
-        """Whether exactly as many weights as were asked for are masked, and are 0."""
-        from compress.methods.layers import masks
-
-        return masks.are_exact(stored, list(self.layers), self.config.sparsity, self.config.scope)
+        """Whether these layers and no others are masked, exactly as many weights as were asked for, and are 0 there."""
+        layers = {name: module for name, module in stored.named_modules() if MASK in module._buffers}
+        gone = {name: ~layer.get_buffer(MASK) for name, layer in layers.items()}
+        counts = [(int(mask.count_nonzero()), mask.numel()) for mask in gone.values()]
+        if self.config.scope == "global":
+            counts = [(sum(pruned for pruned, _ in counts), sum(positions for _, positions in counts))]
+        return (
+            bool(layers)
+            and layers.keys() == self.layers.keys()
+            and all(pruned == round(self.config.sparsity * positions) for pruned, positions in counts)
+            and not any(layer.weight[gone[name]].any() for name, layer in layers.items())
+        )

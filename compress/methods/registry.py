@@ -1,10 +1,7 @@
 """Which methods there are: one for each module of this folder that declares one, and those of other packages.
 
-A method is a configuration group, such as `prune`; what the group is set to is its option, such as `magnitude`. A
-module declares an option as `OPTION = Option(…)`, a package of one's own as an entry point of the group
-`combining_compressions.methods`.
-
-All that the framework knows of methods it knows from here: groups of the configuration, identities, folders, factors.
+A method is a configuration group, such as `prune`; what the group is set to is its option, such as `magnitude`. All
+that the framework knows of methods it knows from here: groups of the configuration, identities, folders, factors.
 """
 
 from __future__ import annotations
@@ -12,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -75,18 +71,14 @@ class Option:
 def registry() -> dict[str, dict[str, Option]]:
     """Group -> name -> option, in the order in which groups are named."""
     options: dict[str, dict[str, Option]] = {}
-    for option in declared(Option, "compress.methods", "OPTION", "combining_compressions.methods", _told):
+    told = "the method {name} of the package {package} ({value})"
+    for option in declared(Option, "compress.methods", "OPTION", "combining_compressions.methods", told):
         same = options.setdefault(option.group, {})
         if option.name in same:
             raise ConfigError(f"{option.group}={option.name}: two modules implement it; remove one of the packages")
         same[option.name] = option
     positions = {group: (min(option.position for option in same.values()), group) for group, same in options.items()}
     return {group: options[group] for group in sorted(options, key=positions.__getitem__)}
-
-
-def _told(entry: EntryPoint) -> str:
-    """What messages call an entry point."""
-    return f"the method {entry.name} of the package {entry.dist.name if entry.dist else 'unknown'} ({entry.value})"
 
 
 def folders() -> list[Path]:

@@ -99,12 +99,6 @@ def _looked_for(family: type[PreTrainedConfig], values: Json) -> set[str]:
     return missing
 
 
-def with_settings(config: PreTrainedConfig, settings: Json) -> PreTrainedConfig:
-    """The same architecture with other values."""
-    kept = {name: value for name, value in vars(config).items() if name not in GENERAL and not name.startswith("_")}
-    return type(config)(**(kept | dict(settings)))
-
-
 def class_of(config: PreTrainedConfig) -> type[PreTrainedModel]:
     """The classifier of an architecture."""
     classifier: type[PreTrainedModel] = getattr(transformers, ENCODERS[config.model_type])

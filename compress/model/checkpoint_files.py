@@ -104,17 +104,22 @@ def check_described(
 ) -> None:
     """Refuse a config.json with values that cannot be, or of other sizes than those asked for, by our keys."""
     for name, value in described.items():
-        if allowed := _allowed(name, value):
-            raise refused(what, name, value, allowed)
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        if name in COUNTS and not (isinstance(number, int) and number >= (name != "type_vocab_size")):
+            raise refused(what, name, value, "a whole number above 0")
+        if RATE.search(name) and not 0 <= number < 1 and not (name.startswith("classifier") and value is None):
+            raise refused(what, name, value, "a number from 0 to below 1")
+        if name in PLAIN and value != PLAIN[name]:
+            raise refused(what, name, value, json.dumps(PLAIN[name]))
     stated = sizes(described)
     if stated.get("hidden", 0) % (heads := stated.get("heads", 1)):
         raise ConfigError(
             f"{what}: num_attention_heads in its config.json is {heads}; must divide hidden_size, {stated['hidden']}"
         )
-    for ours, number in asked.items():
-        if number is not None and number != stated.get(ours, number):
+    for ours, size in asked.items():
+        if size is not None and size != stated.get(ours, size):
             raise ConfigError(
-                f"model.{ours}={number}: the checkpoint {reference} has {stated[ours]}; "
+                f"model.{ours}={size}: the checkpoint {reference} has {stated[ours]}; "
                 "model=pretrained takes the architecture from the checkpoint"
             )
     check_length(max_length, stated.get("positions", max_length), reference)
@@ -126,16 +131,6 @@ def check_length(max_length: int, longest: int, reference: str) -> None:
         raise ConfigError(
             f"data.max_length={max_length}: the longest that {reference} takes is {longest}; must be at most that"
         )
-
-
-def _allowed(name: str, value: object) -> str | None:
-    """What a value of config.json must be, where it is not."""
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if name in COUNTS and not (isinstance(number, int) and number >= (name != "type_vocab_size")):
-        return "a whole number above 0"
-    if RATE.search(name) and not 0 <= number < 1 and not (name.startswith("classifier") and value is None):
-        return "a number from 0 to below 1"
-    return json.dumps(PLAIN[name]) if PLAIN.get(name, value) != value else None
 
 
 def refused(what: str, name: str, value: object, allowed: str) -> ConfigError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
@@ -30,7 +30,6 @@ from compress.storage.repositories import Snapshot, local_folder, looks_like_pat
 from compress.storage.surroundings import check_name
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from compress.task.config import TaskConfig
@@ -75,10 +74,7 @@ FROM_SCRATCH = Start(None, None, None, ["all"], "", [], [])
 
 
 def label(model: ModelConfig) -> str:
-    """The name under which results are filed: the configured one, else the checkpoint's own.
-
-    That is the last part of a hub name, or that of a folder, also one given as `.` or `..`.
-    """
+    """The name under which results are filed: the configured one, else the last part of the checkpoint's."""
     if model.name or not model.pretrained:
         return model.name or "scratch"
     folder = local_folder(model.pretrained)
@@ -138,26 +134,22 @@ def _described(model: ModelConfig, folder: Path, max_length: int = 0) -> Json:
 
 
 def identity(model: ModelConfig, builds_vocabulary: bool) -> dict[str, object]:
-    """What of the model decides a result: folders count by their contents, not by where they lie.
-
-    The learning rate of a size works only through train.learning_rate, which has it already.
-    """
+    """What of the model decides a result: folders count by their contents, not by where they lie."""
     folder, vocabulary = local_folder(model.pretrained), local_folder(model.tokenizer)
     deciding = asdict(model) | {"name": label(model)}
-    del deciding["learning_rate"]
+    del deciding["learning_rate"]  # it works through train.learning_rate, which has it already
     if model.type is None:
         del deciding["type"]
     if folder:
         files = [file for file in folder.iterdir() if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
-        deciding |= {"pretrained": digest_files(files), "revision": None}
+        deciding["pretrained"] = digest_files(files)
+    if folder or not model.pretrained:
+        deciding["revision"] = None
     if model.pretrained or builds_vocabulary:
         deciding["tokenizer"] = None
     elif vocabulary:
-        deciding["tokenizer"] = digest_files(
-            [file for file in vocabulary.iterdir() if file.name.startswith(("vocab", "tokenizer"))]
-        )
-    if not model.pretrained:
-        deciding["revision"] = None
+        files = [file for file in vocabulary.iterdir() if file.name.startswith(("vocab", "tokenizer"))]
+        deciding["tokenizer"] = digest_files(files)
     return deciding
 
 
@@ -183,10 +175,7 @@ def fetch(model: ModelConfig, seconds: float = SECONDS) -> Snapshot:
 def build_model(
     model: ModelConfig, task: TaskConfig, tokenizer: PreTrainedTokenizerBase, max_length: int, seconds: float = SECONDS
 ) -> tuple[PreTrainedModel, Start]:
-    """The model to train, as `build` makes it, and what it starts from; it takes the tokenizer's texts, of any length.
-
-    Methods find layers in it.
-    """
+    """The model to train, for the tokenizer's texts of up to `max_length` tokens, and what it starts from."""
     from compress.model import first_token
     from compress.model.architecture import longest
     from compress.model.structure import structure, takes
@@ -231,6 +220,8 @@ def build(
 def _from_checkpoint(
     model: ModelConfig, task: TaskConfig, settings: Mapping[str, Any], source: Snapshot
 ) -> tuple[PreTrainedModel, Start]:
+    import torch
+
     from compress.model import architecture
 
     what, described = _what(model), _described(model, source.folder)
@@ -242,8 +233,9 @@ def _from_checkpoint(
     head = {name: tuple(value.shape) for name, value in weights.head.items()}
     classes = [name.lower() for name in class_names(described)]
     fits = pooled and head == layout.head and classes == [name.lower() for name in task.labels or ["score"]]
-    check_finite(weights.head if fits else {}, what)
-    state = weights.tensors | (weights.head if fits else {})
+    kept = weights.head if fits else {}
+    check_finite(kept, what)
+    state = weights.tensors | kept
     new = ([] if fits else ["head"]) + ([] if pooled else ["pooler"])
     notes = [source.note] if source.note else []
     notes += ["the head is the checkpoint's, whose labels are the task's"] if fits else []
@@ -251,13 +243,19 @@ def _from_checkpoint(
     digest = digest_files([source.folder / file for file in source.files])
     unused = weights.unused + ([] if fits else sorted(weights.head))
     start = Start(model.pretrained, source.commit, digest, new, weights.prefix, unused, notes)
-    drawn = {*(() if fits else layout.head), *(() if pooled else layout.pooler)}
-    return _loaded(config, state, drawn, what), start
+    with quiet():  # float32; of the rest only what is meant to be new is drawn
+        built, loading = architecture.class_of(config).from_pretrained(
+            None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True
+        )
+    drawn = {*layout.head, *layout.pooler} - state.keys()
+    if set(loading.pop("missing_keys")) != drawn or any(loading.values()):
+        raise ConfigError(f"{what}: its weights were not loaded as they should be ({loading}); please report this")
+    return built, start
 
 
 def _for_training(model: ModelConfig, config: PreTrainedConfig, settings: Mapping[str, Any]) -> PreTrainedConfig:
     """A checkpoint's architecture with the task's head, the tokenizer's padding and what the configuration asks for."""
-    from compress.model.architecture import DROPOUT, longest, with_settings
+    from compress.model.architecture import DROPOUT, GENERAL, longest
 
     asked = dict(settings)
     for key, names in (
@@ -279,7 +277,8 @@ def _for_training(model: ModelConfig, config: PreTrainedConfig, settings: Mappin
             f"{_what(model)}: its positions count from behind padding's id, {config.pad_token_id} by its config.json, "
             f"but {padding} by its tokenizer; give the tokenizer that belongs to these weights"
         )
-    return with_settings(config, asked)
+    kept = {name: value for name, value in vars(config).items() if name not in GENERAL and not name.startswith("_")}
+    return type(config)(**(kept | asked))
 
 
 def class_names(described: Json) -> list[str]:
@@ -291,21 +290,6 @@ def class_names(described: Json) -> list[str]:
     others = numbers if isinstance(numbers, dict) else {}
     contradicts = any(others.get(name, number) != number for number, name in enumerate(ordered))
     return [] if contradicts else ordered
-
-
-def _loaded(config: PreTrainedConfig, state: Mapping[str, torch.Tensor], drawn: Set[str], what: str) -> PreTrainedModel:
-    """The model with these weights, float32; of the rest only what is meant to be new is drawn."""
-    import torch
-
-    from compress.model.architecture import class_of
-
-    with quiet():
-        model, loading = class_of(config).from_pretrained(
-            None, config=config, state_dict=dict(state), dtype=torch.float32, output_loading_info=True
-        )
-    if set(loading.pop("missing_keys")) != drawn or any(loading.values()):
-        raise ConfigError(f"{what}: its weights were not loaded as they should be ({loading}); please report this")
-    return model
 
 
 def empty(config: PreTrainedConfig) -> PreTrainedModel:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,69 +38,49 @@ class Weights:
 
 def read_weights(folder: Path, layout: Layout, what: str) -> Weights:
     """All tensors of a checkpoint's folder, under the architecture's names."""
-    files = weight_files([file.name for file in folder.iterdir()])
-    state = _unwrapped(_read_all(folder, files, what), layout, what)
-    _check_types({name: value for name, value in state.items() if not name.endswith(tuple(layout.buffers))}, what)
-    return named(state, layout, what)
-
-
-def _check_types(state: Mapping[str, torch.Tensor], what: str) -> None:
-    """Refuse what holds no plain numbers: 8 bits or integers want scales that nobody knows here."""
     import torch
 
-    if wrong := [name for name, v in state.items() if not v.is_floating_point() or v.dtype.itemsize < 2]:
-        kinds = sorted({str(state[name].dtype).removeprefix("torch.") for name in wrong})
+    first, *shards = weight_files([file.name for file in folder.iterdir()])
+    read = {shard: _read_file(folder / shard, what) for shard in shards or [first]}
+    home = {name: shard for shard, state in read.items() for name in state}
+    if shards and read_json(folder / first, what).get("weight_map") != home:
+        raise ConfigError(f"{what}: {first} does not list what its shards hold; fetch them again, together")
+    tensors = _unwrapped({name: value for state in read.values() for name, value in state.items()}, layout, what)
+    weights = {name: value for name, value in tensors.items() if not name.endswith(tuple(layout.buffers))}
+    # 8 bits or integers want scales that nobody knows here
+    if wrong := [name for name, v in weights.items() if not v.is_floating_point() or v.dtype.itemsize < 2]:
+        kinds = sorted({str(weights[name].dtype).removeprefix("torch.") for name in wrong})
         raise ConfigError(
             f"{what}: {_some(wrong)} hold {', '.join(kinds)}, no floating-point weights of 16 bits or more; "
             "a checkpoint that is compressed already cannot be started from: give the one it was made of"
         )
-    if wrong := [name for name, v in state.items() if v.layout != torch.strided or v.is_meta]:
+    if wrong := [name for name, v in weights.items() if v.layout != torch.strided or v.is_meta]:
         raise ConfigError(f"{what}: {_some(wrong)} are sparse, or have no values; save all weights as plain tensors")
-
-
-def _read_all(folder: Path, files: list[str], what: str) -> dict[str, object]:
-    shards = files[1:] if files[0].endswith(".index.json") else files
-    state: dict[str, object] = {}
-    home: dict[str, str] = {}
-    for shard in shards:
-        read = _read_file(folder / shard, what)
-        state |= read
-        home |= dict.fromkeys(read, shard)
-    if shards != files and read_json(folder / files[0], what).get("weight_map") != home:
-        raise ConfigError(f"{what}: {files[0]} does not list what its shards hold; fetch them again, together")
-    return state
+    return named(tensors, layout, what)
 
 
 def _read_file(file: Path, what: str) -> dict[str, object]:
-    from safetensors import SafetensorError
+    """What a file holds by name; of a pickle, tensors and plain values are all that is made."""
+    import torch
     from safetensors.torch import load_file
 
     try:
         check_fetched(file, what)
-        return dict(load_file(file)) if file.suffix == ".safetensors" else _unpickled(file, what)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(file, error, what) from error
-
-
-def _damaged(file: Path, error: Exception, what: str) -> ConfigError:
-    return ConfigError(f"{what}: {file.name} is damaged or cut short ({first_line(error)[:160]}); fetch it again")
-
-
-def _unpickled(file: Path, what: str) -> dict[str, object]:
-    """The dictionary in a pickle; tensors and plain values are all that is made of it."""
-    import torch
-
-    try:
+        if file.suffix == ".safetensors":
+            return dict(load_file(file))
         with warnings.catch_warnings(action="ignore"):
             loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except ConfigError:
+        raise
     except pickle.UnpicklingError as error:
         other = re.search(r"GLOBAL (\w[\w.]*)", str(error))
         raise ConfigError(
             f"{what}: {file.name} is damaged, or holds more than tensors{f' ({other[1]})' if other else ''}; "
             "save the model's state_dict(), best as safetensors"
         ) from error
-    except Exception as error:  # of any class, when it reads damaged bytes
-        raise _damaged(file, error, what) from error
+    except Exception as error:  # of any class, when damaged bytes are read
+        cause = first_line(error)[:160]
+        raise ConfigError(f"{what}: {file.name} is damaged or cut short ({cause}); fetch it again") from error
     if not isinstance(loaded, dict):
         raise ConfigError(f"{what}: {file.name} holds a {type(loaded).__name__}; save the model's state_dict()")
     return loaded
@@ -125,7 +105,13 @@ def named(state: Mapping[str, torch.Tensor], layout: Layout, what: str) -> Weigh
     renamed = {_modern(name): value for name, value in state.items()}
     if twice := [name for name in state if name != _modern(name) and _modern(name) in state]:
         raise ConfigError(f"{what}: its weights have both {twice[0]} and {_modern(twice[0])}; leave one of them out")
-    prefix = _prefix(renamed, layout, what)
+    prefixes = sorted(name.removesuffix(layout.words) for name in renamed if name.endswith(layout.words))
+    if len(prefixes) != 1:
+        seen = f"several encoders, {_some(prefixes)}" if prefixes else f"names like {_some(renamed)}"
+        raise ConfigError(
+            f"{what}: its weights have {seen}; they must hold one encoder, whose names end like …{layout.words}"
+        )
+    (prefix,) = prefixes
     inner, outer = layout.base, prefix.removesuffix(layout.base)
     beyond = {name for name in (*layout.pooler, *layout.head) if not name.startswith(inner)}
     modules = {_module(name, inner) for name in (*layout.encoder, *layout.pooler) if name.startswith(inner)}
@@ -143,17 +129,6 @@ def named(state: Mapping[str, torch.Tensor], layout: Layout, what: str) -> Weigh
 
 def _module(name: str, prefix: str) -> str:
     return name.removeprefix(prefix).partition(".")[0]
-
-
-def _prefix(names: Collection[str], layout: Layout, what: str) -> str:
-    """What stands before the names of the one encoder."""
-    prefixes = sorted(name.removesuffix(layout.words) for name in names if name.endswith(layout.words))
-    if len(prefixes) != 1:
-        seen = f"several encoders, {_some(prefixes)}" if prefixes else f"names like {_some(names)}"
-        raise ConfigError(
-            f"{what}: its weights have {seen}; they must hold one encoder, whose names end like …{layout.words}"
-        )
-    return prefixes[0]
 
 
 def _modern(name: str) -> str:

@@ -96,7 +96,8 @@ def _vocabulary(file: Path, what: str) -> dict[str, int]:
 
 def _lower_case(settings: Json, whole: Json, vocabulary: Mapping[str, int], what: str) -> bool:
     stated, stored = settings.get("do_lower_case"), _lowers(whole.get("normalizer") or {}) if whole else None
-    words = vocabulary or _words(whole)
+    model = whole.get("model") or {}  # of words and their pieces, unless it merges bytes or letters
+    words = vocabulary or (model["vocab"] if isinstance(model.get("vocab"), dict) and "merges" not in model else {})
     if stated is not None and stored is not None and bool(stated) != stored:
         raise ConfigError(
             f"{what}: do_lower_case is {json.dumps(stated)} in tokenizer_config.json, but tokenizer.json "
@@ -118,12 +119,6 @@ def _lowers(normalizer: Json) -> bool:
     return inner or bool(normalizer.get("lowercase")) or normalizer.get("type") == "Lowercase"
 
 
-def _words(whole: Json) -> Mapping[str, int]:
-    """The vocabulary of a tokenizer.json whose entries are words and their pieces, not bytes or merged letters."""
-    model = whole.get("model") or {}
-    return model["vocab"] if isinstance(model.get("vocab"), dict) and "merges" not in model else {}
-
-
 def _keeps_capitals(words: Iterable[str]) -> bool:
     """Whether a vocabulary has words with capitals; special tokens are in brackets and do not count."""
     letters = [word for word in words if any(map(str.isalpha, word)) and word[:1] not in "[<"]
@@ -134,10 +129,7 @@ def _keeps_capitals(words: Iterable[str]) -> bool:
 
 
 def check_files(
-    tokenizer: PreTrainedTokenizerBase,
-    vocabulary: Mapping[str, int],
-    stored: tokenizers.Tokenizer | None,
-    what: str,
+    tokenizer: PreTrainedTokenizerBase, vocabulary: Mapping[str, int], stored: tokenizers.Tokenizer | None, what: str
 ) -> None:
     """Refuse a tokenizer with other ids than vocab.txt has, or that makes other tokens than tokenizer.json does."""
     numbers = tokenizer.get_vocab()
@@ -189,10 +181,7 @@ def check_special(tokenizer: PreTrainedTokenizerBase, vocabulary: Mapping[str, i
 
 
 def check_pairs(tokenizer: PreTrainedTokenizerBase, types: int, what: str) -> None:
-    """Refuse a tokenizer that does not put special tokens around texts as BERT's does, or RoBERTa's.
-
-    The model knows so many types of tokens.
-    """
+    """Refuse a tokenizer that puts no special tokens around texts as BERT's or RoBERTa's does, of so many types."""
     first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("a", "b"))
     start, end = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
     encoded = tokenizer("a", "b", return_token_type_ids=True)

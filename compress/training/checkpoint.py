@@ -84,23 +84,17 @@ class Position:
             self.best_weights = {name: value.clone() for name, value in model.state_dict().items()}
 
 
+@dataclass
 class Checkpoint:
     """The state of one training in a folder: all of it or none."""
 
-    def __init__(
-        self,
-        folder: Path,
-        every: float,
-        run_id: str,
-        log: list[str],
-        say: Callable[[str], None] = lambda message: None,
-    ) -> None:
-        self.folder, self.run_id = folder, run_id  # whose state it is; another's is not read
-        self.every = every  # seconds between two writings
-        self.log = log  # what was logged so far; put back with the state, so that no row is missing or twice
-        self.say = say  # is told when a training goes on, or cannot
-        self.written = time.monotonic()
-        self.asked: int | None = None  # the signal that asked to stop
+    folder: Path
+    every: float  # seconds between two writings
+    run_id: str  # whose state it is; another's is not read
+    log: list[str]  # what was logged so far; put back with the state, so that no row is missing or twice
+    say: Callable[[str], None] = lambda message: None  # is told when a training goes on, or cannot
+    written: float = field(default_factory=time.monotonic)
+    asked: int | None = None  # the signal that asked to stop
 
     def due(self) -> bool:
         """Whether it is time to save, or a signal has come."""

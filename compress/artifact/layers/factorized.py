@@ -26,6 +26,13 @@ class FactorizedLinear(nn.Module):
         return outputs
 
 
+def unfilled(layer: nn.Linear, rank: int) -> FactorizedLinear:
+    """The factors of a Linear, without memory for their numbers."""
+    first = nn.Linear(layer.in_features, rank, bias=False, device="meta")
+    second = nn.Linear(rank, layer.out_features, bias=layer.bias is not None, device="meta")
+    return FactorizedLinear(first, second)
+
+
 class Factorized(Kind):
     """Holds no tensors itself: the factors are layers of kinds of their own."""
 
@@ -40,13 +47,9 @@ class Factorized(Kind):
         return {"rank": module.rank}
 
     def build(self, layer: nn.Module, tensors: Tensors, settings: Settings) -> nn.Module:
-        """Two Linear layers without memory."""
         if not isinstance(layer, nn.Linear):
             raise ValueError(f"a {type(layer).__name__} has no factors")
-        rank = int(settings["rank"])
-        first = nn.Linear(layer.in_features, rank, bias=False, device="meta")
-        second = nn.Linear(rank, layer.out_features, bias=layer.bias is not None, device="meta")
-        return FactorizedLinear(first, second)
+        return unfilled(layer, int(settings["rank"]))
 
 
 KIND = Factorized()

@@ -18,6 +18,7 @@ from compress.artifact.layers.kind import Kind, Settings, Tensors
 from compress.model.blocks import joined_product
 
 LARGEST = 127
+Affine = tuple[torch.Tensor, torch.Tensor]  # scale and zero point of an input, scalars
 
 
 def row_scales(weight: torch.Tensor) -> torch.Tensor:
@@ -36,7 +37,7 @@ def from_int8(quantized: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
     return quantized.float() * scales
 
 
-def range_parameters(low: torch.Tensor, high: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def range_parameters(low: torch.Tensor, high: torch.Tensor) -> Affine:
     """Scale (float32) and zero point (int32) that map a range, widened to hold 0, to 0…255."""
     scale, least = scale_and_least(low, high)
     return scale, least.neg().to(torch.int32)
@@ -67,13 +68,8 @@ class RoundInput(torch.autograd.Function):
         return torch.ops.aten.hardtanh_backward(gradients[0], rounded, -0.5, 255.5), None, None
 
 
-def fake_quantize(x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor) -> torch.Tensor:
-    """The input as uint8 would have it, in float32; gradients pass where nothing clips."""
-    return round_input(x, scale, -zero_point.float())
-
-
 def round_input(x: torch.Tensor, scale: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
-    """The same, of what `scale_and_least` gives."""
+    """The input as uint8 would have it, in float32, of what `scale_and_least` gives; gradients pass unless it clips."""
     if x.device.type != "cpu":
         return torch.fake_quantize_per_tensor_affine(x.float(), scale, least.neg().to(torch.int32), 0, 255)
     return cast("torch.Tensor", RoundInput.apply(x.float(), scale, least))  # type: ignore[no-untyped-call]
@@ -88,17 +84,13 @@ class Int8Linear(nn.Module):
     input_zero_point: torch.Tensor | None
 
     def __init__(
-        self,
-        weight: torch.Tensor,
-        weight_scale: torch.Tensor,
-        bias: torch.Tensor | None,
-        input_parameters: tuple[torch.Tensor, torch.Tensor] | None,
+        self, weight: torch.Tensor, weight_scale: torch.Tensor, bias: torch.Tensor | None, seen: Affine | None
     ) -> None:
         super().__init__()
         self.register_buffer("weight", weight)
         self.register_buffer("weight_scale", weight_scale)
         self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
-        scale, zero_point = input_parameters or (None, None)
+        scale, zero_point = seen or (None, None)
         self.register_buffer("input_scale", scale)
         self.register_buffer("input_zero_point", zero_point)
 
@@ -117,7 +109,7 @@ class Int8Linear(nn.Module):
     def _rounded(self, x: torch.Tensor) -> torch.Tensor:
         if self.input_scale is None or self.input_zero_point is None:
             return x
-        return fake_quantize(x, self.input_scale, self.input_zero_point)
+        return round_input(x, self.input_scale, -self.input_zero_point.float())
 
     def input_range(self) -> tuple[float, int] | None:
         """Scale and zero point of its input as numbers; None for a float input."""
@@ -182,7 +174,8 @@ class Int8(Kind):
         weight = from_int8(module.weight, module.weight_scale)
         rows, columns = weight.shape
         if isinstance(module, Int8Embedding):
-            return nn.Embedding(rows, columns, _weight=weight) if as_float else GatheredEmbedding(module)
+            gathered = GatheredEmbedding(module.weight, module.weight_scale)
+            return nn.Embedding(rows, columns, _weight=weight) if as_float else gathered
         if not as_float:
             return QdqLinear(module)
         dense = nn.Linear(columns, rows, bias=module.bias is not None, device="meta")
@@ -218,9 +211,6 @@ class QdqLinear(nn.Module):
 
 class GatheredEmbedding(Int8Embedding):
     """One for ONNX: rows are looked up as int8 and scaled afterwards."""
-
-    def __init__(self, embedding: Int8Embedding) -> None:
-        super().__init__(embedding.weight, embedding.weight_scale)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Integers [...] to float32 [..., width]."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 Tensors = Mapping[str, "torch.Tensor"]
 Settings = Mapping[str, str | int]
+MASK = "weight_mask"  # buffer beside a pruned weight, bool, true where it survives
 
 
 class Kind:
@@ -47,10 +48,7 @@ class Kind:
         return layer
 
     def count(self, module: nn.Module, within: int) -> int:
-        """How many of a layer's numbers survive, not counting the layers in it; `within`: without regard to this kind.
-
-        Of a dense layer all parameters do.
-        """
+        """How many of a layer's numbers survive, without the layers in it; `within`: without regard to this kind."""
         return within
 
     def onnx(self, module: nn.Module, as_float: bool) -> nn.Module:

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from compress.artifact.layers.kind import Kind, Settings, Tensors
+from compress.artifact.layers.kind import MASK, Kind, Settings, Tensors
 
 if TYPE_CHECKING:
     from torch import nn
-
-MASK = "weight_mask"  # buffer beside a pruned weight, bool, true where it survives
 
 
 class Masked(Kind):

@@ -15,10 +15,7 @@ from compress.model.blocks import joined_product
 
 
 class RoundWeight(torch.autograd.Function):
-    """round(w / s) · s with the scales of the rows; the gradient passes as it is, since nothing clips.
-
-    Several weights of equal width are rounded at once.
-    """
+    """round(w / s) · s with the rows' scales, of weights of equal width; the gradient passes: nothing clips."""
 
     @staticmethod
     def forward(

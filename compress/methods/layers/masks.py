@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import nn
-
-from compress.artifact.layers.masked import MASK
 
 Scope = Literal["global", "layer"]
 
@@ -58,25 +55,7 @@ def keep_largest(scores: Sequence[torch.Tensor], pruned: int) -> list[torch.Tens
 
 
 def choose(scores: Sequence[torch.Tensor], sparsity: float, scope: Scope) -> list[torch.Tensor]:
-    """Masks with exactly round(sparsity · n) entries false, those of the smallest scores of all together, or of each.
-
-    Scores are of the entries of each matrix, float32 without NaN.
-    """
+    """Masks with exactly round(sparsity · n) entries false, of the smallest scores of all together, or of each."""
     if scope == "layer":
         return [keep_largest([score], round(sparsity * score.numel()))[0] for score in scores]
     return keep_largest(scores, round(sparsity * sum(score.numel() for score in scores)))
-
-
-def are_exact(model: nn.Module, names: Sequence[str], sparsity: float, scope: Scope) -> bool:
-    """Whether the layers of these names, and no others, have masks of that sparsity, and zeros where they say."""
-    layers = {name: module for name, module in model.named_modules() if MASK in module._buffers}
-    gone = {name: ~layer.get_buffer(MASK) for name, layer in layers.items()}
-    counts = [(int(mask.count_nonzero()), mask.numel()) for mask in gone.values()]
-    if scope == "global":
-        counts = [(sum(pruned for pruned, _ in counts), sum(positions for _, positions in counts))]
-    return (
-        bool(layers)
-        and layers.keys() == set(names)
-        and all(pruned == round(sparsity * positions) for pruned, positions in counts)
-        and not any(layer.weight[gone[name]].any() for name, layer in layers.items())
-    )
