@@ -146,8 +146,8 @@ def _do(arguments: Sequence[str] | None) -> int:
     except ModuleNotFoundError as error:
         raise ConfigError(f"{EXTRA} ({error})") from error
     print(table(options.run, documents))
-    flags = documents[0]["environment"]["cpu_flags"]
-    print(f"{options.threads} thread(s) of {documents[0]['environment']['cpu']} ({', '.join(flags)})")
+    machine = documents[0]["environment"]
+    print(f"{options.threads} thread(s) of {machine['cpu']} ({', '.join(machine['cpu_flags'])})")
     return 0
 
 

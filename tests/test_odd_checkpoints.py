@@ -146,7 +146,10 @@ def test_a_head_that_is_kept_computes_what_the_checkpoint_does(asked: Make, tmp_
     reference = AutoModelForSequenceClassification.from_pretrained(tmp_path / "checkpoint", dtype=torch.float32)
     ids = torch.arange(60).view(3, 20)
     with torch.inference_mode():
-        assert torch.equal(model.eval()(ids).logits, reference.eval()(ids).logits)
+        ours, theirs = model.eval()(ids).logits, reference.eval()(ids).logits
+    assert torch.allclose(ours, theirs, rtol=0, atol=1e-6), (
+        "the last block for the first token alone may round otherwise"
+    )
 
 
 def test_a_result_says_what_its_training_started_from(asked: Make) -> None:

@@ -30,8 +30,7 @@ def declared(kind: type[T], package: str, name: str, group: str, told: str) -> I
         if hasattr(module, name):
             yield getattr(module, name)
     for entry in sorted(entry_points(group=group), key=lambda entry: entry.value):
-        package_of = entry.dist.name if entry.dist else "unknown"
-        where = told.format(name=entry.name, value=entry.value, package=package_of)
+        where = told.format(name=entry.name, value=entry.value, package=entry.dist.name if entry.dist else "unknown")
         try:
             value = entry.load()
         except Exception as error:  # whatever another's module raises

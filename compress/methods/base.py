@@ -47,10 +47,7 @@ class Method:
         """Leave the compressed model with no trace of training in it; called once, by whoever trained."""
 
     def trace(self, stored: torch.nn.Module) -> bool:
-        """Whether the model, loaded from the artifact, shows that the method was applied; if not, the experiment fails.
-
-        Called on the method that has trained it. Every method must say how it can be seen.
-        """
+        """Whether the model, loaded from the artifact, shows that the method was applied; else the experiment fails."""
         raise NotImplementedError(f"{type(self).__name__} does not say how to see in the artifact that it was applied")
 
     def settled(self) -> bool:

@@ -70,9 +70,6 @@ class Start:
     notes: list[str]  # what a reader of the result should know of it
 
 
-FROM_SCRATCH = Start(None, None, None, ["all"], "", [], [])
-
-
 def label(model: ModelConfig) -> str:
     """The name under which results are filed: the configured one, else the last part of the checkpoint's."""
     if model.name or not model.pretrained:
@@ -179,13 +176,12 @@ def build_model(
     from compress.model import first_token
     from compress.model.architecture import longest
     from compress.model.structure import structure, takes
-    from compress.model.tokenizer import check_size, check_types
+    from compress.model.tokenizer import check_model
 
     built, start = build(model, task, len(tokenizer), int(tokenizer.pad_token_id), seconds)
     if model.pretrained:
-        check_size(tokenizer, built.config.vocab_size, _what(model))
         types = built.config.type_vocab_size if "token_type_ids" in takes(built) else 0
-        check_types(tokenizer, task, types, _what(model))
+        check_model(tokenizer, task, built.config.vocab_size, types, _what(model))
         check_length(max_length, longest(built.config), model.pretrained)
         structure(built)
     first_token.apply(built)
@@ -214,7 +210,7 @@ def build(
     settings |= {theirs: getattr(model, ours) for ours, theirs in ARCHITECTURE.items()}
     settings |= {"hidden_dropout_prob": model.dropout, "attention_probs_dropout_prob": model.dropout}
     config = BertConfig(vocab_size=vocabulary, initializer_range=model.initializer_range, **settings)
-    return BertForSequenceClassification(config), FROM_SCRATCH
+    return BertForSequenceClassification(config), Start(None, None, None, ["all"], "", [], [])
 
 
 def _from_checkpoint(

@@ -165,14 +165,13 @@ def _differences(made: tokenizers.Tokenizer, stored: tokenizers.Tokenizer) -> It
 
 def check_special(tokenizer: PreTrainedTokenizerBase, vocabulary: Mapping[str, int], what: str) -> None:
     """Refuse a tokenizer without the special tokens of an encoder."""
-    for name in SPECIAL:
-        token = getattr(tokenizer, name)
+    special = [getattr(tokenizer, name) for name in SPECIAL]
+    for name, token in zip(SPECIAL, special, strict=True):
         if token is None or token not in vocabulary:
             raise ConfigError(
                 f"{what}: its tokenizer has no {name}{'' if token is None else f': {token} is not in its vocabulary'}; "
                 "add it to the vocabulary or to tokenizer_config.json, or give the files that belong together"
             )
-    special = [getattr(tokenizer, name) for name in SPECIAL]
     if len(set(special)) < len(special):
         raise ConfigError(
             f"{what}: two of its tokenizer's {', '.join(SPECIAL)} are one: {', '.join(special)}; "
@@ -196,8 +195,8 @@ def check_pairs(tokenizer: PreTrainedTokenizerBase, types: int, what: str) -> No
         )
 
 
-def check_size(tokenizer: PreTrainedTokenizerBase, rows: int, what: str) -> None:
-    """Refuse a tokenizer that has ids beyond the word embeddings, or fewer tokens than they have rows.
+def check_model(tokenizer: PreTrainedTokenizerBase, task: TaskConfig, rows: int, types: int, what: str) -> None:
+    """Refuse a tokenizer with ids beyond the word embeddings, far fewer than their rows, or too many types of tokens.
 
     More rows are expected where their number was rounded up to whole blocks.
     """
@@ -215,10 +214,6 @@ def check_size(tokenizer: PreTrainedTokenizerBase, rows: int, what: str) -> None
             f"{what}: its tokenizer has {largest + 1} tokens, its word embeddings {rows} rows: they are not of one "
             "model; give the tokenizer that belongs to these weights"
         )
-
-
-def check_types(tokenizer: PreTrainedTokenizerBase, task: TaskConfig, types: int, what: str) -> None:
-    """Refuse pairs of texts whose tokens are of two types for a model that knows one; 0 if it takes none."""
     if len(task.text) == 2 and types == 1 and 1 in tokenizer("a", "b", return_token_type_ids=True)["token_type_ids"]:
         raise ConfigError(
             f"{what}: its type_vocab_size is 1, but {task.name} has pairs of texts, with two types of tokens; "

@@ -109,8 +109,7 @@ class Reporter:
     def progress(self, step: int, total: int, loss: float | None) -> None:
         """Move the bar on a terminal; else say a line now and then.
 
-        The rate is that of the steps after the first one, which waits for what is loaded, and which in a run that goes
-        on comes after those of an earlier process: with one step, nobody knows.
+        The rate is that of the steps after the first, which waits for what is loaded: with one step, nobody knows.
         """
         self.loss, now = self.loss if loss is None else loss, time.monotonic()
         if self.first is None:

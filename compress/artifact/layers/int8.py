@@ -131,7 +131,7 @@ class Int8Embedding(nn.Module):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Integers [...] to float32 [..., width]."""
-        return from_int8(self.weight[ids], self.weight_scale[ids])
+        return from_int8(functional.embedding(ids, self.weight), functional.embedding(ids, self.weight_scale))
 
 
 def replace(model: nn.Module, name: str, module: nn.Module) -> None:
@@ -169,13 +169,12 @@ class Int8(Kind):
         return within + module.get_buffer("weight").numel()
 
     def onnx(self, module: nn.Module, as_float: bool) -> nn.Module:
-        """Quantize and dequantize around a float product; of an embedding, rows that are scaled when looked up."""
+        """Quantize and dequantize around a float product; of an embedding rows are scaled when looked up anyway."""
         assert isinstance(module, Int8Linear | Int8Embedding)
         weight = from_int8(module.weight, module.weight_scale)
         rows, columns = weight.shape
         if isinstance(module, Int8Embedding):
-            gathered = GatheredEmbedding(module.weight, module.weight_scale)
-            return nn.Embedding(rows, columns, _weight=weight) if as_float else gathered
+            return nn.Embedding(rows, columns, _weight=weight) if as_float else module
         if not as_float:
             return QdqLinear(module)
         dense = nn.Linear(columns, rows, bias=module.bias is not None, device="meta")
@@ -207,11 +206,3 @@ class QdqLinear(nn.Module):
         weight = ops.dequantize_per_channel(self.weight, self.scale, self.zero_point, 1, -127, 127, torch.int8)
         product: torch.Tensor = x @ weight
         return product if self.bias is None else product + self.bias
-
-
-class GatheredEmbedding(Int8Embedding):
-    """One for ONNX: rows are looked up as int8 and scaled afterwards."""
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """Integers [...] to float32 [..., width]."""
-        return functional.embedding(ids, self.weight).float() * functional.embedding(ids, self.weight_scale)

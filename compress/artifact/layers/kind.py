@@ -30,10 +30,7 @@ class Kind:
         return {}
 
     def pack(self, tensors: Tensors) -> Tensors:
-        """What the weight file holds of a layer's tensors, on the CPU, by their names in the layer.
-
-        Those of layers within it are as their kinds have packed them, to be left alone.
-        """
+        """What the file holds of a layer's tensors, by their names in it; those of layers within stay as they are."""
         return tensors
 
     def unpack(self, packed: Tensors, plain: nn.Module, settings: Settings) -> Tensors:
@@ -41,10 +38,7 @@ class Kind:
         return packed
 
     def build(self, layer: nn.Module, tensors: Tensors, settings: Settings) -> nn.Module:
-        """The finished layer, into which the tensors can be loaded; no random numbers are drawn.
-
-        It is made of the uncompressed model's layer, or of what the kinds within this one have made of that.
-        """
+        """The layer to load the tensors into, of the plain one or what kinds within left; draws no random numbers."""
         return layer
 
     def count(self, module: nn.Module, within: int) -> int:

@@ -80,8 +80,7 @@ class InputRange(nn.Module):
     def __init__(self, momentum: float, readers: int = 1) -> None:
         super().__init__()
         self.momentum, self.readers, self.frozen, self.started = momentum, readers, False, False
-        # the last input, what became of it, and how many are still to read it
-        self.last: tuple[torch.Tensor, torch.Tensor, int] | None = None
+        self.last: tuple[torch.Tensor, torch.Tensor, int] | None = None  # input, output, how many are still to read it
         self.register_buffer("ends", torch.full((2,), torch.nan))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

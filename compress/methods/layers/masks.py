@@ -10,7 +10,6 @@ import torch
 
 Scope = Literal["global", "layer"]
 
-
 SAMPLE = 200_000  # entries that tell about where the k-th smallest lies
 ERRORS = 5  # standard errors of the sample's quantile, to either side
 
