@@ -151,15 +151,13 @@ class Bench:
             contenders["teacher at every step"] = partial(
                 self._ours, case, methods=["distill"], asked_at_every_step=True
             )
-            if TORCHAO.is_dir():
-                contenders["torchao, plain BERT"] = partial(self._torchao, case, True)
-                contenders["torchao, our model"] = partial(self._torchao, case, False)
-            else:
-                print(f"torchao is not in {TORCHAO}; make .venv/installed puts it there", file=sys.stderr)
+            contenders["torchao, plain BERT"] = partial(self._torchao, case, True)
+            contenders["torchao, our model"] = partial(self._torchao, case, False)
             measured = measure(contenders, case.rounds)
             yield from rows("methods", case.name, "s", measured, "plain", *own)
-            torchao = [name for name in contenders if name.startswith("torchao")]
-            yield from rows("methods", case.name, "s", measured, "quantize", *torchao)
+            yield from rows(
+                "methods", case.name, "s", measured, "quantize", "torchao, plain BERT", "torchao, our model"
+            )
             yield from rows("methods", case.name, "s", measured, "distill", "teacher at every step")
 
     def evaluation(self) -> Iterator[Row]:
@@ -251,8 +249,13 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, metavar="GROUP", help=", ".join(GROUPS))
     parser.add_argument("--out", type=Path, default=Path("benchmarks.json"), metavar="FILE")
     options = parser.parse_args()
-    if not (SHARED / "glue").is_dir() or not (SHARED / "weights").is_dir():
-        print(f"error: {SHARED}: the benchmarks need its folders glue and weights", file=sys.stderr)
+    needed = {
+        SHARED / "glue": "real GLUE",
+        SHARED / "weights": "checkpoints",
+        TORCHAO: "torchao (make .venv/installed)",
+    }
+    if missing := [f"{folder}: {what}" for folder, what in needed.items() if not folder.is_dir()]:
+        print(f"error: the benchmarks need {'; '.join(missing)}", file=sys.stderr)
         return 2
     torch.set_num_threads(1)
     began, done = time.monotonic(), []

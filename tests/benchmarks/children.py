@@ -27,7 +27,7 @@ def cpu_seconds(words: Sequence[str], log: Path, *path: Path) -> float:
     command = [sys.executable, "-m", "tests.benchmarks.children", str(log), sys.executable, "-m", *words]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(words)}: {log.read_text()[-2000:]}{done.stderr[-2000:]}")
+        raise RuntimeError(f"{' '.join(words)}: {done.returncode}, {log.read_text()[-2000:]}{done.stderr[-2000:]}")
     return float(done.stdout)
 
 
