@@ -16,6 +16,8 @@ from transformers import BertConfig, BertForSequenceClassification, get_linear_s
 from compress.data.batches import bucketed, collate
 from compress.data.tokenization import Tokens
 from compress.methods.base import Method
+from compress.methods.quantize import Quantize, QuantizeConfig
+from compress.model import first_token
 from compress.training.loop import TrainConfig, build_optimizer, learning_rate_factor, task_loss, train
 
 RECIPE = TrainConfig(
@@ -275,3 +277,20 @@ def test_a_methods_loss_is_the_one_that_is_minimized(tokens: Tokens) -> None:
     del batch["labels"]
     with torch.inference_mode():
         assert (model(**batch).logits - 3).abs().max() < 0.3
+
+
+# --- compiled ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_compiled_training_is_the_training(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where layers share what is made once for a step; traced as for any backend, and run as it was traced."""
+    real, states = torch.compile, []
+    monkeypatch.setattr(torch, "compile", lambda model, **settings: real(model, backend="aot_eager", **settings))
+    config = QuantizeConfig(name="int8", activations=True, embeddings=True, momentum=0.05, freeze=0.8)
+    for compiled in (False, True):
+        model = small_model(dropout=0.0)
+        first_token.apply(model)
+        recipe = replace(RECIPE, epochs=1, compile=compiled)
+        run(tokens, recipe, model=model, methods=[Quantize(config)])
+        states.append(torch.cat([value.flatten() for value in model.state_dict().values()]))
+    assert torch.allclose(states[0], states[1], atol=1e-3)

@@ -51,6 +51,8 @@ class RoundedWeights:
 
     def of(self, layer: nn.Linear) -> torch.Tensor:
         """That of one of the layers, [outputs, inputs]."""
+        if torch.compiler.is_compiling():  # which would keep what the next graph has freed
+            return round_weight(layer.weight)
         weights = [each.weight for each in self.layers]
         now = (torch.is_grad_enabled(), torch.is_inference_mode_enabled())
         made_of = (*now, *((id(weight), weight._version) for weight in weights))
