@@ -160,21 +160,15 @@ def _product(
 class PostNorm:
     """A block x = LayerNorm(x + attention(x)), x = LayerNorm(x + feed-forward(x)) (Vaswani et al., 2017, section 3.1).
 
-    Attributes:
-        attention: path of the module that knows the heads' width.
-        linears: paths of the query, key, value and output of attention, and of the feed-forward layers.
-        activation: path of what is between the feed-forward layers.
-        norms: paths of the two LayerNorms.
-        dropouts: paths of the dropouts of the attention's weights and of the two residuals; "" where there is none.
-        in_tuple: whether the block's output is a tuple of one.
+    All but the last field are paths of its modules.
     """
 
-    attention: str
-    linears: tuple[str, str, str, str, str, str]
+    attention: str  # knows the heads' width
+    linears: tuple[str, str, str, str, str, str]  # query, key, value, attention's output; the two feed-forward layers
     activation: str
     norms: tuple[str, str]
-    dropouts: tuple[str, str, str]
-    in_tuple: bool = False
+    dropouts: tuple[str, str, str]  # of attention's weights, of the two residuals; "" where there is none
+    in_tuple: bool = False  # whether its output is a tuple of one
 
     def forward(self, first_only: bool) -> Forward:
         """The forward pass of such a block: of the first position, [batch, 1, width], or of all."""

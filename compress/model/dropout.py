@@ -15,17 +15,11 @@ LEVELS = 2**16
 
 
 class Noise(NamedTuple):
-    """Which elements are dropped.
+    """Which elements are dropped."""
 
-    Attributes:
-        numbers: whole numbers from −LEVELS/2, each equally likely, float32.
-        highest: the largest that means that an element is dropped.
-        scale: of the other elements.
-    """
-
-    numbers: torch.Tensor
-    highest: float
-    scale: float
+    numbers: torch.Tensor  # whole numbers from −LEVELS/2 on, each equally likely, float32
+    highest: float  # elements up to this number are dropped
+    scale: float  # of the others
 
     def kept(self, x: torch.Tensor) -> torch.Tensor:
         """0 where x is dropped, else x, not scaled; float32."""

@@ -38,8 +38,7 @@ def predict(
 ) -> NDArray[np.float32]:
     """Logits of the given rows (by default all), float32 [rows, outputs], in their order; in eval mode meanwhile.
 
-    Args:
-        progress: receives the number of rows done, and of all.
+    `progress` receives the number of rows done, and of all.
     """
     import numpy as np
     import torch

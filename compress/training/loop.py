@@ -241,12 +241,7 @@ def resume(
 
 
 def _put_back(state: State, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]) -> Position:
-    """Put a state in force.
-
-    Raises:
-        Exception: it does not fit; part of it may be in force.
-    """
-
+    """Put a state in force; an error where it does not fit, and part of it may be in force."""
     at = Position(**state["progress"])
     at.losses = [loss.to(next(model.parameters()).device) for loss in at.losses]
     model.load_state_dict(state["model"])
@@ -273,8 +268,5 @@ def build_optimizer(model: torch.nn.Module, config: TrainConfig) -> Optimizer:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decayed = [parameter for parameter in parameters if parameter.dim() > 1]
     others = [parameter for parameter in parameters if parameter.dim() < 2]
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)

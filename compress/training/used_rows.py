@@ -23,11 +23,9 @@ WORTHWHILE = 0.9  # share of the rows that are looked up, from which all of them
 
 
 class UsedRows:
-    """The embedding of token ids, its weight cut down to some rows until they are put back.
+    """The embedding of token ids, its weight cut down to the rows of `ids` until all are put back.
 
-    Args:
-        embedding: its `weight` is the same parameter before, meanwhile and afterwards; so is what looks up ids in it.
-        ids: the rows that are kept, ascending; the padding's is among them.
+    `weight` is the same parameter before, meanwhile and afterwards. Of the ids, ascending, the padding's is one.
     """
 
     def __init__(self, embedding: nn.Embedding, ids: NDArray[np.int64]) -> None:
@@ -63,21 +61,14 @@ class UsedRows:
 
 
 def looked_up(tokens: Tokens, rows: NDArray[np.int64], padding: int, size: int) -> NDArray[np.int64]:
-    """The ids in these rows, and the padding's, ascending.
-
-    Args:
-        size: how many ids there are.
-    """
+    """Those of `size` ids that these rows hold, and the padding's, ascending."""
     seen = np.zeros(size, dtype=bool)
     seen[padding] = True
-    whole = len(rows) == len(tokens)
-    for first in range(0, 1 if whole else len(rows), 4096):
-        if whole:
-            seen[np.asarray(tokens.ids)] = True
-        else:
-            starts, lengths = tokens.offsets[rows[first : first + 4096]], tokens.lengths[rows[first : first + 4096]]
-            within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-            seen[tokens.ids[np.repeat(starts, lengths) + within]] = True
+    if len(rows) == len(tokens):  # each once
+        seen[np.asarray(tokens.ids)] = True
+    else:
+        for row in np.unique(rows):
+            seen[tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]] = True
     return np.flatnonzero(seen)
 
 
