@@ -27,7 +27,7 @@ from tests.benchmarks.ours import checkpoint
 from tests.conftest import SHARED
 
 GLUE = f"{SHARED}/glue"
-VOCABULARY = f"{SHARED}/weights/bert-base-uncased"
+VOCABULARY = checkpoint("tiny")  # of all BERTs
 TORCHAO = ROOT / ".venv" / "torchao"
 WARM_UP = 2  # steps
 

@@ -37,7 +37,8 @@ class Spread:
         return Spread(statistics.median(values), min(values), max(values))
 
     def __str__(self) -> str:
-        return f"{self.median:.2f} [{self.min:.2f}, {self.max:.2f}]"
+        around = f" [{self.min:.3g}, {self.max:.3g}]" if self.min < self.max else ""
+        return f"{self.median:.3g}{around}"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Row:
 
     def __str__(self) -> str:
         ratio = f"  × {self.ratio} of {self.reference}" if self.ratio else ""
-        return f"{self.group:10}  {self.what:22}  {self.contender:34} {self.value.median:9.4g} {self.unit}{ratio}"
+        return f"{self.group:10}  {self.what:24}  {self.contender:24}  {self.value} {self.unit}{ratio}"
 
 
 class Worker(AbstractContextManager["Worker"]):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from compress.data.tokenization import Dataset
 
 BATCH = 32
-BASE = ("model=base", "model.pretrained=null", f"model.tokenizer={SHARED}/weights/bert-base-uncased")
+BASE = ("model=base", "model.pretrained=null", f"model.tokenizer={SHARED}/weights/standin-tiny")
 METHODS = {
     "quantize": ("quantize=int8",),
     # a whole training chooses masks 20 times in thousands of steps, these few steps once
