@@ -34,7 +34,7 @@ WARM_UP = 2  # steps
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained in turns. A pool of batches is 50 steps: fewer are sorted by length less well.
+    """What is trained in turns. Batches are sorted by length in pools of 50: one whole pool is trained on.
 
     Attributes:
         random, padded: steps in random order and of 128 tokens; they are alike whatever their number.
@@ -61,12 +61,12 @@ SHORT = (
 )
 LONG = (
     *(
-        Training(shape, task, precision, 5)
-        for shape in ("tiny", "mini")
+        Training(shape, task, precision, rounds)
+        for shape, rounds in (("tiny", 5), ("mini", 3))
         for task in ("sst2", "mnli")
         for precision in ("fp32", "bf16")
     ),
-    Training("base", "sst2", "fp32", 3, steps=6, random=6, padded=3),
+    Training("base", "sst2", "fp32", 2, random=6, padded=2),
 )
 
 
@@ -143,7 +143,7 @@ class Bench:
             "quantize+distill+prune": ["quantize", "prune", "distill"],
         }
         for shape in ("tiny", "mini"):
-            steps = 50 if self.long or shape == "tiny" else 25
+            steps = 50 if self.long or shape == "tiny" else 20
             case = Training(shape, "sst2", "fp32", 5 if self.long else 3 if shape == "tiny" else 2, steps)
             contenders: dict[str, Callable[[int], float]] = {
                 name: partial(self._ours, case, methods=methods) for name, methods in own.items()
@@ -167,7 +167,7 @@ class Bench:
                 asked = {"shape": shape, "task": task, "file": f"{self.scratch}/evaluated.pt"}
                 self.ours.ask("ours.save_trained", **asked, scratch=str(self.scratch))
                 measured: dict[str, list[float]] = {"predict": [], "Trainer.predict": []}
-                for number in range(6 if self.long else 4):
+                for number in range(6 if self.long else 3):
                     mine, our_classes = self.ours.ask("ours.evaluate", **asked, scratch=str(self.scratch))
                     theirs, classes = self.trainer.ask(
                         "trainer.evaluate", weights=checkpoint(shape), glue=GLUE, task=task, file=asked["file"],
@@ -195,7 +195,7 @@ class Bench:
             name: partial(whole.processes, shapes, subsets, padding, self.scratch) for name, padding in paddings.items()
         }
         measured: dict[str, list[float]] = {name: [] for name in contenders}
-        for _ in range(2):
+        for _ in range(1 if self.long else 2):
             for name, seconds in contenders.items():
                 measured[name].append(seconds())
         what = f"cola, {len(shapes)} sizes × {len(subsets)}"

@@ -34,6 +34,7 @@ COLUMNS = {
 }
 MAX_LENGTH = 128
 BATCH = 32
+POOL = 50  # batches that group_by_length sorts together, of a training set of at least 200
 
 transformers.logging.set_verbosity_error()
 datasets.disable_progress_bars()
@@ -112,7 +113,10 @@ def train(
     sampling: str = "group_by_length",
     padding: str = "dynamic",
 ) -> float:
-    """CPU seconds of a training step; `weights` None is BERT BASE from scratch, with the tokenizer of `vocabulary`."""
+    """CPU seconds of a training step; `weights` None is BERT BASE from scratch, with the tokenizer of `vocabulary`.
+
+    With group_by_length a pool's longest texts come first: its steps are alike only if they are a whole pool.
+    """
     data, tokenizer = tokenized(vocabulary, glue, task, scratch)
     outputs = 3 if task == "mnli" else 2
     set_seed(seed)
@@ -123,8 +127,8 @@ def train(
     clock = Clock()
     trainer = Trainer(
         model,
-        arguments(scratch, seed, train_sampling_strategy=sampling, bf16=precision == "bf16"),
-        train_dataset=some(data["train"], steps * BATCH),
+        arguments(scratch, seed, max_steps=steps, train_sampling_strategy=sampling, bf16=precision == "bf16"),
+        train_dataset=some(data["train"], 4 * POOL * BATCH),
         data_collator=collator(tokenizer, padding),
         callbacks=[clock],
     )
