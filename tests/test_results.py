@@ -65,7 +65,7 @@ def test_unknown_sizes_take_their_place_and_unknown_tasks_come_last() -> None:
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (lambda d: d.update(schema=3), "schema is 3"),
+        (lambda d: d.update(schema=4), "schema is 4"),
         (lambda d: d.pop("size"), "its size is None"),
         (lambda d: d["size"].update(nominal_bytes=0), "size.nominal_bytes is 0"),
         (lambda d: d["size"].update(artifact_bytes="many"), "size.artifact_bytes is 'many'"),
