@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -118,15 +119,19 @@ def elapsed(to_run: Sequence[Planned], slots: int) -> float:
     ids = {planned.run_id for planned in to_run}
     for planned in to_run:
         waiting[planned.teacher if planned.teacher in ids else None].append(planned)
-    ready = waiting.pop(None, [])
-    running: list[tuple[float, str]] = []
-    now = 0.0
-    while ready or running:
-        while ready and len(running) < slots:
-            planned = ready.pop(0)
-            heapq.heappush(running, (now + planned.seconds, planned.run_id))
+    first, now = waiting.pop(None, []), 0.0
+    running = [(planned.seconds, planned.run_id) for planned in first[:slots]]
+    heapq.heapify(running)
+    arrived = itertools.count()  # of equally long ones, who is ready first runs first
+    ready = [(-planned.seconds, next(arrived), planned.run_id) for planned in first[slots:]]
+    heapq.heapify(ready)
+    while running:
         now, run_id = heapq.heappop(running)
-        ready = sorted([*ready, *waiting.pop(run_id, [])], key=lambda planned: -planned.seconds)
+        for planned in waiting.pop(run_id, []):
+            heapq.heappush(ready, (-planned.seconds, next(arrived), planned.run_id))
+        while ready and len(running) < slots:
+            seconds, _, run_id = heapq.heappop(ready)
+            heapq.heappush(running, (now - seconds, run_id))
     return now
 
 
