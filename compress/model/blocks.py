@@ -195,10 +195,7 @@ class PostNorm:
                 width = others.shape[-1] // 3
             rates = [rate(block) if rate is not None and block.training else 0.0 for rate in dropouts]
             weights = (asking.shape[0] * width // size(block), asking.shape[1], hidden_states.shape[1])
-            shapes = [weights, asking.shape, asking.shape]
-            noise = _noise(rates, shapes, asking.device)
-            if position_bias is not None:  # which learns
-                noise[0] = rates[0]
+            noise = _noise(rates, [weights, asking.shape, asking.shape], asking.device, position_bias is not None)
             context = attention(queries, others, size(block), attention_mask, noise[0], position_bias)
             attended = attention_norm(block)(_residual(output(block)(context), asking, noise[1]))
             inner = down(block)(activation(block)(up(block)(attended)))
@@ -208,14 +205,20 @@ class PostNorm:
         return forward
 
 
-def _noise(rates: Sequence[float], shapes: Sequence[Sequence[int]], device: torch.device) -> list[float | Noise]:
-    """What is drawn for each dropout, by one call; its rate, where torch has to draw, or nothing is dropped."""
-    if device.type != "cpu" or 1.0 in rates or not any(rates):
-        return [*rates]
-    drawn = iter(
-        draw([shape for shape, rate in zip(shapes, rates, strict=True) if rate], [rate for rate in rates if rate])
-    )
-    return [next(drawn) if rate else 0.0 for rate in rates]
+def _noise(
+    rates: Sequence[float], shapes: Sequence[Sequence[int]], device: torch.device, biased: bool
+) -> list[float | Noise]:
+    """What is drawn for each dropout, by one call; its rate, where torch has to draw, or nothing is dropped.
+
+    Torch has to where attention is `biased`, since the bias learns.
+    """
+    wanted = [number for number, rate in enumerate(rates) if rate and not (biased and number == 0)]
+    noise: list[float | Noise] = [*rates]
+    if device.type == "cpu" and 1.0 not in rates and wanted:
+        drawn = draw([shapes[number] for number in wanted], [rates[number] for number in wanted])
+        for number, each in zip(wanted, drawn, strict=True):
+            noise[number] = each
+    return noise
 
 
 def _residual(x: torch.Tensor, residual: torch.Tensor, dropout: float | Noise) -> torch.Tensor:

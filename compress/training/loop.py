@@ -207,7 +207,6 @@ def save(
 
 
 def _state(at: Position, model: torch.nn.Module, optimizer: Optimizer, methods: Sequence[Method]) -> State:
-
     return {
         "progress": vars(at),
         "model": model.state_dict(),
