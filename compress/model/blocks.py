@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from compress.model.dropout import Noise, draw, dropout, dropout_add
+from compress.model.linear import linear
 
 Forward = Callable[..., Any]
 Together = Callable[[Any, torch.Tensor], torch.Tensor | None]
@@ -31,7 +32,7 @@ def products(layers: Sequence[nn.Module], x: torch.Tensor) -> torch.Tensor:
         joined = together(layers, x)
         if joined is not None:
             return joined
-    return torch.cat([layer(x) for layer in layers], dim=-1)
+    return torch.cat([product(layer, x) for layer in layers], dim=-1)
 
 
 def _is_watched(layer: nn.Module) -> bool:
@@ -48,7 +49,14 @@ def joined_product(
 ) -> torch.Tensor:
     """x · Wᵀ + b for each weight, [outputs, inputs], by one product; no bias where the first one has none."""
     bias = None if biases[0] is None else torch.cat([each for each in biases if each is not None])
-    return functional.linear(x, torch.cat(list(weights)), bias)
+    return linear(x, torch.cat(list(weights)), bias)
+
+
+def product(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What a layer makes of its input, float [..., inputs] to [..., outputs]."""
+    if type(layer) is nn.Linear and not _is_watched(layer):
+        return linear(x, layer.weight, layer.bias)
+    return cast("torch.Tensor", layer(x))
 
 
 def attention(
@@ -187,7 +195,7 @@ class PostNorm:
         ) -> object:
             if first_only:
                 asking = hidden_states[:, :1]
-                queries, others = query(block)(asking), products((key(block), value(block)), hidden_states)
+                queries, others = product(query(block), asking), products((key(block), value(block)), hidden_states)
                 width = queries.shape[-1]
             else:
                 asking, queries = hidden_states, None
@@ -197,8 +205,8 @@ class PostNorm:
             weights = (asking.shape[0] * width // size(block), asking.shape[1], hidden_states.shape[1])
             noise = _noise(rates, [weights, asking.shape, asking.shape], asking.device, position_bias is not None)
             context = attention(queries, others, size(block), attention_mask, noise[0], position_bias)
-            attended = attention_norm(block)(_residual(output(block)(context), asking, noise[1]))
-            inner = down(block)(activation(block)(up(block)(attended)))
+            attended = attention_norm(block)(_residual(product(output(block), context), asking, noise[1]))
+            inner = product(down(block), activation(block)(product(up(block), attended)))
             outputs = norm(block)(_residual(inner, attended, noise[2]))
             return (outputs,) if self.in_tuple else outputs
 

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from compress.artifact.layers.kind import Kind, Settings, Tensors
+from compress.model.blocks import product
 
 
 class FactorizedLinear(nn.Module):
@@ -22,8 +23,7 @@ class FactorizedLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float32 [..., inputs] to float32 [..., outputs]."""
-        outputs: torch.Tensor = self.second(self.first(x))
-        return outputs
+        return product(self.second, product(self.first, x))
 
 
 def unfilled(layer: nn.Linear, rank: int) -> FactorizedLinear:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from compress.artifact.layers.kind import Kind, Settings, Tensors
 from compress.model.blocks import joined_product
+from compress.model.linear import linear
 
 LARGEST = 127
 Affine = tuple[torch.Tensor, torch.Tensor]  # scale and zero point of an input, scalars
@@ -96,7 +97,7 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float32 [..., inputs] to float32 [..., outputs]."""
-        return functional.linear(self._rounded(x), from_int8(self.weight, self.weight_scale), self.bias)
+        return linear(self._rounded(x), from_int8(self.weight, self.weight_scale), self.bias)
 
     @staticmethod
     def together(layers: Sequence[Int8Linear], x: torch.Tensor) -> torch.Tensor | None:

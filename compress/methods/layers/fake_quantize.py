@@ -7,11 +7,11 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from compress.artifact import plain
 from compress.artifact.layers import int8
 from compress.model.blocks import joined_product
+from compress.model.linear import linear
 
 
 class RoundWeight(torch.autograd.Function):
@@ -115,7 +115,7 @@ class FakeLinear(nn.Linear):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float [..., inputs] to float [..., outputs]."""
         x = x if self.input_range is None else self.input_range(x)
-        return functional.linear(x, self.rounded.of(self), self.bias)
+        return linear(x, self.rounded.of(self), self.bias)
 
     @staticmethod
     def together(layers: Sequence[FakeLinear], x: torch.Tensor) -> torch.Tensor | None:
@@ -151,17 +151,17 @@ def prepare(model: nn.Module, embeddings: bool, momentum: float | None) -> dict[
             continue
         int8.replace(model, name, fakes[name])
     rounded = RoundedWeights(linears := _linears(model))
-    for linear in linears:
-        linear.rounded = rounded
+    for layer in linears:
+        layer.rounded = rounded
     if momentum is not None:
         device = next(model.parameters()).device
         # of a factorized layer, the first factor reads the input
         shared = [[_linears(model.get_submodule(name))[0] for name in names] for names in structure.shared_inputs]
-        alone = [[linear] for linear in linears if not any(linear in group for group in shared)]
+        alone = [[layer] for layer in linears if not any(layer in group for group in shared)]
         for group in shared + alone:
             observed = InputRange(momentum, len(group)).to(device)
-            for linear in group:
-                linear.input_range = observed
+            for layer in group:
+                layer.input_range = observed
     return fakes
 
 
