@@ -20,6 +20,7 @@ from compress.errors import ConfigError
 from compress.methods.layers.fake_quantize import FakeEmbedding, FakeLinear, InputRange, round_weight
 from compress.methods.magnitude import Magnitude, MagnitudeConfig
 from compress.methods.quantize import Quantize, QuantizeConfig
+from compress.model.linear import linear
 from compress.training.evaluate import predict
 from tests.conftest import Compose
 from tests.test_train import small_model
@@ -99,7 +100,7 @@ def test_ranges_follow_the_moving_average_and_map_to_0_to_255() -> None:
     generator = np.random.default_rng(0)
     for _ in range(6):
         x = generator.normal(3, 2, (5, 7)).astype(np.float32)
-        rounded = observed(torch.from_numpy(x)).numpy()
+        rounded = observed.product(torch.from_numpy(x), [torch.eye(7)], [None]).numpy()
         low = x.min() if low is None else np.float32(low + 0.25 * (x.min() - low))
         high = x.max() if high is None else np.float32(high + 0.25 * (x.max() - high))
         assert tuple(observed.ends.tolist()) == pytest.approx((low, high), rel=1e-6)
@@ -230,13 +231,21 @@ def test_ranges_that_freeze_while_weights_still_go_are_refused(compose: Compose)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_rounding_an_input_is_torchs_fake_quantization_bit_for_bit(seed: int) -> None:
+@pytest.mark.parametrize("by", ["tensors", "numbers"])
+def test_rounding_an_input_is_torchs_fake_quantization_bit_for_bit(by: str, seed: int) -> None:
     torch.manual_seed(seed)
     x = (torch.randn(70, 1000) * torch.logspace(-6, 3, 70)[:, None]).requires_grad_()
     theirs = x.detach().clone().requires_grad_()
     low, high = torch.randn(2).mul(10).sort().values
     scale, zero_point = int8.range_parameters(low, high)
-    rounded = int8.round_input(x, scale, -zero_point.float())
+    if by == "tensors":
+        rounded = int8.round_input(x, scale, -zero_point.float())
+    else:
+        rounding = int8.rounding(low.numpy(), high.numpy())
+        assert (rounding.scale, -rounding.least) == (scale.item(), zero_point.item())
+        with torch.no_grad():
+            assert torch.equal(int8.round_input(x, scale, -zero_point.float()), rounding.of(x))
+        rounded = linear(x, torch.eye(1000), None, rounding)  # products with 0 and 1 are exact
     expected = torch.fake_quantize_per_tensor_affine(theirs, scale, zero_point, 0, 255)
     assert torch.equal(rounded, expected)
     gradient = torch.randn(70, 1000)
@@ -257,5 +266,7 @@ def test_a_compiled_model_rounds_as_it_is() -> None:
         found[name] = [logits.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
         model.zero_grad()
     assert len(found["plain"]) == len(found["compiled"]) > 10
-    for plain, traced in zip(found["plain"], found["compiled"], strict=True):
-        assert torch.equal(plain, traced)
+    assert torch.equal(found["plain"][0], found["compiled"][0])
+    largest = max(float(gradient.abs().max()) for gradient in found["plain"][1:])
+    for plain, traced in zip(found["plain"], found["compiled"], strict=True):  # gradients are summed in another order
+        assert torch.allclose(plain, traced, rtol=1e-5, atol=1e-7 * largest)

@@ -28,7 +28,8 @@ from compress.methods.layers.fake_quantize import FakeEmbedding, FakeLinear, Inp
 from compress.methods.registry import Option
 from compress.runs import result
 from compress.training.evaluate import predict
-from compress.training.loop import build_optimizer, train
+from compress.training.loop import train
+from compress.training.optimizer import build_optimizer
 from tests.conftest import Compose
 from tests.weight_files import predicted_bytes
 

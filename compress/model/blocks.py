@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from compress.model.dropout import Noise, draw, dropout, dropout_add
-from compress.model.linear import linear
+from compress.model.linear import Rounding, linear
 
 Forward = Callable[..., Any]
 Together = Callable[[Any, torch.Tensor], torch.Tensor | None]
@@ -45,11 +45,14 @@ def _linear_together(layers: Sequence[nn.Linear], x: torch.Tensor) -> torch.Tens
 
 
 def joined_product(
-    weights: Sequence[torch.Tensor], biases: Sequence[torch.Tensor | None], x: torch.Tensor
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor | None],
+    x: torch.Tensor,
+    rounding: Rounding | None = None,
 ) -> torch.Tensor:
-    """x · Wᵀ + b for each weight, [outputs, inputs], by one product; no bias where the first one has none."""
+    """`linear` for each weight, [outputs, inputs], by one product; no bias where the first one has none."""
     bias = None if biases[0] is None else torch.cat([each for each in biases if each is not None])
-    return linear(x, torch.cat(list(weights)), bias)
+    return linear(x, torch.cat(list(weights)), bias, rounding)
 
 
 def product(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:

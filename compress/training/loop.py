@@ -114,6 +114,7 @@ def train(
     from compress.data.batches import bucketed, collate, steps_per_epoch
     from compress.model.first_token import added_mask
     from compress.model.structure import takes
+    from compress.training.optimizer import build_optimizer, clip, set_learning_rate
     from compress.training.used_rows import used_rows
 
     device, inputs = next(model.parameters()).device, takes(model)
@@ -122,7 +123,8 @@ def train(
     total = min(config.epochs * epoch_steps, config.max_steps or config.epochs * epoch_steps)
     for method in methods:
         method.prepare(model)
-    words = None if any(method.all_embeddings for method in methods) else used_rows(model, tokens, rows, padding)
+    keep = any(method.all_embeddings for method in methods)
+    words = None if keep else used_rows(model, tokens, rows, padding, config.compile)
     optimizer, parameters = build_optimizer(model, config), list(model.parameters())
     at = resume(checkpoint, model, optimizer, methods)
     forward = torch.compile(model, dynamic=True) if config.compile else model
@@ -151,9 +153,11 @@ def train(
             for method in methods:
                 loss = method.loss(loss, logits, picked)
             loss.backward()
+            if words is not None:
+                words.gather()
             for method in methods:
                 method.after_backward(model)
-            norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+            norm = clip(optimizer, [each.grad for each in parameters if each.grad is not None], config.clip)
             optimizer.step()
             optimizer.zero_grad()
             for method in methods:
@@ -252,20 +256,3 @@ def _put_back(state: State, model: torch.nn.Module, optimizer: Optimizer, method
         method.load_state_dict(saved)
     set_random_state(state["random"])
     return at
-
-
-def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Have the optimizer's next step be of this rate."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-def build_optimizer(model: torch.nn.Module, config: TrainConfig) -> Optimizer:
-    """AdamW (fused), without weight decay on biases and LayerNorm: on what is no matrix."""
-    import torch
-
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    decayed = [parameter for parameter in parameters if parameter.dim() > 1]
-    others = [parameter for parameter in parameters if parameter.dim() < 2]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)

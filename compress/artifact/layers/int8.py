@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from compress.artifact.layers.kind import Kind, Settings, Tensors
 from compress.model.blocks import joined_product
-from compress.model.linear import linear
+from compress.model.linear import Rounding, linear, takes_numbers
 
 LARGEST = 127
 Affine = tuple[torch.Tensor, torch.Tensor]  # scale and zero point of an input, scalars
@@ -51,6 +52,14 @@ def scale_and_least(low: torch.Tensor, high: torch.Tensor) -> tuple[torch.Tensor
     return scale, low.div_(scale).round_()
 
 
+def rounding(low: np.float32, high: np.float32) -> Rounding:
+    """The same of numbers."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
+        scale = np.maximum((high - low) / np.float32(255), np.finfo(np.float32).tiny)
+        return Rounding(float(scale), float(1 / scale), float(np.rint(low / scale)))
+
+
 class RoundInput(torch.autograd.Function):
     """`torch.fake_quantize_per_tensor_affine` to 0…255, bit for bit, of operations that are vectorized on CPUs."""
 
@@ -71,6 +80,8 @@ class RoundInput(torch.autograd.Function):
 
 def round_input(x: torch.Tensor, scale: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
     """The input as uint8 would have it, in float32, of what `scale_and_least` gives; gradients pass unless it clips."""
+    if takes_numbers(x) and not (torch.is_grad_enabled() and x.requires_grad):
+        return Rounding(scale.item(), scale.reciprocal().item(), least.item()).of(x)
     if x.device.type != "cpu":
         return torch.fake_quantize_per_tensor_affine(x.float(), scale, least.neg().to(torch.int32), 0, 255)
     return cast("torch.Tensor", RoundInput.apply(x.float(), scale, least))  # type: ignore[no-untyped-call]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import nn
 
 from compress.artifact import plain
 from compress.artifact.layers import int8
 from compress.model.blocks import joined_product
-from compress.model.linear import linear
+from compress.model.linear import Rounding, linear, takes_numbers
 
 
 class RoundWeight(torch.autograd.Function):
@@ -46,28 +47,29 @@ class RoundedWeights:
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
         self.layers = layers
-        self.made_of: tuple[object, ...] = ()
-        self.rounded: dict[int, torch.Tensor] = {}  # by the layer's id
+        self.made_of: dict[int, tuple[object, ...]] = {}  # by the layer's id, as is what was made
+        self.rounded: dict[int, torch.Tensor] = {}
 
     def of(self, layer: nn.Linear) -> torch.Tensor:
         """That of one of the layers, [outputs, inputs]."""
+        weight = layer.weight
         if torch.compiler.is_compiling():  # which would keep what the next graph has freed
-            return round_weight(layer.weight)
-        weights = [each.weight for each in self.layers]
-        now = (torch.is_grad_enabled(), torch.is_inference_mode_enabled())
-        made_of = (*now, *((id(weight), weight._version) for weight in weights))
-        if self.made_of != made_of:
-            self.rounded = {}
+            return round_weight(weight)
+        if self.made_of.get(id(layer)) != self._now(weight):
+            weights = [each.weight for each in self.layers]
             for width in {weight.shape[1] for weight in weights}:
                 group = [each for each in self.layers if each.weight.shape[1] == width]
                 rounded = RoundWeight.apply(self.forget, *(each.weight for each in group))  # type: ignore[no-untyped-call]
                 self.rounded |= zip(map(id, group), rounded if len(group) > 1 else [rounded], strict=True)
-            self.made_of = made_of
+            self.made_of = {id(each): self._now(weight) for each, weight in zip(self.layers, weights, strict=True)}
         return self.rounded[id(layer)]
+
+    def _now(self, weight: torch.Tensor) -> tuple[object, ...]:
+        return id(weight), weight._version, torch.is_grad_enabled(), torch.is_inference_mode_enabled()
 
     def forget(self) -> None:
         """Have them made anew when they are asked for next."""
-        self.made_of = ()
+        self.made_of = {}
 
 
 class InputRange(nn.Module):
@@ -82,20 +84,38 @@ class InputRange(nn.Module):
     def __init__(self, momentum: float, readers: int = 1) -> None:
         super().__init__()
         self.momentum, self.readers, self.frozen, self.started = momentum, readers, False, False
-        self.last: tuple[torch.Tensor, torch.Tensor, int] | None = None  # input, output, how many are still to read it
+        self.last: tuple[torch.Tensor, torch.Tensor | Rounding, int] | None = None  # input, how, readers still to come
         self.register_buffer("ends", torch.full((2,), torch.nan))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float32 in the shape of x."""
+    def product(
+        self, x: torch.Tensor, weights: Sequence[torch.Tensor], biases: Sequence[torch.Tensor | None]
+    ) -> torch.Tensor:
+        """What layers of these weights, that many of the readers, make of the rounded x, one behind the other."""
         if self.last is not None and self.last[0] is x:
-            _, rounded, left = self.last
+            _, made, left = self.last
         else:
-            rounded, left = self.round(x), self.readers
-        self.last = (x, rounded, left - 1) if left > 1 else None
-        return rounded
+            made, left = self._numbers(x) if takes_numbers(x) else self._round(x), self.readers
+        left -= len(weights)
+        self.last = (x, made, left) if left > 0 else None
+        x, rounding = (made, None) if isinstance(made, torch.Tensor) else (x, made)
+        if len(weights) == 1:
+            return linear(x, weights[0], biases[0], rounding)
+        return joined_product(weights, biases, x, rounding)
 
-    def round(self, x: torch.Tensor) -> torch.Tensor:
-        """The same for one reader, or all of them at once."""
+    def _numbers(self, x: torch.Tensor) -> Rounding:
+        """How x is to be rounded, by arithmetic of numbers, which a CPU is done with at once."""
+        ends = self.ends.numpy()
+        if self.training and not self.frozen:
+            batch = np.array([each.item() for each in torch.aminmax(x.detach())], dtype=np.float32)
+            if not self.started and np.isnan(ends).any():
+                ends[:] = batch
+            else:
+                ends[:] = batch - (batch - ends) * np.float32(1 - self.momentum)
+            self.started = True
+        return int8.rounding(*ends)
+
+    def _round(self, x: torch.Tensor) -> torch.Tensor:
+        """X rounded, float32, by operations on tensors."""
         if self.training and not self.frozen:
             batch = torch.stack(torch.aminmax(x.detach().float()))
             if not self.started and self.ends.isnan().any():
@@ -114,8 +134,9 @@ class FakeLinear(nn.Linear):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float [..., inputs] to float [..., outputs]."""
-        x = x if self.input_range is None else self.input_range(x)
-        return linear(x, self.rounded.of(self), self.bias)
+        if self.input_range is None:
+            return linear(x, self.rounded.of(self), self.bias)
+        return self.input_range.product(x, [self.rounded.of(self)], [self.bias])
 
     @staticmethod
     def together(layers: Sequence[FakeLinear], x: torch.Tensor) -> torch.Tensor | None:
@@ -123,8 +144,8 @@ class FakeLinear(nn.Linear):
         seen = layers[0].input_range
         if any(layer.input_range is not seen for layer in layers):
             return None
-        x = x if seen is None else seen.round(x)
-        return joined_product([layer.rounded.of(layer) for layer in layers], [layer.bias for layer in layers], x)
+        weights, biases = [layer.rounded.of(layer) for layer in layers], [layer.bias for layer in layers]
+        return joined_product(weights, biases, x) if seen is None else seen.product(x, weights, biases)
 
 
 class FakeEmbedding(nn.Embedding):
