@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from compress.model.dropout import LEVELS, draw, dropout, dropout_add
+from compress.model.dropout import LEVELS, draw, dropout
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -39,30 +39,30 @@ def test_it_draws_from_torchs_generator() -> None:
 def test_elements_are_dropped_independently() -> None:
     """Neighbours share a 64-bit number: no pair of its quarters may be tied."""
     torch.manual_seed(0)
-    kept = (draw([(250_000, 4)], [0.5])[0].numbers >= 0).double()
+    kept = (draw([(250_000, 4)], [0.5])[0] > 0).double()
     correlations = torch.corrcoef(kept.T) - torch.eye(4)
     assert correlations.abs().max() < 0.01
 
 
-def test_every_number_is_drawn() -> None:
-    numbers = draw([(20 * LEVELS,)], [0.5])[0].numbers
-    assert numbers.min() == -LEVELS / 2
-    assert numbers.max() == LEVELS / 2 - 1
+@pytest.mark.parametrize("rates", [(0.25, 0.25), (0.25, 0.5)])
+def test_masks_that_are_drawn_together_have_their_own_rates(rates: tuple[float, float]) -> None:
+    torch.manual_seed(0)
+    masks = draw([(300, 1000), (7, 11, 4001)], rates)
+    assert [tuple(mask.shape) for mask in masks] == [(300, 1000), (7, 11, 4001)]
+    for mask, rate in zip(masks, rates, strict=True):
+        assert mask.unique().tolist() == pytest.approx([0, 1 / (1 - rate)])
+        assert mask.mean() == pytest.approx(1, abs=0.01)
+
+
+def test_the_rarest_and_the_commonest_number_decide_alone() -> None:
+    """Of 65 536 equally likely numbers one is dropped, or one is kept."""
+    torch.manual_seed(0)
+    rare, common = draw([(100 * LEVELS,), (100 * LEVELS,)], [1 / LEVELS, 1 - 1 / LEVELS])
+    assert 50 < int((rare == 0).sum()) < 150
+    assert 50 < int((common > 0).sum()) < 150
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0])
 def test_all_or_nothing(rate: float) -> None:
     x = torch.randn(9)
     assert dropout(x, rate).equal(functional.dropout(x, rate))
-
-
-def test_the_sum_with_a_residual_is_the_sum() -> None:
-    torch.manual_seed(0)
-    x, residual = (torch.randn(40, 8, requires_grad=True) for _ in range(2))
-    (noise,) = draw([x.shape], [0.3])
-    total = dropout_add(x, residual, noise)
-    kept = (noise.numbers > noise.highest).float() * noise.scale
-    assert torch.allclose(total, residual + kept * x)
-    of_x, of_residual = torch.autograd.grad(total, [x, residual], weights := torch.randn(40, 8))
-    assert of_residual.equal(weights)
-    assert torch.allclose(of_x, kept * weights)

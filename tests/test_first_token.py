@@ -14,7 +14,6 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 
 from compress.artifact import store
 from compress.model import blocks, encoder, first_token
-from compress.model.dropout import Noise
 from compress.model.structure import structure
 from tests import families
 
@@ -191,7 +190,7 @@ def test_layers_are_joined_only_where_nobody_notices() -> None:
 @pytest.mark.parametrize("mask", ["none", "kept", "added"])
 @pytest.mark.parametrize("queries", [None, 1])
 def test_attention_for_training_is_attention(queries: int | None, mask: str) -> None:
-    """With noise that drops nothing, values and gradients are those of torch's own."""
+    """With a mask that drops nothing, values and gradients are those of torch's own."""
     torch.manual_seed(0)
     size, length, head = 3, 7, 4
     query = None if queries is None else torch.randn(size, queries, 8, requires_grad=True)
@@ -199,9 +198,9 @@ def test_attention_for_training_is_attention(queries: int | None, mask: str) -> 
     kept = torch.ones(size, 1, 1, length, dtype=torch.bool)
     kept[1, ..., 4:] = False
     masks = {"none": None, "kept": kept, "added": torch.zeros(kept.shape).masked_fill_(~kept, -torch.inf)}
-    noise = Noise(torch.ones(size * 2, queries or length, length), 0.5, 1.0)
+    nothing = torch.ones(size * 2, queries or length, length)
     inputs = [others] if query is None else [query, others]
-    ours, theirs = (blocks.attention(query, others, head, masks[mask], dropout) for dropout in (noise, 0.0))
+    ours, theirs = (blocks.attention(query, others, head, masks[mask], dropout) for dropout in (nothing, 0.0))
     assert torch.allclose(ours, theirs, atol=1e-6)
     weights = torch.randn_like(ours)
     for one, other in zip(

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from compress.model.dropout import Noise, draw, dropout, dropout_add
+from compress.model.dropout import draw, dropout
 from compress.model.linear import Rounding, linear
 
 Forward = Callable[..., Any]
@@ -67,7 +67,7 @@ def attention(
     others: torch.Tensor,
     head_size: int,
     mask: torch.Tensor | None = None,
-    dropout: float | Noise = 0.0,
+    dropout: float | torch.Tensor = 0.0,
     bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Scaled dot-product attention (Vaswani et al., 2017, equation 1).
@@ -76,8 +76,8 @@ def attention(
         query: float [batch, queries, width]; None if it comes first in `others`, for every position.
         others: query, key and value, or key and value, side by side: float [batch, length, 3 or 2 times width].
         mask: None, bool (true: is read) or float (is added), [batch or 1, heads or 1, at least queries or 1, length].
-        dropout: of the attention's weights: a rate, 0 in eval mode, or noise [batch · heads, queries, length].
-        bias: float, added to the scores too; not with noise.
+        dropout: of the attention's weights: a rate, 0 in eval mode, or a mask [batch · heads, queries, length].
+        bias: float, added to the scores too; not with a mask of dropout.
 
     Returns:
         float [batch, queries, width].
@@ -87,10 +87,10 @@ def attention(
         mask = mask[:, :, :queries]
     if bias is not None:
         mask = bias[:, :, :queries] if mask is None else bias[:, :, :queries] + mask
-    if isinstance(dropout, Noise):
+    if isinstance(dropout, torch.Tensor):
         if mask is not None and mask.dtype == torch.bool:
             mask = torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, -torch.inf)
-        return cast("torch.Tensor", _Attention.apply(query, others, head_size, mask, *dropout))  # type: ignore[no-untyped-call]
+        return cast("torch.Tensor", _Attention.apply(query, others, head_size, mask, dropout))  # type: ignore[no-untyped-call]
     parts = others.chunk(3, dim=-1) if query is None else (query, *others.chunk(2, dim=-1))
     q, k, v = (part.unflatten(-1, (-1, head_size)).transpose(1, 2) for part in parts)
     if torch.compiler.is_exporting():  # as runtimes know attention, and fuse it
@@ -112,10 +112,9 @@ class _Attention(torch.autograd.Function):
         others: torch.Tensor,
         head_size: int,
         mask: torch.Tensor | None,
-        numbers: torch.Tensor,
-        *settings: float,
+        kept: torch.Tensor,
     ) -> torch.Tensor:
-        noise, batch = Noise(numbers, *settings), len(others)
+        batch = len(others)
         with torch.autocast("cpu", enabled=False):
             if query is None:
                 q, k, v = _by_head(others, 3, head_size)
@@ -124,27 +123,25 @@ class _Attention(torch.autograd.Function):
             if mask is not None:
                 mask = mask.expand(batch, len(q) // batch, -1, -1).flatten(0, 1)
             weights = torch.softmax(_product(q, k.mT, head_size**-0.5, mask), -1)
-            dropped = noise.kept(weights)
-            context = _joined(_product(dropped, v, noise.scale)[None], batch)
-        ctx.save_for_backward(q, k, v, weights, dropped, numbers)
-        ctx.head_size, ctx.settings, ctx.dtype, ctx.has_query = head_size, settings, others.dtype, query is not None
+            context = _joined(torch.bmm(dropped := weights * kept, v)[None], batch)
+        ctx.save_for_backward(q, k, v, weights, dropped, kept)
+        ctx.head_size, ctx.dtype, ctx.has_query = head_size, others.dtype, query is not None
         return context.to(others.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        q, k, v, weights, dropped, numbers = ctx.saved_tensors
-        noise, batch = Noise(numbers, *ctx.settings), len(gradients[0])
+        q, k, v, weights, dropped, kept = ctx.saved_tensors
+        batch, scale = len(gradients[0]), ctx.head_size**-0.5
         (gradient,) = _by_head(gradients[0], 1, ctx.head_size)
-        of_weights = noise.kept(torch.bmm(gradient, v.mT))
+        of_weights = torch.bmm(gradient, v.mT).mul_(kept)
         of_scores = torch._softmax_backward_data(of_weights, weights, -1, torch.float32)
-        scale = noise.scale * ctx.head_size**-0.5
         of_others = k.new_empty(2 if ctx.has_query else 3, *k.shape)
         of_query = torch.empty_like(q) if ctx.has_query else of_others[0]
         _product(of_scores, k, scale, out=of_query)
         _product(of_scores.mT, q, scale, out=of_others[-2])
-        _product(dropped.mT, gradient, noise.scale, out=of_others[-1])
+        torch.bmm(dropped.mT, gradient, out=of_others[-1])
         first = _joined(of_query[None], batch).to(ctx.dtype) if ctx.has_query else None
-        return first, _joined(of_others, batch).to(ctx.dtype), *([None] * 5)
+        return first, _joined(of_others, batch).to(ctx.dtype), *([None] * 3)
 
 
 def _by_head(x: torch.Tensor, parts: int, head_size: int) -> Sequence[torch.Tensor]:
@@ -218,13 +215,13 @@ class PostNorm:
 
 def _noise(
     rates: Sequence[float], shapes: Sequence[Sequence[int]], device: torch.device, biased: bool
-) -> list[float | Noise]:
-    """What is drawn for each dropout, by one call; its rate, where torch has to draw, or nothing is dropped.
+) -> list[float | torch.Tensor]:
+    """A mask for each dropout, drawn by one call; its rate, where torch has to draw, or nothing is dropped.
 
     Torch has to where attention is `biased`, since the bias learns.
     """
     wanted = [number for number, rate in enumerate(rates) if rate and not (biased and number == 0)]
-    noise: list[float | Noise] = [*rates]
+    noise: list[float | torch.Tensor] = [*rates]
     if device.type == "cpu" and 1.0 not in rates and wanted:
         drawn = draw([shapes[number] for number in wanted], [rates[number] for number in wanted])
         for number, each in zip(wanted, drawn, strict=True):
@@ -232,10 +229,10 @@ def _noise(
     return noise
 
 
-def _residual(x: torch.Tensor, residual: torch.Tensor, dropout: float | Noise) -> torch.Tensor:
-    """residual + dropout(x)."""
-    if isinstance(dropout, Noise):
-        return dropout_add(x, residual, dropout)
+def _residual(x: torch.Tensor, residual: torch.Tensor, dropout: float | torch.Tensor) -> torch.Tensor:
+    """residual + dropout(x), of a rate or by a mask."""
+    if isinstance(dropout, torch.Tensor):
+        return torch.addcmul(residual, x, dropout)
     return residual + (functional.dropout(x, dropout) if dropout else x)
 
 
