@@ -22,12 +22,6 @@ UNUSED = [1, 4, *range(20, 30)]
 USED = [0, 2, 3, *range(5, 20)]
 
 
-@pytest.fixture(params=[1, 2**40], ids=["sparse", "dense"])
-def gradient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rows' gradient is made of what was looked up, or anew at each step."""
-    monkeypatch.setattr(used_rows, "LARGE", request.param)
-
-
 @pytest.fixture
 def few(tokens: Tokens) -> Tokens:
     """No text has one of the last ten of the thirty tokens."""
@@ -58,20 +52,19 @@ def words(model: BertForSequenceClassification) -> torch.Tensor:
     return model.get_input_embeddings().weight.detach()
 
 
-@pytest.mark.usefixtures("gradient")
 @pytest.mark.parametrize("select", ["last", "best"])
 def test_used_rows_are_the_same_and_unused_ones_decay(few: Tokens, select: str) -> None:
     """With `best` the first epoch's weights are kept, and so the decay until then."""
     (ours, _), (theirs, _) = (trained(few, methods, select=select) for methods in ([Nothing()], [All()]))
-    start, rounding = words(small_model()), 1e-6 if used_rows.LARGE > 1 else 3e-5  # a token's gradients are summed
+    start = words(small_model())
     for name, value in ours.state_dict().items():
         expected = theirs.state_dict()[name]
         if name.endswith("word_embeddings.weight"):
-            assert torch.allclose(value[USED], expected[USED], atol=rounding)
+            assert torch.allclose(value[USED], expected[USED], atol=1e-6)
             assert torch.allclose(value[UNUSED], expected[UNUSED], rtol=0, atol=3e-7)
             assert not torch.allclose(value[UNUSED], start[UNUSED], rtol=1e-3)
         else:
-            assert torch.allclose(value, expected, atol=rounding), name
+            assert torch.allclose(value, expected, atol=1e-6), name
 
 
 def test_without_clipping_used_rows_are_equal_bit_for_bit(few: Tokens) -> None:
@@ -80,27 +73,6 @@ def test_without_clipping_used_rows_are_equal_bit_for_bit(few: Tokens) -> None:
     assert words(ours)[USED].equal(words(theirs)[USED])
 
 
-def test_a_gradient_made_of_what_was_looked_up_is_the_dense_one(few: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
-    found: dict[int, list[torch.Tensor]] = {1: [], 2**40: []}
-    for large, gradients in found.items():
-        monkeypatch.setattr(used_rows, "LARGE", large)
-        model = small_model(dropout=0.0)
-        rows = used_rows.used_rows(model, few, np.arange(len(few)), 0)
-        assert rows is not None
-        for texts in ([[2, 7, 7, 9, 3], [2, 7, 0, 0, 0]], [[2, 11, 3]], [[2, 9, 3]]):
-            model(input_ids=torch.tensor(texts)).logits.square().sum().backward()
-            rows.gather()
-            gradient = model.get_input_embeddings().weight.grad
-            assert isinstance(gradient, torch.Tensor)
-            assert not gradient.is_sparse
-            assert not gradient[0].any()  # of padding
-            gradients.append(gradient.clone())
-            model.zero_grad()
-    for sparse, dense in zip(*found.values(), strict=True):
-        assert torch.allclose(sparse, dense, rtol=1e-5, atol=1e-7)
-
-
-@pytest.mark.usefixtures("gradient")
 def test_meanwhile_only_they_are_there_and_afterwards_all_are(few: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes: list[torch.Size] = []
 
@@ -114,7 +86,6 @@ def test_meanwhile_only_they_are_there_and_afterwards_all_are(few: Tokens, monke
     assert embedding.weight.shape == (30, 16)
     assert embedding.padding_idx == 0
     assert not embedding._forward_pre_hooks
-    assert not embedding.sparse
     shapes.clear()
     trained(few, [Watching(), All()])
     assert set(shapes) == {torch.Size([30, 16])}

@@ -123,8 +123,7 @@ def train(
     total = min(config.epochs * epoch_steps, config.max_steps or config.epochs * epoch_steps)
     for method in methods:
         method.prepare(model)
-    keep = any(method.all_embeddings for method in methods)
-    words = None if keep else used_rows(model, tokens, rows, padding, config.compile)
+    words = None if any(method.all_embeddings for method in methods) else used_rows(model, tokens, rows, padding)
     optimizer, parameters = build_optimizer(model, config), list(model.parameters())
     at = resume(checkpoint, model, optimizer, methods)
     forward = torch.compile(model, dynamic=True) if config.compile else model
@@ -153,11 +152,9 @@ def train(
             for method in methods:
                 loss = method.loss(loss, logits, picked)
             loss.backward()
-            if words is not None:
-                words.gather()
             for method in methods:
                 method.after_backward(model)
-            norm = clip(optimizer, [each.grad for each in parameters if each.grad is not None], config.clip)
+            norm = clip(optimizer, parameters, config.clip)
             optimizer.step()
             optimizer.zero_grad()
             for method in methods:

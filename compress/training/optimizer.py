@@ -30,6 +30,9 @@ class AdamW(torch.optim.AdamW):
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Change the parameters that have a gradient; a step of torch's unless these are the last step's."""
+        first = next(parameter for group in self.param_groups for parameter in group["params"])
+        if first.device.type != "cpu":
+            return cast("float | None", super().step(closure))
         collected = self.collected or []
         gradients = [[parameter.grad for parameter in each.parameters] for each in collected]
         same = not any(gradient is None for each in gradients for gradient in each)
@@ -61,7 +64,7 @@ class AdamW(torch.optim.AdamW):
             state["step"] = state["step"].clone()
 
     def _collect(self) -> None:
-        """Keep what the next steps need, if all that has a gradient is on a CPU and has had one at every step."""
+        """Keep what the next steps need, if all that has a gradient has had one at every step."""
         self.collected, self.others = [], []
         for group in self.param_groups:
             parameters = [each for each in group["params"] if each.grad is not None]
@@ -70,7 +73,7 @@ class AdamW(torch.optim.AdamW):
             if not states:
                 continue
             steps = [state["step"] for state in states]
-            if any(step.device.type != "cpu" or step != steps[0] for step in steps):
+            if any(step != steps[0] for step in steps):
                 self.collected = None
                 return
             for state in states:
@@ -94,8 +97,11 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def clip(optimizer: AdamW, gradients: Sequence[torch.Tensor], largest: float) -> torch.Tensor:
-    """Have the next step scale these gradients down to a largest norm (L2, of all together); the norm, a scalar."""
-    norm: torch.Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm([*gradients])))
+def clip(optimizer: AdamW, parameters: Sequence[torch.nn.Parameter], largest: float) -> torch.Tensor:
+    """Have the next step see the gradient scaled down to a largest norm (L2, of all together); the norm, a scalar."""
+    if parameters[0].device.type != "cpu":
+        return torch.nn.utils.clip_grad_norm_(parameters, largest)
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm: torch.Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     optimizer.grad_scale = (norm / largest).clamp(min=1.0)
     return norm

@@ -2,8 +2,6 @@
 
 Such a row has no gradient: in a step of AdamW it only decays, by 1 − learning rate · weight decay, which one product
 over all steps tells. So the rows that are looked up are trained alone, and the others are put back at the end.
-
-A step looks up few of them: on a CPU the gradient is zeros that stay from step to step, but for these rows.
 """
 
 from __future__ import annotations
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
 WORTHWHILE = 0.9  # share of the rows that are looked up, from which all of them are trained
 
-LARGE = 2**18  # numbers of the rows' gradient, from which it is not made of zeros at each step
-
 
 class UsedRows:
     """The embedding of token ids, its weight cut down to the rows of `ids` until all are put back.
@@ -32,39 +28,25 @@ class UsedRows:
     `weight` is the same parameter before, meanwhile and afterwards. Of the ids, ascending, the padding's is one.
     """
 
-    def __init__(self, embedding: nn.Embedding, ids: NDArray[np.int64], compiled: bool = False) -> None:
-        self.embedding, self.all, self.compiled = embedding, embedding.weight.data, compiled
+    def __init__(self, embedding: nn.Embedding, ids: NDArray[np.int64]) -> None:
+        self.embedding, self.all = embedding, embedding.weight.data
         self.ids = torch.from_numpy(ids).to(self.all.device)
         slots = torch.full((len(self.all),), len(ids), device=self.all.device)  # an id without a row is an error
         slots[self.ids] = torch.arange(len(ids), device=self.all.device)
         self.slots, self.padding = slots, embedding.padding_idx
-        self.gradient = torch.zeros_like(self.all[self.ids])
-        self.filled: torch.Tensor | None = None  # rows of it that are not 0
         self._cut(self.all[self.ids])
 
     def _cut(self, kept: torch.Tensor) -> None:
         self.embedding.weight.data = kept
         if self.padding is not None:
             self.embedding.padding_idx = int(self.slots[self.padding])
-        self.embedding.sparse = kept.device.type == "cpu" and kept.numel() >= LARGE and not self.compiled
         self.hook = self.embedding.register_forward_pre_hook(lambda module, inputs: (self.slots[inputs[0]],))
-
-    def gather(self) -> None:
-        """Make the gradient of the rows dense after a backward pass."""
-        weight = self.embedding.weight
-        if weight.grad is None or not weight.grad.is_sparse:
-            return
-        if self.filled is not None:
-            self.gradient.index_fill_(0, self.filled, 0.0)
-        sparse = weight.grad.coalesce()
-        self.filled = sparse.indices()[0]
-        weight.grad = self.gradient.index_copy_(0, self.filled, sparse.values())
 
     def put_back(self, decay: float) -> None:
         """Have all rows again: those that were trained, and the others times `decay`."""
         trained, self.embedding.weight.data = self.embedding.weight.data, self.all * decay
         self.embedding.weight.data[self.ids] = trained
-        self.embedding.padding_idx, self.embedding.sparse = self.padding, False
+        self.embedding.padding_idx = self.padding
         self.hook.remove()
 
     @contextmanager
@@ -90,20 +72,13 @@ def looked_up(tokens: Tokens, rows: NDArray[np.int64], padding: int, size: int) 
     return np.flatnonzero(seen)
 
 
-def used_rows(
-    model: Any, tokens: Tokens, rows: NDArray[np.int64], padding: int, compiled: bool = False
-) -> UsedRows | None:
+def used_rows(model: Any, tokens: Tokens, rows: NDArray[np.int64], padding: int) -> UsedRows | None:
     """Cut the model's word embeddings down to what these rows look up; None if it cannot be done or gains little."""
     embedding = model.get_input_embeddings()
     if not isinstance(embedding, nn.Embedding):
         return None
     shared = sum(parameter is embedding.weight for _, parameter in model.named_parameters(remove_duplicate=False))
     ids = looked_up(tokens, rows, padding, embedding.num_embeddings)
-    if (
-        shared > 1
-        or embedding.max_norm is not None
-        or embedding.sparse
-        or len(ids) > WORTHWHILE * embedding.num_embeddings
-    ):
+    if shared > 1 or embedding.max_norm is not None or len(ids) > WORTHWHILE * embedding.num_embeddings:
         return None
-    return UsedRows(embedding, ids, compiled)
+    return UsedRows(embedding, ids)
