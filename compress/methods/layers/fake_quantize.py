@@ -75,8 +75,8 @@ class RoundedWeights:
 class InputRange(nn.Module):
     """Rounds its input to uint8 by a range: the moving average of the batches' least and largest values.
 
-    The range moves in training mode until it is frozen, and never in eval mode. An input that several layers read one
-    after the other is rounded once, and moves it once.
+    The range moves in training mode until it is frozen, and never in eval mode; once for an input that several layers
+    read one after the other.
     """
 
     ends: torch.Tensor  # the least and the largest value, [2]; not numbers before the first batch
@@ -115,7 +115,7 @@ class InputRange(nn.Module):
         return int8.rounding(*ends)
 
     def _round(self, x: torch.Tensor) -> torch.Tensor:
-        """X rounded, float32, by operations on tensors."""
+        """The rounded x, float32, by operations on tensors."""
         if self.training and not self.frozen:
             batch = torch.stack(torch.aminmax(x.detach().float()))
             if not self.started and self.ends.isnan().any():
