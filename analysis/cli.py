@@ -28,7 +28,7 @@ From results to the paper's figure and table, and to verdicts with error bars:
   interactions RUNS       do methods together reduce sizes by more than the product of what each does
   figure RUNS --out DIR   Figure 1 alone: score against size
   advise RUNS             the best measured model for --max-mb or --min-score
-  collect RUNS … --out F  the results without the models: one small file that can be given for RUNS
+  collect RUNS … --out F  results and predictions without the models: one small file that can be given for RUNS
   dashboard --project P   a W&B dashboard of a project, made or renewed
 
 RUNS is a folder of runs (paths.runs), or a file that `collect` has written; with --source offline a folder that has
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
             words.add_argument("--max-mb", type=_positive, metavar="MB", help="the greatest size, decimal megabytes")
             words.add_argument("--min-score", type=float, metavar="POINTS", help="the least score")
             words.add_argument("--task", help="one task (default: the mean over all)")
-    collect = verbs.add_parser("collect", help="results as one small file")
+    collect = verbs.add_parser("collect", help="results and predictions as one small file")
     collect.add_argument("runs", metavar="RUNS", type=Path, nargs="+",
                          help="folder of runs or file of results; of what several have, the first counts")  # fmt: skip
     collect.add_argument("--out", metavar="FILE", type=Path, required=True, help="to write, *.jsonl.gz")

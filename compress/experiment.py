@@ -18,7 +18,7 @@ from compress.methods import registry
 from compress.methods.base import LearnsFromTeacher, Method
 from compress.model import encoder
 from compress.model.encoder import label
-from compress.runs import environment, result
+from compress.runs import environment, predictions, result
 from compress.runs import folder as run_folders
 from compress.runs.folder import CHECKPOINT, ExperimentLock, cause_of, write_error
 from compress.runs.result import SCHEMA, Head, Result, Timing
@@ -165,6 +165,7 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool)
     with runs.config_errors():
         (folder / result.FILE).unlink(missing_ok=True)
         (folder / result.ERROR).unlink(missing_ok=True)
+        (folder / predictions.FILE).unlink(missing_ok=True)
         run_folders.clear_scratch(folder)
         write_text(folder / "config.yaml", to_yaml(config))
     with runs.config_errors(), Reporter(folder, f"{config.task.name} {label(config.model)}") as reporter:
@@ -238,7 +239,7 @@ def _build_methods(config: Config, inputs: Inputs, reporter: Reporter) -> tuple[
 def _train_and_store(
     config: Config, head: Head, folder: Path, inputs: Inputs, methods: list[Method], reporter: Reporter
 ) -> Result:
-    """Train the model, store it, load it again, and score what was loaded."""
+    """Train the model, store it, load it again, score what was loaded, and keep what it predicted."""
     from compress.artifact import size, store
     from compress.training.evaluate import evaluate
     from compress.training.loop import train
@@ -272,6 +273,7 @@ def _train_and_store(
                 f"{applied.group}={applied.name} left no trace in the artifact; nothing is scored"
             )
     scores = evaluate(stored, dataset, config.task, padding)
+    predictions.write(folder, _predictions(config, head.run_id, dataset, scores))
     return Result(
         **vars(head),
         **_outcome(training, scores, in_training),
@@ -283,6 +285,16 @@ def _train_and_store(
         environment=environment.environment() | {"device": device_name(model.device)},
         start=asdict(inputs.start),
     )
+
+
+def _predictions(config: Config, run_id: str, dataset: Dataset, scores: Scores) -> predictions.Packed:
+    """What was predicted for each row of the dev set, beside its label."""
+    labels = config.task.labels
+    splits = {
+        split: predictions.Split(dataset.splits[split].labels, predicted)
+        for split, predicted in scores.predictions.items()
+    }
+    return predictions.pack(run_id, None if labels is None else len(labels), splits)
 
 
 def _outcome(training: Training, scores: Scores, in_training: Scores) -> dict[str, Any]:

@@ -37,6 +37,7 @@ def test_the_run_folder_holds_what_the_contract_says(compose: Compose) -> None:
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml",
         "metrics.jsonl",
+        "predictions.json.gz",
         "result.json",
         "artifact",
         "log.txt",

@@ -442,7 +442,7 @@ def test_all_else_is_on_disk_before_the_result_is(compose: Compose, monkeypatch:
 
     monkeypatch.setattr(os, "replace", replace)
     experiment.run(config)
-    assert seen == [{"config.yaml", "metrics.jsonl", "log.txt", "artifact"}]
+    assert seen == [{"config.yaml", "metrics.jsonl", "log.txt", "artifact", "predictions.json.gz"}]
 
 
 @pytest.mark.fault(

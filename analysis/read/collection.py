@@ -1,7 +1,8 @@
 """What a collection of results holds: a folder of runs, or one small file to be kept or given away without the models.
 
-`<name>.jsonl.gz`: a line of JSON for each result.json, whole but for the paths of the machine it was made on; then
-`{"failure": …}` for each experiment that failed and `{"note": …}` for what else a reader must know.
+`<name>.jsonl.gz`: `{"dev": …}` for the labels of each dev set; a line of JSON for each result.json, whole but for the
+paths of the machine it was made on, with its predictions; `{"failure": …}` for each experiment that failed; and
+`{"note": …}` for what else a reader must know.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import gzip
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from compress.errors import ConfigError
+from compress.runs import predictions
+from compress.runs.predictions import DevSet, Packed
 from compress.runs.result import failure, run_folders
 from compress.storage.files import write_bytes
 
@@ -28,7 +31,7 @@ class Gathered:
     """What a collection holds.
 
     Attributes:
-        documents: one for each result.json, which may also have `folder`.
+        documents: one for each result.json, which may also have `folder` and `predictions` (`Packed`, or None).
         failures: one for each experiment that failed: `run_id`, `task`, `model`, `methods`, `seed`, `cause`.
         notes: what was left out, one sentence each.
     """
@@ -39,8 +42,13 @@ class Gathered:
 
 
 def gathered(place: Path) -> Gathered:
-    """What a folder of runs or a file of results holds; ConfigError as `gather` and `read`."""
-    return read(place) if place.is_file() else gather(place)
+    """What a folder of runs or a file of results holds; ConfigError as `gather` and `read`.
+
+    It is one, too, if results of one task and data were scored on different labels.
+    """
+    collection = read(place) if place.is_file() else gather(place)
+    _check_labels(collection.documents)
+    return collection
 
 
 def gather(folder: Path) -> Gathered:
@@ -51,7 +59,10 @@ def gather(folder: Path) -> Gathered:
     for path in run_folders(folder):
         document, problem = _read_result(path)
         if document is not None:
-            collection.documents.append(document | {"folder": path})
+            predicted, damage = _read_predictions(path)
+            collection.documents.append(document | {"folder": path, "predictions": predicted})
+            if damage:
+                collection.notes.append(f"{path.relative_to(folder)}: its predictions are left out: {damage}")
         elif (cause := failure(path)) is not None:
             task, model, methods, run_id = path.parts[-4:]
             cell = {"run_id": run_id, "task": task, "model": model, "methods": methods, "seed": _seed(path)}
@@ -86,6 +97,29 @@ def _read_result(path: Path) -> tuple[Document | None, str | None]:
     return document, None
 
 
+def _read_predictions(path: Path) -> tuple[Packed | None, str | None]:
+    """What was predicted, or what is wrong with it; neither where nothing was kept."""
+    try:
+        return predictions.read(path, path.name), None
+    except ValueError as error:
+        return None, f"{predictions.FILE}: {error}"
+
+
+def _check_labels(documents: Iterable[Document]) -> None:
+    """Refuse results of one task and data that were scored on different labels: they cannot be compared."""
+    firsts: dict[str, Document] = {}
+    for document in documents:
+        packed, identity = document.get("predictions"), document.get("identity")
+        if packed is None or not isinstance(identity, dict):
+            continue
+        first = firsts.setdefault(json.dumps([identity.get("task"), identity.get("data")]), document)
+        if first["predictions"].dev != packed.dev:
+            raise ConfigError(
+                f"runs {first['run_id']} and {packed.run_id} are of one task ({document.get('task')}) and data, but "
+                "the labels beside their predictions differ; run one of them again (force=true), or leave it out"
+            )
+
+
 def _seed(path: Path) -> int | None:
     """From config.yaml; parsing YAML would take longer than all the rest."""
     try:
@@ -97,7 +131,7 @@ def _seed(path: Path) -> int | None:
 
 def read(file: Path) -> Gathered:
     """What `write` has written; ConfigError if it is something else, or damaged."""
-    collection, whole = Gathered(), 0
+    collection, whole, devs = Gathered(), 0, dict[object, DevSet]()
     try:
         with gzip.open(file, "rt", encoding="utf-8") as lines:
             for line in map(json.loads, lines):
@@ -107,8 +141,10 @@ def read(file: Path) -> Gathered:
                     collection.failures.append(line["failure"])
                 elif "note" in line:
                     collection.notes.append(line["note"])
+                elif "dev" in line:
+                    devs[line["dev"]] = _dev_set(line)
                 else:
-                    collection.documents.append(line)
+                    collection.documents.append(_with_predictions(line, devs))
                 whole += 1
     except (OSError, EOFError, ValueError) as error:
         raise ConfigError(
@@ -116,6 +152,38 @@ def read(file: Path) -> Gathered:
             "`python -m analysis collect` has written"
         ) from error
     return collection
+
+
+def _dev_set(line: Document) -> DevSet:
+    """Of its line; ValueError if its labels are not those that its name is the digest of."""
+    dev = predictions.built(DevSet, {key: value for key, value in line.items() if key != "dev"})
+    if dev.digest() != line["dev"]:
+        raise ValueError(f"the labels of dev set {line['dev']} are damaged")
+    return dev
+
+
+def _with_predictions(line: Document, devs: Mapping[object, DevSet]) -> Document:
+    """A result with its predictions, if it has any, put together; ValueError if they are damaged."""
+    if "predictions" not in line:
+        return line
+    run_id, kept = line.get("run_id"), line["predictions"]
+    if not isinstance(kept, dict) or kept.get("dev") not in devs:
+        raise ValueError(f"the predictions of run {run_id} refer to a dev set that is not there")
+    whole = {"format": 1, "run_id": run_id, **kept, "dev": devs[kept["dev"]]}
+    try:
+        together = predictions.built(Packed, whole)
+        together.splits()
+    except ValueError as error:
+        raise ValueError(f"the predictions of run {run_id}: {error}") from error
+    return line | {"predictions": together}
+
+
+def _without_labels(document: Document) -> Document:
+    """A result's line: its predictions refer to the dev set that they are of."""
+    packed: Packed | None = document.get("predictions")
+    if packed is None:
+        return {key: value for key, value in document.items() if key != "predictions"}
+    return document | {"predictions": {"dev": packed.dev.digest(), "predicted": packed.predicted}}
 
 
 def write(places: Iterable[Path], file: Path) -> Gathered:
@@ -138,9 +206,13 @@ def write(places: Iterable[Path], file: Path) -> Gathered:
         for failed in collection.failures:
             failures.setdefault(failed.get("run_id"), failed)
         notes += collection.notes
+    _check_labels(documents.values())
     remaining = [failed for run_id, failed in failures.items() if run_id not in documents]
     whole = Gathered([*documents.values()], remaining, notes)
-    lines = [*whole.documents, *({"failure": failed} for failed in remaining), *({"note": note} for note in notes)]
+    packed = [document["predictions"] for document in whole.documents if document.get("predictions")]
+    devs = {each.dev.digest(): each.dev for each in packed}
+    lines = [*({"dev": digest, **asdict(dev)} for digest, dev in devs.items()), *map(_without_labels, whole.documents)]
+    lines += [*({"failure": failed} for failed in remaining), *({"note": note} for note in notes)]
     text = "".join(f"{json.dumps(line, ensure_ascii=False, separators=(',', ':'))}\n" for line in lines)
     write_bytes(file, gzip.compress(text.encode(), mtime=0))
     return whole

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from compress.checked import stored
 from compress.errors import ConfigError
+from compress.runs import predictions
 from compress.runs.result import ERROR, FILE
 from compress.storage import atomic, surroundings
 from compress.storage.files import write_json
@@ -18,7 +19,7 @@ from compress.storage.lock import Lock
 
 CHECKPOINT, PROGRESS = "checkpoint", "progress.json"  # of one that is not finished: how far it is, for who looks on
 METRICS, LOG, TRACKING = "metrics.jsonl", "log.txt", "wandb"
-WRITTEN = ("config.yaml", METRICS, PROGRESS, ERROR, FILE, "artifact")  # by who is at it
+WRITTEN = ("config.yaml", METRICS, PROGRESS, ERROR, predictions.FILE, FILE, "artifact")  # by who is at it
 
 
 @stored

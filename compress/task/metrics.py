@@ -72,6 +72,22 @@ METRICS: dict[str, Callable[[Array, Array], float | None]] = {
 }
 
 
+def of_splits(
+    predictions: Mapping[str, Array], labels: Mapping[str, Array], names: Sequence[str], validation: Sequence[str]
+) -> dict[str, float | None]:
+    """The named metrics on each split that is there, as `named` calls them; `validation`: those of the task."""
+    return {
+        named(name, split, validation): METRICS[name](predictions[split], labels[split])
+        for split in predictions
+        for name in dict.fromkeys(names)
+    }
+
+
+def named(metric: str, split: str, validation: Sequence[str]) -> str:
+    """A metric's name on a split: of a task with several it ends in what tells them apart, `accuracy_mismatched`."""
+    return metric if len(validation) == 1 else metric + split.removeprefix("validation")
+
+
 def score(metrics: Mapping[str, float | None], names: Sequence[str]) -> float | None:
     """Mean of the named metrics in points (×100); undefined as soon as one of them is.
 

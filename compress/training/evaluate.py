@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from compress.task.metrics import METRICS, score
+from compress.task.metrics import named, of_splits, score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,12 +21,20 @@ TOKENS = 1536  # of a batch: larger ones pad more and leave the caches
 
 @dataclass(frozen=True)
 class Scores:
-    """Metrics by name (None: undefined), the two scores in points, and what should be known about them."""
+    """What a model predicts for the validation splits, and what that is worth.
+
+    Attributes:
+        metrics: by name; None: undefined.
+        glue: in points, as `accuracy`.
+        notes: what should be known about them.
+        predictions: by split, [rows]; class ids, or float32 of a regression.
+    """
 
     metrics: dict[str, float | None]
     glue: float | None
     accuracy: float | None
     notes: list[str]
+    predictions: dict[str, NDArray[Any]]
 
 
 def predict(
@@ -75,20 +83,17 @@ def evaluate(model: torch.nn.Module, dataset: Dataset, task: TaskConfig, padding
 
 
 def scored(answers: Mapping[str, NDArray[np.float32]], dataset: Dataset, task: TaskConfig) -> Scores:
-    """Score logits, float32 [rows, outputs] for each validation split.
-
-    With several splits a metric's name ends in what tells them apart: `accuracy_matched`, `accuracy_mismatched`.
-    """
-    metrics: dict[str, float | None] = {}
+    """Score logits, float32 [rows, outputs] for each validation split."""
+    names, labels = [*task.metrics, *task.accuracy_metrics], {split: dataset.splits[split].labels for split in answers}
+    predictions = {
+        split: logits[:, 0] if task.regression else logits.argmax(axis=1) for split, logits in answers.items()
+    }
+    metrics = of_splits(predictions, labels, names, task.validation)
     notes: list[str] = []
-    for split, logits in answers.items():
-        labels = dataset.splits[split].labels
-        predictions = logits[:, 0] if task.regression else logits.argmax(axis=1)
-        suffix = "" if len(task.validation) == 1 else split.removeprefix("validation")
-        for name in dict.fromkeys(task.metrics + task.accuracy_metrics):
-            metrics[name + suffix] = METRICS[name](predictions, labels)
-            if metrics[name + suffix] is None:
-                notes.append(f"{split}: {name} is undefined (0/0)")
-        if (predictions == predictions[0]).all():
-            notes.append(f"{split}: every prediction is {predictions[0].item():g}")
-    return Scores(metrics, score(metrics, task.metrics), score(metrics, task.accuracy_metrics), notes)
+    for split, predicted in predictions.items():
+        undefined = [name for name in dict.fromkeys(names) if metrics[named(name, split, task.validation)] is None]
+        notes += [f"{split}: {name} is undefined (0/0)" for name in undefined]
+        if (predicted == predicted[0]).all():
+            notes.append(f"{split}: every prediction is {predicted[0].item():g}")
+    glue, accuracy = (score(metrics, chosen) for chosen in (task.metrics, task.accuracy_metrics))
+    return Scores(metrics, glue, accuracy, notes, predictions)
