@@ -114,9 +114,11 @@ def test_the_analysis_reads_results_only(path: Path) -> None:
     ours = {name for name in imports(path) if name.split(".")[0] in ("compress", "launch", "torch", "transformers")}
     known = (
         "errors",
+        "checked",
         "wording",
         "runs.result",
         "runs.predictions",
+        "task.config",
         "task.metrics",
         "storage.files",
         "tracking.wandb_client",

@@ -105,7 +105,15 @@ def test_what_cannot_be_read_is_one_clear_error(runs: Path, tmp_path: Path) -> N
     assert not file.exists()
     collection.write([runs], file)
     whole = file.read_bytes()
-    for damaged in (whole[:-400], b"task,model\n", gzip.compress(b"[1]\n"), gzip.compress(b'{"schema"'), b"\x1f\x8b"):
+    flipped = whole[:200] + bytes(100) + whole[300:]
+    for damaged in (
+        whole[:-400],
+        flipped,
+        b"task,model\n",
+        gzip.compress(b"[1]\n"),
+        gzip.compress(b'{"schema"'),
+        b"\x1f\x8b",
+    ):
         file.write_bytes(damaged)
         with pytest.raises(ConfigError, match=r"results.jsonl.gz: cannot be read after line \d+ .*give a folder of"):
             read_runs(file)

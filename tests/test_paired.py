@@ -13,6 +13,7 @@ from analysis.statistics.paired import difference, mcnemar, sampling
 from compress.errors import ConfigError
 from compress.runs.predictions import Split
 from compress.runs.result import from_document
+from compress.task.config import TaskConfig
 from tests.grids import document
 
 
@@ -22,9 +23,9 @@ def predictions(
     """An experiment's; with two splits as MNLI's."""
     names = ["validation"] if len(splits) == 1 else ["validation_matched", "validation_mismatched"]
     given = document(name, "tiny", "none", 60.0)
-    given["identity"]["task"] = {"name": name, "labels": labels, "validation": names, "metrics": list(metrics),
-                                 "accuracy_metrics": list(metrics)}  # fmt: skip
-    return Predictions(from_document(given), dict(zip(names, splits, strict=True)))
+    task = TaskConfig(name=name, text=["sentence"], labels=labels, validation=names, metrics=list(metrics),
+                      accuracy_metrics=list(metrics))  # fmt: skip
+    return Predictions(from_document(given), task, dict(zip(names, splits, strict=True)))
 
 
 def binary(labels: np.ndarray, right: np.ndarray) -> Predictions:

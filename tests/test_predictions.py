@@ -130,9 +130,9 @@ def test_a_torn_file_and_numbers_that_are_none_are_refused(tmp_path: Path) -> No
     split = numbers(100)
     predictions.write(tmp_path, pack(RUN, None, {"validation": split}))
     whole = (tmp_path / FILE).read_bytes()
-    for torn in (whole[:-20], b"", b"{}"):
-        (tmp_path / FILE).write_bytes(torn)
-        with pytest.raises(ValueError, match=r"."):
+    for damaged in (whole[:-20], b"", b"{}", whole[:50] + bytes(100) + whole[150:]):
+        (tmp_path / FILE).write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"it cannot be read|Invalid JSON"):
             predictions.read(tmp_path, RUN)
     nan = replace(split, predictions=np.full(100, np.nan, np.float32))
     predictions.write(tmp_path, pack(RUN, None, {"validation": nan}))
@@ -209,7 +209,7 @@ def test_a_killed_writers_remains_are_cleared(compose: Compose) -> None:
 
 def write_scored(runs: Path, methods: str, split: Split, labels: tuple[str, ...] = ("no", "yes")) -> Path:
     """A finished run's folder, with predictions of RTE that have its accuracy."""
-    task = {"name": "rte", "labels": [*labels], "validation": ["validation"],
+    task = {"name": "rte", "text": ["sentence1", "sentence2"], "labels": [*labels], "validation": ["validation"],
             "metrics": ["accuracy"], "accuracy_metrics": ["accuracy"]}  # fmt: skip
     accuracy = float((split.predictions == split.labels).mean())
     given = document("rte", "tiny", methods, 100 * accuracy)
@@ -275,6 +275,8 @@ def test_a_folders_damaged_predictions_are_left_out_with_a_note_and_its_result_s
     ("change", "told"),
     [
         (lambda dev, run: run["predictions"].update(dev="aaaaaaaaaaaa"), r"line 1 .* refer to a dev set that is not"),
+        (lambda dev, run: run["predictions"].update(dev=[]), r"line 1 .* refer to a dev set that is not there"),
+        (lambda dev, run: run["predictions"].update(format=2), r"line 1 .*: its format is 2: Input should be 1"),
         (lambda dev, run: run.update(predictions=7), r"line 1 .* refer to a dev set that is not there"),
         (lambda dev, run: run["predictions"]["predicted"].update(validation="AAAA"), "3 bytes, and 277 rows take 70"),
         (lambda dev, run: run["predictions"]["predicted"].update(validation="/" * 93 + "w=="), "class 3, and .* 3"),
@@ -324,12 +326,16 @@ def test_a_result_whose_task_is_not_described_is_refused(tmp_path: Path) -> None
     given = document("rte", "tiny", "none", 60.0)
     folder = write_run(tmp_path, given)
     predictions.write(folder, pack(folder.name, 2, {"validation": classes(277, 2)}))
-    with pytest.raises(ConfigError, match="its task is not described; its predictions cannot be scored"):
+    with pytest.raises(
+        ConfigError, match=rf"run {folder.name}: its predictions cannot be scored: task.text: has no value"
+    ):
         read_predictions(tmp_path)
-    given["identity"]["task"] |= {"validation": ["validation"], "metrics": ["bleu"]}
-    (folder / "result.json").write_text(json.dumps(given))
-    with pytest.raises(ConfigError, match="its metrics are not known here: bleu"):
-        read_predictions(tmp_path)
+    more = {"text": ["sentence"], "labels": None, "validation": ["validation"], "accuracy_metrics": ["pearson"]}
+    for task in (more | given["identity"]["task"] | {"metrics": ["bleu"]}, "rte"):
+        given["identity"]["task"] = task
+        (folder / "result.json").write_text(json.dumps(given))
+        with pytest.raises(ConfigError, match=r"cannot be scored: .*(task.metrics=bleu: must be of accuracy|sequence)"):
+            read_predictions(tmp_path)
 
 
 def test_a_dev_set_is_named_by_all_that_it_holds() -> None:

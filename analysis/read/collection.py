@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -112,7 +113,7 @@ def _check_labels(documents: Iterable[Document]) -> None:
         packed, identity = document.get("predictions"), document.get("identity")
         if packed is None or not isinstance(identity, dict):
             continue
-        first = firsts.setdefault(json.dumps([identity.get("task"), identity.get("data")]), document)
+        first = firsts.setdefault(json.dumps([identity.get("task"), identity.get("data")], sort_keys=True), document)
         if first["predictions"].dev != packed.dev:
             raise ConfigError(
                 f"runs {first['run_id']} and {packed.run_id} are of one task ({document.get('task')}) and data, but "
@@ -131,7 +132,7 @@ def _seed(path: Path) -> int | None:
 
 def read(file: Path) -> Gathered:
     """What `write` has written; ConfigError if it is something else, or damaged."""
-    collection, whole, devs = Gathered(), 0, dict[object, DevSet]()
+    collection, whole, devs = Gathered(), 0, dict[str, DevSet]()
     try:
         with gzip.open(file, "rt", encoding="utf-8") as lines:
             for line in map(json.loads, lines):
@@ -146,7 +147,7 @@ def read(file: Path) -> Gathered:
                 else:
                     collection.documents.append(_with_predictions(line, devs))
                 whole += 1
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ConfigError(
             f"{file}: cannot be read after line {whole} ({error}); give a folder of runs, or what "
             "`python -m analysis collect` has written"
@@ -162,16 +163,16 @@ def _dev_set(line: Document) -> DevSet:
     return dev
 
 
-def _with_predictions(line: Document, devs: Mapping[object, DevSet]) -> Document:
+def _with_predictions(line: Document, devs: Mapping[str, DevSet]) -> Document:
     """A result with its predictions, if it has any, put together; ValueError if they are damaged."""
     if "predictions" not in line:
         return line
     run_id, kept = line.get("run_id"), line["predictions"]
-    if not isinstance(kept, dict) or kept.get("dev") not in devs:
+    dev = devs.get(str(kept.get("dev"))) if isinstance(kept, dict) else None
+    if dev is None:
         raise ValueError(f"the predictions of run {run_id} refer to a dev set that is not there")
-    whole = {"format": 1, "run_id": run_id, **kept, "dev": devs[kept["dev"]]}
     try:
-        together = predictions.built(Packed, whole)
+        together = predictions.built(Packed, {**kept, "run_id": run_id, "dev": dev})
         together.splits()
     except ValueError as error:
         raise ValueError(f"the predictions of run {run_id}: {error}") from error
@@ -183,7 +184,8 @@ def _without_labels(document: Document) -> Document:
     packed: Packed | None = document.get("predictions")
     if packed is None:
         return {key: value for key, value in document.items() if key != "predictions"}
-    return document | {"predictions": {"dev": packed.dev.digest(), "predicted": packed.predicted}}
+    held = {"format": packed.format, "dev": packed.dev.digest(), "predicted": packed.predicted}
+    return document | {"predictions": held}
 
 
 def write(places: Iterable[Path], file: Path) -> Gathered:

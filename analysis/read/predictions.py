@@ -6,19 +6,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.read import collection
 from analysis.read.collection import Document
+from compress.checked import build
 from compress.errors import ConfigError
 from compress.runs.predictions import Split
 from compress.runs.result import MalformedError, Result, from_document
-from compress.task.metrics import METRICS, of_splits, score
+from compress.task.config import TaskConfig
+from compress.task.metrics import of_splits, score
 
 Rows = Mapping[str, NDArray[np.int64]]  # of each validation split some rows, which may repeat
+Kind = Literal["glue", "accuracy"]
 PRECISION = 1e-9  # to which correlations are the same on other machines; shares and counts are exact
 
 
@@ -31,13 +34,8 @@ class Predictions:
     """
 
     result: Result
+    task: TaskConfig
     splits: Mapping[str, Split]
-
-    @property
-    def task(self) -> Mapping[str, Any]:
-        """The task's configuration: `name`, `labels` (None: a regression), `validation`, `metrics` …"""
-        task: Mapping[str, Any] = self.result.identity["task"]
-        return task
 
     def metrics(self, rows: Rows | None = None) -> dict[str, float | None]:
         """The task's metrics, under the names in its result, over all rows or the given ones; None: undefined."""
@@ -46,12 +44,11 @@ class Predictions:
         }  # fmt: skip
         predictions = {name: split.predictions for name, split in splits.items()}
         labels = {name: split.labels for name, split in splits.items()}
-        names = [*self.task["metrics"], *self.task["accuracy_metrics"]]
-        return of_splits(predictions, labels, names, self.task["validation"])
+        return of_splits(predictions, labels, self.task.metrics + self.task.accuracy_metrics, self.task.validation)
 
-    def score(self, kind: str = "glue", rows: Rows | None = None) -> float | None:
+    def score(self, kind: Kind = "glue", rows: Rows | None = None) -> float | None:
         """`score_glue` or `score_accuracy` (`kind`), in points, over all rows or the given ones; None: undefined."""
-        return score(self.metrics(rows), self.task[{"glue": "metrics", "accuracy": "accuracy_metrics"}[kind]])
+        return score(self.metrics(rows), {"glue": self.task.metrics, "accuracy": self.task.accuracy_metrics}[kind])
 
 
 def read_predictions(place: Path) -> dict[str, Predictions]:
@@ -76,17 +73,14 @@ def of(document: Document) -> Predictions:
     run = f"run {document.get('run_id')}"
     try:
         result = from_document(document)
-    except MalformedError as error:
-        raise ConfigError(f"{run}: {error}") from error
-    found, task = Predictions(result, document["predictions"].splits()), result.identity.get("task", {})
-    unknown = {*task.get("metrics", ()), *task.get("accuracy_metrics", ())} - METRICS.keys()
-    if unknown or "validation" not in task:
-        missing = f"metrics are not known here: {', '.join(sorted(unknown))}" if unknown else "task is not described"
-        raise ConfigError(f"{run}: its {missing}; its predictions cannot be scored")
+        task = build(TaskConfig, dict(result.identity.get("task", {})), "task.")
+    except (MalformedError, ConfigError, TypeError, ValueError) as error:
+        raise ConfigError(f"{run}: its predictions cannot be scored: {error}") from error
+    found = Predictions(result, task, document["predictions"].splits())
     scored = found.metrics()
     for name in sorted(scored.keys() | result.metrics.keys()):
         ours, told = scored.get(name), result.metrics.get(name)
-        if ours != told and (ours is None or told is None or not math.isclose(ours, told, rel_tol=PRECISION)):
+        if ours != told and (ours is None or told is None or not math.isclose(ours, told, abs_tol=PRECISION)):
             raise ConfigError(
                 f"{run}: its predictions give {name} {ours} and its result says {told}: they are not of the same "
                 "training; run it again (force=true)"

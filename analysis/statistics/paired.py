@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.read.predictions import Predictions
+from analysis.read.predictions import Kind, Predictions
 from analysis.statistics.uncertainty import Interval
 from compress.errors import ConfigError
 
@@ -37,7 +37,7 @@ def mcnemar(first: Predictions, second: Predictions) -> McNemar:
     from scipy.stats import binomtest
 
     _check_same_rows(first, second)
-    if first.task["labels"] is None:
+    if first.task.regression:
         raise ConfigError(f"{first.result.task} is a regression: no row is right or wrong; compare scores")
     right = [
         np.concatenate([split.predictions == split.labels for split in each.splits.values()])
@@ -48,7 +48,7 @@ def mcnemar(first: Predictions, second: Predictions) -> McNemar:
 
 
 def difference(
-    first: Predictions, second: Predictions, kind: str = "glue", *, replicates: int = REPLICATES, seed: int = 0
+    first: Predictions, second: Predictions, kind: Kind = "glue", *, replicates: int = REPLICATES, seed: int = 0
 ) -> Interval:
     """95 % interval and standard error of first's score − second's, in points, as other dev rows might make it.
 
@@ -59,7 +59,7 @@ def difference(
     return _bootstrap([(first, 1), (second, -1)], kind, replicates, seed)
 
 
-def sampling(one: Predictions, kind: str = "glue", *, replicates: int = REPLICATES, seed: int = 0) -> Interval:
+def sampling(one: Predictions, kind: Kind = "glue", *, replicates: int = REPLICATES, seed: int = 0) -> Interval:
     """As `difference`, of one experiment's score."""
     return _bootstrap([(one, 1)], kind, replicates, seed)
 
@@ -75,7 +75,7 @@ def _check_same_rows(first: Predictions, second: Predictions) -> None:
         )
 
 
-def _bootstrap(signed: list[tuple[Predictions, int]], kind: str, replicates: int, seed: int) -> Interval:
+def _bootstrap(signed: list[tuple[Predictions, int]], kind: Kind, replicates: int, seed: int) -> Interval:
     from scipy.stats import DegenerateDataWarning, bootstrap
 
     splits = signed[0][0].splits

@@ -11,6 +11,7 @@ import base64
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def read(folder: Path, run_id: str) -> Packed | None:
         text = gzip.decompress((folder / FILE).read_bytes())
     except FileNotFoundError:  # a result of an old version
         return None
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"it cannot be read ({error})") from error
     predictions = _parsed(text)
     if predictions.run_id != run_id:
