@@ -297,7 +297,7 @@ def test_training_goes_on_from_a_saved_state_as_if_nothing_had_happened(
         model, active = experiment.build_model(config, tokenizer)[0], registry.build(config.methods, answers)
         for method in active:
             method.prepare(model)
-        return model, active, build_optimizer(model, config.train)
+        return model, active, build_optimizer(model, config.train.learning_rate, config.train.weight_decay)
 
     def go(model: Any, active: list[Method], optimizer: torch.optim.Optimizer, steps: range) -> None:
         model.train()

@@ -106,7 +106,10 @@ def test_the_schedule_is_linear_warm_up_and_decay(total: int, warmup: float) -> 
 def test_biases_and_layer_norms_do_not_decay() -> None:
     model = small_model()
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    decayed, others = ({names[id(p)] for p in group["params"]} for group in build_optimizer(model, RECIPE).param_groups)
+    decayed, others = (
+        {names[id(p)] for p in group["params"]}
+        for group in build_optimizer(model, RECIPE.learning_rate, RECIPE.weight_decay).param_groups
+    )
     assert others == {name for name in names.values() if name.endswith("bias") or "LayerNorm" in name}
     assert decayed | others == set(names.values())
 

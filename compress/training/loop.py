@@ -124,7 +124,8 @@ def train(
     for method in methods:
         method.prepare(model)
     words = None if any(method.all_embeddings for method in methods) else used_rows(model, tokens, rows, padding)
-    optimizer, parameters = build_optimizer(model, config), list(model.parameters())
+    optimizer = build_optimizer(model, config.learning_rate, config.weight_decay)
+    parameters = list(model.parameters())
     at = resume(checkpoint, model, optimizer, methods)
     forward = torch.compile(model, dynamic=True) if config.compile else model
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")

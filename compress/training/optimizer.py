@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
-
-if TYPE_CHECKING:
-    from compress.training.loop import TrainConfig
 
 
 class Collected(NamedTuple):
@@ -82,13 +79,13 @@ class AdamW(torch.optim.AdamW):
             self.collected.append(Collected(group, parameters, first, second, [steps[0]] * len(states)))
 
 
-def build_optimizer(model: torch.nn.Module, config: TrainConfig) -> AdamW:
+def build_optimizer(model: torch.nn.Module, learning_rate: float, weight_decay: float) -> AdamW:
     """AdamW without weight decay on biases and LayerNorm: on what is no matrix."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decayed = [parameter for parameter in parameters if parameter.dim() > 1]
     others = [parameter for parameter in parameters if parameter.dim() < 2]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return AdamW(groups, lr=config.learning_rate, fused=True)
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return AdamW(groups, lr=learning_rate, fused=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
