@@ -51,6 +51,8 @@ def joined_product(
     rounding: Rounding | None = None,
 ) -> torch.Tensor:
     """`linear` for each weight, [outputs, inputs], by one product; no bias where the first one has none."""
+    if len(weights) == 1:  # not copied
+        return linear(x, weights[0], biases[0], rounding)
     bias = None if biases[0] is None else torch.cat([each for each in biases if each is not None])
     return linear(x, torch.cat(list(weights)), bias, rounding)
 

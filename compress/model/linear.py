@@ -80,7 +80,7 @@ def has_unused_avx512() -> bool:
 
 
 def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """The faster one's; oneDNN copies x unless it is contiguous, and never the weight."""
+    """By the faster library; oneDNN copies x unless it is contiguous, and never the weight."""
     if not _is_faster(x, weight):
         return functional.linear(x, weight, bias)
     return cast("torch.Tensor", torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], ""))

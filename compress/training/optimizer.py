@@ -27,8 +27,7 @@ class AdamW(torch.optim.AdamW):
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Change the parameters that have a gradient; a step of torch's unless these are the last step's."""
-        first = next(parameter for group in self.param_groups for parameter in group["params"])
-        if first.device.type != "cpu":
+        if next(parameter for group in self.param_groups for parameter in group["params"]).device.type != "cpu":
             return cast("float | None", super().step(closure))
         collected = self.collected or []
         gradients = [[parameter.grad for parameter in each.parameters] for each in collected]

@@ -98,8 +98,6 @@ class InputRange(nn.Module):
         left -= len(weights)
         self.last = (x, made, left) if left > 0 else None
         x, rounding = (made, None) if isinstance(made, torch.Tensor) else (x, made)
-        if len(weights) == 1:
-            return linear(x, weights[0], biases[0], rounding)
         return joined_product(weights, biases, x, rounding)
 
     def _numbers(self, x: torch.Tensor) -> Rounding:
