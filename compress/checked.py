@@ -43,8 +43,13 @@ def stored(kind: type[T]) -> type[T]:
 
 def read(kind: type[T], file: Path) -> T:
     """What a JSON file holds of a `stored` dataclass; ValueError of one line if damaged, or of another version."""
+    return parsed(kind, file.read_bytes())
+
+
+def parsed(kind: type[T], text: bytes) -> T:
+    """The same of a file's text."""
     try:
-        return TypeAdapter(kind).validate_json(file.read_bytes())
+        return TypeAdapter(kind).validate_json(text)
     except ValidationError as error:
         raise ValueError(first_mistake(error)) from error
 

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import PositiveInt, TypeAdapter, ValidationError
+from pydantic import PositiveInt, ValidationError
 
-from compress.checked import first_mistake, stored
+from compress.checked import first_mistake, parsed, stored
 from compress.storage.files import write_bytes
 
 if TYPE_CHECKING:
@@ -105,18 +105,11 @@ def read(folder: Path, run_id: str) -> Packed | None:
         return None
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"it cannot be read ({error})") from error
-    predictions = _parsed(text)
+    predictions = parsed(Packed, text)
     if predictions.run_id != run_id:
         raise ValueError(f"its run_id is {predictions.run_id}, not {run_id}")
     predictions.splits()
     return predictions
-
-
-def _parsed(text: bytes) -> Packed:
-    try:
-        return TypeAdapter(Packed).validate_json(text)
-    except ValidationError as error:
-        raise ValueError(first_mistake(error)) from error
 
 
 def built(kind: type[T], values: Mapping[str, object]) -> T:
