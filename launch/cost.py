@@ -68,9 +68,9 @@ def _checkpoint_shape(folder: Path) -> dict[str, int]:
 
 
 def _shape(model: ModelConfig) -> Mapping[str, int]:
-    if (folder := local_folder(model.pretrained)) is not None:
-        return _checkpoint_shape(folder)
-    return {key: getattr(model, key) or size for key, size in BASE.items()}
+    folder = local_folder(model.pretrained)
+    whole = _checkpoint_shape(folder) if folder else {key: getattr(model, key) or BASE[key] for key in BASE}
+    return whole | ({"layers": model.first_layers} if model.first_layers else {})
 
 
 @cache

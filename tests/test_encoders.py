@@ -159,6 +159,64 @@ def test_every_subset_trains_resumes_and_reloads(
     assert again.size == result.size
 
 
+def test_the_first_layers_are_a_model_of_their_own(
+    family: str, checkpoint: Checkpoint, configured: Configured, tmp_path: Path
+) -> None:
+    """It computes what the checkpoint computes up to there, trains with every method, and is another experiment."""
+    subset = tuple(METHODS)
+    whole, cut = (configured(checkpoint(family), subset, model__first_layers=count) for count in (None, 1))
+    assert identity.run_id(whole) == identity.run_id(configured(checkpoint(family), subset))
+    assert identity.run_id(cut) != identity.run_id(whole)
+    assert (encoder.label(whole.model), encoder.label(cut.model)) == (family, f"{family}-first1")
+
+    tokenizer = experiment.load_tokenizer(whole)
+    models = [experiment.build_model(config, tokenizer)[0].eval() for config in (whole, cut)]
+    assert [len(structure(model).blocks) for model in models] == [1 if family == "albert" else 2, 1]
+    written = [outputs_of_blocks(model) for model in models]
+    assert len(written[0]) == 2
+    assert len(written[1]) == 1
+    torch.testing.assert_close(written[0][0][:, 0], written[1][0][:, 0], rtol=1e-4, atol=1e-4)  # all of a last block
+
+    result = experiment.run(cut)
+    assert result.metrics == result.metrics_training
+    assert "of the checkpoint the first 1 layer" in result.notes
+    smaller = sum(p.numel() for p in models[0].parameters()) - sum(p.numel() for p in models[1].parameters())
+    assert (smaller == 0) == (family == "albert")  # whose layers are one, gone through again
+    assert result.size.parameters < sum(p.numel() for p in models[0].parameters()) or family == "albert"
+
+
+def outputs_of_blocks(model: PreTrainedModel) -> list[torch.Tensor]:
+    """What the blocks give for a text, one after the other."""
+    given: list[torch.Tensor] = []
+    for name in structure(model).blocks:
+        model.get_submodule(name).register_forward_hook(
+            lambda _module, _inputs, output: given.append(output[0] if isinstance(output, tuple) else output)
+        )
+    ids = torch.arange(5, 12)[None]
+    with torch.inference_mode():
+        model.base_model(ids, attention_mask=torch.ones_like(ids))
+    return given
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"model__first_layers": 3}, "model.first_layers=3: the checkpoint {folder} has 2; must be from 1 to 2"),
+        ({"model__first_layers": 1, "model__pretrained": None}, "give model.layers instead"),
+        ({"model__first_layers": 0}, "model.first_layers=0: must be greater than or equal to 1"),
+    ],
+)  # fmt: skip
+def test_layers_that_are_not_there_cannot_be_kept(
+    checkpoint: Checkpoint, configured: Configured, settings: dict[str, Any], said: str
+) -> None:
+    folder = checkpoint("bert")
+    sizes = {"layers": 2, "hidden": 16, "heads": 2, "intermediate": 32, "positions": 130, "dropout": 0.1,
+             "initializer_range": 0.02, "tokenizer": str(folder)}  # fmt: skip
+    scratch = {f"model__{key}": value for key, value in sizes.items()} if "model__pretrained" in settings else {}
+    with pytest.raises(ConfigError, match=re.escape(said.format(folder=folder))):
+        configured(folder, **scratch, **settings)
+
+
 def data_bytes(file: bytes) -> int:
     """Of a safetensors file: all behind its header."""
     return len(file) - 8 - int.from_bytes(file[:8], "little")

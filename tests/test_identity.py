@@ -87,7 +87,8 @@ def test_two_scientific_changes_never_share_an_id(compose: Compose) -> None:
 
 def test_no_scientific_key_is_forgotten_above() -> None:
     without_effect_here = {
-        "model.pretrained", "model.revision", "model.tokenizer", "model.type",  # tested below, and in test_encoders.py
+        # tested below, and in test_encoders.py
+        "model.pretrained", "model.revision", "model.tokenizer", "model.type", "model.first_layers",
         "data.source", "data.hub", "data.revision", "data.path",
         "distill.wordnet", "distill.weak_teacher",  # in test_distill.py
         "train.checkpoint_seconds",

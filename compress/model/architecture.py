@@ -21,7 +21,7 @@ from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from compress.errors import ConfigError, first_line, nearest
-from compress.model.checkpoint_files import COUNTS, PLAIN, RATE, Json, refused
+from compress.model.checkpoint_files import ALIASES, COUNTS, PLAIN, RATE, Json, refused
 
 Shapes = dict[str, tuple[int, ...]]  # by name of a parameter
 
@@ -97,6 +97,20 @@ def _looked_for(family: type[PreTrainedConfig], values: Json) -> set[str]:
     missing.clear()
     on_meta(config)
     return missing
+
+
+def with_first_layers(config: PreTrainedConfig, count: int, what: str) -> PreTrainedConfig:
+    """The architecture with no more than its first `count` layers; what it lists for each layer is cut likewise."""
+    key = next((name for name in ALIASES["layers"] if name in vars(config)), None)
+    if key is None:
+        raise ConfigError(f"{what}: {config.model_type} does not count its layers one by one; give no first_layers")
+    every = getattr(config, key)
+    listed = {name: value[:count] for name, value in vars(config).items() if isinstance(value, list)
+              and len(value) == every and name not in GENERAL}  # fmt: skip
+    cut = copy.deepcopy(config)
+    for name, value in {**listed, key: count}.items():
+        setattr(cut, name, value)
+    return cut
 
 
 def class_of(config: PreTrainedConfig) -> type[PreTrainedModel]:

@@ -125,6 +125,16 @@ def check_described(
     check_length(max_length, stated.get("positions", max_length), reference)
 
 
+def check_first_layers(count: int | None, described: Json, reference: str) -> None:
+    """Refuse to keep more layers than a checkpoint has."""
+    layers = sizes(described).get("layers")
+    if count is not None and layers is not None and count > layers:
+        raise ConfigError(
+            f"model.first_layers={count}: the checkpoint {reference} has {layers}; must be from 1 to {layers}, "
+            "or null for all of them"
+        )
+
+
 def check_length(max_length: int, longest: int, reference: str) -> None:
     """Refuse texts that may be longer than what a checkpoint takes."""
     if max_length > longest:

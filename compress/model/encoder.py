@@ -18,16 +18,18 @@ from compress.model.checkpoint_files import (
     ASSUMED,
     Json,
     check_described,
+    check_first_layers,
     check_length,
     checkpoint_files,
     read_json,
     tokenizer_files,
 )
-from compress.model.pretrained import check_finite, check_fit, read_weights
+from compress.model.pretrained import check_finite, check_fit, first_layers_of, read_weights
 from compress.storage.digests import digest_files
 from compress.storage.hub import SECONDS, quiet, snapshot
 from compress.storage.repositories import Snapshot, local_folder, looks_like_path
 from compress.storage.surroundings import check_name
+from compress.wording import plural
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -48,6 +50,7 @@ class ModelConfig:
     revision: str = Field(description="the checkpoint's revision on the hub")
     tokenizer: str | None = Field(description="vocabulary to use from scratch: folder or hub name")
     layers: int | None = Field(description="transformer layers", ge=1)
+    first_layers: int | None = Field(default=None, description="keep the checkpoint's first so many only", ge=1)
     hidden: int | None = Field(description="width", ge=1)
     heads: int | None = Field(description="attention heads; divide the width", ge=1)
     intermediate: int | None = Field(description="width of the feed-forward layers", ge=1)
@@ -75,7 +78,8 @@ def label(model: ModelConfig) -> str:
     if model.name or not model.pretrained:
         return model.name or "scratch"
     folder = local_folder(model.pretrained)
-    return folder.resolve().name if folder and not folder.name.strip(".") else Path(model.pretrained).name
+    name = folder.resolve().name if folder and not folder.name.strip(".") else Path(model.pretrained).name
+    return f"{name}-first{model.first_layers}" if model.first_layers else name
 
 
 def check(model: ModelConfig, max_length: int, builds_vocabulary: bool) -> None:
@@ -109,6 +113,10 @@ def check(model: ModelConfig, max_length: int, builds_vocabulary: bool) -> None:
         raise ConfigError(
             f"model.type={model.type}: is of a checkpoint; from scratch there is BERT alone: leave it out"
         )
+    if model.first_layers is not None and model.pretrained is None:
+        raise ConfigError(
+            f"model.first_layers={model.first_layers}: is of a checkpoint; from scratch give model.layers instead"
+        )
     if folder := local_folder(model.pretrained):
         _described(model, folder, max_length)
 
@@ -127,6 +135,7 @@ def _described(model: ModelConfig, folder: Path, max_length: int = 0) -> Json:
         raise ConfigError(f"model.type={model.type}: config.json says {json.dumps(stated)}; leave model.type out")
     asked = {key: getattr(model, key) for key in ALIASES}
     check_described(asked, str(model.pretrained), described, max_length, what)
+    check_first_layers(model.first_layers, described, str(model.pretrained))
     return described
 
 
@@ -135,8 +144,9 @@ def identity(model: ModelConfig, builds_vocabulary: bool) -> dict[str, object]:
     folder, vocabulary = local_folder(model.pretrained), local_folder(model.tokenizer)
     deciding = asdict(model) | {"name": label(model)}
     del deciding["learning_rate"]  # it works through train.learning_rate, which has it already
-    if model.type is None:
-        del deciding["type"]
+    for added_later in ("type", "first_layers"):  # their null changes no identity
+        if deciding[added_later] is None:
+            del deciding[added_later]
     if folder:
         files = [file for file in folder.iterdir() if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
         deciding["pretrained"] = digest_files(files)
@@ -225,15 +235,21 @@ def _from_checkpoint(
     layout = architecture.layout(config)
     weights = read_weights(source.folder, layout, what)
     check_fit(weights.tensors, layout, what)
+    if model.first_layers:
+        config = architecture.with_first_layers(config, model.first_layers, what)
+        layout = architecture.layout(config)
+        weights = first_layers_of(weights, layout)
     pooled = layout.pooler.keys() <= weights.tensors.keys()
     head = {name: tuple(value.shape) for name, value in weights.head.items()}
     classes = [name.lower() for name in class_names(described)]
     fits = pooled and head == layout.head and classes == [name.lower() for name in task.labels or ["score"]]
+    fits = fits and not model.first_layers  # a head reads what the last layer writes
     kept = weights.head if fits else {}
     check_finite(kept, what)
     state = weights.tensors | kept
     new = ([] if fits else ["head"]) + ([] if pooled else ["pooler"])
     notes = [source.note] if source.note else []
+    notes += [f"of the checkpoint the first {plural(model.first_layers, 'layer')}"] if model.first_layers else []
     notes += ["the head is the checkpoint's, whose labels are the task's"] if fits else []
     notes += ["the pooler is new: the checkpoint has none"] if "pooler" in new else []
     digest = digest_files([source.folder / file for file in source.files])

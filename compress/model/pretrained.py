@@ -9,7 +9,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,6 +159,13 @@ def check_fit(tensors: Mapping[str, torch.Tensor], layout: Layout, what: str) ->
                 f"{_shape(shapes[name])}; give the config.json that belongs to these weights"
             )
     check_finite({told[name]: value for name, value in tensors.items()}, what)
+
+
+def first_layers_of(weights: Weights, layout: Layout) -> Weights:
+    """Of a whole checkpoint's weights those that the layout of its first layers has; they keep their names."""
+    tensors = {name: value for name, value in weights.tensors.items() if name in {**layout.encoder, **layout.pooler}}
+    check_fit(tensors, layout, "the first layers of a checkpoint")
+    return replace(weights, tensors=tensors)
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor], what: str) -> None:
