@@ -6,7 +6,7 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
-from compress.model.structure import Structure, structure
+from compress.model.structure import Structure, is_new, structure
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,6 +28,12 @@ def matrices(model: nn.Module) -> dict[str, nn.Linear]:
         for inner, module in model.get_submodule(name).named_modules()
         if isinstance(module, nn.Linear)
     }
+
+
+def new_matrices(model: nn.Module) -> set[str]:
+    """Of `matrices` those that no checkpoint brought, while it brought the others."""
+    fresh = [name for name in structure_of(model).matrices if is_new(model, name)]
+    return {name for name in matrices(model) if any(f"{name}.".startswith(f"{new}.") for new in fresh)}
 
 
 @lru_cache(maxsize=8)

@@ -29,6 +29,9 @@ class RampConfig:
     sparsity: float = Field(description="share of the prunable weights that is 0 in the end", gt=0, lt=1)
     schedule: Literal["linear", "cubic"] = Field(description="how sparsity rises between start and end")
     scope: Literal["global", "layer"] = Field(description="the least important of all matrices together, or of each")
+    spare_new: bool = Field(
+        default=False, description="leave matrices alone that no checkpoint brought, such as a new pooler"
+    )
     start: float = Field(description="share of training before the first weight goes", ge=0, lt=1)
     end: float = Field(description="share of training after which the masks stay as they are", gt=0, le=1)
     updates: int = Field(description="how often masks are chosen anew between start and end", ge=1)
@@ -73,6 +76,9 @@ class Pruning(Method):
         from compress.artifact import plain
 
         self.layers = plain.matrices(model)
+        if self.config.spare_new:
+            new = plain.new_matrices(model)
+            self.layers = {name: layer for name, layer in self.layers.items() if name not in new}
         if not self.layers:
             raise ConfigError(f"prune: {type(model).__name__} has no matrix to prune; turn it off with prune=none")
         for layer in self.layers.values():

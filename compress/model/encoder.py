@@ -229,6 +229,7 @@ def _from_checkpoint(
     import torch
 
     from compress.model import architecture
+    from compress.model.structure import mark_new
 
     what, described = _what(model), _described(model, source.folder)
     config = _for_training(model, architecture.read(described, what), settings)
@@ -262,6 +263,7 @@ def _from_checkpoint(
     drawn = {*layout.head, *layout.pooler} - state.keys()
     if set(loading.pop("missing_keys")) != drawn or any(loading.values()):
         raise ConfigError(f"{what}: its weights were not loaded as they should be ({loading}); please report this")
+    mark_new(built, drawn)
     return built, start
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -100,6 +100,16 @@ def structure(model: nn.Module) -> Structure:
         shared_inputs=_shared(linears, calls),
         places={name: _place(name, module, base, blocks, poolers, calls) for name, module in modules.items()},
     )
+
+
+def mark_new(model: nn.Module, parameters: Iterable[str]) -> None:
+    """Remember which parameters no checkpoint brought, by name; of a model from scratch nothing is to be told apart."""
+    vars(model)["new_parameters"] = tuple(parameters)  # past nn.Module, which takes attributes for tensors and modules
+
+
+def is_new(model: nn.Module, module: str) -> bool:
+    """Whether the weights below a module's name were drawn, in a model whose others come from a checkpoint."""
+    return any(name.startswith(f"{module}.") for name in getattr(model, "new_parameters", ()))
 
 
 def _refused(model: nn.Module, why: str) -> ConfigError:
