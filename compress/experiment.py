@@ -29,6 +29,7 @@ from compress.tracking.tracker import Untracked, of_experiment
 from compress.training.checkpoint import Checkpoint, Stopped
 from compress.training.devices import device_name, pick_device, use_threads
 from compress.training.reporting import Reporter
+from compress.wording import plural
 
 if TYPE_CHECKING:
     import numpy as np
@@ -281,10 +282,19 @@ def _train_and_store(
         sparsity=size.sparsity(stored),
         teacher_run_id=None if inputs.teacher_result is None else inputs.teacher_result.run_id,
         artifact_sha256=store.digest(folder / "artifact"),
-        notes=scores.notes,
+        notes=[*scores.notes, *_emptied(stored)],
         environment=environment.environment() | {"device": device_name(model.device)},
         start=asdict(inputs.start),
     )
+
+
+def _emptied(stored: PreTrainedModel) -> list[str]:
+    """A note that names the matrices of which next to nothing is left."""
+    from compress.artifact import size
+
+    lost = size.emptied(stored)
+    named = ", ".join(f"{name} {100 * share:.0f} %" for name, share in lost.items())
+    return [f"pruning took more than 90 % of {plural(len(lost), 'matrix', 'matrices')}: {named}"] if lost else []
 
 
 def _predictions(config: Config, run_id: str, dataset: Dataset, scores: Scores) -> predictions.Packed:

@@ -24,6 +24,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
 from compress import experiment
+from compress.artifact import plain, store
 from compress.cli import main
 from compress.config import identity
 from compress.config.conf_files import conf_folder
@@ -196,6 +197,30 @@ def outputs_of_blocks(model: PreTrainedModel) -> list[torch.Tensor]:
     with torch.inference_mode():
         model.base_model(ids, attention_mask=torch.ones_like(ids))
     return given
+
+
+@pytest.mark.parametrize("spared", [True, False])
+def test_pruning_may_spare_what_no_checkpoint_brought(
+    family: str, spared: bool, checkpoint: Checkpoint, configured: Configured
+) -> None:
+    """A new pooler, or a head's own; of a model from scratch all is new, and all matrices are pruned."""
+    settings = {"prune__spare_new": spared, "prune__sparsity": 0.5, "prune__scope": "layer"}
+    config = configured(checkpoint(family), ("factorize", "prune"), **settings)
+    one, other = (drawn(config, seed) for seed in (0, 1))
+    new = {name for name in one if not torch.equal(one[name].weight, other[name].weight)}
+    assert len(new) == (family in ("bert", "albert"))  # the others' poolers belong to the head, which is not pruned
+    experiment.run(config)
+    pruned = {
+        name: bool((layer.weight == 0).any())
+        for name, layer in plain.matrices(store.load(identity.run_folder(config) / "artifact")).items()
+    }
+    assert pruned == {name: not (spared and name.startswith(tuple(new))) for name in pruned}
+
+
+def drawn(config: Config, seed: int) -> dict[str, nn.Linear]:
+    """The matrices of a model that is about to be trained, the new ones drawn with a seed."""
+    torch.manual_seed(seed)
+    return plain.matrices(experiment.build_model(config, experiment.load_tokenizer(config))[0])
 
 
 @pytest.mark.parametrize(

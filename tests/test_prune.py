@@ -13,7 +13,7 @@ from safetensors import safe_open
 from torch.nn.utils import prune as reference
 
 from compress import experiment
-from compress.artifact import plain, store
+from compress.artifact import plain, size, store
 from compress.artifact.layers.kind import MASK
 from compress.config import identity
 from compress.errors import ConfigError
@@ -241,6 +241,23 @@ def test_the_file_holds_survivors_and_a_bit_per_position(compose: Compose, optio
         assert np.array_equal(np.unpackbits(bits, bitorder="little").astype(bool), weight.ravel() != 0)
         assert np.array_equal(values, weight[weight != 0])
     assert document["size"]["artifact_bytes"] < document["size"]["parameters"] * 4
+
+
+@pytest.mark.parametrize(("scope", "named"), [("global", ["bert.pooler.dense"]), ("layer", [])])
+def test_matrices_that_are_nearly_gone_are_told_apart(scope: str, named: list[str]) -> None:
+    """A matrix of small numbers goes first where all are compared, and keeps its share where each is by itself."""
+    model, method, _ = begin("magnitude", scope=scope)
+    method.layers["bert.pooler.dense"].weight.data.mul_(1e-3)
+    method.before_step(1.0)
+    assert size.emptied(model) == dict.fromkeys(named, 1.0)
+    assert (len(size.emptied(model, 0.59)) == len(method.layers)) == (scope == "layer")
+
+
+def test_a_result_names_the_matrices_that_are_nearly_gone(compose: Compose) -> None:
+    said = "pruning took more than 90 % of 7 matrices: "
+    for sparsity, told in ((0.95, True), (0.5, False)):
+        config = compose(*DEMO, "prune=magnitude", "prune.scope=layer", f"prune.sparsity={sparsity}", "model=demo/tiny")
+        assert any(note.startswith(said) for note in experiment.run(config).notes) == told
 
 
 def test_pruning_that_is_off_changes_nothing_and_makes_no_other_experiment(compose: Compose) -> None:
