@@ -32,16 +32,17 @@ def marked(before: str, after: str) -> str:
 
 def examples(texts: Texts, augmentation: Augmentation, count: int) -> Iterator[str]:
     """The lines to show for `count` rows, drawn at random, that have a copy."""
-    enlarged, sources = augmentation.apply(texts)
+    enlarged = augmentation.apply(texts)
+    rows, sources = enlarged.texts, enlarged.sources
     copies: dict[int, list[int]] = {}
     for row, source in enumerate(sources[len(texts.labels) :], len(texts.labels)):
         copies.setdefault(source, []).append(row)
     yield f"{len(texts.labels)} rows and {len(sources) - len(texts.labels)} copies of them"
     for source in sorted(random.Random(augmentation.seed).sample(sorted(copies), min(count, len(copies)))):
-        original = [column[source] for column in enlarged.columns]
+        original = [column[source] for column in rows.columns]
         yield f"\n{source}: label {texts.labels[source]}\n    " + "\n    ".join(original)
         for row in copies[source]:
-            copy = [marked(text, column[row]) for text, column in zip(original, enlarged.columns, strict=True)]
+            copy = [marked(text, column[row]) for text, column in zip(original, rows.columns, strict=True)]
             yield "  > " + "\n    ".join(copy)
 
 

@@ -15,7 +15,7 @@ from compress.config.schema import document, teacher_experiment
 from compress.data import augmentation, tokenization
 from compress.errors import ConfigError
 from compress.methods import registry
-from compress.methods.base import LearnsFromTeacher, Method
+from compress.methods.base import EnlargesData, LearnsFromTeacher, Method
 from compress.model import encoder
 from compress.model.encoder import label
 from compress.runs import environment, predictions, result
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from compress.data.tokenization import Dataset
     from compress.model.encoder import Start
     from compress.training.evaluate import Scores
-    from compress.training.loop import Training
+    from compress.training.loop import TrainConfig, Training
 
 
 class ExperimentError(Exception):
@@ -254,7 +254,7 @@ def _train_and_store(
             model,
             dataset.splits["train"],
             dataset.train_rows,
-            config.train,
+            _limited(config, dataset),
             seed=config.seed,
             padding=padding,
             methods=methods,
@@ -286,6 +286,17 @@ def _train_and_store(
         environment=environment.environment() | {"device": device_name(model.device)},
         start=asdict(inputs.start),
     )
+
+
+def _limited(config: Config, dataset: Dataset) -> TrainConfig:
+    """The training's settings, with no more steps than the rows alone would take if an enlarged set is not to have."""
+    enlarges, train = registry.the_one(config.methods, EnlargesData), config.train
+    if enlarges is None or enlarges.steps == "enlarged":
+        return train
+    sources = dataset.splits["train"].sources[dataset.train_rows]
+    originals = int((sources == dataset.train_rows).sum())
+    steps = train.epochs * -(-originals // train.batch_size)
+    return replace(train, max_steps=min(steps, train.max_steps or steps))
 
 
 def _emptied(stored: PreTrainedModel) -> list[str]:

@@ -53,7 +53,8 @@ def arithmetic(config: Config, speed: Speed = CORE) -> float:
     rows, tokens = _rows(config)
     if data.max_train is not None:
         rows = min(rows, data.max_train)
-    if (enlarges := registry.the_one(config.methods, EnlargesData)) is not None:
+    enlarges = registry.the_one(config.methods, EnlargesData)
+    if enlarges is not None and enlarges.steps == "enlarged":
         rows *= 1 + enlarges.copies
     steps = min(train.epochs * math.ceil(rows / train.batch_size), train.max_steps or math.inf)
     operations = 6 * encoder * tokens * train.batch_size

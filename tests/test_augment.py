@@ -58,23 +58,35 @@ def test_nothing_but_replaceable_words_changes(text: str, seed: int) -> None:
 
 
 def test_copies_follow_the_rows_with_their_labels_and_sources() -> None:
-    enlarged, source = augment(TEXTS, TABLE, copies=2, share=1.0, seed=0)
-    assert [column[:3] for column in enlarged.columns] == TEXTS.columns
-    assert source == [0, 1, 2, 0, 2]  # in the second row nothing can be replaced; another copy would read the same
-    assert enlarged.labels == [0, 1, 0, 0, 0]
-    assert enlarged.columns[0][3:5] == ["a large movie", "it is not large"]
-    assert enlarged.columns[1][3:5] == ["a film", "large large large"]
+    enlarged = augment(TEXTS, TABLE, copies=2, share=1.0, seed=0)
+    assert [column[:3] for column in enlarged.texts.columns] == TEXTS.columns
+    # in the second row nothing can be replaced; another copy of the others would read the same
+    assert (enlarged.sources, enlarged.copies) == ([0, 1, 2, 0, 2], [0, 0, 0, 1, 1])
+    assert enlarged.texts.labels == [0, 1, 0, 0, 0]
+    assert enlarged.texts.columns[0][3:5] == ["a large movie", "it is not large"]
+    assert enlarged.texts.columns[1][3:5] == ["a film", "large large large"]
+
+
+def test_copies_that_are_not_rewritten_are_as_many_and_of_the_same_rows() -> None:
+    train = demo.generate("qqp")["train"]
+    texts = Texts([list(map(str, train[f"question{number}"])) for number in (1, 2)], list(map(int, train["label"])))
+    rewritten, repeated = (augment(texts, demo.SYNONYMS, 3, 0.5, seed=0, rewrite=rewrite) for rewrite in (True, False))
+    assert (repeated.sources, repeated.copies, repeated.texts.labels) == (
+        rewritten.sources, rewritten.copies, rewritten.texts.labels
+    )  # fmt: skip
+    assert repeated.texts.columns == [[column[row] for row in repeated.sources] for column in texts.columns]
+    assert rewritten.texts.columns != repeated.texts.columns
 
 
 def test_a_copy_depends_on_the_seed_and_its_own_row_alone() -> None:
     train = demo.generate("sst2")["train"]
     texts = Texts([list(map(str, train["sentence"]))], list(map(int, train["label"])))
-    first, _ = augment(texts, demo.SYNONYMS, 1, 0.5, seed=0)
-    assert augment(texts, demo.SYNONYMS, 1, 0.5, seed=0)[0] == first
-    assert augment(texts, demo.SYNONYMS, 1, 0.5, seed=1)[0] != first
-    half = Texts([texts.columns[0][::2]], texts.labels[::2])
-    assert set(augment(half, demo.SYNONYMS, 1, 0.5, seed=0)[0].columns[0]) <= set(first.columns[0])
-    longer, _ = augment(texts, demo.SYNONYMS, 2, 0.5, seed=0)
+    first = augment(texts, demo.SYNONYMS, 1, 0.5, seed=0).texts
+    assert augment(texts, demo.SYNONYMS, 1, 0.5, seed=0).texts == first
+    assert augment(texts, demo.SYNONYMS, 1, 0.5, seed=1).texts != first
+    half = augment(texts[::2], demo.SYNONYMS, 1, 0.5, seed=0).texts
+    assert set(half.columns[0]) <= set(first.columns[0])
+    longer = augment(texts, demo.SYNONYMS, 2, 0.5, seed=0).texts
     assert longer.columns[0][: len(first.labels)] == first.columns[0]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 from compress import experiment
 from compress.data import corpus, demo, tokenization
+from compress.data.augmentation import Augmentation, unchanged
 from compress.data.corpus import DataConfig
 from compress.data.texts import Table, Texts, checked_texts
 from compress.errors import ConfigError
@@ -130,6 +132,48 @@ def test_tokens_are_the_tokenizers_own(compose: Compose) -> None:
         assert tokens.ids[start:end].tolist() == expected["input_ids"]
         assert tokens.seconds[row] == expected["token_type_ids"].count(0)
     assert tokens.lengths.max() <= 12
+
+
+@pytest.mark.parametrize("copies", [0, 1, 4])
+def test_a_few_rows_at_a_time_give_the_same_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copies: int
+) -> None:
+    """As if all texts and their copies were rewritten and encoded at once; nothing is left where ids waited."""
+    tokenizer, texts = demo.build_tokenizer(), corpus_texts("qqp")
+    asked = Augmentation(copies, 0.5, 3, None) if copies else None
+    enlarged = asked.apply(texts) if asked else unchanged(texts)
+    whole = tokenization.tokenize(enlarged.texts, tokenizer, 32, enlarged.sources)
+    for chunk in (7, 10_000):
+        monkeypatch.setattr(tokenization, "CHUNK", chunk)
+        tokens = tokenization.tokenize_all(texts, tokenizer, 32, asked, tmp_path)
+        for array in tokenization.ARRAYS:
+            one, other = getattr(tokens, array), getattr(whole, array)
+            assert one.dtype == other.dtype, array
+            assert np.array_equal(one, other), array
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_does_not_grow_with_the_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for what each row has besides its ids: 8 bytes of an offset, 20 of source, label and second text."""
+    monkeypatch.setattr(tokenization, "CHUNK", 100)
+    tokenizer, texts = demo.build_tokenizer(), corpus_texts("qqp")
+    peaks, rows = [], []
+    for copies in (1, 20):
+        tracemalloc.start()
+        tokens = tokenization.tokenize_all(texts, tokenizer, 32, Augmentation(copies, 0.5, 3, None), tmp_path)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        rows.append(len(tokens))
+        tracemalloc.stop()
+    assert rows[1] > 6 * rows[0]
+    numbers = 3 * 28 * (rows[1] - rows[0])  # while they are put together
+    of_a_chunk = 20 * 100 * 2000  # texts, lists of ids and of types
+    assert peaks[1] - peaks[0] < numbers + of_a_chunk < tokens.ids.nbytes * 4
+
+
+def corpus_texts(task: str) -> Texts:
+    """The demo's training set of pairs."""
+    train = demo.generate(task)["train"]
+    return Texts([list(map(str, train[f"question{number}"])) for number in (1, 2)], list(map(int, train["label"])))
 
 
 def prepared(compose: Compose, cache: Path, *overrides: str) -> tokenization.Dataset:

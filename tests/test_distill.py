@@ -411,6 +411,34 @@ def test_of_the_rows_that_are_drawn_all_copies_are_used(compose: Compose) -> Non
     assert 100 < len(sources) <= 150
 
 
+def test_controls_take_the_steps_that_they_say(compose: Compose) -> None:
+    """Alone: the teacher, the new texts, the steps; and distillation in no more steps than without."""
+    few = ("data.max_train=60", "train.batch_size=8", "train.max_steps=null", "train.epochs=1")
+    controls = ("kd", "teacher_alone", "texts_alone", "steps_alone", "equal_steps")
+    configs = {name: compose(*DEMO, *few, f"distill={name}", "distill.teacher=tiny", "distill.weak_teacher=true")
+               for name in controls}  # fmt: skip
+    results = {name: experiment.run(config) for name, config in configs.items()}
+    steps = {name: int(result.timing.steps or 0) for name, result in results.items()}
+    plain = experiment.run(compose(*DEMO, *few)).timing.steps
+    assert plain == steps["teacher_alone"] == steps["equal_steps"] == 8
+    assert 8 < steps["kd"] == steps["texts_alone"] == steps["steps_alone"] <= 16
+    assert len({result.run_id for result in results.values()}) == len(controls)
+    assert {result.teacher_run_id for result in results.values()} == {results["kd"].teacher_run_id}
+
+
+def test_what_a_control_changes_counts_and_its_default_does_not(compose: Compose) -> None:
+    kd = identity.run_id(compose(*KD))
+    for words in (("distill.rewrite=false",), ("distill.steps=original",), ("distill=steps_alone",)):
+        assert identity.run_id(compose(*KD, *words)) != kd
+    assert identity.run_id(compose(*KD, "distill.rewrite=true", "distill.steps=enlarged")) == kd
+    without = identity.scientific(compose(*KD))["distill"]
+    assert isinstance(without, dict)
+    assert not {"rewrite", "steps", "weak_teacher"} & without.keys()
+    alone = [identity.run_id(compose(*KD, "distill.copies=0", word)) for word in ("seed=0", "distill.steps=original",
+             "distill.rewrite=false")]  # fmt: skip
+    assert len(set(alone)) == 1
+
+
 def test_wordnet_counts_by_its_contents_and_only_if_it_is_asked(compose: Compose, tmp_path: Path) -> None:
     from compress.data import wordnet
 

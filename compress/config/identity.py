@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 
 from compress.config.memo import Memo
@@ -56,15 +56,23 @@ def _training(train: TrainConfig) -> dict[str, object]:
 
 
 def _method(name: str, method: object, config: Config, memo: Memo) -> dict[str, object]:
-    """The values of a method and its version; a teacher and rewritten texts stand as what they come to."""
+    """The values of a method and its version; a teacher and rewritten texts stand as what they come to.
+
+    A value that its class has a default for was added later: while it is that, it does not count.
+    """
+    assert is_dataclass(method)
     kinds = (kind for kind in (LearnsFromTeacher, EnlargesData) if isinstance(method, kind))
     replaced = {field.name for kind in kinds for field in fields(kind)}
-    values = {key: value for key, value in memo(_values, method).items() if key not in replaced}
+    defaults = {field.name: field.default for field in fields(method) if field.default is not MISSING}
+    values = {key: value for key, value in memo(_values, method).items()
+              if key not in replaced and value != defaults.get(key, MISSING)}  # fmt: skip
     if isinstance(method, LearnsFromTeacher):  # its model is another, and it has no method
         shared = (part for part_name, part in _deciding(config).items() if part_name != "model")
         values["teacher"] = memo(_id_of_teacher, config, memo, by=(config.teacher, *shared))
     if isinstance(method, EnlargesData):
         values["augmentation"] = memo(_rewriting, config, by=(method, config.data, config.seed))
+        if method.steps != "enlarged" and method.copies:
+            values["steps"] = method.steps
     version = option_of(name, method).version
     return values | ({"version": version} if version else {})
 

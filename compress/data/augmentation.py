@@ -41,6 +41,20 @@ KEPT = frozenset(_FUNCTION_WORDS.split())
 
 
 @dataclass(frozen=True)
+class Enlarged:
+    """Rows, then the first copies of those that have one, then the second copies, and so on."""
+
+    texts: Texts
+    sources: list[int]  # for each the number of the row that it is made of, or is
+    copies: list[int]  # for each 0, or the number of its copy from 1 on
+
+
+def unchanged(texts: Texts) -> Enlarged:
+    """The rows alone."""
+    return Enlarged(texts, list(range(len(texts.labels))), [0] * len(texts.labels))
+
+
+@dataclass(frozen=True)
 class Augmentation:
     """How a training set is enlarged."""
 
@@ -48,6 +62,7 @@ class Augmentation:
     share: float  # of the replaceable words that a copy replaces
     seed: int
     wordnet: Path | None  # folder of its database files; None: the synonyms that the generated data brings
+    rewrite: bool = True  # whether copies are rewritten, or stand there as their rows do
 
     def identity(self) -> dict[str, object]:
         """What decides the rewritten rows; WordNet counts by its contents, not by where it lies."""
@@ -55,12 +70,12 @@ class Augmentation:
         if self.wordnet is not None:
             source = digest_files([self.wordnet / name for name in wordnet.FILES])
         asked = {"copies": self.copies, "replace": self.share, "seed": self.seed}
-        return asked | {"synonyms": source, "version": VERSION}
+        return asked | {"synonyms": source, "version": VERSION} | ({} if self.rewrite else {"rewrite": False})
 
-    def apply(self, texts: Texts) -> tuple[Texts, list[int]]:
-        """The enlarged rows, and for each the number of the row that it comes from."""
+    def apply(self, texts: Texts) -> Enlarged:
+        """The rows, and rewritten copies of them."""
         synonyms = demo.SYNONYMS if self.wordnet is None else wordnet.synonyms(self.wordnet)
-        return augment(texts, synonyms, self.copies, self.share, self.seed)
+        return augment(texts, synonyms, self.copies, self.share, self.seed, rewrite=self.rewrite)
 
 
 def of(methods: Active, data: DataConfig, seed: int) -> Augmentation | None:
@@ -70,7 +85,7 @@ def of(methods: Active, data: DataConfig, seed: int) -> Augmentation | None:
         return None
     comes_with_data = enlarges.wordnet is None and data.generated
     folder = None if comes_with_data else wordnet.find(enlarges.wordnet, f"{group_of(methods, enlarges)}.wordnet")
-    return Augmentation(enlarges.copies, enlarges.replace, seed, folder)
+    return Augmentation(enlarges.copies, enlarges.replace, seed, folder, enlarges.rewrite)
 
 
 def replaceable(text: str, synonyms: Mapping[str, Sequence[str]]) -> list[tuple[re.Match[str], list[str]]]:
@@ -95,16 +110,17 @@ def replace_words(text: str, synonyms: Mapping[str, Sequence[str]], share: float
 
 
 def augment(
-    texts: Texts, synonyms: Mapping[str, Sequence[str]], copies: int, share: float, seed: int
-) -> tuple[Texts, list[int]]:
+    texts: Texts, synonyms: Mapping[str, Sequence[str]], copies: int, share: float, seed: int, *, rewrite: bool = True
+) -> Enlarged:
     """The rows followed by `copies` rewritten ones of each, with their labels; of pairs both texts are rewritten.
 
     What a copy reads depends on the seed, its number and its row's own text, not on the other rows. A copy in which
     nothing was replaced, or that reads like another copy of its row, is left out: it would only count a row twice.
-    Returns the texts, and for each row the number of the row that it comes from.
+    Without `rewrite` there are exactly as many copies, of the same rows, and each reads like its row.
     """
     columns = [list(column) for column in texts.columns]
-    source = list(range(len(texts.labels)))
+    sources = list(range(len(texts.labels)))
+    numbers = [0] * len(sources)
     read: list[set[tuple[str, ...]]] = [set(row) for row in zip(zip(*texts.columns, strict=True), strict=True)]
     for copy in range(copies):
         for row, original in enumerate(zip(*texts.columns, strict=True)):
@@ -112,7 +128,8 @@ def augment(
             written = tuple(replace_words(text, synonyms, share, rng) for text in original)
             if written not in read[row]:
                 read[row].add(written)
-                source.append(row)
-                for column, text in zip(columns, written, strict=True):
+                sources.append(row)
+                numbers.append(copy + 1)
+                for column, text in zip(columns, written if rewrite else original, strict=True):
                     column.append(text)
-    return Texts(columns, [texts.labels[row] for row in source]), source
+    return Enlarged(Texts(columns, [texts.labels[row] for row in sources]), sources, numbers)

@@ -35,6 +35,10 @@ class Texts:
     columns: list[list[str]]
     labels: list[int] | list[float]
 
+    def __getitem__(self, rows: slice) -> Texts:
+        """Some of the rows."""
+        return Texts([column[rows] for column in self.columns], self.labels[rows])
+
 
 def read(files: Sequence[Path], what: str, wanted: Collection[str]) -> Table:
     """The rows of some Parquet files, one after the other; of columns only those that are wanted, if they are there."""

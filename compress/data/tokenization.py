@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compress.data.augmentation import unchanged
 from compress.data.corpus import DataConfig, contents, load_texts
 from compress.data.texts import Texts
 from compress.errors import ConfigError
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 FORMAT = 3  # of the token cache
+CHUNK = 4096  # rows whose texts and copies are held at a time
 UNKNOWN, MOSTLY_UNKNOWN = 0.01, 0.2  # share of unknown tokens in the texts that is told, and that is refused
 ARRAYS = ("ids", "offsets", "seconds", "labels", "sources")
 
@@ -50,6 +56,12 @@ class Tokens:
         import numpy as np
 
         return np.diff(self.offsets)
+
+    def rows(self, start: int, end: int) -> Tokens:
+        """Those of some rows that follow one another."""
+        first, last = self.offsets[start], self.offsets[end]
+        rest = (array[start:end] for array in (self.seconds, self.labels, self.sources))
+        return Tokens(self.ids[first:last], self.offsets[start : end + 1] - first, *rest)
 
 
 @dataclass(frozen=True)
@@ -104,8 +116,9 @@ def prepare(
     def make() -> Arrays:
         arrays: dict[str, Array] = {}
         for split, texts in load_texts(data, task, seconds).items():
-            enlarged = augmentation.apply(texts) if augmentation and split == "train" else (texts, None)
-            tokens = tokenize(enlarged[0], tokenizer, data.max_length, enlarged[1])
+            asked = augmentation if split == "train" else None
+            with entry.place.config_errors():
+                tokens = tokenize_all(texts, tokenizer, data.max_length, asked, entry.folder.parent)
             arrays |= {f"{split}.{array}": getattr(tokens, array) for array in ARRAYS}
         if described() != entry.of:
             raise ConfigError(f"task={task.name}: its texts, or WordNet, changed while they were read; run again")
@@ -124,6 +137,40 @@ def prepare(
     if isinstance(of_data, Mapping) and (commit := of_data.get("commit")):
         notes.append(f"data.hub={data.hub}: its revision {data.revision or 'main'} was commit {commit}")
     return Dataset(splits, rows, notes)
+
+
+def tokenize_all(
+    texts: Texts, tokenizer: PreTrainedTokenizerBase, max_length: int, augmentation: Augmentation | None, place: Path
+) -> Tokens:
+    """The tokens of a split, and behind them those of its copies, in memory that does not grow with the ids.
+
+    `CHUNK` rows at a time are rewritten and encoded. Their ids wait in files without a name in the folder `place`, one
+    for the rows and one for each copy, and are memory-mapped in the end.
+    """
+    import numpy as np
+
+    made: list[list[Tokens]] = [[] for _ in range(1 + (augmentation.copies if augmentation else 0))]
+    place.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile(dir=place)) for _ in made]
+        for first in range(0, len(texts.labels), CHUNK):
+            rows = texts[first : first + CHUNK]
+            enlarged = augmentation.apply(rows) if augmentation else unchanged(rows)
+            tokens = tokenize(enlarged.texts, tokenizer, max_length, [first + row for row in enlarged.sources])
+            ends = np.searchsorted(enlarged.copies, range(len(made)), side="right")
+            for copy, (start, end) in enumerate(itertools.pairwise([0, *ends])):
+                part = tokens.rows(start, end)
+                files[copy].write(part.ids.tobytes())
+                made[copy].append(replace(part, ids=part.ids[:0]))
+        for file in files[1:]:
+            file.seek(0)
+            shutil.copyfileobj(file, files[0])
+        files[0].flush()
+        ids = np.memmap(files[0], np.int32, mode="r")
+    parts = [part for of_copy in made for part in of_copy]
+    seconds, labels, sources = (np.concatenate([getattr(part, array) for part in parts]) for array in ARRAYS[2:])
+    lengths = np.concatenate([part.lengths for part in parts])
+    return Tokens(ids, np.concatenate([[0], np.cumsum(lengths)]), seconds, labels, sources)
 
 
 def tokenize(
@@ -149,13 +196,22 @@ def check_texts(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> list[st
     """Refuse texts that are mostly unknown to the tokenizer; notes for the result of what is in no small part."""
     notes = []
     for split, tokens in dataset.splits.items():
-        share = float((tokens.ids == tokenizer.unk_token_id).mean())
+        share = _share(tokens.ids, tokenizer.unk_token_id)
         told = f"{share:.0%} of the tokens in {split} are unknown ({tokenizer.unk_token})"
         if share > MOSTLY_UNKNOWN:
             cause = "the checkpoint's vocabulary is not one for these texts"
             raise ConfigError(f"data: {told}: {cause}; check that both are of the same language, and cased or not")
         notes += [told] if share > UNKNOWN else []
     return notes
+
+
+def _share(ids: Array, token: int | None) -> float:
+    """Of all tokens those that are this one; a stretch at a time, since there may be billions."""
+    import numpy as np
+
+    stretch = 1 << 24
+    found = (np.count_nonzero(ids[start : start + stretch] == token) for start in range(0, len(ids), stretch))
+    return sum(map(int, found)) / len(ids)
 
 
 def _splits(arrays: Arrays, task: TaskConfig) -> dict[str, Tokens]:

@@ -5,7 +5,7 @@ A method sees the model and how far training has come, never the loop or another
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -81,3 +81,7 @@ class EnlargesData:
     copies: int = Field(description="rewritten copies of each training row, by synonym replacement", ge=0)
     replace: float = Field(description="share of the replaceable words that a copy replaces", gt=0, le=1)
     wordnet: str | None = Field(description="folder of WordNet's database files; null: the usual places")
+    rewrite: bool = Field(default=True, description="false: copies read like their rows; a control: more steps alone")
+    steps: Literal["enlarged", "original"] = Field(
+        default="enlarged", description="as many as the enlarged training set takes, or as the original one"
+    )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from compress.data.tokenization import Tokens
 
+STRETCH = 1 << 24  # ids that are looked at together: there may be billions
 WORTHWHILE = 0.9  # share of the rows that are looked up, from which all of them are trained
 
 
@@ -65,7 +66,8 @@ def looked_up(tokens: Tokens, rows: NDArray[np.int64], padding: int, size: int) 
     seen = np.zeros(size, dtype=bool)
     seen[padding] = True
     if len(rows) == len(tokens):  # each once
-        seen[np.asarray(tokens.ids)] = True
+        for start in range(0, len(tokens.ids), STRETCH):
+            seen[tokens.ids[start : start + STRETCH]] = True
     else:
         for row in np.unique(rows):
             seen[tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]] = True
