@@ -26,6 +26,7 @@ From results to the paper's figure and table, and to verdicts with error bars:
   report RUNS --out DIR   report.html, figures (PDF, SVG, PNG) and tables (CSV, Markdown, LaTeX)
   table RUNS              Table 1: reductions at the uncompressed score, the study's numbers beside them
   interactions RUNS       do methods together reduce sizes by more than the product of what each does
+  ablation RUNS           what each setting of a method gains: distillation's controls, say, or ways to prune
   figure RUNS --out DIR   Figure 1 alone: score against size
   advise RUNS             the best measured model for --max-mb or --min-score
   collect RUNS … --out F  results and predictions without the models: one small file that can be given for RUNS
@@ -73,9 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         if verb in ("report", "figure"):
             told = "a folder, made if it is not there"
             words.add_argument("--out", type=Path, required=True, metavar="DIR", help=told)
-        if verb in ("table", "interactions", "advise"):
+        if verb in ("table", "interactions", "ablation", "advise"):
             words.add_argument("--json", action="store_true", help="one document, nothing else")
-        if verb in ("table", "interactions"):
+        if verb in ("table", "interactions", "ablation"):
             words.add_argument("--format", choices=FORMATS, default="text", help="of what is printed (default text)")
         if verb in ("report", "table"):
             words.add_argument("--tolerance", type=float, default=0.5, metavar="POINTS",
@@ -158,6 +159,17 @@ def _interactions(results: Results, chosen: Options, options: argparse.Namespace
     return 0
 
 
+def _ablation(results: Results, chosen: Options, options: argparse.Namespace) -> int:
+    from analysis.statistics import ablation
+
+    settings = ablation.table(results, chosen)
+    rule = "Score with each setting, less that of the run without the method that is alike in all else"
+    nothing = "no option has runs with several settings (python -m compress -m +experiment=ablation makes some)"
+    if _print_answer(results, chosen, options, "ablation", settings, f"{rule}\n", nothing, {}):
+        _print_left_out(results, [])
+    return 0
+
+
 def _advise(results: Results, chosen: Options, options: argparse.Namespace) -> int:
     from analysis.statistics import advice
 
@@ -191,6 +203,7 @@ VERBS: dict[str, tuple[Callable[[Results, Options, argparse.Namespace], int], st
     "report": (_report, "everything, as a page, figures and tables"),
     "table": (_table, "Table 1"),
     "interactions": (_interactions, "how methods combine"),
+    "ablation": (_ablation, "what each setting of a method gains"),
     "figure": (_figure, "Figure 1"),
     "advise": (_advise, "what to use for a budget"),
 }

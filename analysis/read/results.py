@@ -42,6 +42,9 @@ class Results:
         notes: what was left out and why, and what else a reader must know, one sentence each.
         source: where it was read from, in words.
         recipes: what each name in the column `recipe` stands for: data, train and the options' settings.
+        settings: the kept runs and those that differ from their recipe in an option's settings alone: the `COLUMNS`
+            but `variant`; `options`, what decides of each option that is on, as (`prune=magnitude`, JSON); and
+            `configured`, by method, what it was set to.
     """
 
     runs: pd.DataFrame
@@ -49,6 +52,7 @@ class Results:
     notes: list[str]
     source: str
     recipes: Mapping[str, Document] = field(default_factory=dict)
+    settings: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def tasks(self) -> list[str]:
@@ -106,6 +110,7 @@ def from_documents(
     fitting = table[[task in chosen and recipe.fits(chosen[task]) for task, recipe in pairs]]
     digests = {task: recipe.digest() for task, recipe in chosen.items()}
     kept, repeats = selection.without_repeats(fitting.assign(recipe=fitting["task"].map(digests)))
+    settings = selection.with_other_settings(table, chosen, kept)
     methods = collected(kept["compression"])
     return Results(
         runs=kept.assign(variant=kept["compression"].map(methods.variant))[list(COLUMNS)].reset_index(drop=True),
@@ -113,6 +118,9 @@ def from_documents(
         notes=[*said, *others, *repeats, *selection.mixtures(kept)],
         source=source,
         recipes={recipe.digest(): recipe.document() for recipe in chosen.values()},
+        settings=settings.assign(recipe=settings["task"].map(digests))[
+            [*(column for column in COLUMNS if column != "variant"), "options", "configured"]
+        ],
     )
 
 
@@ -129,6 +137,7 @@ def _row(result: Result, document: Mapping[str, object]) -> Row:
         **{key: _defined(value) for key, value in vars(result.timing).items()},
         "device": result.environment.get("device"),
         **{key: document.get(key) for key in ("folder", "url")},
+        "configured": {entry.method: result.config.get(entry.method) or {} for entry in compressions},
         "as_run": recipe_of(result),
         "model_recipe": model_recipe(result),
     }

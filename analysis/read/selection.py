@@ -48,6 +48,12 @@ class Recipe:
         """As nested values, without the files' digest."""
         return {**json.loads(self.base), **{name: json.loads(text) for name, text in self.options}}
 
+    def distance(self, other: Recipe) -> int:
+        """In how many settings of the options that both have they differ."""
+        mine, theirs = (dict(recipe.options) for recipe in (self, other))
+        common = [tuple(flat(json.loads(of[name])) for of in (mine, theirs)) for name in mine.keys() & theirs.keys()]
+        return sum(left.get(key, left) != right.get(key, right) for left, right in common for key in {**left, **right})
+
     def digest(self) -> str:
         """Eight hex digits that name it."""
         return _digest(self.document())
@@ -114,7 +120,7 @@ def model_recipe(result: Result) -> str:
 def differences(document: Mapping[str, object], other: Mapping[str, object]) -> str:
     """In words, where two recipes differ: `train.epochs 6 instead of 3`; options that only one has do not count."""
     alone = {name for name in document.keys() ^ other.keys() if "=" in name}
-    left, right = (_flat({key: part for key, part in whole.items() if key not in alone}) for whole in (document, other))
+    left, right = (flat({key: part for key, part in whole.items() if key not in alone}) for whole in (document, other))
     keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
     said = [
         f"{re.sub('=[^.]*', '', key, count=1)} {left.get(key, 'absent')} instead of {right.get(key, 'absent')}"
@@ -123,11 +129,12 @@ def differences(document: Mapping[str, object], other: Mapping[str, object]) -> 
     return ", ".join(said + ([f"and {len(keys) - 3} more"] if len(keys) > 3 else []))
 
 
-def _flat(document: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
+def flat(document: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested values by their dotted keys."""
+    values: dict[str, object] = {}
     for key, value in document.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return values
 
 
 def _without(part: Mapping[str, object], key: str) -> dict[str, object]:
@@ -191,8 +198,9 @@ def _best(rows: pd.DataFrame, asked: Sequence[Recipe], usual: Counter[str]) -> R
         fitting = rows[rows["as_run"].isin([other for other in there if other.fits(recipe)])]
         counted[recipe] = len(fitting[RUN_KEYS].drop_duplicates())
 
-    def order(recipe: Recipe) -> tuple[int, int, str, str]:
-        return -counted[recipe], -usual[recipe.digest()], recipe.digest(), str(recipe.files)
+    def order(recipe: Recipe) -> tuple[int, int, int, str, str]:
+        differing = sum(recipe.distance(other) for other in there)  # of equally frequent ones that which others vary
+        return -counted[recipe], -usual[recipe.digest()], differing, recipe.digest(), str(recipe.files)
 
     return min(+counted, key=order, default=None)
 
@@ -233,6 +241,21 @@ def without_repeats(kept: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     counts = Counter(map(_why, repeats.to_dict("records")))
     said = [f"{plural(count, 'run')} left out as repeats of a cell and seed: {why}" for why, count in counts.items()]
     return kept.loc[sorted(first.index)], said
+
+
+def with_other_settings(table: pd.DataFrame, chosen: Mapping[str, Recipe], kept: pd.DataFrame) -> pd.DataFrame:
+    """The kept runs, and those with the same data, training and model that differ in the settings of an option alone.
+
+    Adds `options`, the settings of each option that is on. Of a cell, its settings and a seed there is one run.
+    """
+    pairs = zip(table["task"], table["as_run"], strict=True)
+    alike = table[[task in chosen and (recipe.base, recipe.files) == (chosen[task].base, chosen[task].files)
+                   for task, recipe in pairs]]  # fmt: skip
+    usual = kept.groupby(["task", "model"])["model_recipe"].agg(lambda recipes: recipes.mode().iloc[0])
+    keys = zip(alike["task"], alike["model"], alike["model_recipe"], strict=True)
+    same_model = alike[[usual.get((task, model), recipe) == recipe for task, model, recipe in keys]]
+    told = same_model.assign(options=[recipe.options for recipe in same_model["as_run"]])
+    return told.drop_duplicates([*RUN_KEYS, "options"]).reset_index(drop=True)
 
 
 def _why(repeat: Mapping[str, object]) -> str:

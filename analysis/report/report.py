@@ -16,7 +16,7 @@ from analysis.names import PARTS, SIZES, Names, colour_rules
 from analysis.options import Options
 from analysis.read.results import Results
 from analysis.report import payload, sections
-from analysis.statistics import interactions, priorities, table1
+from analysis.statistics import ablation, interactions, priorities, table1
 from analysis.statistics.means import mean_scores
 from analysis.subsets import NONE
 from analysis.tables import tables
@@ -27,11 +27,12 @@ SCRIPTS = ("drawing", "pointing", "data", "figure1", "charts", "controls")
 
 @dataclass(frozen=True)
 class Findings:
-    """One DataFrame per statistic: `interactions.table` and `priorities.main_effects` `both_ways`, `table1.table`."""
+    """One DataFrame per statistic; `interactions.table` and `priorities.main_effects` `both_ways`."""
 
     interactions: pd.DataFrame
     effects: pd.DataFrame
     table1: pd.DataFrame
+    ablation: pd.DataFrame
 
 
 def findings(results: Results, options: Options) -> Findings:
@@ -39,7 +40,8 @@ def findings(results: Results, options: Options) -> Findings:
     ways = [replace(options, bytes=size) for size in SIZES]
     contrasts = {way.bytes: interactions.table(results, way) for way in ways}
     effects = {way.bytes: priorities.main_effects(results, way) for way in ways}
-    return Findings(both_ways(contrasts), both_ways(effects), table1.table(results, options))
+    settings = ablation.table(results, options)
+    return Findings(both_ways(contrasts), both_ways(effects), table1.table(results, options), settings)
 
 
 def both_ways(counted: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -70,6 +72,7 @@ def write(results: Results, out: Path, options: Options) -> list[Path]:
         table1=statistics.table1,
         priorities=statistics.effects,
         figure1=mean_scores(results, options.score, options.bytes).points,
+        **({"ablation": statistics.ablation} if len(statistics.ablation) else {}),
         **({"failures": results.failures} if len(results.failures) else {}),
     )
     runs = out / "tables" / "runs.csv"  # for programs alone
@@ -120,6 +123,7 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
         "counted": {"nominal": SIZES["nominal"].short, "artifact": "bytes of the file"}[options.bytes],
         "interactions": sections.interactions(contrasts),
         "each_task": sections.each_task(contrasts),
+        "ablation": sections.ablation(statistics.ablation),
         "bytes": SIZES,
         "parts": PARTS,
         "sizes": sections.sizes(data["breakdown"]),

@@ -157,6 +157,11 @@ def each_task(contrasts: pd.DataFrame) -> Table:
     return of_frame(tables.interactions(rows).assign(why=why), "Interactions of each task")
 
 
+def ablation(settings: pd.DataFrame) -> Table | None:
+    """What each setting of an option gains; None where no option has several."""
+    return None if settings.empty else of_frame(tables.ablation(settings), "What each setting gains")
+
+
 def plotted(contrasts: pd.DataFrame, names: Names) -> list[dict[str, object]]:
     """What the page's script draws the interactions from; null for what is undefined."""
     drawn = []

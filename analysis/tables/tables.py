@@ -82,8 +82,37 @@ def priorities(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def ablation(table: pd.DataFrame) -> pd.DataFrame:
+    """What each setting of an option gains, and how that compares with the reference."""
+
+    def points(row: Row, value: str, low: str, high: str) -> str:
+        known = "" if math.isnan(row[low]) else f" [{_signed(row[low])}, {_signed(row[high])}]"
+        return _signed(row[value]) + known
+
+    rows = [
+        {
+            "method": row["method"],
+            "option": row["option"],
+            "settings": row["changes"],
+            "gain, points": points(row, "gain", "low", "high"),
+            "more than the reference": points(row, "more", "more_low", "more_high"),
+            "steps, ×": _number(row["steps"]),
+            "bytes, ×": _number(row["bytes"]),
+            "tasks": row["tasks"],
+            "models": row["models"],
+            "seeds": _seeds(row),
+        }
+        for row in table.to_dict("records")
+    ]
+    return pd.DataFrame(rows)
+
+
+def _signed(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:+.2f}".replace("-", "−")
+
+
 PRESENTED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-    "table1": table1, "interactions": interactions, "priorities": priorities,
+    "table1": table1, "interactions": interactions, "priorities": priorities, "ablation": ablation,
 }  # fmt: skip
 
 
