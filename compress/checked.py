@@ -72,6 +72,12 @@ def description(field: DataclassField[object]) -> str:
     return field.default.description or ""
 
 
+def default_of(field: DataclassField[object]) -> object:
+    """A field's default; pydantic's mark of having none, which equals no value, without one."""
+    assert isinstance(field.default, FieldInfo)
+    return field.default.default
+
+
 def build(kind: type[D], values: Mapping[str, object], prefix: str) -> D:
     """A checked dataclass of plain values, with a prefix before its fields' names on the command line."""
     if strange := [key for key in values if not isinstance(key, str)]:

@@ -22,10 +22,11 @@ Before and after a sweep (python -m compress -m …):
   status RUNS        where every experiment is, by size and methods; --watch repeats it
   retry RUNS         run again just what failed, was stopped or is missing
   cancel RUNS        stop what runs or waits; experiments in training write their checkpoints
+  tune RUNS --out D  of a search (+experiment=search) a learning rate and a length for each model and task
   sync RUNS          upload to Weights & Biases what was offline
 """
 WATCH_SECONDS = 3.0
-VERBS = ("plan", "prepare", "status", "retry", "cancel", "sync")
+VERBS = ("plan", "prepare", "status", "retry", "cancel", "tune", "sync")
 OF_SWEEPS = {"plan": "what a sweep would do", "prepare": "fill the caches for a sweep"}
 
 
@@ -68,10 +69,21 @@ def _parser() -> Parser:
     sync = verbs.add_parser("sync", help="upload what Weights & Biases does not have; may be repeated")
     sync.add_argument("--project", help="instead of the one that each run names")
     sync.add_argument("--entity", help="likewise")
-    for parser_of_verb in (status, retry, cancel, sync):
+    tune = verbs.add_parser("tune", help="choose learning rates and lengths by a search")
+    tune.add_argument("--out", type=Path, required=True, metavar="DIR", help="for --config-dir: DIR/train/tuned.yaml")
+    tune.add_argument("--tolerance", type=_points, default=0.5, metavar="POINTS",
+                      help="below the best that a shorter training may be (default 0.5)")  # fmt: skip
+    for parser_of_verb in (status, retry, cancel, tune, sync):
         parser_of_verb.add_argument("runs", type=Path, help="the folder of runs (paths.runs)")
     retry.add_argument("settings", nargs="*", help="hydra.launcher.KEY=VALUE, resources.KEY=VALUE; all else as before")
     return parser
+
+
+def _points(word: str) -> float:
+    value = float(word)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{word} must be 0 or more")
+    return value
 
 
 def _do(options: argparse.Namespace) -> int:
@@ -94,6 +106,10 @@ def _do(options: argparse.Namespace) -> int:
             return retry(options.runs, options.settings)
         case "cancel":
             return _cancel(options.runs)
+        case "tune":
+            from launch.tune import tune
+
+            return tune(options.runs, options.out, options.tolerance)
         case _:
             from launch.sync import sync
 

@@ -31,7 +31,7 @@ SCIENTIFIC = [
 METHODS = {  # what decides the result of a method that is on
     "prune=magnitude": [
         "prune.sparsity=0.6", "prune.schedule=cubic", "prune.scope=layer", "prune.start=0.2", "prune.end=0.8",
-        "prune.updates=9",
+        "prune.updates=9", "prune.spare_new=true",
     ],
     "factorize=svd": ["factorize.rank=0.3"],
     "quantize=int8": [
@@ -90,7 +90,8 @@ def test_no_scientific_key_is_forgotten_above() -> None:
         # tested below, and in test_encoders.py
         "model.pretrained", "model.revision", "model.tokenizer", "model.type", "model.first_layers",
         "data.source", "data.hub", "data.revision", "data.path",
-        "distill.wordnet", "distill.weak_teacher",  # in test_distill.py
+        "distill.wordnet", "distill.weak_teacher", "distill.rewrite", "distill.steps",  # in test_distill.py
+        "train.tuned",  # in test_tune.py
         "train.checkpoint_seconds",
         "task.name", *(f"{group}.name" for group in registry()),
     }  # fmt: skip

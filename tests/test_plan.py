@@ -58,6 +58,8 @@ def launch(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     [
         (("+experiment=grid", *GLUE), 384),
         (("+experiment=paper", *GLUE), 576),
+        (("+experiment=ablation", "data=demo", "model=demo/tiny,demo/mini"), 2 * 8 * 6),
+        (("+experiment=search", *GLUE), 6 * 8 * 4 * 3),
         (("+experiment=demo",), 384),
         (("+experiment=grid", *GLUE, "model=tiny,mini", "task=rte", "seed=0,1,2"), 48),
         (("+experiment=grid", *GLUE, "prune=magnitude", "prune.sparsity=0.4,0.6,0.8"), 576),

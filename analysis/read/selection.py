@@ -63,12 +63,17 @@ def recipe_of(result: Result) -> Recipe:
     """From a result's identity; MalformedError if that lacks a part."""
     active = {entry.method for entry in result.compression}
     base = {name: part for name, part in result.identity.items() if name not in VARIED and name not in active}
-    base["train"] = _without(_part(result, "train"), "learning_rate")
+    base["train"] = {key: value for key, value in _part(result, "train").items() if key not in _of_model(result)}
     base["data"] = data = dict(_part(result, "data"))
     files = None if data.get("path") is None else str(data["path"])
     data["path"] = files and "local files"
     options = {f"{entry.method}={entry.option}": canonical(_settings(result, entry)) for entry in result.compression}
     return Recipe(canonical(base), files, tuple(sorted(options.items())))
+
+
+def _of_model(result: Result) -> tuple[str, ...]:
+    """Settings of training that belong to the model: the learning rate, and what else was searched for each."""
+    return ("learning_rate", *(["epochs"] if _part(result, "train").get("tuned") else []))
 
 
 def _settings(result: Result, entry: Compression) -> dict[str, object]:
@@ -113,8 +118,9 @@ def _usual(pairs: Iterable[tuple[object, Recipe]]) -> dict[object, dict[str, str
 
 
 def model_recipe(result: Result) -> str:
-    """A digest of a model's architecture, weights and learning rate."""
-    return _digest([result.identity.get("model"), _part(result, "train").get("learning_rate")])
+    """A digest of a model's architecture, weights and learning rate, and of the epochs where they were searched."""
+    train = _part(result, "train")
+    return _digest([result.identity.get("model"), *(train.get(key) for key in _of_model(result))])
 
 
 def differences(document: Mapping[str, object], other: Mapping[str, object]) -> str:

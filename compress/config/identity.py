@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 
+from compress.checked import default_of
 from compress.config.memo import Memo
 from compress.config.schema import DERIVED, Config, teacher_experiment
 from compress.data import augmentation, corpus
@@ -52,7 +53,11 @@ def _deciding(config: Config) -> dict[str, object]:
 
 
 def _training(train: TrainConfig) -> dict[str, object]:
-    return {key: value for key, value in asdict(train).items() if key != "checkpoint_seconds"}
+    """Of a tuned recipe what was tried: what was chosen for this cell stands under its own keys."""
+    values = {key: value for key, value in asdict(train).items() if key not in ("checkpoint_seconds", "tuned")}
+    if train.tuned is None:
+        return values
+    return values | {"tuned": {key: value for key, value in train.tuned.items() if key != "chosen"}}
 
 
 def _method(name: str, method: object, config: Config, memo: Memo) -> dict[str, object]:
@@ -63,9 +68,8 @@ def _method(name: str, method: object, config: Config, memo: Memo) -> dict[str, 
     assert is_dataclass(method)
     kinds = (kind for kind in (LearnsFromTeacher, EnlargesData) if isinstance(method, kind))
     replaced = {field.name for kind in kinds for field in fields(kind)}
-    defaults = {field.name: field.default for field in fields(method) if field.default is not MISSING}
-    values = {key: value for key, value in memo(_values, method).items()
-              if key not in replaced and value != defaults.get(key, MISSING)}  # fmt: skip
+    later = {field.name: default_of(field) for field in fields(method) if field.name not in replaced}
+    values = {key: value for key, value in memo(_values, method).items() if key in later and value != later[key]}
     if isinstance(method, LearnsFromTeacher):  # its model is another, and it has no method
         shared = (part for part_name, part in _deciding(config).items() if part_name != "model")
         values["teacher"] = memo(_id_of_teacher, config, memo, by=(config.teacher, *shared))

@@ -152,6 +152,13 @@ def from_mapping(values: Mapping[str, object], folders: Sequence[Path] = (), mem
     """The checked configuration of nested plain values; groups that a shared memo knows are not checked again."""
     memo = memo or Memo()
     config = typed(values, memo)
+    if config.train.tuned is not None:
+        config = replace(config, train=memo(_tuned, config, by=(config.train, config.task, config.model)))
+        if config.train.tuned and config.seed in config.train.tuned["seeds"]:
+            raise ConfigError(
+                f"seed={config.seed}: learning rates and epochs were chosen by runs with it (train.tuned.seeds); "
+                "give another, or choose train=paper"
+            )
     memo(corpus.check, config.data, config.task)
     memo(registry.check, config.methods, by=tuple(config.methods.values()))
     memo(encoder.check, config.model, config.data.max_length, config.data.generated, by=(config.model, config.data))
@@ -179,6 +186,10 @@ def typed(values: Mapping[str, object], memo: Memo | None = None) -> Config:
         if name not in known and isinstance(group, Mapping) and "name" in group:  # of a method, in what was stored
             raise ConfigError(f"{name}: no method of this name is installed here; install the package that brings it")
     return build(Config, {**groups, "methods": methods}, "")
+
+
+def _tuned(config: Config) -> TrainConfig:
+    return config.train.for_cell(config.task.name, encoder.label(config.model), config.train.learning_rate)
 
 
 def _method(name: str, values: object) -> object:
@@ -221,7 +232,7 @@ def teacher_experiment(config: Config) -> Config:
     return replace(
         config,
         model=config.teacher,
-        train=replace(config.train, learning_rate=config.teacher.learning_rate),
+        train=config.train.for_cell(config.task.name, encoder.label(config.teacher), config.teacher.learning_rate),
         methods={},
         teacher=None,
         force=False,

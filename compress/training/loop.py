@@ -7,13 +7,14 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from compress.checked import checked
 from compress.training.checkpoint import Checkpoint, Position, State, random_state, set_random_state
+from compress.training.tuned import Tuned, choice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +43,14 @@ class TrainConfig:
     compile: bool = Field(description="torch.compile the model: slow to start, for long runs on GPUs")
     select: Literal["last", "best"] = Field(description="keep the last step, or the epoch with the best dev score")
     checkpoint_seconds: float = Field(description="between checkpoints, from which a killed run goes on", gt=0)
+    tuned: Tuned | None = Field(default=None, description="table of learning rates and epochs that take their place")
+
+    def for_cell(self, task: str, model: str, learning_rate: float) -> TrainConfig:
+        """With what is chosen for a task and a model, or else this learning rate; ConfigError if nothing is."""
+        if self.tuned is None:
+            return replace(self, learning_rate=learning_rate)
+        chosen = choice(self.tuned, task, model)
+        return replace(self, learning_rate=chosen["learning_rate"], epochs=chosen["epochs"])
 
 
 @dataclass(frozen=True)
