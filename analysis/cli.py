@@ -135,12 +135,27 @@ def _table(results: Results, chosen: Options, options: argparse.Namespace) -> in
     from analysis.statistics import table1
 
     reductions = table1.table(results, chosen)
-    more = {"picks": _records(table1.factors(results, chosen)), "study": reference.SOURCE} if options.json else {}
+    more: dict[str, object] = {}
+    if options.json:
+        picks = table1.factors(results, chosen)
+        ratios = {"runs": table1.products(picks, results.subsets), "study": table1.products_of_study()}
+        more = {"picks": _records(picks), "study": reference.SOURCE}
+        more["products"] = {of: _records(ratios_of) for of, ratios_of in ratios.items()}
     rule = f"Reductions at the uncompressed score − {chosen.tolerance:g}, mean over tasks; (study): {reference.SOURCE}"
+    if (reductions["model"] == table1.OVER_PRODUCT).any():
+        rule += (
+            f"\n{table1.OVER_PRODUCT}: a combination's reduction over the product of its methods' (the study's rule),"
+            " geometric mean over architectures (least to greatest)"
+        )
     nothing = "no reduction is defined: no architecture has an uncompressed score"
     if _print_answer(results, chosen, options, "table1", reductions, f"{rule}\n", nothing, more):
-        partial = reductions[reductions["tasks"] < reductions["of"]].itertuples()
-        said = [f"{row.model} {row.methods}: mean over {row.tasks} of {row.of} tasks ({row.reason})" for row in partial]
+        partial = reductions[(reductions["tasks"] < reductions["of"]) & (reductions["reason"] != "")].itertuples()
+        said = [
+            f"{row.methods} over the product: without {row.reason}"
+            if row.model == table1.OVER_PRODUCT
+            else f"{row.model} {row.methods}: mean over {row.tasks} of {row.of} tasks ({row.reason})"
+            for row in partial
+        ]
         _print_left_out(results, said)
     return 0
 
@@ -150,13 +165,21 @@ def _interactions(results: Results, chosen: Options, options: argparse.Namespace
 
     contrasts = interactions.table(results, chosen)
     nothing = "no interaction is defined: the collection has fewer than two methods"
-    if _print_answer(results, chosen, options, "interactions", contrasts, "", nothing, {}):
+    both = interactions.with_study(contrasts, results.methods)
+    more = {"study": _records(both[both["scope"] == "study"])}
+    if _print_answer(results, chosen, options, "interactions", contrasts if options.json else both, "", nothing, more):
         print()
         for row in contrasts[contrasts["scope"].isin(["mean", "repeated"])].to_dict("records"):
             print(interactions.sentence(row))
+        if said := interactions.study_sentence(both, _plainly):
+            print(said)
         undefined = contrasts[(contrasts["reason"] != "") & (contrasts["scope"] == "mean")].itertuples()
         _print_left_out(results, [f"{row.contrast} ({row.kind}), mean: {row.reason}" for row in undefined])
     return 0
+
+
+def _plainly(contrast: str, kind: str) -> str:
+    return f"{contrast} ({kind})" if kind == "pure" else contrast
 
 
 def _ablation(results: Results, chosen: Options, options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -75,8 +76,9 @@ def test_table_shows_reductions_the_studys_numbers_and_what_is_left_out(runs: Pa
     lines = shown.splitlines()
     assert lines[0] == f"{runs}: 192 runs, 1 failed; GLUE score, nominal bytes"
     assert "COLING 2022" in lines[1]
-    assert [line.split()[0] for line in lines if line.startswith(("base", "small", "mini", "tiny", "(study)"))] == [
-        "base", "(study)", "small", "(study)", "mini", "(study)", "tiny", "(study)",
+    starts = ("base", "small", "mini", "tiny", "over the product  ", "(study)")
+    assert [line.split()[0] for line in lines if line.startswith(starts)] == [
+        "base", "(study)", "small", "(study)", "mini", "(study)", "tiny", "(study)", "over", "(study)",
     ]  # fmt: skip
     assert "rte large none failed: RuntimeError: CUDA out of memory" in shown
     assert "notes:" in shown
@@ -86,8 +88,10 @@ def test_table_as_one_document(runs: Path, capsys) -> None:
     assert run("table", runs, "--json", "--bytes", "artifact", "--tolerance", "1") == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["options"] == {"score": "glue", "bytes": "artifact", "tolerance": 1.0, "bootstrap": 1000, "seed": 0}
-    assert len(shown["table1"]) == 4 * 7
+    assert len(shown["table1"]) == 4 * 7 + 4
     assert len(shown["picks"]) == 2 * 4 * 7
+    assert len(shown["products"]["runs"]) == 4 * 4
+    assert len(shown["products"]["study"]) == 6 * 4
     assert shown["failures"][0]["seed"] == 7
     assert shown["runs"] == 192
 
@@ -97,8 +101,13 @@ def test_interactions_in_words_and_as_one_document(runs: Path, capsys) -> None:
     shown = capsys.readouterr().out
     assert "quantize+distill: " in shown
     assert "2 tasks, 3 seeds per cell" in shown
+    assert (
+        "The study, by the same estimate on its Figure 1 (mean accuracy, nominal bytes; one number per cell): " in shown
+    )
     assert run("interactions", runs, "--json", "--bootstrap", "0") == 0
-    rows = json.loads(capsys.readouterr().out)["interactions"]
+    answer = json.loads(capsys.readouterr().out)
+    rows = answer["interactions"]
+    assert [round(math.exp(row["interaction"]), 2) for row in answer["study"]] == [1.11, 0.96, 1.09, 1.22, 1.05]
     assert len(rows) == 5 * 3
     assert rows[0]["low"] is None
     assert rows[0]["unsure"].endswith("no replicates were asked for")

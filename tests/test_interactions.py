@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis import reference
 from analysis.options import Options
 from analysis.read.results import Results
 from analysis.statistics import interactions, uncertainty
@@ -198,6 +199,29 @@ def test_numbers_are_repeatable_and_a_task_does_not_depend_on_others() -> None:
     other = interactions.table(results, replace(QUICK, seed=1))
     assert (other["interaction"] == table["interaction"]).all()
     assert (other["low"] != table["low"]).all()
+
+
+# --- the study --------------------------------------------------------------------------------------------------------
+
+
+def test_our_estimate_on_the_studys_figure() -> None:
+    rows = interactions.study(reference.methods()).set_index(["contrast", "kind"])
+    expected = {("quantize+distill", "pair"): 1.11, ("quantize+prune", "pair"): 0.96, ("distill+prune", "pair"): 1.09,
+                ("quantize+distill+prune", "total"): 1.22}  # fmt: skip
+    assert {key: math.exp(rows.loc[key, "interaction"]) for key in expected} == pytest.approx(expected, abs=0.005)
+    assert rows["low"].isna().all()
+    pure = rows.loc[("quantize+distill+prune", "pure"), "interaction"]
+    assert math.exp(pure) == pytest.approx(1.05, abs=0.005)
+
+
+def test_the_study_stands_beside_its_own_methods_where_anything_is_defined() -> None:
+    results = LINEAR.exact()
+    beside = interactions.with_study(interactions.table(results, QUICK), results.methods)
+    assert (beside["scope"] == "study").sum() == 5
+    other = replace(LINEAR, methods=("quantize", "shave")).exact()
+    assert "study" not in set(interactions.with_study(interactions.table(other, QUICK), other.methods)["scope"])
+    nothing = as_results(results.runs[results.runs["methods"] != "none"])
+    assert "study" not in set(interactions.with_study(interactions.table(nothing, QUICK), nothing.methods)["scope"])
 
 
 # --- what is not known ------------------------------------------------------------------------------------------------

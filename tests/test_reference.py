@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from analysis import reference
 from analysis.cli import main
 from analysis.names import TASKS
 from analysis.options import Options
@@ -21,7 +22,7 @@ from analysis.read import collection
 from analysis.read.results import CELL, read_runs
 from analysis.report import sections
 from analysis.report.report import findings
-from analysis.statistics import priorities
+from analysis.statistics import interactions, priorities, table1
 from compress.config import identity
 from compress.config.conf_files import conf_folder
 from compress.config.overrides import read_sweep
@@ -74,7 +75,7 @@ def printed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
 
 def test_the_readme_shows_their_table_1(capsys) -> None:
     lines = printed(capsys, "table", str(RESULTS))
-    assert len(lines) == 2 + 4
+    assert len(lines) == 2 + 4 + 2
     assert "\n".join(lines) in README
 
 
@@ -83,6 +84,18 @@ def test_the_readme_shows_their_interactions(capsys) -> None:
     whole = [line for line in lines[2:] if "| all tasks |" in line]
     assert len(whole) == 5
     assert "\n".join([*lines[:2], *whole]) in README
+
+
+def test_the_readme_tells_the_studys_numbers_by_its_rule_and_by_ours() -> None:
+    by_rule = {row["methods"]: f"{row['factor']:.2f}" for row in table1.combined(table1.products_of_study())}
+    ours = interactions.study(reference.methods()).query("kind != 'pure'")
+    ratios = [f"{math.exp(value):.2f}" for value in ours["interaction"]]
+    one, two, three, whole = by_rule.values()
+    assert f"gives {one} for quantize+distill, {two} for quantize+prune, {three} for distill+prune and {whole}" in WORDS
+    assert f"(mean accuracies) gives {ratios[0]}, {ratios[1]}, {ratios[2]} and {ratios[3]}" in WORDS
+    rule = table1.table(read_runs(RESULTS), Options(bootstrap=0)).query("model == @table1.OVER_PRODUCT")
+    assert (rule["factor"] < 1).all()
+    assert f"differ by a factor of {(rule['greatest'] / rule['least']).min():.1f} or more" in WORDS
 
 
 def main_effects(options: Options) -> pd.DataFrame:

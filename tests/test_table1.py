@@ -145,6 +145,44 @@ def test_the_studys_numbers_stand_beside_ours() -> None:
     assert shown["quantize+prune"].to_list()[:2] == ["undefined", "3.9"]
 
 
+def test_the_studys_rule_gives_its_ratios_from_its_table() -> None:
+    """Geometric means over architectures of a combination's factor over the product of its methods'."""
+    ratios = table1.products_of_study()
+    assert len(ratios) == 6 * 4
+    large = ratios[(ratios["model"] == "large") & (ratios["methods"] == "quantize+distill")].iloc[0]
+    assert large["ratio"] == pytest.approx(12.6 / (3.6 * 3.4))
+    combined = {row["methods"]: row["factor"] for row in table1.combined(ratios)}
+    expected = {"quantize+distill": 1.16, "quantize+prune": 0.87, "distill+prune": 1.22, "quantize+distill+prune": 1.41}
+    assert combined == pytest.approx(expected, abs=0.005)
+
+
+def test_the_rule_is_a_row_of_the_table_with_the_studys_below() -> None:
+    cells = {"none": 400, "quantize": 100, "distill": 200, "prune": 320, "quantize+distill": 40, "quantize+prune": 100}
+    made = [document("rte", "base", methods, 80.0, bytes=size * MB) for methods, size in cells.items()]
+    made += [document("rte", "tiny", methods, 90.0, bytes=size * MB) for methods, size in cells.items()]
+    found = table1.table(from_documents(made, [], "a test"), NONE)
+    rule = found[found["model"] == table1.OVER_PRODUCT].set_index("methods")
+    assert rule["factor"].to_dict() == pytest.approx({"quantize+distill": 10 / 8, "quantize+prune": 4 / 5})
+    assert (rule["least"] == rule["greatest"]).all()
+    shown = tables.table1(found).set_index("model")
+    assert shown.loc[table1.OVER_PRODUCT, "quantize+distill"] == "1.25 (1.25 to 1.25)"
+    assert shown.loc[table1.OVER_PRODUCT, ["MB", "quantize", "distill+prune"]].to_list() == ["", "", ""]
+    assert shown.loc["(study)", "quantize+distill"].to_list()[-1] == "1.16"
+
+
+def test_a_product_is_over_the_tasks_where_all_its_factors_are_defined() -> None:
+    factors = {("sst2", "quantize"): 4.0, ("sst2", "prune"): 2.0, ("sst2", "quantize+prune"): 6.0,
+               ("rte", "quantize"): 9.0, ("rte", "prune"): math.nan, ("rte", "quantize+prune"): 9.0}  # fmt: skip
+    picked = pd.DataFrame([{"task": task, "model": "tiny", "methods": methods, "factor": factor, "seeds": 2}
+                           for (task, methods), factor in factors.items()])  # fmt: skip
+    row = table1.products(picked, ["none", "quantize", "prune", "quantize+prune"]).iloc[0]
+    assert (row["ratio"], row["tasks"], row["of"], row["seeds"]) == (6 / 8, 1, 2, 2)
+    gone = picked.assign(factor=picked["factor"].where(picked["methods"] != "prune"))
+    ratios = table1.products(gone, ["none", "quantize", "prune", "quantize+prune"])
+    assert ratios.iloc[0]["reason"] == "no task has factors of quantize+prune, quantize and prune"
+    assert table1.combined(ratios) == []
+
+
 def test_reference_numbers_are_complete() -> None:
     figure, table = reference.figure1(), reference.table1()
     assert len(figure) == 6 * (4 + 2 * 4)

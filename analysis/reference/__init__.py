@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.subsets import Methods, collected
+from analysis.read.results import FAILURE_COLUMNS, Results
+from analysis.subsets import NONE, Compressions, Methods, collected, split
 from compress.runs.result import Compression
 from compress.wording import MEGABYTE
 
@@ -20,6 +21,8 @@ INT8 = Compression(method="quantize", option="int8", noun="quantization", positi
 TAUGHT = Compression(method="distill", option="kd", noun="distillation", position=20, shrinks=False)
 PRUNED = Compression(method="prune", option="magnitude", noun="pruning", position=30, shrinks=True, strength="sparsity")
 SPARSITIES = (0.4, 0.6)
+TASKS = 8  # that each of its numbers is a mean over
+MEAN = "the mean of eight tasks"
 
 
 def _pruned(sparsity: float) -> Compression:
@@ -55,3 +58,22 @@ def table1() -> dict[str, dict[str, float]]:
     return {
         str(subset): {str(model): float(value) for model, value in column.items()} for subset, column in table.items()
     }
+
+
+def results() -> Results:
+    """Figure 1 as a collection: one task, which is the mean of eight, one seed, accuracies and nominal bytes."""
+    figure = figure1()
+    compressions = [_compressions(*row) for row in zip(figure["methods"], figure["variant"], strict=True)]
+    parameters = figure[figure["methods"] == NONE].set_index("model")["bytes"] / 4
+    runs = figure.assign(
+        run_id=[f"figure-{place}" for place in figure.index], task=MEAN, seed=0, compression=compressions,
+        score_glue=float("nan"), score_accuracy=figure["score"], parameters=figure["model"].map(parameters),
+        nominal_bytes=figure["bytes"], artifact_bytes=float("nan"), teacher_run_id=None, folder=None, url=None,
+    )  # fmt: skip
+    return Results(runs, pd.DataFrame(columns=list(FAILURE_COLUMNS)), [], SOURCE)
+
+
+def _compressions(subset: str, variant: str) -> Compressions:
+    strengths = {methods().variant((_pruned(sparsity),)): _pruned(sparsity) for sparsity in SPARSITIES}
+    entries = {INT8.method: INT8, TAUGHT.method: TAUGHT, PRUNED.method: strengths.get(variant, PRUNED)}
+    return tuple(entries[method] for method in split(subset))

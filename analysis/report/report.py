@@ -27,7 +27,10 @@ SCRIPTS = ("drawing", "pointing", "data", "figure1", "charts", "controls")
 
 @dataclass(frozen=True)
 class Findings:
-    """One DataFrame per statistic; `interactions.table` and `priorities.main_effects` `both_ways`."""
+    """One DataFrame per statistic; `interactions.table` and `priorities.main_effects` `both_ways`.
+
+    Interactions have the study's too, by nominal bytes.
+    """
 
     interactions: pd.DataFrame
     effects: pd.DataFrame
@@ -39,6 +42,7 @@ def findings(results: Results, options: Options) -> Findings:
     """Computed once, with the options' score, replicates and tolerance."""
     ways = [replace(options, bytes=size) for size in SIZES]
     contrasts = {way.bytes: interactions.table(results, way) for way in ways}
+    contrasts["nominal"] = interactions.with_study(contrasts["nominal"], results.methods)
     effects = {way.bytes: priorities.main_effects(results, way) for way in ways}
     settings = ablation.table(results, options)
     return Findings(both_ways(contrasts), both_ways(effects), table1.table(results, options), settings)
@@ -122,6 +126,8 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
         "table1": sections.table1(statistics.table1, names),
         "counted": {"nominal": SIZES["nominal"].short, "artifact": "bytes of the file"}[options.bytes],
         "interactions": sections.interactions(contrasts),
+        "study": interactions.study_sentence(contrasts, names.contrast),
+        "over_product": sections.over_product(statistics.table1),
         "each_task": sections.each_task(contrasts),
         "ablation": sections.ablation(statistics.ablation),
         "bytes": SIZES,

@@ -12,10 +12,12 @@ import pandas as pd
 
 from analysis.names import PARTS, SIGNS, SIZES, Names, seeds, task_label
 from analysis.read.results import Results, Row
+from analysis.statistics.table1 import OVER_PRODUCT
 from analysis.tables import tables
 from compress.wording import plural
 
 MEANS = ["mean", "repeated"]
+STUDY = "study"
 FAILED = ["task", "model", "methods", "seed", "cause", "run_id"]
 LONG = 40  # characters
 Cell = str | tuple[str, ...]  # a text, or a text and notes below it
@@ -144,15 +146,15 @@ def _with_interval(row: Row, said: Callable[[float], str], unit: str) -> tuple[s
 
 
 def interactions(contrasts: pd.DataFrame) -> Table | None:
-    """Of the means over tasks."""
+    """Of the means over tasks, and of the study's figure."""
     if not contrasts["interaction"].notna().any():
         return None
-    return of_frame(tables.interactions(contrasts[contrasts["scope"].isin(MEANS)]), "Interactions")
+    return of_frame(tables.interactions(contrasts[contrasts["scope"].isin([*MEANS, STUDY])]), "Interactions")
 
 
 def each_task(contrasts: pd.DataFrame) -> Table:
     """Of every task alone, with what is not known and why."""
-    rows = contrasts[~contrasts["scope"].isin(MEANS)]
+    rows = contrasts[~contrasts["scope"].isin([*MEANS, STUDY])]
     why = list(rows["reason"].where(rows["reason"] != "", rows["unsure"]))
     return of_frame(tables.interactions(rows).assign(why=why), "Interactions of each task")
 
@@ -187,6 +189,11 @@ def table1(factors: pd.DataFrame, names: Names) -> Table | None:
     model, size, *subsets = (shown := tables.table1(factors)).columns
     rows = [[*row[:2], *(tuple(cell.split(" ", 1)) for cell in row[2:])] for row in shown.to_numpy().tolist()]
     return Table([model, size, *map(names.label, subsets)], rows, "Table 1: size reductions")
+
+
+def over_product(factors: pd.DataFrame) -> bool:
+    """Whether `Findings.table1` has rows of the rule for combinations."""
+    return bool((factors["model"] == OVER_PRODUCT).any())
 
 
 def sizes(breakdown: Sequence[Row]) -> Table | None:

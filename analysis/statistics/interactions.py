@@ -21,13 +21,13 @@ less than a tenth; else `super-multiplicative` or `sub-multiplicative` if 0 lies
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from analysis import names
+from analysis import names, reference
 from analysis.options import Options
 from analysis.read.results import Results, Row
 from analysis.statistics.contrasts import Estimate, curves_by_task, estimate, with_means
@@ -89,6 +89,30 @@ def table(results: Results, options: Options) -> pd.DataFrame:
                 "verdict": verdict(value.interval), "tasks_verdict": verdict(value.across),
             })  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def study(methods: Methods) -> pd.DataFrame:
+    """The same of the study's Figure 1 (mean accuracy, nominal bytes), for the combinations of these methods.
+
+    `scope` is `study`; one number per cell, so without intervals.
+    """
+    rows = table(reference.results(), Options(score="accuracy", bootstrap=0))
+    rows = rows[(rows["scope"] == "mean") & rows["contrast"].isin(methods.subsets)]
+    return rows.assign(scope="study", tasks=reference.TASKS, seeds_min=0, seeds_max=0).reset_index(drop=True)
+
+
+def with_study(contrasts: pd.DataFrame, methods: Methods) -> pd.DataFrame:
+    """The rows of `table` and, beside any that is defined, those of `study`."""
+    defined = contrasts["interaction"].notna().any()
+    return pd.concat([contrasts, study(methods)], ignore_index=True) if defined else contrasts
+
+
+def study_sentence(contrasts: pd.DataFrame, label: Callable[[str, str], str]) -> str:
+    """The ratios of the rows of `study`, a contrast's name being `label(combination, kind)`; empty without rows."""
+    rows = contrasts[(contrasts["scope"] == "study") & contrasts["interaction"].notna()].to_dict("records")
+    ratios = [f"{label(row['contrast'], row['kind'])} {math.exp(row['interaction']):.2f}" for row in rows]
+    told = "The study, by the same estimate on its Figure 1 (mean accuracy, nominal bytes; one number per cell)"
+    return f"{told}: {', '.join(ratios)}." if ratios else ""
 
 
 def columns(estimated: Estimate) -> dict[str, object]:

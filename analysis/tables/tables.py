@@ -10,9 +10,10 @@ import pandas as pd
 
 from analysis import names
 from analysis.read.results import Row
+from analysis.statistics.table1 import OVER_PRODUCT
 from compress.wording import megabytes
 
-OVER = {"mean": "all tasks", "repeated": "tasks with several seeds"}
+OVER = {"mean": "all tasks", "repeated": "tasks with several seeds", "study": "the study's figure"}
 SPECIAL = str.maketrans(
     {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
      "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "−": "$-$", "–": "--"}
@@ -20,16 +21,26 @@ SPECIAL = str.maketrans(
 
 
 def table1(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per architecture, a column per subset of methods, and under it the study's numbers where there are any."""
+    """A row per architecture, a column per subset of methods, and under it the study's numbers where there are any.
+
+    Then the same of combinations over the product of their methods.
+    """
     rows: list[dict[str, str]] = []
     for model, rows_of_model in table.groupby("model", sort=False):
         cells = rows_of_model.to_dict("records")
-        size = megabytes(float(rows_of_model["baseline_bytes"].iloc[0]))
-        rows.append({"model": str(model), "MB": size} | {str(row["methods"]): _factor(row) for row in cells})
+        rule = model == OVER_PRODUCT
+        size = "" if rule else megabytes(float(rows_of_model["baseline_bytes"].iloc[0]))
+        said = _ratio if rule else _factor
+        rows.append({"model": str(model), "MB": size} | {str(row["methods"]): said(row) for row in cells})
         if rows_of_model["paper"].notna().any():
-            study = {str(row["methods"]): _number(row["paper"], 1) for row in cells}
+            study = {str(row["methods"]): _number(row["paper"], 2 if rule else 1) for row in cells}
             rows.append({"model": "(study)", "MB": "", **study})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).fillna("")
+
+
+def _ratio(row: Row) -> str:
+    """`0.80 (0.56 to 1.10)`: the mean over architectures, the least and the greatest."""
+    return f"{row['factor']:.2f} ({row['least']:.2f} to {row['greatest']:.2f})"
 
 
 def _factor(row: Row) -> str:
@@ -134,8 +145,10 @@ def _intervals(row: Row, change: Callable[[float], float]) -> dict[str, str]:
 
 
 def _seeds(row: Row) -> str:
-    """The number, or the least and the greatest, in the cells of a row."""
+    """The number, or the least and the greatest, in the cells of a row; a dash where that is not known."""
     least, most = row["seeds_min"], row["seeds_max"]
+    if not most:
+        return "–"
     return str(most) if least == most else f"{least} to {most}"
 
 
