@@ -161,21 +161,39 @@ def _table(results: Results, chosen: Options, options: argparse.Namespace) -> in
 
 
 def _interactions(results: Results, chosen: Options, options: argparse.Namespace) -> int:
-    from analysis.statistics import interactions
+    from analysis.statistics import interactions, sensitivity
 
     contrasts = interactions.table(results, chosen)
-    nothing = "no interaction is defined: the collection has fewer than two methods"
     both = interactions.with_study(contrasts, results.methods)
-    more = {"study": _records(both[both["scope"] == "study"])}
-    if _print_answer(results, chosen, options, "interactions", contrasts if options.json else both, "", nothing, more):
+    nothing = "no interaction is defined: the collection has fewer than two methods"
+    if options.json:
+        varied = sensitivity.table(sensitivity.Fronts(), results, chosen)
+        hangs_on = {"claims": _records(sensitivity.certainty(varied)), "variations": _records(varied)}
+        study = _records(both[both["scope"] == "study"])
+        more: dict[str, object] = {"study": study, "sensitivity": hangs_on}
+        _print_answer(results, chosen, options, "interactions", contrasts, "", nothing, more)
+    elif _print_answer(results, chosen, options, "interactions", both, "", nothing, {}):
         print()
         for row in contrasts[contrasts["scope"].isin(["mean", "repeated"])].to_dict("records"):
             print(interactions.sentence(row))
         if said := interactions.study_sentence(both, _plainly):
             print(said)
+        _print_sensitivity(sensitivity.table(sensitivity.Fronts(), results, chosen))
         undefined = contrasts[(contrasts["reason"] != "") & (contrasts["scope"] == "mean")].itertuples()
         _print_left_out(results, [f"{row.contrast} ({row.kind}), mean: {row.reason}" for row in undefined])
     return 0
+
+
+def _print_sensitivity(varied: pd.DataFrame) -> None:
+    """A line for each claim, with what it hangs on."""
+    from analysis.statistics import sensitivity
+
+    if varied.empty:
+        return
+    print(f"\n{sensitivity.MEANING}:")
+    for row in sensitivity.certainty(varied).to_dict("records"):
+        claim = names.KINDS[row["kind"]].format(row["claim"])
+        print("  " + "; ".join(filter(None, [f"{claim}: {row['verdict']}", sensitivity.sentence(row)])))
 
 
 def _plainly(contrast: str, kind: str) -> str:

@@ -21,24 +21,30 @@ TASKS = {
 
 @dataclass(frozen=True)
 class Measure:
-    """What a score or a way of counting bytes is called: on axes and in prose, in little room, under a figure."""
+    """What a score or a way of counting bytes is called: on axes, in little room, under a figure, after the word by."""
 
     label: str
     short: str
     meaning: str
+    by: str
 
 
 SCORES = {
-    "glue": Measure("GLUE score", "GLUE", "the tasks' official GLUE metrics"),
+    "glue": Measure("GLUE score", "GLUE", "the tasks' official GLUE metrics", "GLUE's metrics"),
     "accuracy": Measure(
-        "accuracy-style score", "accuracy-style", "accuracies (STS-B: Pearson and Spearman correlation)"
+        "accuracy-style score", "accuracy-style", "accuracies (STS-B: Pearson and Spearman correlation)", "accuracies"
     ),
 }
 SIZES = {
     "nominal": Measure(
-        "Model size", "nominal bytes", "size: surviving weights at 4 bytes, fewer where they are stored in fewer bits"
+        "Model size",
+        "nominal bytes",
+        "size: surviving weights at 4 bytes, fewer where they are stored in fewer bits",
+        "nominal bytes",
     ),
-    "artifact": Measure("File size", "file on disk", "bytes of the weight file, masks and scales included"),
+    "artifact": Measure(
+        "File size", "file on disk", "bytes of the weight file, masks and scales included", "the file's bytes"
+    ),
 }
 LOG_MEGABYTES = "MB, log scale"
 
@@ -79,6 +85,11 @@ DASHES: tuple[Dash, ...] = ((), (1.0, 1.2), (4.5, 1.3, 1.0, 1.3))
 SIGNS = {
     "super-multiplicative": "▲", "multiplicative": "=", "sub-multiplicative": "▼", "inconclusive": "?",
     "undefined": "–",
+}  # fmt: skip
+EFFECT_SIGNS = {"smaller": "+", "larger": "−", "better": "+", "worse": "−"}  # at equal score; at equal architecture
+KINDS = {  # of claims, as `Names.claim` tells them
+    "pair": "{}", "total": "{}", "pure": "{}, pure term", "bytes": "{}, size", "score": "{}, points",
+    "rank bytes": "{}, place by size", "rank score": "{}, place by points",
 }  # fmt: skip
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
@@ -131,6 +142,10 @@ class Names:
         term = f"{_in_words(len(split(combination)))}-way term"
         return term if len(self.methods.names) == 3 else f"{term} of {self.label(combination)}"
 
+    def claim(self, subject: str, kind: str) -> str:
+        """What is claimed something of: a contrast, or a method's effect or place."""
+        return self.contrast(subject, kind) if kind in ("pair", "total", "pure") else KINDS[kind].format(subject)
+
     def legend(self) -> str:
         """What hue, marker and fill tell, in a sentence; empty without methods."""
         shrinking, others = ([method.noun for method in self._that_shrink(shrinks)] for shrinks in (True, False))
@@ -152,9 +167,9 @@ def _in_words(count: int) -> str:
     return WORDS[count] if count < len(WORDS) else str(count)
 
 
-def enumerated(words: Sequence[str]) -> str:
+def enumerated(words: Sequence[str], last: str = "and") -> str:
     """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def against(combination: str, kind: str) -> str:

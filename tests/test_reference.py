@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,7 +23,7 @@ from analysis.read import collection
 from analysis.read.results import CELL, read_runs
 from analysis.report import sections
 from analysis.report.report import findings
-from analysis.statistics import interactions, priorities, table1
+from analysis.statistics import interactions, priorities, sensitivity, table1
 from compress.config import identity
 from compress.config.conf_files import conf_folder
 from compress.config.overrides import read_sweep
@@ -122,6 +123,21 @@ def test_the_readmes_words_have_their_effects() -> None:
         assert f"{verb} {sign * float(row['effect']):.2f} points [{low:.2f}, {high:.2f}]" in WORDS
 
 
+def test_the_readme_calls_sure_what_is_and_tells_what_the_rest_hangs_on() -> None:
+    varied = sensitivity.table(sensitivity.Fronts(), read_runs(RESULTS), Options())
+    claims = sensitivity.certainty(varied).set_index(["claim", "kind"])
+    assert set(claims.index[claims["sure"]]) == {("distill", "score"), ("distill", "rank score")}
+    assert f"what that hangs on ({claims['of'].max()} variations)" in WORDS
+    for claim, kind in (("distill", "bytes"), ("prune", "bytes"), ("prune", "score"), ("distill", "rank bytes"),
+                        ("prune", "rank bytes"), ("quantize", "rank score"), ("prune", "rank score")):  # fmt: skip
+        assert str(claims.loc[(claim, kind), "hangs_on"]) in WORDS, (claim, kind)
+    assert claims.loc[("quantize", "rank bytes"), "hangs_on"] == "without minilm-l3"
+    contrasts = claims[claims.index.get_level_values("kind").isin(["pair", "total", "pure"])]
+    assert contrasts["hangs_on"].str.contains("standin-mini or minilm-l3").all()
+    assert claims.loc[("distill+prune", "pair"), "hangs_on"].endswith("nor with prune 40 % alone")
+    assert not re.search(r"\b(for sure|surely)\b", README.split("### A grid on real GLUE")[1].split("\n## ")[0])
+
+
 def test_the_readmes_words_have_the_bytes_on_disk_too(capsys: pytest.CaptureFixture[str]) -> None:
     effect, low, high = factors(main_effects(Options(bytes="artifact")).loc[("bytes", "prune", "mean")])
     assert f"(on disk × {effect:.2f} [{low:.2f}, {high:.2f}])" in WORDS
@@ -163,6 +179,6 @@ def test_the_report_tells_where_sizes_and_points_are_of_different_tasks() -> Non
     sst2 = replace(stored, runs=stored.runs[stored.runs["task"] == "sst2"])
     for results, told in ((stored, "5 tasks, 3 seeds; points: 8 tasks, 3 seeds"), (sst2, "1 task, 3 seeds")):
         effects = findings(results, Options(bootstrap=0)).effects
-        table = sections.priorities(effects)
+        table = sections.priorities(effects, {})
         assert table is not None
         assert told in {row[-1] for row in table.rows}

@@ -140,8 +140,8 @@ def contrast(**changed: Any) -> dict[str, Any]:
 
 def headline(nominal: list[dict[str, Any]], file: list[dict[str, Any]] | None = None) -> str:
     tables = {"nominal": pd.DataFrame(nominal), "artifact": pd.DataFrame(file or nominal)}
-    lines = sections.headline(both_ways(tables), Names(reference.methods()))
-    return "".join(" ".join(line.values()) for line in lines)
+    lines = sections.headline(both_ways(tables), Names(reference.methods()), {})
+    return "".join(" ".join(filter(None, line.values())) for line in lines)
 
 
 def test_a_verdict_is_told_in_words_with_its_interval_and_counts() -> None:

@@ -16,8 +16,9 @@ from analysis.names import PARTS, SIZES, Names, colour_rules
 from analysis.options import Options
 from analysis.read.results import Results
 from analysis.report import payload, sections
-from analysis.statistics import ablation, interactions, priorities, table1
+from analysis.statistics import ablation, interactions, priorities, sensitivity, table1
 from analysis.statistics.means import mean_scores
+from analysis.statistics.sensitivity import MEANING
 from analysis.subsets import NONE
 from analysis.tables import tables
 
@@ -29,23 +30,26 @@ SCRIPTS = ("drawing", "pointing", "data", "figure1", "charts", "controls")
 class Findings:
     """One DataFrame per statistic; `interactions.table` and `priorities.main_effects` `both_ways`.
 
-    Interactions have the study's too, by nominal bytes.
+    Interactions have the study's too, by nominal bytes; `sensitivity.table` is of nominal bytes.
     """
 
     interactions: pd.DataFrame
     effects: pd.DataFrame
     table1: pd.DataFrame
     ablation: pd.DataFrame
+    sensitivity: pd.DataFrame
 
 
 def findings(results: Results, options: Options) -> Findings:
     """Computed once, with the options' score, replicates and tolerance."""
     ways = [replace(options, bytes=size) for size in SIZES]
     contrasts = {way.bytes: interactions.table(results, way) for way in ways}
-    contrasts["nominal"] = interactions.with_study(contrasts["nominal"], results.methods)
     effects = {way.bytes: priorities.main_effects(results, way) for way in ways}
     settings = ablation.table(results, options)
-    return Findings(both_ways(contrasts), both_ways(effects), table1.table(results, options), settings)
+    asked = sensitivity.front_claims(contrasts["nominal"], effects["nominal"])
+    varied = sensitivity.table(sensitivity.Fronts(), results, replace(options, bytes="nominal"), asked)
+    contrasts["nominal"] = interactions.with_study(contrasts["nominal"], results.methods)
+    return Findings(both_ways(contrasts), both_ways(effects), table1.table(results, options), settings, varied)
 
 
 def both_ways(counted: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -75,6 +79,7 @@ def write(results: Results, out: Path, options: Options) -> list[Path]:
         interactions=statistics.interactions,
         table1=statistics.table1,
         priorities=statistics.effects,
+        sensitivity=statistics.sensitivity,
         figure1=mean_scores(results, options.score, options.bytes).points,
         **({"ablation": statistics.ablation} if len(statistics.ablation) else {}),
         **({"failures": results.failures} if len(results.failures) else {}),
@@ -111,6 +116,7 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
     data = payload.document(results, options.score, options.bytes)
     unread = data.pop("unread")
     contrasts, effects = statistics.interactions, statistics.effects
+    certainty = sections.certainties(statistics.sensitivity)
     return environment.get_template("page.html").render({
         "style": Markup(style),
         "style_hash": _hash(style),
@@ -118,10 +124,12 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
         "script_hash": _hash(script),
         "summary": f"{sections.summary(results)} · read from {results.source}",
         "runs": len(results.runs),
-        "verdicts": sections.headline(contrasts, names),
+        "verdicts": sections.headline(contrasts, names, certainty),
+        "sensitivity": sections.sensitivity(statistics.sensitivity, names),
+        "varied": MEANING,
         "reasons": [reason for reason in dict.fromkeys(contrasts["reason"]) if reason],
         "by_tasks": {"contrasts": _by_tasks(contrasts), "effects": _by_tasks(effects)},
-        "priorities": sections.priorities(effects),
+        "priorities": sections.priorities(effects, certainty),
         "legend": names.legend(),
         "table1": sections.table1(statistics.table1, names),
         "counted": {"nominal": SIZES["nominal"].short, "artifact": "bytes of the file"}[options.bytes],

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.names import PARTS, SIGNS, SIZES, Names, seeds, task_label
+from analysis.names import EFFECT_SIGNS, PARTS, SIGNS, SIZES, Names, seeds, task_label
 from analysis.read.results import Results, Row
+from analysis.statistics import sensitivity as sensitivities
+from analysis.statistics.interactions import UNDEFINED
 from analysis.statistics.table1 import OVER_PRODUCT
 from analysis.tables import tables
 from compress.wording import plural
@@ -20,7 +22,12 @@ MEANS = ["mean", "repeated"]
 STUDY = "study"
 FAILED = ["task", "model", "methods", "seed", "cause", "run_id"]
 LONG = 40  # characters
+GROUPS = {  # of variations
+    "task": "without the task", "model": "without the model", "score": "score", "bytes": "bytes",
+    "strength": "alone", "holm": "corrected",
+}  # fmt: skip
 Cell = str | tuple[str, ...]  # a text, or a text and notes below it
+Certainties = Mapping[tuple[str, str], Row]  # (claim, kind) -> its row of `sensitivity.certainty`
 _NUMBER = re.compile(r"([+−-]?[\d.,]+([–-][\d.,]+)?( %|×)?|–)?")
 
 
@@ -65,8 +72,14 @@ def summary(results: Results) -> str:
     return " · ".join(counts + failed)
 
 
-def headline(contrasts: pd.DataFrame, names: Names) -> list[dict[str, str]]:
-    """For each combination: its name, sign and word, what is seen and expected, of how many runs, and why not more."""
+def certainties(varied: pd.DataFrame) -> dict[tuple[str, str], Row]:
+    """(claim, kind) -> its row of `sensitivity.certainty`."""
+    rows = sensitivities.certainty(varied).to_dict("records")
+    return {(str(row["claim"]), str(row["kind"])): row for row in rows}
+
+
+def headline(contrasts: pd.DataFrame, names: Names, certainty: Certainties) -> list[dict[str, str]]:
+    """For each combination: its name, sign and word, what that hangs on, what is seen and expected, and of what."""
     if not contrasts["interaction"].notna().any():
         return []
     lines = []
@@ -80,6 +93,7 @@ def headline(contrasts: pd.DataFrame, names: Names) -> list[dict[str, str]]:
         lines.append({
             "name": names.contrast(*key),
             "verdict": f"{SIGNS[word.split(' ')[0]]} {word}",
+            "hangs_on": sensitivities.sentence(certainty[key]) if key in certainty else "",
             "told": _told(nominal, " smaller at equal score; the methods' product is"),
             "counts": seen + ("" if word_of_file == word else f" Verdict: {word_of_file}."),
             "why": "; ".join(nominal[key] for key in ("reason", "unsure") if nominal[key]),
@@ -116,7 +130,7 @@ def _number(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:.2f}".replace("-", "−")
 
 
-def priorities(effects: pd.DataFrame) -> Table | None:
+def priorities(effects: pd.DataFrame, certainty: Certainties) -> Table | None:
     """Which method buys most: `Findings.effects` over all combinations of the others, in order of rank."""
     means = effects[effects["scope"] == "mean"]
     nominal = means[(means["measure"] == "bytes") & (means["bytes"] == "nominal")]
@@ -128,13 +142,20 @@ def priorities(effects: pd.DataFrame) -> Table | None:
         smaller, file = rows[method, "bytes", "nominal"], rows[method, "bytes", "artifact"]
         points = rows[method, "score", "nominal"]
         counted = _counts(smaller) + ("" if _counts(points) == _counts(smaller) else f"; points: {_counts(points)}")
+        rank = _held(tables.rank(smaller), certainty.get((method, "rank bytes")))
         shown.append([
-            method, tables.rank(smaller), _with_interval(smaller, _factor, "×"),
-            _with_interval(file, _factor, "×"), _with_interval(points, _number, ""),
+            method, rank, _with_interval(smaller, _factor, "×"), _with_interval(file, _factor, "×"),
+            _with_interval(points, _number, ""),
             "–" if pd.isna(smaller["first"]) else f"{100 * smaller['first']:.0f} %", counted,
         ])  # fmt: skip
     headings = ["method", "rank", SIZES["nominal"].short, SIZES["artifact"].short, "points", "ranks first", "from"]
     return Table(headings, shown, "Main effects of the methods")
+
+
+def _held(rank: str, certainty: Row | None) -> tuple[str, ...]:
+    """A rank, and in how many variations it is the same."""
+    claimed = certainty is not None and certainty["verdict"] not in sensitivities.NOTHING
+    return (rank, f"in {certainty['held']} of {certainty['of']} variations") if certainty and claimed else (rank,)
 
 
 def _with_interval(row: Row, said: Callable[[float], str], unit: str) -> tuple[str, ...]:
@@ -143,6 +164,62 @@ def _with_interval(row: Row, said: Callable[[float], str], unit: str) -> tuple[s
     by = " tasks" if row["shown_by"] == "tasks" else ""
     interval = () if pd.isna(row["shown_low"]) else (f"[{said(row['shown_low'])}, {said(row['shown_high'])}]{by}",)
     return (f"{said(row['effect'])}{unit}", *interval)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """A grid of marks: a row for each claim, a column for each variation.
+
+    Attributes:
+        groups: heading and columns' names of variations of one kind.
+        rows: claim, its verdict's sign and word, what `sentence` says of it, and its marks: sign, what it means, and
+            whether it is another verdict than the claim's.
+        legend: what the signs mean.
+    """
+
+    groups: Sequence[tuple[str, Sequence[str]]]
+    rows: Sequence[tuple[str, str, str, str, Sequence[tuple[str, str, bool]]]]
+    legend: str
+
+
+def sensitivity(varied: pd.DataFrame, names: Names) -> Marks | None:
+    """Every claim in every variation (`Findings.sensitivity`); None without one."""
+    if varied.empty or varied["verdict"].isin(sensitivities.NOTHING).all():
+        return None
+    others = varied[varied["variation"] != sensitivities.ASKED]
+    groups = [
+        (GROUPS[group], list(dict.fromkeys(rows["variation"]))) for group, rows in others.groupby("group", sort=False)
+    ]
+    rows = []
+    for row in sensitivities.certainty(varied).to_dict("records"):
+        of_claim = others[(others["claim"] == row["claim"]) & (others["kind"] == row["kind"])]
+        marks = [
+            (_sign(mark["verdict"]), _meaning(mark), mark["verdict"] != row["verdict"])
+            for mark in of_claim.to_dict("records")
+        ]
+        name = names.claim(row["claim"], row["kind"])
+        rows.append((name, _sign(row["verdict"]), row["verdict"], sensitivities.sentence(row), marks))
+    words = [word for word in (*SIGNS, *EFFECT_SIGNS) if (varied["verdict"] == word).any()]
+    signs: dict[str, list[str]] = {}
+    for word in words:
+        signs.setdefault(_sign(word), []).append(word)
+    legend = [f"{sign} {' or '.join(said)}" for sign, said in signs.items()]
+    numbers = ["a number: the place"] if varied["verdict"].str.startswith("place").any() else []
+    return Marks(groups, rows, ", ".join(legend + numbers))
+
+
+def _sign(verdict: str) -> str:
+    """One character; that for undefined is none that could be taken for a minus."""
+    return {**SIGNS, **EFFECT_SIGNS, UNDEFINED: "∅"}.get(verdict) or verdict.removeprefix("place ")
+
+
+def _meaning(mark: Row) -> str:
+    """For a pointer or a screen reader: `without SST-2: inconclusive, 0.98 [0.83, 1.15]`."""
+    said = f"{mark['says']}: {mark['verdict']}"
+    if pd.isna(mark["low"]) or mark["family"] == "place":
+        return said
+    change = _number if mark["kind"] == "score" else _factor
+    return f"{said}, {change(mark['estimate'])} [{change(mark['low'])}, {change(mark['high'])}]"
 
 
 def interactions(contrasts: pd.DataFrame) -> Table | None:

@@ -35,6 +35,7 @@ class TaskCurves:
     variation: SeedVariation | None
     options: Options
     _fitted: dict[bool, dict[str, Array] | None] = field(default_factory=dict, init=False)
+    _estimates: dict[object, Estimate] = field(default_factory=dict, init=False)
 
     @property
     def unknown(self) -> Interval:
@@ -124,7 +125,17 @@ def weighted(weights: Weights, fitted: Mapping[str, Array], curves: Mapping[str,
 
 
 def estimate(task: TaskCurves, *contrasts: Weights) -> Estimate:
-    """The mean of contrasts in one task, each over the scores that its curves cover; undefined if one of them is."""
+    """The mean of contrasts in one task, each over the scores that its curves cover; undefined if one of them is.
+
+    Computed once for the same contrasts of the same curves.
+    """
+    key = tuple(tuple(weights.items()) for weights in contrasts)
+    if key not in task._estimates:
+        task._estimates[key] = _estimate(task, contrasts)
+    return task._estimates[key]
+
+
+def _estimate(task: TaskCurves, contrasts: Sequence[Weights]) -> Estimate:
     names = list(dict.fromkeys(name for weights in contrasts for name in weights))
     if absent := [name for name in names if name not in task.curves]:
         return Estimate(reason=f"no scores of {', '.join(absent)}")

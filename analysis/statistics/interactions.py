@@ -21,7 +21,7 @@ less than a tenth; else `super-multiplicative` or `sub-multiplicative` if 0 lies
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,7 @@ import pandas as pd
 from analysis import names, reference
 from analysis.options import Options
 from analysis.read.results import Results, Row
-from analysis.statistics.contrasts import Estimate, curves_by_task, estimate, with_means
+from analysis.statistics.contrasts import Estimate, TaskCurves, curves_by_task, estimate, with_means
 from analysis.statistics.uncertainty import Interval
 from analysis.subsets import NONE, Methods, split
 from compress.wording import plural
@@ -70,12 +70,13 @@ def interactions(methods: Methods) -> list[Interaction]:
     return made
 
 
-def table(results: Results, options: Options) -> pd.DataFrame:
+def table(results: Results, options: Options, tasks: Sequence[TaskCurves] | None = None) -> pd.DataFrame:
     """Every interaction, of the mean over tasks and of each task; columns `COLUMNS`.
 
     `scope` is `mean`, `repeated` (the mean over the tasks that have several seeds, where these are not all) or a task.
+    `tasks` are the results' curves, if they are there already.
     """
-    tasks = curves_by_task(results.runs, options)
+    tasks = curves_by_task(results.runs, options) if tasks is None else tasks
     rows = []
     for interaction in [one for one in interactions(results.methods) if one.methods in results.subsets]:
         reduction = dict.fromkeys(interaction.weights, 0.0) | {NONE: 1.0, interaction.methods: -1.0}  # same scores

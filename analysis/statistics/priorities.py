@@ -31,15 +31,15 @@ COLUMNS = (
 Pairs = Sequence[tuple[str, str]]  # subsets without the method and with it
 
 
-def main_effects(results: Results, options: Options) -> pd.DataFrame:
+def main_effects(results: Results, options: Options, tasks: Sequence[TaskCurves] | None = None) -> pd.DataFrame:
     """Every method's main effects, of the mean over tasks and of each task; columns `COLUMNS`.
 
     `effect` is a log of a factor of size (`bytes`; positive: smaller) or points (`score`; positive: better). Means are
     over the tasks where it is defined for every method. `rank` is among the methods, 1 the greatest effect; `rank_low`
     and `rank_high` hold it in 95 % of the replicates, and `first` is the share of them in which it is 1 (NaN without).
-    `pairs` of 2^(k−1) define it.
+    `pairs` of 2^(k−1) define it. `tasks` are the results' curves, if they are there already.
     """
-    tasks = contrasts.curves_by_task(results.runs, options)
+    tasks = contrasts.curves_by_task(results.runs, options) if tasks is None else tasks
     there = {name for task in tasks for name in task.curves}
     pairs = {method: pairs_of(method, results.methods, there) for method in results.methods.names}
     pairs = {method: subsets for method, subsets in pairs.items() if subsets}

@@ -10,6 +10,8 @@ import pandas as pd
 
 from analysis import names
 from analysis.read.results import Row
+from analysis.statistics.sensitivity import certainty as certainties
+from analysis.statistics.sensitivity import sentence
 from analysis.statistics.table1 import OVER_PRODUCT
 from compress.wording import megabytes
 
@@ -118,12 +120,28 @@ def ablation(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def sensitivity(table: pd.DataFrame) -> pd.DataFrame:
+    """Of each claim its verdict, in how many variations that is the same, and what it hangs on."""
+    rows = [
+        {
+            "claim": names.KINDS[row["kind"]].format(row["claim"]),
+            "verdict": row["verdict"],
+            "the same in": f"{row['held']} of {row['of']}" if certainty else "–",
+            "certainty": certainty or "–",
+        }
+        for row in certainties(table).to_dict("records")
+        for certainty in [sentence(row)]
+    ]
+    return pd.DataFrame(rows)
+
+
 def _signed(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:+.2f}".replace("-", "−")
 
 
 PRESENTED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "table1": table1, "interactions": interactions, "priorities": priorities, "ablation": ablation,
+    "sensitivity": sensitivity,
 }  # fmt: skip
 
 

@@ -1,0 +1,260 @@
+"""What a verdict hangs on: every claim again under each choice that might as well have been another.
+
+A claim is a verdict on a contrast or a main effect, or the place of a method among the methods. It is made again
+
+- without each task, and without each model (whose runs then do not count anywhere);
+- by the other score, and by the other way of counting bytes;
+- with each option or strength of a method alone, where a collection has several;
+- after Holm's correction (1979, Scandinavian Journal of Statistics 6:65), for making several claims at once: in
+  ascending order the p-values of a family (all contrasts; all main effects) count as often as there are p-values from
+  there on, and no less than the one before. A place has no p-value and is left as it is.
+
+A claim is *sure* if its verdict is the same in all of these; else it hangs on those in which it is not. What is
+inconclusive or undefined claims nothing. What cannot be left out, since nothing would remain, is something that a claim
+hangs on, too: a single task or a single model. 95 % intervals and p-values are the estimator's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from analysis import names
+from analysis.options import Options
+from analysis.read.results import Results, Row
+from analysis.statistics import interactions, priorities
+from analysis.statistics.contrasts import TaskCurves, curves_by_task
+from analysis.statistics.interactions import EQUAL, INCONCLUSIVE, UNDEFINED, ZONE
+from analysis.statistics.uncertainty import quantile
+
+SMALLER, LARGER, BETTER, WORSE = names.EFFECT_SIGNS
+NOTHING = (INCONCLUSIVE, UNDEFINED)
+LEVEL = 0.05
+CLAIM = (
+    "claim",
+    "kind",
+)  # what a claim is of: a combination or method; `pair`, `total`, `pure`, `bytes`, `rank score`, …
+CLAIMS = (*CLAIM, "family", "estimate", "low", "high", "error", "freedom", "verdict")
+COLUMNS = (*CLAIMS, "variation", "group", "says", "p", "holds")
+CERTAINTY = (*CLAIM, "verdict", "sure", "hangs_on", "held", "of")
+QUICK = 400  # replicates, at most, of the intervals of variations that cannot use those that were asked for
+Estimator = Callable[[Results, Options], pd.DataFrame]  # gives a row per claim, with the columns `CLAIMS`
+
+
+@dataclass(frozen=True)
+class Variation:
+    """A choice that might have been another.
+
+    Attributes:
+        group: `task`, `model`, `score`, `bytes`, `strength` or `holm`; empty for the claims as they were asked for.
+        name, says: what is varied: as the heading of a column; completing "does not hold …".
+    """
+
+    group: str
+    name: str
+    says: str
+    results: Results
+    options: Options
+
+
+ASKED = "as asked"
+MEANING = (
+    "Every verdict, and each method's place, again without each task and each model, by the other score and the other"
+    " bytes, with each strength alone, and after Holm's correction for several claims"
+)
+HOLM = ("holm", "Holm", "after Holm's correction")
+
+
+def variations(results: Results, options: Options) -> Iterator[Variation]:
+    """Every one but Holm's correction, in the order of `names` and of the collection."""
+    runs, asked = results.runs, options
+    options = replace(options, bootstrap=min(options.bootstrap, QUICK))
+
+    def only(kept: pd.Series) -> Results:
+        return replace(results, runs=runs[kept])
+
+    for task in results.tasks:
+        label = names.task_label(task)
+        yield Variation("task", label, f"without {label}", only(runs["task"] != task), asked)
+    for model in results.models:
+        yield Variation("model", model, f"without {model}", only(runs["model"] != model), options)
+    for score, measure in names.SCORES.items():
+        if score != options.score:
+            yield Variation("score", measure.short, f"by {measure.by}", results, replace(options, score=score))
+    for size, measure in names.SIZES.items():
+        if size != options.bytes:
+            yield Variation("bytes", measure.short, f"by {measure.by}", results, replace(options, bytes=size))
+    for method in results.methods.methods:
+        for entry in method.entries if len(method.entries) > 1 else ():
+            others = set(method.entries) - {entry}
+            label = f"{method.name} {method.variant(entry)}"
+            kept = runs["compression"].map(others.isdisjoint)
+            yield Variation("strength", label, f"with {label} alone", only(kept), options)
+
+
+def table(estimator: Estimator, results: Results, options: Options, asked: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Every claim in every variation, the first of which is `ASKED`; columns `COLUMNS`.
+
+    `p` is of the verdict that was asked for, and after Holm's correction of its family; `holds` tells whether the
+    variation's verdict is that one, and is False where that claims nothing.
+
+    Args:
+        asked: what `estimator` gives for these results and options, if that is known already.
+    """
+    claims = estimator(results, options) if asked is None else asked
+    if claims.empty:
+        return pd.DataFrame(columns=list(COLUMNS))
+    tables = [claims.assign(variation=ASKED, group="", says="")]
+    for varied in variations(results, options):
+        again = estimator(varied.results, varied.options) if len(varied.results.runs) else claims.iloc[:0]
+        kept = claims[list(CLAIM)].merge(again, on=list(CLAIM), how="left")
+        kept = kept.assign(family=list(claims["family"]), verdict=kept["verdict"].fillna(UNDEFINED))
+        tables.append(kept.assign(variation=varied.name, group=varied.group, says=varied.says))
+    group, name, says = HOLM
+    corrected = holm(claims).assign(variation=name, group=group, says=says)
+    whole = pd.concat([*tables, corrected], ignore_index=True)
+    own = whole["p"].isna()
+    whole.loc[own, "p"] = [p_value(row) for row in whole[own].to_dict("records")]
+    first = dict(zip(zip(claims["claim"], claims["kind"], strict=True), claims["verdict"], strict=True))
+    wanted = [first[key] for key in zip(whole["claim"], whole["kind"], strict=True)]
+    same = [verdict == want and want not in NOTHING for verdict, want in zip(whole["verdict"], wanted, strict=True)]
+    return whole.assign(holds=same)[list(COLUMNS)]
+
+
+def p_value(row: Row) -> float:
+    """Two-sided, of a claim's verdict: that the number is not 0, or (`multiplicative`) that it is within ± ln 1.1.
+
+    The latter is twice the greater of the two one-sided tests' p-values (Schuirmann 1987), so that either is less than
+    5 % just where the 95 % interval makes the verdict. NaN without an interval.
+    """
+    value, error, freedom = (float(row[key]) for key in ("estimate", "error", "freedom"))
+    if not error > 0:
+        return math.nan if math.isnan(error) else 0.0
+    if row["verdict"] == EQUAL:
+        return min(1.0, 2 * _beyond((ZONE - abs(value)) / error, freedom))
+    return 2 * _beyond(abs(value) / error, freedom)
+
+
+def _beyond(distance: float, freedom: float) -> float:
+    """Share of a t distribution beyond a distance, in standard errors."""
+    from scipy.special import ndtr, stdtr
+
+    return float(stdtr(freedom, -distance) if math.isfinite(freedom) else ndtr(-distance))
+
+
+def holm(claims: pd.DataFrame) -> pd.DataFrame:
+    """The claims with their p-values (`p`) corrected in each family; those above 5 % become inconclusive."""
+    corrected = claims.assign(p=[p_value(row) for row in claims.to_dict("records")])
+    for _, places in corrected.groupby("family").groups.items():
+        ps = corrected.loc[places, "p"].dropna().sort_values(kind="stable")
+        counted = np.maximum.accumulate(ps.to_numpy() * np.arange(len(ps), 0, -1))
+        corrected.loc[ps.index, "p"] = np.minimum(counted, 1.0)
+    lost = (corrected["p"] > LEVEL) & ~corrected["verdict"].isin(NOTHING)
+    return corrected.assign(verdict=corrected["verdict"].mask(lost, INCONCLUSIVE))
+
+
+def certainty(varied: pd.DataFrame) -> pd.DataFrame:
+    """Of each claim of `table`: whether it is sure, and what it hangs on.
+
+    Returns:
+        Columns `CERTAINTY`; `hangs_on` completes "does not hold …", empty if nothing is claimed or the claim is sure;
+        `held` of `of` variations have the same verdict.
+    """
+    rows = []
+    for (claim, kind), of_claim in varied.groupby(list(CLAIM), sort=False):
+        asked = of_claim["variation"] == ASKED
+        verdict, others = of_claim[asked]["verdict"].iloc[0], of_claim[~asked]
+        claimed, lost = verdict not in NOTHING, others[~others["holds"]]
+        hangs_on = _together(list(lost["says"])) if claimed else ""
+        rows.append((claim, kind, verdict, claimed and lost.empty, hangs_on, int(others["holds"].sum()), len(others)))
+    return pd.DataFrame(rows, columns=list(CERTAINTY))
+
+
+def _together(says: Sequence[str]) -> str:
+    """`without A or B, nor by C`: what begins with the same word once."""
+    objects: dict[str, list[str]] = {}
+    for text in says:
+        first, rest = text.split(" ", 1)
+        objects.setdefault(first, []).append(rest)
+    return ", nor ".join(f"{first} {names.enumerated(rest, 'or')}" for first, rest in objects.items())
+
+
+def sentence(row: Row) -> str:
+    """What a row of `certainty` says of its claim; empty where nothing is claimed. Nothing else may say `sure`."""
+    if row["sure"]:
+        return f"sure: the same in all {row['of']} variations"
+    return f"does not hold {row['hangs_on']}" if row["hangs_on"] else ""
+
+
+# --- the estimators ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Fronts:
+    """Claims from score-size curves: `interactions.table` and `priorities.main_effects` of the mean over tasks.
+
+    A task's curves are made once for all collections that have its same runs.
+    """
+
+    _tasks: dict[object, list[TaskCurves]] = field(default_factory=dict)
+
+    def __call__(self, results: Results, options: Options) -> pd.DataFrame:
+        tasks = [curves for _, runs in results.runs.groupby("task", sort=False) for curves in self._of(runs, options)]
+        return front_claims(
+            interactions.table(results, options, tasks), priorities.main_effects(results, options, tasks)
+        )
+
+    def _of(self, runs: pd.DataFrame, options: Options) -> list[TaskCurves]:
+        key = options, tuple(runs["run_id"])
+        if key not in self._tasks:
+            self._tasks[key] = curves_by_task(runs, options)
+        return self._tasks[key]
+
+
+def front_claims(contrasts: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
+    """The claims of `interactions.table` and `priorities.main_effects`; from tasks where seeds give no interval."""
+    rows: list[dict[str, object]] = []
+    for row in contrasts[contrasts["scope"] == "mean"].to_dict("records"):
+        verdict = row["verdict"] if row["verdict"] != UNDEFINED else row["tasks_verdict"]
+        numbers = {"estimate": row["interaction"], **_interval(row)}
+        rows.append(
+            {"claim": row["contrast"], "kind": row["kind"], "family": "contrast", **numbers, "verdict": verdict}
+        )
+    for row in effects[effects["scope"] == "mean"].to_dict("records"):
+        words = (SMALLER, LARGER) if row["measure"] == "bytes" else (BETTER, WORSE)
+        numbers = {"estimate": row["effect"], **_interval(row)}
+        of_method = {"claim": row["method"], "kind": row["measure"], "family": "effect"}
+        rows.append({**of_method, **numbers, "verdict": _direction(numbers, *words)})
+    for row in effects[effects["scope"] == "mean"].to_dict("records"):
+        numbers = {"estimate": row["rank"], "low": row["rank_low"], "high": row["rank_high"]}
+        numbers |= {"error": math.nan, "freedom": math.nan}
+        place = {"claim": row["method"], "kind": f"rank {row['measure']}", "family": "place"}
+        rows.append({**place, **numbers, "verdict": _place(numbers)})
+    return pd.DataFrame(rows, columns=list(CLAIMS))
+
+
+def _interval(row: Row) -> dict[str, float]:
+    """From seeds; without one from the differences between tasks."""
+    if math.isfinite(row["low"]):
+        return {key: row[key] for key in ("low", "high", "error", "freedom")}
+    low, high, freedom = row["tasks_low"], row["tasks_high"], row["tasks"] - 1
+    error = (high - low) / 2 / quantile(freedom) if math.isfinite(low) else math.nan
+    return {"low": low, "high": high, "error": error, "freedom": freedom if math.isfinite(low) else math.nan}
+
+
+def _direction(numbers: dict[str, float], more: str, less: str) -> str:
+    """The word for a number that is more than 0, or less; `inconclusive` if its interval holds 0."""
+    if not math.isfinite(numbers["low"]):
+        return UNDEFINED
+    return more if numbers["low"] > 0 else less if numbers["high"] < 0 else INCONCLUSIVE
+
+
+def _place(numbers: dict[str, float]) -> str:
+    """`place 1`, if 95 % of the replicates put it there."""
+    if not math.isfinite(numbers["low"]):
+        return UNDEFINED
+    return f"place {numbers['estimate']:.0f}" if numbers["low"] == numbers["high"] else INCONCLUSIVE
