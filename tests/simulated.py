@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import combinations
 from math import comb
 from typing import Any
 
@@ -18,6 +19,16 @@ TASKS = tuple(names.TASKS)
 SIZES = ("tiny", "mini", "small", "medium", "base", "large")
 ALONE = {"quantize": 1.3, "distill": 0.7, "prune": 0.25, "shave": 0.4, "coach": 0.5}  # log-reduction at equal score
 SPARSITIES = (0.4, 0.6)
+FLOOR = 50.0  # a constant answer's score
+CURVES = ((0.5, 88.0), (2.0, 84.0), (-0.5, 92.0), (1.0, 86.0), (0.0, 91.0), (2.5, 85.0), (1.5, 87.0), (-1.0, 93.0))
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """Tables as `Results.runs`: what was run, and the whole grid without noise, one seed."""
+
+    runs: pd.DataFrame
+    exact: pd.DataFrame
 
 
 def as_results(runs: pd.DataFrame) -> Results:
@@ -39,6 +50,13 @@ class Grid:
         uneven: ratio of the noise of the smallest and the largest size.
         missing: share of the cells that are not there; as many of the other runs too.
         linear: whether score is linear in ln(bytes); else it saturates.
+        ceilings: whether it is a logistic curve of ln(bytes), other in each task; above most sizes in some, at its
+            ceiling in others; runs near floor or ceiling are the less noisy.
+        differ: standard deviation over tasks of what each method reduces alone; half of it, of each pair's interaction.
+        heavy: whether noise has the tails of Student's t with three degrees of freedom.
+        collapsed: share of the runs that end at a constant answer's score.
+        failing: share of the cells that are not there, of them most where models are worst; as many of the other runs.
+        dip: whether the middle size acts as the one below it.
     """
 
     methods: tuple[str, ...] = STUDY
@@ -53,6 +71,12 @@ class Grid:
     uneven: float = 1.0
     missing: float = 0.0
     linear: bool = False
+    ceilings: bool = False
+    differ: float = 0.0
+    heavy: bool = False
+    collapsed: float = 0.0
+    failing: float = 0.0
+    dip: bool = False
 
     def exact(self) -> Results:
         """Without noise: one seed."""
@@ -73,26 +97,62 @@ class Grid:
         """Of a subset, at equal score."""
         return sum(ALONE[method] for method in split(methods)) + self.known(methods, "total")
 
-    def score(self, log_bytes: float, methods: str) -> float:
-        """Without noise."""
-        above = log_bytes + self.log_reduction(methods) - np.log(4 * PARAMETERS["tiny"])
+    def score(self, log_bytes: float, methods: str, task: int = 0, more: float = 0.0) -> float:
+        """Without noise, in a task where the subset reduces by exp(more) more than in the mean."""
+        above = log_bytes + self.log_reduction(methods) + more - np.log(4 * PARAMETERS["tiny"])
+        if self.ceilings:
+            middle, ceiling = CURVES[task]
+            return float(FLOOR + (ceiling - FLOOR) / (1 + np.exp(middle - above)))
         return float(72 + 3.6 * above if self.linear else 92 - 20 * np.exp(-0.45 * above))
 
     def runs(self, random: np.random.Generator) -> pd.DataFrame:
         """A table as `Results.runs`, of the columns that statistics need."""
+        return self.simulate(random).runs
+
+    def simulate(self, random: np.random.Generator) -> Simulated:
+        """Runs, and what they would be without noise."""
         noises = [float(np.mean(self.noise))] if self.tasks == 1 else np.geomspace(*self.noise, self.tasks)
         rows: list[dict[str, Any]] = []
-        for task, noise in zip(TASKS[: self.tasks], noises, strict=True):
+        subsets = collected([tuple(map(entry, self.methods))]).subsets
+        for number, noise in enumerate(noises):
             of_size = random.standard_normal((self.sizes, self.seeds))
             of_teacher = random.standard_normal(self.seeds)
-            for methods in collected([tuple(map(entry, self.methods))]).subsets:
-                rows += self._curve(task, methods, float(noise), of_size, of_teacher, random)
-        table = pd.DataFrame(rows)
-        return table.assign(variant=table["compression"].map(collected(table["compression"]).variant))
+            more = self._differences(random) if self.differ else dict.fromkeys(subsets, 0.0)
+            for methods in subsets:
+                rows += self._curve(number, methods, more[methods], float(noise), of_size, of_teacher, random)
+        whole = pd.DataFrame(rows)
+        whole["variant"] = whole["compression"].map(collected(whole["compression"]).variant)
+        kept = whole["kept"] & ~self._failed(whole, random) if self.failing else whole["kept"]
+        exact = whole[whole["seed"] == 0]
+        exact = exact.assign(score_glue=exact["truth"], score_accuracy=exact["truth"])
+        runs, exact = (table.drop(columns=["kept", "truth"]).reset_index(drop=True) for table in (whole[kept], exact))
+        return Simulated(runs, exact)
+
+    def _differences(self, random: np.random.Generator) -> dict[str, float]:
+        """By how much a task's log-reductions differ from the mean over all tasks."""
+        alone = {name: random.normal(0, self.differ) for name in self.methods}
+        pairs = {pair: random.normal(0, self.differ / 2) for pair in combinations(self.methods, 2)}
+        subsets = collected([tuple(map(entry, self.methods))]).subsets
+        return {
+            subset: sum(alone[name] for name in split(subset))
+            + sum(more for pair, more in pairs.items() if set(pair) <= set(split(subset)))
+            for subset in subsets
+        }
+
+    def _failed(self, whole: pd.DataFrame, random: np.random.Generator) -> pd.Series:
+        """Cells and runs that failed, the more often the lower the task's models score; none of a task's first seed at
+        the largest size."""
+        cell = ["task", "model", "methods", "variant"]
+        place = whole.groupby("task")["truth"].rank(pct=True)
+        odds = 3 * self.failing * (1 - place) ** 2
+        lots = whole[cell].drop_duplicates().assign(lot=lambda cells: random.random(len(cells)))
+        of_cell = whole[cell].merge(lots, on=cell)["lot"].to_numpy()
+        return (of_cell < odds) | (random.random(len(whole)) < odds)
 
     def _curve(
-        self, task: str, methods: str, noise: float, of_size: Any, of_teacher: Any, random: np.random.Generator
-    ) -> list[dict[str, Any]]:
+        self, task: int, methods: str, more: float, noise: float, of_size: Any, of_teacher: Any,
+        random: np.random.Generator,
+    ) -> list[dict[str, Any]]:  # fmt: skip
         pruned, quantized, distilled = (name in split(methods) for name in ("prune", "quantize", "distill"))
         cells = [(size, sparsity) for size in range(self.sizes) for sparsity in (SPARSITIES if pruned else (0.0,))]
         there = random.random(len(cells)) >= self.missing
@@ -103,18 +163,29 @@ class Grid:
             model = SIZES[size]
             bytes = PARAMETERS[model] * (1 - (1 - EMBEDDINGS) * sparsity) * (1 if quantized else 4)
             spread = noise * self.uneven ** (0.5 - size / (self.sizes - 1))
-            own = random.standard_normal(self.seeds) * np.sqrt(1 - self.shared - taught)
+            own = random.standard_normal(self.seeds)
+            if self.heavy:
+                own = random.standard_t(3, self.seeds) / np.sqrt(3)
+            own *= np.sqrt(1 - self.shared - taught)
             all_noise = spread * (own + np.sqrt(self.shared) * of_size[size] + np.sqrt(taught) * of_teacher)
             present = random.random(self.seeds) >= self.missing
             present[0] |= not present.any()
-            truth = self.score(float(np.log(bytes)), methods)
-            for seed in np.flatnonzero(present if kept else np.zeros(self.seeds, dtype=bool)):
+            acts = SIZES[size - 1] if self.dip and size == self.sizes // 2 else model
+            truth = self.score(float(np.log(bytes * PARAMETERS[acts] / PARAMETERS[model])), methods, task, more)
+            if self.ceilings:
+                share = (truth - FLOOR) / (CURVES[task][1] - FLOOR)
+                all_noise = all_noise * 2 * np.sqrt(share * (1 - share))
+            scores = truth + all_noise
+            if self.collapsed:
+                scores = np.where(random.random(self.seeds) < self.collapsed, FLOOR, scores)
+            for seed in range(self.seeds):
                 rows.append(
-                    {"task": task, "model": model, "methods": methods, "seed": int(seed),
+                    {"task": TASKS[task], "model": model, "methods": methods, "seed": seed,
                      "compression": _entries(methods, sparsity), "teacher_run_id": "taught" if distilled else None,
-                     "score_glue": truth + all_noise[seed], "score_accuracy": truth + all_noise[seed],
+                     "score_glue": scores[seed], "score_accuracy": scores[seed],
                      "nominal_bytes": bytes, "artifact_bytes": bytes, "parameters": PARAMETERS[model],
-                     "folder": None, "url": None, "run_id": f"{task}-{model}-{methods}-{sparsity}-{seed}"}
+                     "folder": None, "url": None, "run_id": f"{TASKS[task]}-{model}-{methods}-{sparsity}-{seed}",
+                     "kept": bool(kept and present[seed]), "truth": truth}
                 )  # fmt: skip
         return rows
 

@@ -102,7 +102,7 @@ class Estimate:
     interval: Interval = NO_INTERVAL
     across: Interval = NO_INTERVAL
     draws: Array = field(default_factory=lambda: np.empty(0))
-    parts: tuple[tuple[float, int], ...] = ()
+    parts: tuple[tuple[float, float], ...] = ()
     tasks: tuple[str, ...] = ()
     seeds: tuple[int, int] = (0, 0)
     scores: tuple[float, float] = (math.nan, math.nan)
@@ -163,7 +163,7 @@ def _estimate(task: TaskCurves, contrasts: Sequence[Weights]) -> Estimate:
     return with_interval(estimated, value(replicates), tuple(task.variation.parts(influence, together)))
 
 
-def with_interval(estimated: Estimate, draws: Array, parts: tuple[tuple[float, int], ...]) -> Estimate:
+def with_interval(estimated: Estimate, draws: Array, parts: tuple[tuple[float, float], ...]) -> Estimate:
     """An estimate with the interval of its replicates, unless too many of these are undefined."""
     undefined = float(np.isnan(draws).mean())
     if undefined > MOST_UNDEFINED:

@@ -29,7 +29,7 @@ from analysis.statistics.score_size import Array, ScoreSizeCurve
 
 ONE_SEED = "one seed per cell: how much seeds vary is not known"
 CURVE_CELL = ["methods", "model", "variant"]
-Parts = Sequence[tuple[float, int]]  # variance and degrees of freedom of each independent part of a number
+Parts = Sequence[tuple[float, float]]  # variance and degrees of freedom of each independent part of a number
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,9 @@ class SeedVariation:
         n = np.maximum(self.seeds, 2)
         return np.asarray(self.deviations / np.sqrt(n * (n - 1))[:, None])
 
-    def parts(self, influence: Array, together: bool = False) -> list[tuple[float, int]]:
+    def parts(self, influence: Array, together: bool = False) -> list[tuple[float, float]]:
         """Variance and degrees of freedom of each independent part of a number whose `influence` is given."""
-        parts = []
+        parts: list[tuple[float, float]] = []
         repeated, blocks = self.seeds > 1, self._blocks(together)
         for block in np.unique(blocks[repeated]):
             inside = repeated & (blocks == block)

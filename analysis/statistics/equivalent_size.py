@@ -1,0 +1,281 @@
+"""How methods reduce size at equal score, alone and together, from one model of all tasks: learned, and arithmetic.
+
+By `shift_model` a compressed model acts as an uncompressed one that is exp(g) times as large; what it takes in bytes is
+known. What is *learned*, g, needs no bytes; the *arithmetic* is of bytes alone, at the architectures that each subset
+needs for the same score: a distilled model is of a smaller one, with less to prune. Every contrast of `like_with_like`,
+a method's main effect or an interaction, is the sum of these two terms.
+
+The mean is over tasks like these, each counting by what it can tell. Its 95 % interval is for other tasks and seeds: a
+task is one observation, whatever its runs have in common. The variance is the sum of the tasks' squared
+contributions, each over the share of it that fitting the mean leaves (CR2), with the degrees of freedom of that sum
+(Bell & McCaffrey 2002, Survey Methodology 28:169; Pustejovsky & Tipton 2018, J. Bus. Econ. Stat. 36:672). To it comes
+what is not known of the slopes because the architectures are few and lie off any curve; where that is most, with fewer
+than five architectures, there is no interval. Where one task alone tells of a number the interval is for other seeds;
+`basis` says which. A task's own numbers are partially pooled: the less it can tell, the nearer the mean.
+
+Points are of the same architecture, the mean over all that a comparison was run on; a cell that is missing in one task
+counts with the score that the model fits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.options import Options
+from analysis.read.results import Results
+from analysis.statistics.interactions import UNDEFINED, verdict
+from analysis.statistics.like_with_like import MAIN, Contrast, Terms, contrasts, terms
+from analysis.statistics.score_size import Array
+from analysis.statistics.shift_model import SINGULAR, Fit, TaskFit, fit
+from analysis.statistics.treatments import UNCOMPRESSED, Cells, TaskCells, cells_of, subset_of
+from analysis.statistics.uncertainty import (
+    ONE_SEED,
+    Interval,
+    Parts,
+    SeedVariation,
+    over_tasks,
+    satterthwaite,
+    t_interval,
+)  # fmt: skip
+
+ALONE = 1 - 1e-6  # share of a number's variance from which on it is one task's
+INESTIMABLE, LEAST_SHARE, NO_SLOPE = 1e-6, 1e-3, 1e-9
+TWO_SIZES = "two sizes: how far architectures lie off a curve of sizes is not known"
+FEW = 3  # degrees of freedom below which the error of slopes must not be most of an interval
+OFF = "the {} architectures lie off any curve of sizes, so that what is learned is known to ± {:.0f} % at best"
+BEYOND = "no size has architectures for all that is compared; bytes are of the nearest"
+COLUMNS = (
+    "contrast", "kind", "scope", "estimate", "low", "high", "error", "freedom", "verdict", "learned", "learned_low",
+    "learned_high", "arithmetic", "arithmetic_low", "arithmetic_high", "points", "points_low", "points_high",
+    "observed", "expected", "weight", "tasks", "seeds_min", "seeds_max", "basis", "reason", "unsure",
+)  # fmt: skip
+
+
+def table(results: Results, options: Options) -> pd.DataFrame:
+    """Every contrast, of the mean over tasks like these and of each task; columns `COLUMNS`.
+
+    `estimate`, `learned` and `arithmetic` are logs of factors of size, positive where models become smaller; `points`
+    are of score, higher is better. `observed` and `expected` are a combination's factors. `weight` is a task's share in
+    the mean. `seeds_min` and `seeds_max` are of the cells. `reason` says why a number is undefined or what it
+    leaves out, `unsure` why it has no interval.
+    """
+    cells = cells_of(results, options)
+    model = fit(cells)
+    scored = _Scores(cells, model)
+    taught = _taught(results, cells)
+    rows: list[dict[str, object]] = []
+    for contrast in contrasts(results, cells.treatments):
+        rows += _rows(contrast, cells, model, scored, taught)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _taught(results: Results, cells: Cells) -> Array:
+    """1 for the treatments whose runs name a teacher, shape (K,)."""
+    runs = results.runs
+    subsets = set(runs.loc[runs["teacher_run_id"].notna(), "methods"])
+    return np.array([float(subset_of(treatment) in subsets) for treatment in cells.treatments])
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a sum of mean shifts: its interval, and each task's share in it, shape (T,)."""
+
+    interval: Interval
+    shares: Array
+    basis: str = ""
+    freedom: float = math.inf  # without that of the slopes
+    inflation: float = 1.0  # of its variance, over what the model gives
+
+
+def known(model: Fit, value: float, by_shift: Array, taught: Array) -> Known:
+    """Of `value` with these derivatives by the mean shifts, shape (K,); `taught` is 1 for students, shape (K,)."""
+    nothing = np.zeros(len(model.tasks))
+    if np.abs(by_shift).max(initial=0.0) < NO_SLOPE:
+        return Known(Interval(value, value, 0.0, math.inf), nothing, "bytes")
+    inverse = np.linalg.pinv(model.precisions.sum(axis=0), rcond=SINGULAR, hermitian=True)
+    direction = inverse @ by_shift
+    if np.abs(model.precisions.sum(axis=0) @ direction - by_shift).max() > INESTIMABLE * np.abs(by_shift).max():
+        return Known(Interval(reason="no task has scores of all that is compared"), nothing)
+    by_task = model.precisions @ direction
+    variances = by_task @ direction
+    shares = variances / variances.sum()
+    if shares.max() > ALONE:
+        return Known(_from_seeds(model, int(shares.argmax()), value, direction, by_shift, taught), shares, "seeds")
+    left = np.diag(variances) - by_task @ inverse @ by_task.T
+    tells = variances > 0
+    scale = np.divide(variances, np.diag(left), where=tells, out=np.zeros_like(variances))
+    squares = float(scale @ (model.residuals @ direction) ** 2)
+    scaled = scale[:, None] * left
+    freedom = float(np.trace(scaled) ** 2 / np.trace(scaled @ scaled))
+    inflation = squares / float(variances.sum())
+    interval = _with_slopes(model, value, float(by_shift @ model.mean), [(squares, freedom)])
+    return Known(interval, shares, "tasks", freedom, inflation)
+
+
+def _with_slopes(model: Fit, value: float, learned: float, parts: Parts) -> Interval:
+    """From the independent parts of a variance, and what is not known of the slopes: they divide what is learned."""
+    if not model.slope_freedom:
+        return Interval(reason=TWO_SIZES)
+    of_slopes = (learned * model.slope_error) ** 2
+    variance = of_slopes + sum(part for part, _ in parts)
+    if of_slopes > variance / 2 and model.slope_freedom < FEW:
+        return Interval(reason=OFF.format(model.slope_freedom + 2, 100 * model.slope_error))
+    freedom = satterthwaite([*parts, (of_slopes, model.slope_freedom)])
+    return t_interval(value, math.sqrt(variance), freedom)
+
+
+def _from_seeds(model: Fit, place: int, value: float, direction: Array, by_shift: Array, taught: Array) -> Interval:
+    """For other seeds of the one task that tells of it."""
+    task = model.tasks[place]
+    influence = direction @ model.gains[place] @ task.influence
+    parts = _seed_parts(task.cells, influence, abs(float(by_shift @ taught)) > INESTIMABLE)
+    return _with_slopes(model, value, float(by_shift @ model.mean), parts) if parts else Interval(reason=ONE_SEED)
+
+
+def _seed_parts(cells: TaskCells, influence: Array, together: bool) -> list[tuple[float, float]]:
+    """Variance and degrees of freedom of each independent part of a number with these derivatives by cells' scores."""
+    freedom = int((cells.seeds - 1).sum())
+    if not freedom:
+        return []
+    variance = float((cells.deviations**2).sum() / freedom)
+    variation = SeedVariation(cells.models, cells.seeds.astype(np.int64), cells.deviations, variance, freedom)
+    return variation.parts(influence, together)
+
+
+def of_task(model: Fit, place: int, value: float, by_shift: Array, mean: Known) -> Interval:
+    """Of one task's own, partially pooled number; none where the mean has none."""
+    if mean.interval.reason:
+        return mean.interval
+    spread, precision = model.spread, model.precisions[place]
+    inverse = np.linalg.pinv(model.precisions.sum(axis=0), rcond=SINGULAR, hermitian=True)
+    pooled = by_shift - precision @ spread @ by_shift
+    variance = by_shift @ (spread - spread @ precision @ spread) @ by_shift + pooled @ inverse @ pooled
+    variance = max(float(variance), 0.0) * max(mean.inflation, 1.0)
+    learned = float(by_shift @ model.tasks[place].shifts)
+    return _with_slopes(model, value, learned, [(variance, mean.freedom)])
+
+
+class _Scores:
+    """Scores of every architecture and treatment in a task; those missing filled with the model's."""
+
+    def __init__(self, cells: Cells, model: Fit | None) -> None:
+        self.cells = cells
+        fits = {fitted.cells.task: fitted for fitted in model.tasks} if model else {}
+        self.scores = {task.task: _filled(cells, task, model, fits.get(task.task)) for task in cells.tasks}
+
+    def points(self, contrast: Contrast, task: TaskCells, together: bool) -> tuple[float, Interval]:
+        """Mean over the architectures that all of a comparison were run on, and its interval from seeds."""
+        weights = np.zeros_like(self.scores[task.task])
+        for like in contrast.comparisons:
+            numbers = list(like.weights)
+            models = np.isfinite(self.cells.changes[:, numbers]).all(axis=1)
+            if not models.any():
+                return math.nan, Interval(reason="no architecture has all that is compared")
+            for number, weight in like.weights.items():
+                weights[models, number] += like.share * weight / models.sum()
+                weights[models, UNCOMPRESSED] -= like.share * weight / models.sum()
+        value = float((weights * self.scores[task.task])[weights != 0].sum())
+        parts = _seed_parts(task, weights[task.models, task.treatments], together)
+        error = math.sqrt(sum(variance for variance, _ in parts))
+        return value, t_interval(value, error, satterthwaite(parts)) if parts else Interval(reason=ONE_SEED)
+
+
+def _filled(cells: Cells, task: TaskCells, model: Fit | None, fitted: TaskFit | None) -> Array:
+    """Shape (M, K + 1), the uncompressed last; NaN for what is missing and not fitted."""
+    count = len(cells.treatments)
+    scores = np.full((len(cells.models), count + 1), math.nan)
+    if model and fitted:
+        shifts = np.append(fitted.shifts, 0.0)
+        models = np.arange(len(cells.models))
+        scores = np.stack([model.scores(fitted, models, shift) for shift in shifts], axis=1)
+    scores[task.models, task.treatments] = task.scores  # UNCOMPRESSED is the last
+    return scores
+
+
+def _rows(
+    contrast: Contrast, cells: Cells, model: Fit | None, scored: _Scores, taught: Array
+) -> list[dict[str, object]]:
+    """Of the mean over tasks like these, then of each task."""
+    together = abs(float(contrast.weights(len(taught)) @ taught)) > INESTIMABLE
+    points = {task.task: scored.points(contrast, task, together) for task in cells.tasks}
+    whole = {"contrast": contrast.methods, "kind": contrast.kind, "scope": "mean"}
+    rows = [whole | _points(list(points.values())) | _counts(contrast, cells.tasks)]
+    rows += [
+        whole | {"scope": task.task} | _points([points[task.task]]) | _counts(contrast, [task]) for task in cells.tasks
+    ]
+    if not contrast.comparisons or model is None:
+        reason = contrast.reason or "no task has two sizes, so that how its scores depend on size is not known"
+        return [_EMPTY | {"reason": reason} | row for row in rows]
+    at_mean = terms(contrast, cells, model.mean)
+    sizes = known(model, at_mean.learned + at_mean.arithmetic, at_mean.by_learned + at_mean.by_arithmetic, taught)
+    learned = known(model, at_mean.learned, at_mean.by_learned, taught)
+    bytes = known(model, at_mean.arithmetic, at_mean.by_arithmetic, taught)
+    if sizes.interval.reason and not sizes.shares.any():
+        return [_EMPTY | {"reason": sizes.interval.reason} | row for row in rows]
+    fitted = {of_task.cells.task: place for place, of_task in enumerate(model.tasks)}
+    notes = [*cells.left_out, *(f"{row['scope']}: one size" for row in rows[1:] if row["scope"] not in fitted)]
+    notes += [f"{own.cells.task}: scores do not rise with size" for own in model.tasks if not own.nuisance[1]]
+    notes += [BEYOND] if at_mean.beyond else []
+    notes += [] if model.converged else ["the fit did not come to rest"]
+    rows[0] |= _numbers(contrast, at_mean, sizes.interval, learned.interval, bytes.interval)
+    rows[0] |= {"tasks": int((sizes.shares > LEAST_SHARE).sum()), "basis": sizes.basis, "reason": "; ".join(notes)}
+    for row in rows[1:]:
+        place = fitted.get(str(row["scope"]))
+        if place is None or not set(contrast.treatments) <= set(model.tasks[place].cells.treatments):
+            row["reason"] = "one size" if place is None else "not all that is compared was run"
+            continue
+        own = terms(contrast, cells, model.tasks[place].shifts)
+        intervals = [
+            of_task(model, place, value, by, mean)
+            for value, by, mean in (
+                (own.learned + own.arithmetic, own.by_learned + own.by_arithmetic, sizes),
+                (own.learned, own.by_learned, learned),
+                (own.arithmetic, own.by_arithmetic, bytes),
+            )
+        ]
+        row |= _numbers(contrast, own, *intervals)
+        row |= {"weight": float(sizes.shares[place]), "basis": "pooled"}
+    return [_EMPTY | row for row in rows]
+
+
+_EMPTY: dict[str, object] = {
+    **dict.fromkeys(COLUMNS, math.nan), **dict.fromkeys(("reason", "unsure", "basis"), ""),
+    "verdict": UNDEFINED, "tasks": 0, "seeds_min": 0, "seeds_max": 0,
+}  # fmt: skip
+
+
+def _numbers(
+    contrast: Contrast, own: Terms, sizes: Interval, learned: Interval, arithmetic: Interval
+) -> dict[str, object]:
+    estimate, combined = own.learned + own.arithmetic, contrast.kind != MAIN
+    return {
+        "estimate": estimate, "low": sizes.low, "high": sizes.high, "error": sizes.error, "freedom": sizes.freedom,
+        "verdict": verdict(sizes) if combined else "",
+        "learned": own.learned, "learned_low": learned.low, "learned_high": learned.high,
+        "arithmetic": own.arithmetic, "arithmetic_low": arithmetic.low, "arithmetic_high": arithmetic.high,
+        "observed": math.exp(own.observed) if combined else math.nan,
+        "expected": math.exp(own.observed - estimate) if combined else math.nan,
+        "unsure": sizes.reason,
+    }  # fmt: skip
+
+
+def _points(of_tasks: Sequence[tuple[float, Interval]]) -> dict[str, object]:
+    """The mean over the tasks that have it; from the differences between tasks, from seeds of one alone."""
+    defined = [(value, interval) for value, interval in of_tasks if math.isfinite(value)]
+    if not defined:
+        return {}
+    values = np.array([value for value, _ in defined])
+    interval = defined[0][1] if len(of_tasks) == 1 or len(values) == 1 else over_tasks(values)
+    return {"points": float(values.mean()), "points_low": interval.low, "points_high": interval.high}
+
+
+def _counts(contrast: Contrast, tasks: Sequence[TaskCells]) -> dict[str, object]:
+    """The least and the greatest number of seeds of the cells compared."""
+    numbers = [UNCOMPRESSED, *contrast.treatments]
+    seeds = np.concatenate([np.empty(0), *(task.seeds[np.isin(task.treatments, numbers)] for task in tasks)])
+    return {"seeds_min": int(seeds.min()), "seeds_max": int(seeds.max())} if len(seeds) else {}
