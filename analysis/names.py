@@ -2,7 +2,7 @@
 
 Hue and marker tell which of the methods that make the stored model smaller are on, fill and dashes which of the others
 (README.md, Looks); without any of these the marker is hollow and the line dashed, the first alone has a solid line.
-In greyscale markers, fill and dashes remain.
+In greyscale markers, fill and dashes remain. The marker's size tells the options and strengths of a method.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ MARKERS = {  # matplotlib's name -> SVG path around 0, of radius 1
 Dash = tuple[float, ...]
 HOLLOW: Dash = (3.2, 1.6)  # on, off, in widths of the line
 DASHES: tuple[Dash, ...] = ((), (1.0, 1.2), (4.5, 1.3, 1.0, 1.3))
+SMALLEST = 0.55  # of the markers that tell a method's options and strengths apart
 SIGNS = {
     "super-multiplicative": "▲", "multiplicative": "=", "sub-multiplicative": "▼", "inconclusive": "?",
     "undefined": "–",
@@ -134,6 +135,20 @@ class Names:
             return f"{label}, {variant}" if variant else label
         told = {words.split(" ")[0]: words for words in variant.split(", ")}
         return " + ".join(told.get(name, name) for name in split(subset))
+
+    @property
+    def variants(self) -> list[str]:
+        """Each option and strength of the methods that have several: `prune 40 %`, `prune 60 %`."""
+        return [f"{method.name} {words}" for method in self.methods.methods for words in method.variants]
+
+    def scale(self, variant: str) -> float:
+        """A marker's relative size, from 1 to `SMALLEST` in equal ratios over all combinations of `variants`."""
+        told, place, count = variant.split(", "), 0, 1
+        for method in reversed(self.methods.methods):
+            names = [f"{method.name} {words}" for words in method.variants]
+            place += count * next((names.index(words) for words in told if words in names), 0)
+            count *= max(1, len(names))
+        return float(SMALLEST ** (place / max(1, count - 1)))
 
     def contrast(self, combination: str, kind: str) -> str:
         """A combination whose interaction is told; `pure` is the term beyond its smaller combinations."""

@@ -38,6 +38,11 @@ class Method:
             words.append(f"{100 * entry.value:g} %" if share else f"{entry.strength} {entry.value:g}")
         return " ".join(words)
 
+    @property
+    def variants(self) -> list[str]:
+        """What tells each of several entries from the others, in their order."""
+        return list(dict.fromkeys(filter(None, map(self.variant, self.entries))))
+
 
 @dataclass(frozen=True)
 class Methods:

@@ -7,10 +7,16 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.collections import PathCollection
+from matplotlib.text import Annotation
+from scipy import stats
 
 from analysis import reference
 from analysis.figures import figures, plotting
@@ -21,7 +27,8 @@ from analysis.read import results
 from analysis.read.results import Results
 from analysis.report.report import both_ways
 from analysis.statistics import interactions
-from analysis.statistics.means import MeanScores, breakdown, common_tasks, mean_scores
+from analysis.statistics.means import MeanScores, breakdown, common_tasks, inside, mean_scores
+from analysis.statistics.score_size import cells, common_scores, score_size_curves
 from analysis.subsets import collected
 from compress.runs.result import Compression
 from tests.crossings import TASKS, crossing, run, subsets_of
@@ -29,6 +36,7 @@ from tests.grids import SUBSETS, document, entry
 
 STUDY = Names(reference.methods())
 PAPER = [STUDY.label(name) for name in SUBSETS]
+UNKNOWN = {"error": math.nan, "gain": math.nan, "reach": math.nan}
 
 
 def collection(*documents: dict, **crossed) -> Results:
@@ -36,9 +44,9 @@ def collection(*documents: dict, **crossed) -> Results:
 
 
 def drawn(axes) -> dict[str, list[tuple[float, float]]]:
-    """The curves by their labels."""
-    lines = [line for line in axes.lines if not line.get_label().startswith("_")]
-    return {line.get_label(): list(zip(*line.get_data(), strict=True)) for line in lines}
+    """The points by the labels of their subsets."""
+    marks = [made for made in axes.collections if not made.get_label().startswith("_")]
+    return {made.get_label(): list(map(tuple, made.get_offsets().tolist())) for made in marks}
 
 
 def texts(figure) -> list:
@@ -96,13 +104,80 @@ def test_an_undefined_score_is_left_out() -> None:
     assert shown.left_out == [("mini", "none", "")]
 
 
+def test_a_gain_is_a_paired_difference_with_the_t_interval_of_its_seeds() -> None:
+    """Of one task as scipy has it; what the runs of a seed share cancels, what is not run with it does not count."""
+    shared, random = [-9.0, 4.0, 5.0], np.random.default_rng(0)
+    changed = random.normal(1.0, 0.5, 3)
+    plain = [document("rte", "tiny", "none", 60 + luck, seed=seed) for seed, luck in enumerate([*shared, 30.0])]
+    made = [document("rte", "tiny", "prune", 60 + luck + gained, seed=seed)
+            for seed, (luck, gained) in enumerate(zip(shared, changed, strict=True))]  # fmt: skip
+    points = mean_scores(collection(*plain, *made)).points.set_index("methods")
+    low, high = stats.ttest_1samp(changed, 0).confidence_interval(0.95)
+    gain, reach = points.loc["prune", ["gain", "reach"]]
+    assert (gain - reach, gain + reach) == pytest.approx((low, high))
+    assert points.loc["none", ["gain", "reach"]].isna().all()
+
+
+def test_a_gain_over_tasks_is_their_mean_and_needs_the_uncompressed_model_in_each() -> None:
+    runs = [document(task, "tiny", methods, 60.0 + 2 * seed * (methods != "none") + (task == "cola"), seed=seed)
+            for task in ("cola", "rte") for methods in ("none", "prune") for seed in (0, 1)]  # fmt: skip
+    point = mean_scores(collection(*runs)).points.set_index("methods").loc["prune"]
+    assert point["gain"] == pytest.approx(1)
+    error = math.sqrt(2 * (2 / 2)) / 2  # differences 0 and 2: a variance of 2 / 2 of each task's mean
+    assert error * stats.t.ppf(0.975, 2) <= point["reach"] <= error * stats.t.ppf(0.975, 1)
+    lacking = [run for run in runs if not (run["task"] == "rte" and run["methods"] == [])]
+    assert mean_scores(collection(*lacking), tasks=["cola", "rte"]).points[["gain", "reach"]].isna().all(axis=None)
+    single = [run for run in runs if not (run["task"] == "rte" and run["seed"] == 1)]
+    point = mean_scores(collection(*single)).points.set_index("methods").loc["prune"]
+    assert (point["gain"], math.isnan(point["reach"])) == (0.5, True)
+
+
+def test_the_lines_of_a_task_are_the_curves_that_the_statistics_compare() -> None:
+    runs = collection(tasks=("cola", "rte"), seeds=(0, 1), sparsities=(0.4, 0.6))
+    for task in runs.tasks:
+        shown = mean_scores(runs, tasks=[task])
+        compared = score_size_curves(cells(runs.runs))[task]
+        assert list(shown.curves) == SUBSETS
+        for subset, curve in shown.curves.items():
+            np.testing.assert_allclose(curve.scores, compared[subset].scores)
+            np.testing.assert_allclose(curve.log_bytes, compared[subset].log_bytes)
+        bounds = [float(bound) for bound in common_scores([curve.scores for curve in compared.values()])]
+        assert shown.common == pytest.approx(tuple(bounds))
+
+
+def test_curves_without_a_common_score_have_none() -> None:
+    apart = [document("rte", model, methods, score) for methods, scores in (("none", (50, 60)), ("prune", (70, 80)))
+             for model, score in zip(("tiny", "base"), scores, strict=True)]  # fmt: skip
+    assert mean_scores(collection(*apart)).common is None
+    assert mean_scores(collection(*apart[:2])).common is None  # nothing to share with
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=40))
+def test_outliers_are_few_and_would_more_than_double_the_axis(scores: list[float]) -> None:
+    low, high = inside(scores)
+    kept = [score for score in scores if low <= score <= high]
+    outside = len(scores) - len(kept)
+    assert outside <= min(3, len(scores) / 6)
+    if outside:
+        assert max(scores) - min(scores) > 2 * (high - low) > 0
+        assert low == min(scores) or high == max(scores)
+    else:
+        assert (low, high) == (min(scores), max(scores))
+
+
+@pytest.mark.parametrize(("end", "others"), [(9.0, (0.0, 4.0)), (-6.0, (0.0, 4.0))])
+def test_an_outlier_is_found_at_either_end(end: float, others: tuple[float, float]) -> None:
+    assert inside([*np.linspace(*others, 7), end]) == others
+    assert inside([*np.linspace(*others, 4), end]) != others  # one of five is no outlier
+
+
 # --- figure 1 ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def paper() -> MeanScores:
     """The paper's own Figure 1; how many seeds its points have is not known."""
-    points = reference.figure1().assign(error=math.nan, seeds=0)
+    points = reference.figure1().assign(**UNKNOWN, seeds=0)
     return MeanScores(points, STUDY, list(TASKS), [], "accuracy")
 
 
@@ -113,8 +188,13 @@ def test_the_papers_numbers_give_the_papers_figure(paper: MeanScores, width: flo
     assert list(found) == PAPER
     assert axes.get_xscale() == "log"
     for methods in SUBSETS:
-        own = paper.points[paper.points["methods"] == methods].sort_values("bytes")
+        own = paper.points[paper.points["methods"] == methods]
         assert found[STUDY.label(methods)] == list(zip(own["bytes"], own["score"], strict=True))
+    fits = {subset: (np.exp(curve.log_bytes), curve.scores) for subset, curve in paper.curves.items()}
+    lines = [line.get_data() for line in axes.lines[: len(fits)]]
+    for (sizes, scores), (x, y) in zip(fits.values(), lines, strict=True):
+        assert (np.diff(y) >= 0).all()
+        np.testing.assert_array_equal([x, y], [sizes, scores])
     dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
     assert [np.unique(line.get_ydata()) for line in dotted] == [88.5]
     assert axes.get_xlabel() == "Model size (MB, log scale)"
@@ -126,8 +206,8 @@ def test_the_legend_is_read_line_by_line_in_the_papers_order(paper: MeanScores) 
     figure.draw_without_rendering()
     entries = figure.legends[0].get_texts()
     boxes = [(entry.get_window_extent(), entry.get_text()) for entry in entries]
-    rows = sorted(boxes, key=lambda item: (-round(item[0].y0), item[0].x0))
-    assert [text for _, text in rows] == PAPER
+    rows = sorted(boxes, key=lambda item: (-round(item[0].y0 / 5), item[0].x0))
+    assert [text for _, text in rows] == [*PAPER, "prune 40 %", "prune 60 %", "scores in common"]
 
 
 def test_axes_say_which_score_which_bytes_and_how_many_tasks_and_seeds() -> None:
@@ -135,9 +215,57 @@ def test_axes_say_which_score_which_bytes_and_how_many_tasks_and_seeds() -> None
     axes = figures.figure1(mean_scores(runs, "glue", "artifact")).axes[0]
     assert axes.get_xlabel() == "File size (MB, log scale)"
     assert axes.get_ylabel() == "Mean GLUE score, 2 tasks, 3 seeds"
-    assert len(axes.containers) == 8  # error bars
+    assert len(axes.containers) == 8  # bars
     one = figures.figure1(mean_scores(runs, "accuracy", tasks=["rte"])).axes[0]
     assert one.get_ylabel() == "RTE accuracy-style score, 3 seeds"
+
+
+def with_teacher(score: float) -> MeanScores:
+    """Three sizes, and one that only teaches."""
+    scored = [run("rte", model, subset) for model in ("tiny", "mini", "small") for subset in SUBSETS]
+    return mean_scores(collection(*scored, document("rte", "large", "none", score)))
+
+
+@pytest.mark.parametrize("width", [PAGE, COLUMN])
+@pytest.mark.parametrize("score", [10.0, 99.0])
+def test_an_outlying_model_is_an_arrow_with_its_score_and_does_not_flatten_the_rest(score: float, width: float) -> None:
+    shown = with_teacher(score)
+    axes = figures.figure1(shown, width).axes[0]
+    low, high = axes.get_ylim()
+    assert not low <= score <= high
+    rest = shown.points[shown.points["model"] != "large"]["score"]
+    assert low < rest.min() < rest.max() < high
+    assert rest.max() - rest.min() > 0.6 * (high - low)
+    told = {text.get_text(): text.xy for text in axes.texts if isinstance(text, Annotation)}
+    assert told[f"{score:.1f}"] == (4 * 335_141_888, float(score > 90))
+    assert not [line for line in axes.lines if line.get_linestyle() == ":"]
+    assert f"LARGE {score:.1f}" in figures._caption(shown)
+
+
+def test_strengths_are_told_apart_by_the_size_of_their_markers(paper: MeanScores) -> None:
+    axes = figures.figure1(paper).axes[0]
+    for made in axes.collections:
+        name = next((subset for subset in SUBSETS if STUDY.label(subset) == made.get_label()), None)
+        if name is None or not isinstance(made, PathCollection):
+            continue
+        own = paper.points[paper.points["methods"] == name]
+        areas = pd.Series(made.get_sizes(), own["variant"].to_numpy()).groupby(level=0).unique()
+        assert [len(area) for area in areas] == [1] * len(areas)
+        assert len({float(area[0]) for area in areas}) == (2 if "prune" in name else 1)
+
+
+def test_markers_of_all_strengths_of_three_methods_differ() -> None:
+    of_all: dict[str, Any] = {"option": "on", "shrinks": True, "strength": "share"}
+    many = [Compression(method=name, noun=name, position=place, value=value, **of_all)
+            for place, name in enumerate("abc") for value in (0.1, 0.2, 0.4)]  # fmt: skip
+    of = Names(collected([tuple(many)]))
+    assert len(of.variants) == 9
+    single = [of.scale(variant) for variant in of.variants[:3]]
+    assert single == sorted(single, reverse=True)
+    assert single[0] == 1
+    words = [[variant for variant in of.variants if variant.startswith(name)] for name in "ab"]
+    assert len({round(of.scale(f"{one}, {other}"), 6) for one in words[0] for other in words[1]}) == 9
+    assert Names(collected([tuple(map(entry, ("quantize", "prune")))])).variants == []
 
 
 # --- fit for print ----------------------------------------------------------------------------------------------------
@@ -150,7 +278,7 @@ def everything() -> dict:
     return {
         "page": figures.figure1(shown), "column": figures.figure1(shown, COLUMN),
         "tasks": figures.tasks([mean_scores(runs, tasks=[task]) for task in TASKS]),
-        "sizes": figures.sizes(runs), "interactions": figures.interactions(contrasts(), STUDY),
+        "sizes": figures.sizes(runs), "interactions": figures.interactions(contrasts(), STUDY, 8),
     }  # fmt: skip
 
 
@@ -159,10 +287,12 @@ def contrasts() -> pd.DataFrame:
         ("quantize+distill", "pair", 0.2), ("quantize+prune", "pair", -0.4), ("quantize+distill+prune", "total", 0.0),
         ("quantize+distill+prune", "pure", math.nan),
     ]  # fmt: skip
+    scopes = {"mean": 0.0, "cola": 0.05, "sst2": -0.05, "mrpc": -3.0, "rte": math.nan}
     return pd.DataFrame(
-        [{"contrast": contrast, "kind": kind, "bytes": size, "interaction": value, "shown_low": value - 0.1,
-          "shown_high": value + 0.1, "shown_by": "tasks" if kind == "total" else "" if math.isnan(value) else "seeds"}
-         for contrast, kind, value in kinds for size in ("nominal", "artifact")]
+        [{"contrast": contrast, "kind": kind, "bytes": size, "scope": scope, "interaction": value + more,
+          "shown_low": value - 0.1, "shown_high": value + 0.1,
+          "shown_by": "tasks" if kind == "total" else "" if math.isnan(value) else "seeds"}
+         for contrast, kind, value in kinds for size in ("nominal", "artifact") for scope, more in scopes.items()]
     )  # fmt: skip
 
 
@@ -197,12 +327,12 @@ def four() -> dict:
     subsets = subsets_of("quantize", "distill", "prune", "shave")
     runs = collection(tasks=("cola", "rte"), subsets=subsets, seeds=(0, 1), sparsities=(0.4, 0.6), shares=(0.25, 0.5))
     shown = mean_scores(runs)
-    means = interactions.table(runs, Options(bootstrap=100)).query("scope == 'mean'")
+    means = interactions.table(runs, Options(bootstrap=100))
     both = both_ways({"nominal": means, "artifact": means})
     return {
         "page": figures.figure1(shown), "column": figures.figure1(shown, COLUMN),
         "tasks": figures.tasks([mean_scores(runs, tasks=[task]) for task in ("cola", "rte")]),
-        "sizes": figures.sizes(runs), "interactions": figures.interactions(both, Names(runs.methods)),
+        "sizes": figures.sizes(runs), "interactions": figures.interactions(both, Names(runs.methods), 2),
     }  # fmt: skip
 
 
@@ -337,12 +467,42 @@ def test_bars_stand_one_after_the_other_up_to_the_file(everything: dict) -> None
 
 def test_interactions_stand_where_they_are_estimated(everything: dict) -> None:
     axes = everything["interactions"].axes[0]
-    dots = [line for line in axes.lines if line.get_label() in ("nominal bytes", "file on disk")]
-    assert sorted(float(line.get_xdata()[0]) for line in dots) == [-0.4, -0.4, 0.0, 0.0, 0.2, 0.2]
-    assert [text.get_text() for text in axes.texts] == ["undefined", "undefined"]
+    estimates = [line for line in axes.lines if line.get_label() in ("nominal bytes", "file on disk")]
+    ratios = sorted(math.log(line.get_xdata()[0]) for line in estimates)
+    assert ratios == pytest.approx([-0.4, -0.4, 0.0, 0.0, 0.2, 0.2])
+    said = [text.get_text() for text in axes.texts]
+    assert said.count("undefined") == 2
     assert [text.get_text() for text in axes.get_yticklabels()] == [
         "quantize + distill", "quantize + prune", "all three", "three-way term",
     ]  # fmt: skip
+
+
+def test_interactions_say_what_either_side_means_and_what_they_are_of(everything: dict) -> None:
+    figure = everything["interactions"]
+    axes = figure.axes[0]
+    said = [text.get_text() for text in axes.texts]
+    assert said[:3] == ["← less than the product", "more than the product →", "within 10 %"]
+    assert [words for words in said if "tasks" in words] == ["3 of 8 tasks\nnot RTE"] * 3 + [
+        "0 of 8 tasks\nnot CoLA, SST-2, MRPC and 1 more"
+    ]
+    assert "Left out: tasks in which a curve is missing" in axes.get_xlabel()
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert len(ticks) > 4
+    assert 1 in ticks
+    assert low * high == pytest.approx(1)
+
+
+def test_each_task_has_a_dot_by_its_interaction_or_an_arrow_with_its_value(everything: dict) -> None:
+    axes = everything["interactions"].axes[0]
+    dots = [made.get_offsets() for made in axes.collections if made.get_label() == "a task"]
+    assert len(dots) == 6
+    first = dots[0].tolist()
+    assert [math.log(x) for x, _ in first] == pytest.approx([0.25, 0.15])
+    estimate = next(line for line in axes.lines if line.get_label() == "nominal bytes")
+    assert all(0 < y - estimate.get_ydata()[0] < 0.2 for _, y in first)
+    beyond = [text.get_text() for text in axes.texts if "◂" in text.get_text()]
+    assert beyond == [f"◂ {math.exp(value - 3):.2f}" for value in (0.2, 0.2, -0.4, -0.4, 0.0, 0.0)]
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -379,14 +539,15 @@ def test_captions_say_what_a_point_is_and_what_is_not_drawn(tmp_path: Path) -> N
     write(tmp_path, *runs)
     said = (tmp_path / "captions.md").read_text()
     for words in ("**figure1.** Mean over CoLA, RTE of the tasks' official GLUE metrics", "2 tasks, 2 seeds",
-                  "±1 standard error over seeds",
+                  "Bars: 95 % interval of a model's gain over the uncompressed one of its size and seeds",
+                  "Markers from large to small: prune 40 %, prune 60 %",
                   "Not drawn, for want of one of these tasks: prune 40 % (tiny, base); prune 60 % (tiny, base)",
                   "**sizes.**"):  # fmt: skip
         assert words in said
 
 
 def test_names_of_models_of_nearly_the_same_size_do_not_meet() -> None:
-    points = pd.DataFrame({"model": list("abcd"), "methods": "none", "variant": "", "error": math.nan, "seeds": 1,
+    points = pd.DataFrame({"model": list("abcd"), "methods": "none", "variant": "", **UNKNOWN, "seeds": 1,
                            "bytes": [1e6, 1.01e6, 1.02e6, 9e6], "score": [1.0, 2.0, 3.0, 4.0]})  # fmt: skip
     axes = figures.figure1(MeanScores(points, STUDY, ["rte"], [])).axes[0]
     names = [text.get_text() for text in axes.child_axes[0].get_xticklabels()]

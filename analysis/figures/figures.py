@@ -8,12 +8,26 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
-from analysis.figures.plotting import COLUMN, GREY, PAGE, draw_curves, legend, log_sizes, new, panels, save, style
+from analysis.figures.plotting import (
+    COLUMN,
+    GREY,
+    HALO,
+    NOTE,
+    PAGE,
+    SHADE,
+    draw_curves,
+    legend,
+    log_sizes,
+    new,
+    panels,
+    save,
+    style,
+)
 from analysis.names import INTERVAL, LOG_MEGABYTES, PARTS, SCORES, SIZES, Names, task_label
 from analysis.read.results import Results
 from analysis.statistics.means import MeanScores, breakdown, mean_scores
@@ -21,10 +35,18 @@ from analysis.subsets import NONE
 from compress.wording import megabytes
 
 SLANTED = 0.12  # inches between slanted names
+TASK = "a task"
+NAMED = 3  # tasks that are left out, at a row of the interactions
 INTERACTIONS = (
-    "Log of observed over expected size reduction at equal score, mean over tasks; expected is the product of what each"
-    " method reduces alone. Shaded: within a factor of 1.1. Bars: 95 % intervals from seeds, or, dashed, from the"
-    " differences between tasks where seeds give none."
+    "Observed over expected size reduction at equal score, mean over the tasks that define it; expected is the product"
+    " of what each method reduces alone, or of the pure term what the smaller combinations explain. Left of 1 methods"
+    " reduce by less than that, right of it by more; shaded: within a factor of 1.1. Bars: 95 % intervals from seeds,"
+    " or, dashed, from the differences between tasks where seeds give none. Dots: single tasks; arrows: those beyond"
+    " the axis."
+)
+GAIN = (
+    "95 % interval of a model's gain over the uncompressed one of its size and seeds (differences within seeds, a t"
+    " distribution)"
 )
 SIZES_OF_PARTS = (
     "Bytes of the weight file as a share of the uncompressed model in float32: surviving parameters at their nominal"
@@ -44,11 +66,12 @@ def write(results: Results, out: Path, score: str, contrasts: pd.DataFrame | Non
             made[f"figure1{suffix}-column"] = figure1(shown, COLUMN), caption
             each = [mean_scores(results, score, size, tasks=[task]) for task in results.tasks]
             each = [of_task for of_task in each if len(of_task.points)]
-            told = f"Each task's score ({SCORES[score].meaning}) against {SIZES[size].meaning}."
-            made[f"tasks{suffix}"] = tasks(each), told + next(filter(None, map(_bars, each)), "")
+            told = f"Each task's score ({SCORES[score].meaning}) against {SIZES[size].meaning}.{_lines(each)}"
+            seeds = any(of_task.points["reach"].notna().any() for of_task in each)
+            made[f"tasks{suffix}"] = tasks(each), told + (f" Bar at the left: the median {GAIN}." if seeds else "")
     if contrasts is not None and contrasts["interaction"].notna().any():
-        means = contrasts[contrasts["scope"] == "mean"]
-        made["interactions"] = interactions(means, Names(results.methods)), INTERACTIONS
+        names, count = Names(results.methods), len(results.tasks)
+        made["interactions"] = interactions(contrasts, names, count), f"{INTERACTIONS}{_left_out(contrasts, names)}"
     if len(breakdown(results)):
         made["sizes"] = sizes(results), SIZES_OF_PARTS
     written = [path for name, (figure, _) in made.items() for path in save(figure, out, name)]
@@ -63,16 +86,34 @@ def _caption(shown: MeanScores) -> str:
     for model, methods, variant in shown.left_out:
         models.setdefault(shown.names.cell(methods, variant), []).append(model)
     missing = "; ".join(f"{name} ({', '.join(of)})" for name, of in models.items())
+    without = ", ".join(map(task_label, shown.without))
     return (
         f"Mean over {', '.join(map(task_label, shown.tasks))} of {SCORES[shown.score].meaning}"
         f" against {SIZES[shown.size].meaning}; {shown.counts}."
-        f" Dotted: the largest uncompressed model.{_bars(shown)}"
+        + (f" Without {without}, as fewer models and compressions could be compared." if without else "")
+        + f"{_lines([shown])} Dotted: the largest uncompressed model, where it is within the axis."
+        + (f" Bars: {GAIN}." if shown.points["reach"].notna().any() else "")
         + (f" Not drawn, for want of one of these tasks: {missing}." if missing else "")
     )
 
 
-def _bars(shown: MeanScores) -> str:
-    return " Bars: ±1 standard error over seeds." if shown.points["error"].notna().any() else ""
+def _lines(each: Sequence[MeanScores]) -> str:
+    """What the lines of a figure are, and where there are any the shaded scores, arrows and sizes of markers."""
+    beyond = [f"{shown.cell(point)} {point['score']:.1f}" for shown in each for _, point in shown.outliers.iterrows()]
+    variants = ", ".join(each[0].names.variants)
+    return (
+        " Lines: of all nondecreasing functions of log size the nearest to the points (isotonic regression)."
+        + (" Shaded: the scores that all lines reach." if any(shown.common for shown in each) else "")
+        + (f" Arrows: scores beyond the axis ({', '.join(beyond)})." if beyond else "")
+        + (f" Markers from large to small: {variants}." if variants else "")
+    )
+
+
+def _left_out(contrasts: pd.DataFrame, names: Names) -> str:
+    """Which tasks interactions are not of, and why, by combination."""
+    means = contrasts[(contrasts["scope"] == "mean") & (contrasts["bytes"] == "nominal") & (contrasts["reason"] != "")]
+    told = [f"{names.contrast(row['contrast'], row['kind'])}: {row['reason']}" for row in means.to_dict("records")]
+    return f" Left out (nominal bytes): {'. '.join(told)}." if told else ""
 
 
 def figure1(shown: MeanScores, width: float = PAGE) -> Figure:
@@ -80,14 +121,14 @@ def figure1(shown: MeanScores, width: float = PAGE) -> Figure:
     wide = width > COLUMN
     with style():
         figure, axes = new(width, (0.66 if wide else 1.22) * width)
-        draw_curves(axes, shown)
         log_sizes(axes, shown.points["bytes"])
+        handles = draw_curves(axes, shown, 4.6)
         axes.yaxis.get_major_locator().set_params(min_n_ticks=4)
         _baseline(axes, shown, width)
         axes.set_xlabel(f"{SIZES[shown.size].label} ({LOG_MEGABYTES})")
         subject = task_label(shown.tasks[0]) if len(shown.tasks) == 1 else "Mean"
         axes.set_ylabel(f"{subject} {SCORES[shown.score].label}, {shown.counts}")
-        legend(figure, axes, columns=4 if wide else 2)
+        legend(figure, handles, columns=4 if wide else 2)
         return figure
 
 
@@ -97,10 +138,12 @@ def _baseline(axes: Axes, shown: MeanScores, width: float) -> None:
     if plain.empty:
         return
     largest = plain.iloc[-1]
-    axes.axhline(largest["score"], color=shown.names.look(NONE).light, linewidth=0.9, linestyle=":", zorder=1)
-    axes.annotate(f"{largest['model'].upper()} {largest['score']:.1f}", (0, largest["score"]),
-                  xycoords=("axes fraction", "data"), xytext=(3, 2), textcoords="offset points", fontsize=8,
-                  path_effects=[withStroke(linewidth=1.6, foreground="white")], zorder=1.5)  # fmt: skip
+    low, high = axes.get_ylim()
+    if low <= largest["score"] <= high:
+        axes.axhline(largest["score"], color=shown.names.look(NONE).light, linewidth=0.9, linestyle=":", zorder=1)
+        axes.annotate(f"{shown.cell(largest)} {largest['score']:.1f}", (0, largest["score"]),
+                      xycoords=("axes fraction", "data"), xytext=(3, 2), textcoords="offset points", fontsize=NOTE,
+                      path_effects=HALO, zorder=4)  # fmt: skip
     top = axes.secondary_xaxis("top")
     low, high = axes.get_xlim()
     kept = [len(plain) - 1]  # from the largest down, those that are apart
@@ -120,18 +163,18 @@ def _baseline(axes: Axes, shown: MeanScores, width: float) -> None:
 def tasks(each: Sequence[MeanScores]) -> Figure:
     """The same curves for each task alone; every panel has its own scale of scores."""
     everything = pd.concat([shown.points["bytes"] for shown in each])
+    handles: list[Artist] = []
     with style():
         figure, grid = panels(len(each), 4, 0.6, 1.45)
         for axes, shown in zip(grid, each, strict=True):
-            draw_curves(axes, shown, linewidth=0.9, markersize=2.6)
             log_sizes(axes, everything, digits=(1,))
+            handles += draw_curves(axes, shown, 2.9, alone=False)
             axes.set_title(f"{task_label(shown.tasks[0])} ({shown.seeds})", pad=3)
             axes.yaxis.get_major_locator().set_params(nbins=4)
         label = SCORES[each[0].score].label
         figure.supxlabel(f"{SIZES[each[0].size].label} ({LOG_MEGABYTES})", fontsize=9)
         figure.supylabel(label[0].upper() + label[1:], fontsize=9)
-        most = max(grid, key=lambda axes: len(axes.get_legend_handles_labels()[0]))
-        legend(figure, most, columns=4)
+        legend(figure, handles, columns=4)
         return figure
 
 
@@ -148,7 +191,7 @@ def sizes(results: Results) -> Figure:
         grid[0].invert_yaxis()
         grid[0].set_xlim(0, 1.38 * max(100, (100 * parts["artifact"] / parts["whole"]).max()))
         figure.supxlabel("File size, % of the uncompressed model's nominal size", fontsize=9)
-        legend(figure, grid[0], columns=4)
+        legend(figure, grid[0].get_legend_handles_labels()[0], columns=4)
         return figure
 
 
@@ -165,38 +208,96 @@ def _stack(axes: Axes, rows: pd.DataFrame) -> None:
         axes.annotate(said, (end, row), xytext=(2, 0), textcoords="offset points", va="center", fontsize=7)
 
 
-def interactions(contrasts: pd.DataFrame, names: Names) -> Figure:
-    """Log-interactions of one scope with their 95 % intervals, dashed: from the differences between tasks."""
-    rows = list(dict.fromkeys(zip(contrasts["contrast"], contrasts["kind"], strict=True)))
+def interactions(contrasts: pd.DataFrame, names: Names, tasks: int) -> Figure:
+    """Observed over expected reduction of each combination with its 95 % interval, and below it a dot for each task.
+
+    It is the mean over the tasks that define it, of nominal and of file bytes: left of 1 where methods reduce by less
+    than their product, right of it where by more. At the right: of how many `tasks` it is, and which are left out.
+    """
+    means = contrasts[contrasts["scope"] == "mean"]
+    rows = list(dict.fromkeys(zip(means["contrast"], means["kind"], strict=True)))
+    reach = _reach(means, _of_tasks(contrasts))
     with style():
-        figure, axes = new(PAGE, 1.3 + 0.36 * len(rows))
-        axes.axvspan(-math.log(1.1), math.log(1.1), color="#eceef1", zorder=0, linewidth=0)
-        axes.axvline(0, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
-        for row, (_, both_sizes) in enumerate(contrasts.groupby(["contrast", "kind"], sort=False)):
-            for drawn in both_sizes.to_dict("records"):
-                nominal = drawn["bytes"] == "nominal"
-                height = row + (-0.17 if nominal else 0.17)
-                if pd.isna(drawn["interaction"]):
-                    axes.annotate("undefined", (0, height), fontsize=7, color=GREY, ha="center", va="center")
-                    continue
-                if drawn["shown_by"]:
-                    dashes = "-" if drawn["shown_by"] == "seeds" else (0, (2, 1.5))
-                    ends = [drawn["shown_low"], drawn["shown_high"]]
-                    axes.plot(ends, [height, height], color=INTERVAL, linewidth=1.3, zorder=2, linestyle=dashes)
-                axes.plot(drawn["interaction"], height, color=INTERVAL, marker="o" if nominal else "s", markersize=4.5,
-                          markerfacecolor=INTERVAL if nominal else "white", label=SIZES[drawn["bytes"]].short,
-                          linestyle="none", zorder=3)  # fmt: skip
+        figure, axes = new(PAGE, 1.25 + 0.44 * len(rows))
+        axes.axvspan(1 / 1.1, 1.1, color=SHADE, zorder=0, linewidth=0)
+        axes.axvline(1, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
+        _ratios(axes, reach)
+        handles: list[Artist] = []
+        for row, (contrast, kind) in enumerate(rows):
+            alike = contrasts[(contrasts["contrast"] == contrast) & (contrasts["kind"] == kind)]
+            for size, height in (("nominal", row - 0.2), ("artifact", row + 0.2)):
+                handles += _interval(axes, alike[alike["bytes"] == size], height, reach)
+            _counted(axes, row, alike[alike["bytes"] == "nominal"], tasks)
         axes.set_yticks(range(len(rows)), [names.contrast(*row) for row in rows])
-        axes.set_ylim(len(rows) - 0.45, -0.55)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
-        farthest = contrasts[["interaction", "shown_low", "shown_high"]].abs().to_numpy(float)
-        reach = 1.12 * np.nanmax(farthest, initial=0.25)
-        axes.set_xlim(-reach, reach)
-        dashed = "; dashed: from differences between tasks" if (contrasts["shown_by"] == "tasks").any() else ""
-        axes.set_xlabel(f"Log-interaction with 95 % interval\n(shaded: multiplicative within 10 %{dashed})")
-        factors = axes.secondary_xaxis("top", functions=(np.exp, lambda ratios: np.log(np.maximum(ratios, 1e-12))))
-        factors.set_xticks([ratio for ratio in (0.25, 0.5, 0.8, 1, 1.25, 2, 4) if abs(math.log(ratio)) < reach])
-        factors.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
-        factors.set_xlabel("Observed / expected size reduction")
-        legend(figure, axes, columns=2)
+        dashed = "; dashed: from differences between tasks" if (means["shown_by"] == "tasks").any() else ""
+        why = "\nLeft out: tasks in which a curve is missing or too few scores are in common"
+        left_out = _of_tasks(contrasts)["interaction"].isna().any()
+        axes.set_xlabel(
+            f"Observed / expected size reduction with 95 % interval (log scale{dashed}){why if left_out else ''}"
+        )
+        legend(figure, sorted(handles, key=lambda handle: handle.get_label() == TASK), columns=3)
         return figure
+
+
+def _reach(means: pd.DataFrame, by_task: pd.DataFrame) -> float:
+    """How far the axis goes from a ratio of 1 (log): all means' intervals, and tasks up to 1.6 times as far."""
+    farthest = float(np.nanmax(means[["interaction", "shown_low", "shown_high"]].abs().to_numpy(float), initial=0.2))
+    tasks = by_task["interaction"].abs()
+    return 1.12 * float(np.nanmax(tasks[tasks <= 1.6 * farthest], initial=farthest))
+
+
+def _ratios(axes: Axes, reach: float) -> None:
+    """A log axis of ratios, as far to the left of 1 as to the right, and what either side means."""
+    axes.set_xscale("log")
+    axes.set_xlim(math.exp(-reach), math.exp(reach))
+    steps = MaxNLocator(11, steps=[1, 2, 5, 10]) if reach < math.log(2.5) else LogLocator(10, [1, 2, 5])
+    axes.xaxis.set_major_locator(FixedLocator(steps.tick_values(math.exp(-reach), math.exp(reach))))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
+    for place, side, words in ((0, "left", "← less than the product"), (1, "right", "more than the product →")):
+        axes.annotate(words, (place, 1), xycoords="axes fraction", xytext=(0, 3), textcoords="offset points", ha=side,
+                      fontsize=8, color=GREY)  # fmt: skip
+    axes.annotate("within 10 %", (1, 1), xycoords=axes.get_xaxis_transform(), xytext=(0, 3), ha="center", fontsize=8,
+                  textcoords="offset points", color=GREY)  # fmt: skip
+
+
+def _interval(axes: Axes, alike: pd.DataFrame, height: float, reach: float) -> list[Artist]:
+    """The mean's estimate with its interval and below it the tasks', those beyond the axis as arrows at its ends."""
+    drawn = alike[alike["scope"] == "mean"].iloc[0]
+    nominal = drawn["bytes"] == "nominal"
+    if pd.isna(drawn["interaction"]):
+        axes.annotate("undefined", (1, height), fontsize=7, color=GREY, ha="center", va="center")
+        return []
+    if drawn["shown_by"]:
+        dashes = "-" if drawn["shown_by"] == "seeds" else (0, (2, 1.5))
+        axes.plot(np.exp([drawn["shown_low"], drawn["shown_high"]]), [height, height], color=INTERVAL, linewidth=1.5,
+                  zorder=2, linestyle=dashes)  # fmt: skip
+    estimate = axes.plot(math.exp(drawn["interaction"]), height, color=INTERVAL, marker="o" if nominal else "s",
+                         markersize=5, markerfacecolor=INTERVAL if nominal else "white", linestyle="none",
+                         label=SIZES[drawn["bytes"]].short, zorder=3)  # fmt: skip
+    by_task = _of_tasks(alike)["interaction"].dropna()
+    inside = np.exp(by_task[by_task.abs() <= reach])
+    below = height + 0.13
+    dots = axes.scatter(inside, [below] * len(inside), 9, GREY, linewidths=0, alpha=0.75, label=TASK)
+    for sign, words, side in ((-1, "◂ {}", "left"), (1, "{} ▸", "right")):
+        if (beyond := by_task[sign * by_task > reach]).any():
+            told = words.format(", ".join(f"{math.exp(log):.2f}" for log in sorted(beyond)))
+            axes.annotate(told, (math.exp(sign * reach), below), fontsize=6.5, color=GREY, ha=side, va="center")
+    return [*estimate, dots]
+
+
+def _of_tasks(contrasts: pd.DataFrame) -> pd.DataFrame:
+    return contrasts[~contrasts["scope"].isin(["mean", "repeated"])]
+
+
+def _counted(axes: Axes, row: int, alike: pd.DataFrame, tasks: int) -> None:
+    """At the right of a row: of how many tasks it is, and which are left out."""
+    defined = _of_tasks(alike)["interaction"].notna()
+    left_out = [task_label(task) for task in _of_tasks(alike)["scope"][~defined]]
+    more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
+    lines = [f"{defined.sum()} of {tasks} tasks", *([f"not {', '.join(left_out[:NAMED])}{more}"] if left_out else [])]
+    axes.annotate("\n".join(lines), (1, row), xycoords=axes.get_yaxis_transform(), xytext=(6, 0), fontsize=7,
+                  textcoords="offset points", va="center", color=GREY, linespacing=1.3)  # fmt: skip
