@@ -28,7 +28,7 @@ STRENGTHS = {"prune": 0.4, "shave": 0.5}
 SETTINGS: dict[str, dict[str, Any]] = {
     "quantize": {"activations": True, "momentum": 0.05},
     "distill": {"temperature": 2.0, "alpha": 0.9, "teacher": "0" * 12,
-                "augmentation": {"copies": 1, "replace": 0.3, "seed": 0, "synonyms": "demo 2", "version": 1}},
+                "augmentation": {"copies": 1, "replace": 0.3, "seed": 0, "synonyms": "demo 3", "version": 1}},
     "prune": {"schedule": "linear", "start": 0.1},
     "shave": {"sweeps": 3},
     "coach": {"words": 7},

@@ -70,7 +70,19 @@ print(hashlib.sha256((json.dumps(rows) + demo.build_tokenizer().backend_tokenize
 def test_rows_change_only_with_the_version() -> None:
     """Cached tokens and the identities of experiments rely on it: raise demo.VERSION and write the new digest."""
     rows = json.dumps({task: demo.generate(task) for task in demo.TASKS})
-    assert (demo.VERSION, hashlib.sha256(rows.encode()).hexdigest()[:16]) == (2, "bc0c82642c90301b")
+    assert (demo.VERSION, hashlib.sha256(rows.encode()).hexdigest()[:16]) == (3, "005c016379486e80")
+
+
+@pytest.mark.parametrize("task", demo.TASKS)
+def test_some_training_labels_are_mistaken_and_no_others(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    splits = demo.generate(task)
+    monkeypatch.setattr(demo, "_MISTAKEN", 0.0)
+    right = demo.generate(task)
+    for split, columns in splits.items():
+        pairs = list(zip(columns.pop("label"), right[split].pop("label"), strict=True))
+        share = sum(one != other for one, other in pairs) / len(pairs)
+        assert 0.08 < share < 0.22 if split == "train" else share == 0
+        assert columns == right[split]
 
 
 def test_another_seed_makes_other_rows() -> None:
