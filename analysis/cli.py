@@ -28,7 +28,7 @@ From results to the paper's figure and table, and to verdicts with error bars:
   interactions RUNS       do methods together reduce sizes by more than the product of what each does
   ablation RUNS           what each setting of a method gains: distillation's controls, say, or ways to prune
   figure RUNS --out DIR   Figure 1 alone: score against size
-  advise RUNS             the best measured model for --max-mb or --min-score
+  advise RUNS             the best measured model for --max-mb, --max-ms, --max-train-hours or --min-score
   collect RUNS … --out F  results and predictions without the models: one small file that can be given for RUNS
   dashboard --project P   a W&B dashboard of a project, made or renewed
 
@@ -83,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
                                help="below the baseline that still count as reaching it (default 0.5)")  # fmt: skip
         if verb == "advise":
             words.add_argument("--max-mb", type=_positive, metavar="MB", help="the greatest size, decimal megabytes")
+            words.add_argument("--max-ms", type=_positive, metavar="MS",
+                               help="the greatest latency of a batch, where compress.latency measured it")  # fmt: skip
+            words.add_argument("--shape", type=_shape, default=(1, 128), metavar="BATCHxTOKENS",
+                               help="of the batch (default 1x128)")  # fmt: skip
+            words.add_argument("--max-train-hours", type=_positive, metavar="HOURS",
+                               help="the greatest time of training on a device, its teacher's included")  # fmt: skip
             words.add_argument("--min-score", type=float, metavar="POINTS", help="the least score")
             words.add_argument("--task", help="one task (default: the mean over all)")
     collect = verbs.add_parser("collect", help="results and predictions as one small file")
@@ -100,6 +106,13 @@ def _positive(word: str) -> float:
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{word} must be more than 0")
     return value
+
+
+def _shape(word: str) -> tuple[int, int]:
+    batch, _, tokens = word.partition("x")
+    if not (batch.isdecimal() and tokens.isdecimal() and int(batch) and int(tokens)):
+        raise argparse.ArgumentTypeError(f"{word} must be a batch and its tokens, 1x128")
+    return int(batch), int(tokens)
 
 
 def _read(options: argparse.Namespace) -> Results:
@@ -215,7 +228,8 @@ def _advise(results: Results, chosen: Options, options: argparse.Namespace) -> i
     from analysis.statistics import advice
 
     most = None if options.max_mb is None else options.max_mb * MEGABYTE
-    answer = advice.advise(results, chosen, options.task, most, options.min_score)
+    time = options.max_ms, options.max_train_hours, options.shape
+    answer = advice.advise(results, chosen, options.task, most, options.min_score, *time)
     if options.json:
         _print_document(results, chosen, {"advice": asdict(answer)})
     else:

@@ -20,16 +20,16 @@ from tqdm import tqdm
 from compress.errors import ConfigError, Parser, exit_code
 from compress.export import EXTRA, open_run
 from compress.runs import environment
-from compress.storage.files import write_json
+from compress.runs import latency as measurements
+from compress.runs.latency import Cell, Latency
 
 if TYPE_CHECKING:
     import onnxruntime
 
-SCHEMA = 1
 SHAPES = ((1, 32), (1, 128), (32, 32), (32, 128))  # batch, length
 
 
-def measure(folders: Sequence[Path], *, threads: int, rounds: int, seconds: float) -> list[dict[str, Any]]:
+def measure(folders: Sequence[Path], *, threads: int, rounds: int, seconds: float) -> list[Latency]:
     """Measure finished experiments against each other and write `latency.json` into each run folder; what these say.
 
     Each model computes with so many threads, and the process is pinned to as many cores. At each shape each takes at
@@ -51,22 +51,22 @@ def measure(folders: Sequence[Path], *, threads: int, rounds: int, seconds: floa
                 file = Path(scratch) / f"{number}-{precision}.onnx"
                 qdq.to_onnx(model, file, as_float=precision == "float32")
                 sessions[number, precision] = qdq.session(file, threads)
-        cells: list[list[dict[str, Any]]] = [[] for _ in runs]
+        cells: list[list[Cell]] = [[] for _ in runs]
         for batch, length in tqdm(SHAPES, desc="latency", unit="shape", leave=False, disable=None):
             fitting = {key: session for key, session in sessions.items() if length <= lengths[key[0]]}
             for (number, precision), times in _take_turns(fitting, batch, length, rounds, seconds).items():
                 low, median, high = statistics.quantiles(times, n=4, method="inclusive")  # milliseconds for a batch
-                cell = {"precision": precision, "batch": batch, "length": length, "median_ms": median}
-                cells[number].append({**cell, "quartiles_ms": [low, high], "rounds": len(times)})
+                cells[number].append(Cell(precision, batch, length, median, [low, high], len(times)))
     import onnxruntime
 
-    documents = []
-    for (folder, document), measured in zip(runs, cells, strict=True):
-        about = {"schema": SCHEMA, "run_id": document.run_id, "threads": threads, "cores": cores, "cells": measured}
-        about["environment"] = environment.environment() | {"onnxruntime": onnxruntime.__version__}
-        write_json(folder / "latency.json", about)
-        documents.append(about)
-    return documents
+    machine = environment.environment() | {"onnxruntime": onnxruntime.__version__}
+    measured = [
+        Latency(1, document.run_id, threads, cores, of_run, machine)
+        for (_, document), of_run in zip(runs, cells, strict=True)
+    ]
+    for (folder, _), of_run in zip(runs, measured, strict=True):
+        measurements.write(folder, of_run)
+    return measured
 
 
 def _take_turns(
@@ -108,20 +108,20 @@ def _pinned(threads: int) -> Any:
         os.sched_setaffinity(0, allowed)
 
 
-def table(folders: Sequence[Path], documents: Sequence[dict[str, Any]]) -> str:
+def table(folders: Sequence[Path], measured: Sequence[Latency]) -> str:
     """Milliseconds per batch, median (quartiles), a line for each model and precision; ratios to its own float32."""
     lines = [f"{'ms per batch':<34}" + "".join(f"{f'{b} × {n} tokens':>32}" for b, n in SHAPES)]
-    for folder, document in zip(folders, documents, strict=True):
-        cells = {(cell["precision"], cell["batch"], cell["length"]): cell for cell in document["cells"]}
-        for precision in sorted({cell["precision"] for cell in document["cells"]}):
+    for folder, of_run in zip(folders, measured, strict=True):
+        cells = {(cell.precision, cell.batch, cell.length): cell for cell in of_run.cells}
+        for precision in sorted({cell.precision for cell in of_run.cells}):
             line = f"{f'{folder.parent.parent.name} {folder.name} {precision}':<34}"
             for shape in SHAPES:
-                cell, plain = cells.get((precision, *shape)), cells.get(("float32", *shape))
+                cell, plain = cells.get((precision, *shape)), cells.get((measurements.WHOLE, *shape))
                 shown = "too long"
                 if cell and plain:
-                    low, high = cell["quartiles_ms"]
-                    shown = f"{cell['median_ms']:.2f} ({low:.2f}–{high:.2f})"
-                    shown += f" ×{plain['median_ms'] / cell['median_ms']:.2f}" if precision == "int8" else ""
+                    low, high = cell.quartiles_ms
+                    shown = f"{cell.median_ms:.2f} ({low:.2f}–{high:.2f})"
+                    shown += f" ×{plain.median_ms / cell.median_ms:.2f}" if precision == "int8" else ""
                 line += f"{shown:>32}"
             lines.append(line)
     return "\n".join(lines)
@@ -142,11 +142,11 @@ def _do(arguments: Sequence[str] | None) -> int:
     if options.threads < 1 or options.rounds < 3:
         raise ConfigError(f"--threads {options.threads} --rounds {options.rounds}: must be at least 1 and 3")
     try:
-        documents = measure(options.run, threads=options.threads, rounds=options.rounds, seconds=options.seconds)
+        measured = measure(options.run, threads=options.threads, rounds=options.rounds, seconds=options.seconds)
     except ModuleNotFoundError as error:
         raise ConfigError(f"{EXTRA} ({error})") from error
-    print(table(options.run, documents))
-    machine = documents[0]["environment"]
+    print(table(options.run, measured))
+    machine = measured[0].environment
     print(f"{options.threads} thread(s) of {machine['cpu']} ({', '.join(machine['cpu_flags'])})")
     return 0
 

@@ -156,7 +156,7 @@ def test_if_nothing_fits_the_exit_code_says_so(runs: Path, capsys) -> None:
         (["table", "{runs}", "--recipe", "ffff"], "--recipe ffff: no run has a recipe of this name"),
         (["table", "{runs}", "--tolerance", "-1"], "tolerance -1.0: must be 0 or more points"),
         (["table", "{runs}", "--bootstrap", "3"], "bootstrap 3: must be 0 (no intervals) or at least 100"),
-        (["advise", "{runs}"], "--max-mb 10, or a least score, --min-score 80"),
+        (["advise", "{runs}"], "--max-mb 10, --max-ms 20 or --max-train-hours 2, or a least score, --min-score 80"),
         (["advise", "{runs}", "--max-mb", "10", "--task", "sst"], "did you mean sst2?"),
     ],
 )

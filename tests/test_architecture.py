@@ -118,6 +118,7 @@ def test_the_analysis_reads_results_only(path: Path) -> None:
         "wording",
         "runs.result",
         "runs.predictions",
+        "runs.latency",
         "task.config",
         "task.metrics",
         "storage.files",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +14,8 @@ from analysis.cli import main
 from analysis.read import collection
 from analysis.read.results import COLUMNS, read_runs
 from compress.errors import ConfigError
+from compress.runs import latency
+from tests import crossings
 from tests.grids import SUBSETS, document, write_failure, write_run
 
 
@@ -48,6 +52,37 @@ def test_a_file_of_results_gives_the_table_of_the_folder(runs: Path, tmp_path: P
     assert found.notes[:2] == expected.notes[:2]
     assert found.source == str(file)
     assert [path.name for path in file.parent.iterdir()] == ["results.jsonl.gz"]
+
+
+def test_latencies_are_carried_along_and_damaged_ones_are_told(runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "results.jsonl.gz"
+    folders = sorted(runs.glob("stsb/mini/*/*"))
+    for place, folder in enumerate(folders):
+        crossings.write_latency(folder, json.loads((folder / "result.json").read_text()))
+        text = (folder / latency.FILE).read_text()
+        if place < len(DAMAGE):
+            (folder / latency.FILE).write_text(DAMAGE[place](text))
+    collection.write([runs], file)
+    found, expected = read_runs(file), read_runs(runs)
+    assert found.runs["latency"].to_list() == expected.runs["latency"].to_list()
+    assert found.runs["latency"].notna().sum() == len(folders) - len(DAMAGE)
+    told = [note for note in found.notes if f"{latency.FILE}: left out: " in note]
+    assert len(told) == len(DAMAGE)
+    assert all(
+        any(part in note for note in told) for part in ("schema", "run_id is other", "quartiles_ms", "Invalid JSON")
+    )
+    lines = gzip.decompress(file.read_bytes()).decode()
+    file.write_bytes(gzip.compress(lines.replace('"median_ms":', '"median":', 1).encode()))
+    with pytest.raises(ConfigError, match=r"the latency of run [0-9a-f]{12}: it has no 'cells.0.median_ms'"):
+        read_runs(file)
+
+
+DAMAGE = (
+    lambda text: text.replace('"schema": 1', '"schema": 2'),
+    lambda text: re.sub(r'"run_id": "\w+"', '"run_id": "other"', text),
+    lambda text: text.replace('"quartiles_ms": [', '"quartiles_ms": [1e9, '),
+    lambda text: text[:-9],
+)
 
 
 def test_a_file_of_results_says_nothing_of_the_machine_and_is_the_same_each_time(runs: Path, tmp_path: Path) -> None:

@@ -266,9 +266,7 @@ def test_a_folders_damaged_predictions_are_left_out_with_a_note_and_its_result_s
         found = read_runs(place)
         assert len(found.runs) == 1
         (note,) = found.notes
-        assert note.startswith(
-            f"rte/tiny/none/{folder.name}: its predictions are left out: {FILE}: it cannot be read ("
-        )
+        assert note.startswith(f"rte/tiny/none/{folder.name}/{FILE}: left out: it cannot be read (")
 
 
 @pytest.mark.parametrize(

@@ -231,11 +231,12 @@ def test_what_it_says() -> None:
     lines = sentences(advise(collection((-0.1, 0.0, 0.1)), QUICK, task="sst2", max_bytes=20 * MB))
     assert lines[0] == "at most 20 MB (GLUE score, nominal bytes), sst2; 6 measured models"
     assert lines[1] == "use        tiny none: score 83.0 [82.9, 83.1], 18 MB, 3 seeds"
-    assert lines[2].startswith("runner-up  tiny quantize: score 82.0 [")
+    assert lines[2] == "           trained in 1 s, on cpu; latency not measured (python -m compress.latency RUN…)"
+    assert lines[3].startswith("runner-up  tiny quantize: score 82.0 [")
 
 
 def test_wrong_questions_are_refused() -> None:
-    with pytest.raises(ConfigError, match="--max-mb 10, or a least score"):
+    with pytest.raises(ConfigError, match="--max-train-hours 2, or a least score"):
         advise(collection(), QUICK)
     with pytest.raises(ConfigError, match=r"--task sst: must be one of sst2, rte \(did you mean sst2\?\)"):
         advise(collection(), QUICK, task="sst", max_bytes=1.0)

@@ -164,6 +164,11 @@ def test_the_readmes_words_tell_where_they_ran_and_what_difference_that_makes() 
     ) in WORDS
 
 
+def test_the_readmes_advice_is_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["advise", str(RESULTS), "--max-mb", "20", "--task", "sst2"]) == 0
+    assert "\n".join(capsys.readouterr().out.splitlines()[:6]) in README
+
+
 def seeds_spread(documents: dict[str, dict[str, Any]]) -> float:
     """Standard deviation of RTE's scores among seeds, pooled over its cells."""
     cells = defaultdict(list)

@@ -307,7 +307,7 @@ def test_latencies_are_told_and_an_unreadable_file_is_noted(tmp_path: Path) -> N
     assert cells["precision"] == ["int8"] * 2
     written = json.loads(next(tmp_path.rglob(f"{good['run_id']}/latency.json")).read_text())["cells"]
     assert cells["ms"] == pytest.approx([own["median_ms"] for own in written if own["precision"] == "int8"], rel=1e-3)
-    assert "latency.json: left out: it cannot be read" in page.text
+    assert f"rte/tiny/none/{bad['run_id']}/latency.json: left out: it has no 'schema'" in page.text
 
 
 # --- size and time ----------------------------------------------------------------------------------------------------

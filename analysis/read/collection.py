@@ -1,8 +1,8 @@
 """What a collection of results holds: a folder of runs, or one small file to be kept or given away without the models.
 
 `<name>.jsonl.gz`: `{"dev": …}` for the labels of each dev set; a line of JSON for each result.json, whole but for the
-paths of the machine it was made on, with its predictions; `{"failure": …}` for each experiment that failed; and
-`{"note": …}` for what else a reader must know.
+paths of the machine it was made on, with its predictions and its latency; `{"failure": …}` for each experiment that
+failed; and `{"note": …}` for what else a reader must know.
 """
 
 from __future__ import annotations
@@ -12,18 +12,23 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from compress.errors import ConfigError
-from compress.runs import predictions
+from compress.runs import latency, predictions
+from compress.runs.latency import Latency
 from compress.runs.predictions import DevSet, Packed
 from compress.runs.result import failure, run_folders
 from compress.storage.files import write_bytes
 
 SUFFIX = ".jsonl.gz"
+BESIDE: dict[str, tuple[str, Callable[[Path, str], object]]] = {  # what else is read of a run folder, and how
+    "predictions": (predictions.FILE, predictions.read),
+    "latency": (latency.FILE, latency.read),
+}
 Document = dict[str, Any]  # JSON
 
 
@@ -32,7 +37,8 @@ class Gathered:
     """What a collection holds.
 
     Attributes:
-        documents: one for each result.json, which may also have `folder` and `predictions` (`Packed`, or None).
+        documents: one for each result.json, which may also have `folder`, `predictions` (`Packed`, or None) and
+            `latency` (`Latency`, or None).
         failures: one for each experiment that failed: `run_id`, `task`, `model`, `methods`, `seed`, `cause`.
         notes: what was left out, one sentence each.
     """
@@ -60,10 +66,13 @@ def gather(folder: Path) -> Gathered:
     for path in run_folders(folder):
         document, problem = _read_result(path)
         if document is not None:
-            predicted, damage = _read_predictions(path)
-            collection.documents.append(document | {"folder": path, "predictions": predicted})
-            if damage:
-                collection.notes.append(f"{path.relative_to(folder)}: its predictions are left out: {damage}")
+            beside: Document = {"folder": path}
+            for name, (file, read_file) in BESIDE.items():
+                try:
+                    beside[name] = read_file(path, path.name)
+                except ValueError as error:
+                    collection.notes.append(f"{path.relative_to(folder)}/{file}: left out: {error}")
+            collection.documents.append(document | beside)
         elif (cause := failure(path)) is not None:
             task, model, methods, run_id = path.parts[-4:]
             cell = {"run_id": run_id, "task": task, "model": model, "methods": methods, "seed": _seed(path)}
@@ -96,14 +105,6 @@ def _read_result(path: Path) -> tuple[Document | None, str | None]:
     if not isinstance(document, dict) or document.get("run_id") != path.name:
         return None, "result.json does not hold the id that its folder is named by"
     return document, None
-
-
-def _read_predictions(path: Path) -> tuple[Packed | None, str | None]:
-    """What was predicted, or what is wrong with it; neither where nothing was kept."""
-    try:
-        return predictions.read(path, path.name), None
-    except ValueError as error:
-        return None, f"{predictions.FILE}: {error}"
 
 
 def _check_labels(documents: Iterable[Document]) -> None:
@@ -145,7 +146,7 @@ def read(file: Path) -> Gathered:
                 elif "dev" in line:
                     devs[line["dev"]] = _dev_set(line)
                 else:
-                    collection.documents.append(_with_predictions(line, devs))
+                    collection.documents.append(_with_latency(_with_predictions(line, devs)))
                 whole += 1
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ConfigError(
@@ -153,6 +154,16 @@ def read(file: Path) -> Gathered:
             "`python -m analysis collect` has written"
         ) from error
     return collection
+
+
+def _with_latency(line: Document) -> Document:
+    """A result with what was measured of it, if that is there; ValueError if it is damaged."""
+    if "latency" not in line:
+        return line
+    try:
+        return line | {"latency": latency.from_document(line["latency"], str(line.get("run_id")))}
+    except ValueError as error:
+        raise ValueError(f"the latency of run {line.get('run_id')}: {error}") from error
 
 
 def _dev_set(line: Document) -> DevSet:
@@ -179,13 +190,16 @@ def _with_predictions(line: Document, devs: Mapping[str, DevSet]) -> Document:
     return line | {"predictions": together}
 
 
-def _without_labels(document: Document) -> Document:
+def _line(document: Document) -> Document:
     """A result's line: its predictions refer to the dev set that they are of."""
     packed: Packed | None = document.get("predictions")
-    if packed is None:
-        return {key: value for key, value in document.items() if key != "predictions"}
-    held = {"format": packed.format, "dev": packed.dev.digest(), "predicted": packed.predicted}
-    return document | {"predictions": held}
+    measured: Latency | None = document.get("latency")
+    line = {key: value for key, value in document.items() if key not in BESIDE}
+    if packed is not None:
+        line["predictions"] = {"format": packed.format, "dev": packed.dev.digest(), "predicted": packed.predicted}
+    if measured is not None:
+        line["latency"] = asdict(measured)
+    return line
 
 
 def write(places: Iterable[Path], file: Path) -> Gathered:
@@ -213,7 +227,7 @@ def write(places: Iterable[Path], file: Path) -> Gathered:
     whole = Gathered([*documents.values()], remaining, notes)
     packed = [document["predictions"] for document in whole.documents if document.get("predictions")]
     devs = {each.dev.digest(): each.dev for each in packed}
-    lines = [*({"dev": digest, **asdict(dev)} for digest, dev in devs.items()), *map(_without_labels, whole.documents)]
+    lines = [*({"dev": digest, **asdict(dev)} for digest, dev in devs.items()), *map(_line, whole.documents)]
     lines += [*({"failure": failed} for failed in remaining), *({"note": note} for note in notes)]
     text = "".join(f"{json.dumps(line, ensure_ascii=False, separators=(',', ':'))}\n" for line in lines)
     write_bytes(file, gzip.compress(text.encode(), mtime=0))

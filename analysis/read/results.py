@@ -23,9 +23,9 @@ CELL = ["task", "model", "methods", "variant"]  # its runs differ only in their 
 COLUMNS = (
     "run_id", "task", "model", "methods", "variant", "compression", "seed", "score_glue", "score_accuracy",
     "parameters", "nonzero", "nominal_bytes", "artifact_bytes", "by_part", "train_seconds", "steps", "steps_per_second",
-    "wall_seconds", "teacher_run_id", "recipe", "device", "folder", "url",
+    "wall_seconds", "teacher_run_id", "recipe", "device", "latency", "folder", "url",
 )  # fmt: skip
-MAY_BE_ABSENT = ("teacher_run_id", "device", "folder", "url")
+MAY_BE_ABSENT = ("teacher_run_id", "device", "latency", "folder", "url")
 FAILURE_COLUMNS = ("run_id", "task", "model", "methods", "seed", "cause")
 Row = Mapping[str, Any]  # of a table, by its columns
 Documents = Iterable[Mapping[str, object]]
@@ -37,7 +37,8 @@ class Results:
     """A collection of runs that may be compared within each task.
 
     Attributes:
-        runs: one row per finished run, in the order of tasks, sizes, methods, variants, seeds; columns `COLUMNS`.
+        runs: one row per finished run, in the order of tasks, sizes, methods, variants, seeds; columns `COLUMNS`;
+            `latency` is what was measured (`Latency`), or None.
         failures: one row per experiment that failed and was not finished later; columns `FAILURE_COLUMNS`.
         notes: what was left out and why, and what else a reader must know, one sentence each.
         source: where it was read from, in words.
@@ -87,7 +88,9 @@ def read_runs(place: Path, recipe: str | None = None) -> Results:
 def from_documents(
     documents: Documents, failures: Documents, source: str, *, notes: Iterable[str] = (), recipe: str | None = None
 ) -> Results:
-    """The table of documents like result.json, which may also have `folder` and `url`; others are left out with a note.
+    """The table of documents like result.json, which may also have `latency`, `folder` and `url`.
+
+    Others are left out with a note.
 
     Args:
         recipe: digits that the wanted recipe's name begins with; without them, in each task that of most cells.
@@ -136,7 +139,7 @@ def _row(result: Result, document: Mapping[str, object]) -> Row:
         "by_part": {name: part.nominal_bytes for name, part in result.size.by_part.items()},
         **{key: _defined(value) for key, value in vars(result.timing).items()},
         "device": result.environment.get("device"),
-        **{key: document.get(key) for key in ("folder", "url")},
+        **{key: document.get(key) for key in ("latency", "folder", "url")},
         "configured": {entry.method: result.config.get(entry.method) or {} for entry in compressions},
         "as_run": recipe_of(result),
         "model_recipe": model_recipe(result),

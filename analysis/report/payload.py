@@ -19,7 +19,6 @@ from analysis.subsets import Compressions, joined
 CURVE_NUMBERS = 200_000  # of all training curves together, at four or five bytes each
 CURVE_POINTS = (10, 60)  # fewest and most points of a training curve
 LATENCY = ("run", "precision", "batch", "length", "ms", "low", "high")
-WHOLE = "float32"  # the precision of what was not quantized
 
 
 def document(results: Results, score: str, size: str) -> Document:
@@ -34,7 +33,6 @@ def document(results: Results, score: str, size: str) -> Document:
          "filled": look.filled, "dash": look.dash}
         for name, look in ((name, names.look(name)) for name in subsets)
     ]  # fmt: skip
-    latency, unread = latencies(runs["folder"])
     return {
         "score": score,
         "size": size,
@@ -59,12 +57,11 @@ def document(results: Results, score: str, size: str) -> Document:
             "url": [url if isinstance(url, str) else None for url in runs["url"]] if runs["url"].notna().any() else [],
         },
         **trainings(runs["folder"]),
-        "latency": latency,
+        "latency": latencies(runs["latency"]),
         "breakdown": [
             {key: _number(value, 1) if isinstance(value, float) else value for key, value in row.items()}
             for row in breakdown(results).to_dict("records")
         ],
-        "unread": unread,
     }
 
 
@@ -112,26 +109,16 @@ def thinned(folder: Path, points: int) -> tuple[list[int], list[int]]:
     return [group[-1][0] for group in groups], means
 
 
-def latencies(folders: pd.Series) -> tuple[dict[str, list[object]], list[str]]:
-    """Every latency.json, as columns `LATENCY` (`run`: the place in the table); what cannot be read, in sentences."""
-    rows: list[tuple[object, ...]] = []
-    unread = []
-    for place, folder in enumerate(folders):
-        try:
-            rows += [] if pd.isna(folder) else [(place, *cell) for cell in _latency(Path(folder))]
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            unread.append(f"{folder}/latency.json: left out: it cannot be read ({error!r})")
-    return pd.DataFrame(rows, columns=list(LATENCY)).to_dict("list"), unread
+def latencies(measured: pd.Series) -> dict[str, list[object]]:
+    """What was measured of each run, in the precision that it is stored in, as columns `LATENCY` (`run`: its place)."""
+    rows = [
+        (place, cell.precision, cell.batch, cell.length, *map(_four_digits, (cell.median_ms, *cell.quartiles_ms)))
+        for place, of_run in enumerate(measured)
+        if of_run is not None
+        for cell in of_run.own
+    ]
+    return {name: [row[place] for row in rows] for place, name in enumerate(LATENCY)}
 
 
-def _latency(folder: Path) -> list[tuple[object, ...]]:
-    """The cells of a model; of one measured in several precisions those of its own: not what it takes in float32."""
-    measured = json.loads((folder / "latency.json").read_text(encoding="utf-8"))["cells"]
-    rows = []
-    for cell in [cell for cell in measured if cell["precision"] != WHOLE] or measured:
-        low, high = cell["quartiles_ms"]
-        times = (float(f"{float(time):.4g}") for time in (cell["median_ms"], low, high))
-        rows.append((str(cell["precision"]), int(cell["batch"]), int(cell["length"]), *times))
-    return rows
+def _four_digits(time: float) -> float:
+    return float(f"{time:.4g}")

@@ -101,7 +101,7 @@ def flat(runs: pd.DataFrame) -> pd.DataFrame:
         if strength is not None:
             values = [entry.value if entry and entry.strength == strength else None for entry in of_method]
             columns[f"{method}.{strength}"] = values
-    return runs.drop(columns=["compression", "by_part"]).assign(**columns)
+    return runs.drop(columns=["compression", "by_part", "latency"]).assign(**columns)
 
 
 def page(results: Results, options: Options, statistics: Findings) -> str:
@@ -114,7 +114,6 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
     script = "\n".join((PAGE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     names = Names(results.methods)
     data = payload.document(results, options.score, options.bytes)
-    unread = data.pop("unread")
     contrasts, effects = statistics.interactions, statistics.effects
     certainty = sections.certainties(statistics.sensitivity)
     return environment.get_template("page.html").render({
@@ -142,7 +141,7 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
         "parts": PARTS,
         "sizes": sections.sizes(data["breakdown"]),
         "failures": sections.failures(results),
-        "notes": [*results.notes, *unread],
+        "notes": results.notes,
         "options": options,
         "devices": sections.devices(results.runs),
         "recipes": sections.recipes(results),
