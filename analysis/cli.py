@@ -154,7 +154,8 @@ def _table(results: Results, chosen: Options, options: argparse.Namespace) -> in
         ratios = {"runs": table1.products(picks, results.subsets), "study": table1.products_of_study()}
         more = {"picks": _records(picks), "study": reference.SOURCE}
         more["products"] = {of: _records(ratios_of) for of, ratios_of in ratios.items()}
-    rule = f"Reductions at the uncompressed score − {chosen.tolerance:g}, mean over tasks; (study): {reference.SOURCE}"
+    rule = f"Reductions at the uncompressed score − {chosen.tolerance:g}, mean over tasks"
+    rule += f"; (study): {reference.SOURCE}" if reductions["paper"].notna().any() else ""
     if (reductions["model"] == table1.OVER_PRODUCT).any():
         rule += (
             f"\n{table1.OVER_PRODUCT}: a combination's reduction over the product of its methods' (the study's rule),"

@@ -287,7 +287,7 @@ def contrasts() -> pd.DataFrame:
         ("quantize+distill", "pair", 0.2), ("quantize+prune", "pair", -0.4), ("quantize+distill+prune", "total", 0.0),
         ("quantize+distill+prune", "pure", math.nan),
     ]  # fmt: skip
-    scopes = {"mean": 0.0, "cola": 0.05, "sst2": -0.05, "mrpc": -3.0, "rte": math.nan}
+    scopes = {"mean": 0.0, "cola": 0.05, "sst2": -0.05, "mrpc": -3.0, "rte": math.nan, "study": 0.02}
     return pd.DataFrame(
         [{"contrast": contrast, "kind": kind, "bytes": size, "scope": scope, "interaction": value + more,
           "shown_low": value - 0.1, "shown_high": value + 0.1,
@@ -491,6 +491,13 @@ def test_interactions_say_what_either_side_means_and_what_they_are_of(everything
     assert len(ticks) > 4
     assert 1 in ticks
     assert low * high == pytest.approx(1)
+
+
+def test_the_study_is_a_diamond_and_no_task(everything: dict) -> None:
+    axes = everything["interactions"].axes[0]
+    studies = [made.get_offsets().tolist() for made in axes.collections if made.get_label() == "the study"]
+    logs = [math.log(x) for ((x, _),) in studies]
+    assert logs == pytest.approx([0.22, 0.22, -0.38, -0.38, 0.02, 0.02])
 
 
 def test_each_task_has_a_dot_by_its_interaction_or_an_arrow_with_its_value(everything: dict) -> None:

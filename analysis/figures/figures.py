@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from analysis.figures.plotting import (
@@ -30,19 +32,27 @@ from analysis.figures.plotting import (
 )
 from analysis.names import INTERVAL, LOG_MEGABYTES, PARTS, SCORES, SIZES, Names, task_label
 from analysis.read.results import Results
+from analysis.statistics.interactions import LEFT_OUT, MEANS, STUDY, counted, of_tasks
 from analysis.statistics.means import MeanScores, breakdown, mean_scores
 from analysis.subsets import NONE
 from compress.wording import megabytes
 
 SLANTED = 0.12  # inches between slanted names
-TASK = "a task"
-NAMED = 3  # tasks that are left out, at a row of the interactions
+TASK: Any = {"label": "a task", "s": 9, "color": GREY, "linewidths": 0, "alpha": 0.75}
+OTHER: Any = {
+    "label": "the study",
+    "s": 15,
+    "marker": "D",
+    "facecolor": "white",
+    "edgecolor": "black",
+    "linewidths": 0.8,
+}
 INTERACTIONS = (
     "Observed over expected size reduction at equal score, mean over the tasks that define it; expected is the product"
     " of what each method reduces alone, or of the pure term what the smaller combinations explain. Left of 1 methods"
     " reduce by less than that, right of it by more; shaded: within a factor of 1.1. Bars: 95 % intervals from seeds,"
     " or, dashed, from the differences between tasks where seeds give none. Dots: single tasks; arrows: those beyond"
-    " the axis."
+    " the axis. Diamonds: the same of the study's Figure 1, where it has the combination."
 )
 GAIN = (
     "95 % interval of a model's gain over the uncompressed one of its size and seeds (differences within seeds, a t"
@@ -216,7 +226,7 @@ def interactions(contrasts: pd.DataFrame, names: Names, tasks: int) -> Figure:
     """
     means = contrasts[contrasts["scope"] == "mean"]
     rows = list(dict.fromkeys(zip(means["contrast"], means["kind"], strict=True)))
-    reach = _reach(means, _of_tasks(contrasts))
+    reach = _reach(means, contrasts[~contrasts["scope"].isin(MEANS)])
     with style():
         figure, axes = new(PAGE, 1.25 + 0.44 * len(rows))
         axes.axvspan(1 / 1.1, 1.1, color=SHADE, zorder=0, linewidth=0)
@@ -227,26 +237,25 @@ def interactions(contrasts: pd.DataFrame, names: Names, tasks: int) -> Figure:
             alike = contrasts[(contrasts["contrast"] == contrast) & (contrasts["kind"] == kind)]
             for size, height in (("nominal", row - 0.2), ("artifact", row + 0.2)):
                 handles += _interval(axes, alike[alike["bytes"] == size], height, reach)
-            _counted(axes, row, alike[alike["bytes"] == "nominal"], tasks)
+            axes.annotate("\n".join(counted(alike[alike["bytes"] == "nominal"], tasks)), (1, row), xytext=(6, 0),
+                          xycoords=axes.get_yaxis_transform(), textcoords="offset points", fontsize=7, va="center",
+                          color=GREY, linespacing=1.3)  # fmt: skip
         axes.set_yticks(range(len(rows)), [names.contrast(*row) for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         dashed = "; dashed: from differences between tasks" if (means["shown_by"] == "tasks").any() else ""
-        why = "\nLeft out: tasks in which a curve is missing or too few scores are in common"
-        left_out = _of_tasks(contrasts)["interaction"].isna().any()
-        axes.set_xlabel(
-            f"Observed / expected size reduction with 95 % interval (log scale{dashed}){why if left_out else ''}"
-        )
-        legend(figure, sorted(handles, key=lambda handle: handle.get_label() == TASK), columns=3)
+        left_out = f"\n{LEFT_OUT}" if of_tasks(contrasts)["interaction"].isna().any() else ""
+        axes.set_xlabel(f"Observed / expected size reduction with 95 % interval (log scale{dashed}){left_out}")
+        legend(figure, sorted(handles, key=lambda handle: not isinstance(handle, Line2D)), columns=4)
         return figure
 
 
-def _reach(means: pd.DataFrame, by_task: pd.DataFrame) -> float:
-    """How far the axis goes from a ratio of 1 (log): all means' intervals, and tasks up to 1.6 times as far."""
+def _reach(means: pd.DataFrame, others: pd.DataFrame) -> float:
+    """How far the axis goes from a ratio of 1 (log): all means' intervals, and others up to 1.6 times as far."""
     farthest = float(np.nanmax(means[["interaction", "shown_low", "shown_high"]].abs().to_numpy(float), initial=0.2))
-    tasks = by_task["interaction"].abs()
-    return 1.12 * float(np.nanmax(tasks[tasks <= 1.6 * farthest], initial=farthest))
+    apart = others["interaction"].abs()
+    return 1.12 * float(np.nanmax(apart[apart <= 1.6 * farthest], initial=farthest))
 
 
 def _ratios(axes: Axes, reach: float) -> None:
@@ -265,7 +274,7 @@ def _ratios(axes: Axes, reach: float) -> None:
 
 
 def _interval(axes: Axes, alike: pd.DataFrame, height: float, reach: float) -> list[Artist]:
-    """The mean's estimate with its interval and below it the tasks', those beyond the axis as arrows at its ends."""
+    """The mean's estimate with its interval, below it the tasks' and the study's; arrows tell those beyond the axis."""
     drawn = alike[alike["scope"] == "mean"].iloc[0]
     nominal = drawn["bytes"] == "nominal"
     if pd.isna(drawn["interaction"]):
@@ -278,26 +287,15 @@ def _interval(axes: Axes, alike: pd.DataFrame, height: float, reach: float) -> l
     estimate = axes.plot(math.exp(drawn["interaction"]), height, color=INTERVAL, marker="o" if nominal else "s",
                          markersize=5, markerfacecolor=INTERVAL if nominal else "white", linestyle="none",
                          label=SIZES[drawn["bytes"]].short, zorder=3)  # fmt: skip
-    by_task = _of_tasks(alike)["interaction"].dropna()
-    inside = np.exp(by_task[by_task.abs() <= reach])
-    below = height + 0.13
-    dots = axes.scatter(inside, [below] * len(inside), 9, GREY, linewidths=0, alpha=0.75, label=TASK)
+    others = alike[~alike["scope"].isin(MEANS) & alike["interaction"].notna()]
+    below, inside = height + 0.13, others["interaction"].abs() <= reach
     for sign, words, side in ((-1, "◂ {}", "left"), (1, "{} ▸", "right")):
-        if (beyond := by_task[sign * by_task > reach]).any():
+        if (beyond := others["interaction"][sign * others["interaction"] > reach]).any():
             told = words.format(", ".join(f"{math.exp(log):.2f}" for log in sorted(beyond)))
             axes.annotate(told, (math.exp(sign * reach), below), fontsize=6.5, color=GREY, ha=side, va="center")
-    return [*estimate, dots]
-
-
-def _of_tasks(contrasts: pd.DataFrame) -> pd.DataFrame:
-    return contrasts[~contrasts["scope"].isin(["mean", "repeated"])]
-
-
-def _counted(axes: Axes, row: int, alike: pd.DataFrame, tasks: int) -> None:
-    """At the right of a row: of how many tasks it is, and which are left out."""
-    defined = _of_tasks(alike)["interaction"].notna()
-    left_out = [task_label(task) for task in _of_tasks(alike)["scope"][~defined]]
-    more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
-    lines = [f"{defined.sum()} of {tasks} tasks", *([f"not {', '.join(left_out[:NAMED])}{more}"] if left_out else [])]
-    axes.annotate("\n".join(lines), (1, row), xycoords=axes.get_yaxis_transform(), xytext=(6, 0), fontsize=7,
-                  textcoords="offset points", va="center", color=GREY, linespacing=1.3)  # fmt: skip
+    handles: list[Artist] = list(estimate)
+    is_study = others["scope"] == STUDY
+    for drawn, look in ((others[inside & ~is_study], TASK), (others[inside & is_study], OTHER)):
+        if len(drawn):
+            handles.append(axes.scatter(np.exp(drawn["interaction"]), [below] * len(drawn), **look))
+    return handles

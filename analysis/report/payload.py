@@ -14,10 +14,12 @@ from analysis.names import LOG_MEGABYTES, MARKERS, PARTS, SCORES, SIZES, Names, 
 from analysis.read.collection import Document
 from analysis.read.results import Results
 from analysis.statistics.means import breakdown, common_tasks
+from analysis.statistics.uncertainty import quantile
 from analysis.subsets import Compressions, joined
 
 CURVE_NUMBERS = 200_000  # of all training curves together, at four or five bytes each
 CURVE_POINTS = (10, 60)  # fewest and most points of a training curve
+FREEDOMS = (*(1 + quarter / 4 for quarter in range(61)), math.inf)  # whose t quantiles the page interpolates
 LATENCY = ("run", "precision", "batch", "length", "ms", "low", "high")
 
 
@@ -43,6 +45,8 @@ def document(results: Results, score: str, size: str) -> Document:
         "tasks": [{"name": task, "label": task_label(task)} for task in tasks],
         "models": models,
         "methods": drawn,
+        "sizes_of_markers": [{"label": variant, "scale": names.scale(variant)} for variant in names.variants],
+        "quantiles": [round(quantile(freedom), 4) for freedom in FREEDOMS],
         "filters": [{"name": method.name, "variants": list(map(method.variant, method.entries))} for method in filters],
         "compressions": [_compression(results, compression, subsets) for compression in compressions],
         "chosen_tasks": common_tasks(runs[runs[f"score_{score}"].notna()]),
@@ -75,8 +79,9 @@ def _compression(results: Results, compression: Compressions, subsets: Sequence[
         for method in methods.methods
         if len(method.entries) > 1
     ]
-    label = Names(methods).cell(subset, methods.variant(compression))
-    return {"methods": subsets.index(subset), "label": label, "variants": places}
+    names, variant = Names(methods), methods.variant(compression)
+    scale = round(names.scale(variant), 3)
+    return {"methods": subsets.index(subset), "label": names.cell(subset, variant), "variants": places, "scale": scale}
 
 
 def _number(value: float, digits: int) -> float | None:

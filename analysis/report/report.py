@@ -132,9 +132,11 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
         "legend": names.legend(),
         "table1": sections.table1(statistics.table1, names),
         "counted": {"nominal": SIZES["nominal"].short, "artifact": "bytes of the file"}[options.bytes],
+        "study_there": bool(statistics.table1["paper"].notna().any()),
         "interactions": sections.interactions(contrasts),
         "study": interactions.study_sentence(contrasts, names.contrast),
         "over_product": sections.over_product(statistics.table1),
+        "left_out": f"{interactions.LEFT_OUT}; each with its reason below." if contrasts["reason"].any() else "",
         "each_task": sections.each_task(contrasts),
         "ablation": sections.ablation(statistics.ablation),
         "bytes": SIZES,
@@ -146,13 +148,13 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
         "devices": sections.devices(results.runs),
         "recipes": sections.recipes(results),
         "source": reference.SOURCE,
-        "data": {**data, "interactions": sections.plotted(contrasts, names)},
+        "data": {**data, "interactions": sections.plotted(contrasts, names, len(results.tasks))},
     })  # fmt: skip
 
 
 def _by_tasks(table: pd.DataFrame) -> bool:
     """Whether some interval of a mean is from the differences between tasks."""
-    return bool((table[table["scope"].isin(sections.MEANS)]["shown_by"] == "tasks").any())
+    return bool((table[table["scope"].isin(interactions.MEANS)]["shown_by"] == "tasks").any())
 
 
 def _hash(text: str) -> str:

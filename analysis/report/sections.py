@@ -13,13 +13,12 @@ import pandas as pd
 from analysis.names import EFFECT_SIGNS, PARTS, SIGNS, SIZES, Names, seeds, task_label
 from analysis.read.results import Results, Row
 from analysis.statistics import sensitivity as sensitivities
-from analysis.statistics.interactions import UNDEFINED
+from analysis.statistics.interactions import MEANS, STUDY, UNDEFINED, counted, of_tasks
 from analysis.statistics.table1 import OVER_PRODUCT
 from analysis.tables import tables
 from compress.wording import plural
 
-MEANS = ["mean", "repeated"]
-STUDY = "study"
+ALIKE = ("contrast", "kind", "bytes")  # in the rows of one interaction
 FAILED = ["task", "model", "methods", "seed", "cause", "run_id"]
 LONG = 40  # characters
 GROUPS = {  # of variations
@@ -231,7 +230,7 @@ def interactions(contrasts: pd.DataFrame) -> Table | None:
 
 def each_task(contrasts: pd.DataFrame) -> Table:
     """Of every task alone, with what is not known and why."""
-    rows = contrasts[~contrasts["scope"].isin([*MEANS, STUDY])]
+    rows = of_tasks(contrasts)
     why = list(rows["reason"].where(rows["reason"] != "", rows["unsure"]))
     return of_frame(tables.interactions(rows).assign(why=why), "Interactions of each task")
 
@@ -241,22 +240,38 @@ def ablation(settings: pd.DataFrame) -> Table | None:
     return None if settings.empty else of_frame(tables.ablation(settings), "What each setting gains")
 
 
-def plotted(contrasts: pd.DataFrame, names: Names) -> list[dict[str, object]]:
+def plotted(contrasts: pd.DataFrame, names: Names, tasks: int) -> list[dict[str, object]]:
     """What the page's script draws the interactions from; null for what is undefined."""
     drawn = []
     for row in contrasts[contrasts["scope"] == "mean"].to_dict("records"):
-        name = names.contrast(row["contrast"], row["kind"])
-        values = {"estimate": row["interaction"], "low": row["shown_low"], "high": row["shown_high"]}
-        by = f" from {row['shown_by']}" if row["shown_by"] else ""
-        interval = f"[{_number(row['shown_low'])}, {_number(row['shown_high'])}]{by}"
+        name, size = names.contrast(row["contrast"], row["kind"]), SIZES[row["bytes"]].short
+        alike = contrasts[(contrasts[list(ALIKE)] == [row[key] for key in ALIKE]).all(axis=1)]
+        others = alike[~alike["scope"].isin(MEANS) & alike["interaction"].notna()].to_dict("records")
         drawn.append({
-            "label": name, "size": row["bytes"], "by": row["shown_by"],
-            **{key: None if pd.isna(value) else round(value, 4) for key, value in values.items()},
-            "lines": [f"{name}: {tables.verdict(row)}",
-                      f"log-interaction {_number(row['interaction'])} {interval}",
-                      f"{SIZES[row['bytes']].short}, {_counts(row)}"],
+            "label": name, "size": row["bytes"], "by": row["shown_by"], "counted": counted(alike, tasks),
+            **_values(row),
+            "lines": [f"{name}: {tables.verdict(row)}", _ratio(row), f"{size}, {_counts(row)}"],
+            "others": [{"study": one["scope"] == STUDY, "value": round(one["interaction"], 4),
+                        "lines": [f"{_scope(one['scope'])}: {name}", _ratio(one), size]} for one in others],
         })  # fmt: skip
     return drawn
+
+
+def _scope(scope: str) -> str:
+    return "the study" if scope == STUDY else task_label(scope)
+
+
+def _values(row: Row) -> dict[str, float | None]:
+    values = {"estimate": row["interaction"], "low": row["shown_low"], "high": row["shown_high"]}
+    return {key: None if pd.isna(value) else round(value, 4) for key, value in values.items()}
+
+
+def _ratio(row: Row) -> str:
+    """Observed over expected reduction with its interval, as a ratio."""
+    if pd.isna(row["interaction"]):
+        return "undefined"
+    by = f" from {row['shown_by']}" if row["shown_by"] else " (no interval)"
+    return f"ratio {_factor(row['interaction'])}{_interval(row, 'shown_')}{by}"
 
 
 def table1(factors: pd.DataFrame, names: Names) -> Table | None:

@@ -36,6 +36,9 @@ from analysis.subsets import NONE, Methods, split
 from compress.wording import plural
 
 ZONE = math.log(1.1)
+MEANS, STUDY = ("mean", "repeated"), "study"  # scopes that are no task
+NAMED = 3  # tasks that are left out
+LEFT_OUT = "Left out: tasks in which a curve is missing or too few scores are in common"
 SUPER, EQUAL, SUB, INCONCLUSIVE, UNDEFINED = names.SIGNS
 COLUMNS = (
     "contrast", "kind", "scope", "interaction", "low", "high", "error", "freedom", "tasks_low", "tasks_high",
@@ -99,7 +102,7 @@ def study(methods: Methods) -> pd.DataFrame:
     """
     rows = table(reference.results(), Options(score="accuracy", bootstrap=0))
     rows = rows[(rows["scope"] == "mean") & rows["contrast"].isin(methods.subsets)]
-    return rows.assign(scope="study", tasks=reference.TASKS, seeds_min=0, seeds_max=0).reset_index(drop=True)
+    return rows.assign(scope=STUDY, tasks=reference.TASKS, seeds_min=0, seeds_max=0).reset_index(drop=True)
 
 
 def with_study(contrasts: pd.DataFrame, methods: Methods) -> pd.DataFrame:
@@ -110,7 +113,7 @@ def with_study(contrasts: pd.DataFrame, methods: Methods) -> pd.DataFrame:
 
 def study_sentence(contrasts: pd.DataFrame, label: Callable[[str, str], str]) -> str:
     """The ratios of the rows of `study`, a contrast's name being `label(combination, kind)`; empty without rows."""
-    rows = contrasts[(contrasts["scope"] == "study") & contrasts["interaction"].notna()].to_dict("records")
+    rows = contrasts[(contrasts["scope"] == STUDY) & contrasts["interaction"].notna()].to_dict("records")
     ratios = [f"{label(row['contrast'], row['kind'])} {math.exp(row['interaction']):.2f}" for row in rows]
     told = "The study, by the same estimate on its Figure 1 (mean accuracy, nominal bytes; one number per cell)"
     return f"{told}: {', '.join(ratios)}." if ratios else ""
@@ -126,6 +129,24 @@ def columns(estimated: Estimate) -> dict[str, object]:
         "score_low": estimated.scores[0], "score_high": estimated.scores[1],
         "reason": estimated.reason, "unsure": interval.reason,
     }  # fmt: skip
+
+
+def of_tasks(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a `table` that are of a single task."""
+    return contrasts[~contrasts["scope"].isin([*MEANS, STUDY])]
+
+
+def counted(alike: pd.DataFrame, tasks: int) -> list[str]:
+    """Of one interaction's rows: of how many of the collection's `tasks` it is, and which are left out.
+
+    `["5 of 8 tasks", "not CoLA, MRPC, RTE"]`; the second only where some are.
+    """
+    rows = of_tasks(alike)
+    defined = rows["interaction"].notna()
+    left_out = [names.task_label(task) for task in rows["scope"][~defined]]
+    more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
+    without = [f"not {', '.join(left_out[:NAMED])}{more}"] if left_out else []
+    return [f"{defined.sum()} of {plural(tasks, 'task')}", *without]
 
 
 def verdict(interval: Interval) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests import crossings, grids
 from tests.browser.conftest import PHONE, WIDE, Open, Opened, missing, write_report
@@ -88,7 +91,8 @@ def test_every_section_has_its_chart(opened: Opened) -> None:
     assert page.locator(FIGURE).count() == 3 * 12 - 8  # base lacks its eight pruned cells on rte
     assert page.locator("#tasks-charts svg").count() == 3
     assert page.locator("#sizes-charts svg").count() == 3
-    assert page.locator("#interactions-chart .mark").count() == 10
+    assert page.locator("#interactions-chart .mark.interval").count() == 10
+    assert page.locator("#interactions-chart .mark.task").count() == 10 * 3
     assert page.locator("#latency-chart .mark").count() == 3 * 12
     assert page.locator("#training-chart .line").count() == 12
     assert "Not drawn, as they lack a chosen task: 8 points" in page.locator("#figure1-note").inner_text()
@@ -157,13 +161,14 @@ def test_seeds_scores_and_bytes_change_the_numbers(opened: Opened) -> None:
     page = opened.page
 
     def cells() -> list[str]:
-        found: list[str] = page.locator("#figure1-table tbody tr:first-child > *").all_text_contents()
+        compressed = page.locator("#figure1-table tbody tr", has_text="tiny, quantize").first
+        found: list[str] = compressed.locator("> *").all_text_contents()
         return found
 
     first = cells()
-    assert first[2] != "–"
+    assert "–" not in first
     chip(page, "seed", "1").uncheck()
-    assert (cells()[2], cells()[5]) == ("–", "1")
+    assert (cells()[3], cells()[6]) == ("–", "1")
     chip(page, "seed", "1").check()
     chip(page, "score", "accuracy").check()
     assert float(cells()[1]) == pytest.approx(float(first[1]) + 1, abs=0.011)
@@ -197,8 +202,31 @@ def test_the_page_agrees_with_the_figures(opened: Opened, report_file: Path) -> 
     points = mean_scores(read_runs(report_file.parent / "runs")).points
     rows = opened.page.locator("#figure1-table tbody tr").all()
     shown = [row.locator("td").all_text_contents() for row in rows]
-    assert sorted(float(row[0]) for row in shown) == [round(score, 2) for score in sorted(points["score"])]
-    assert sorted(float(row[1]) for row in shown) == [round(error, 2) for error in sorted(points["error"])]
+    for place, column in ((0, "score"), (1, "gain"), (2, "reach")):
+        told = [float(row[place].replace("−", "-")) for row in shown if row[place] != "–"]
+        assert sorted(told) == pytest.approx(sorted(points[column].dropna()), abs=0.007), column
+
+
+def test_the_page_fits_and_bounds_as_the_figures_do(opened: Opened) -> None:
+    """Nondecreasing curves, outliers, quantiles and degrees of freedom: in the page as in Python."""
+    from analysis.statistics import means, score_size, uncertainty
+
+    random = np.random.default_rng(0)
+    for count in (1, 2, 5, 12, 40):
+        values, weights = random.standard_t(1.5, count).round(3), random.integers(1, 4, count)
+        fitted = opened.page.evaluate(
+            "([values, weights]) => isotonic(values, weights)", [values.tolist(), weights.tolist()]
+        )
+        assert fitted == pytest.approx(score_size.isotonic(values, weights.astype(float)).tolist())
+        assert opened.page.evaluate("scores => inside(scores)", values.tolist()) == list(means.inside(values))
+        parts = [(float(variance), int(freedom)) for variance, freedom in zip(values**2, weights, strict=True)]
+        asked = [{"variance": variance, "freedom": freedom} for variance, freedom in parts]
+        freedom = uncertainty.satterthwaite(parts)
+        assert opened.page.evaluate("parts => satterthwaite(parts)", asked) == pytest.approx(freedom)
+    for freedom in (1, 1.1, 1.5, 2, 2.7, 10.4, 15.9, 16, 60, 1e6):
+        quantile = opened.page.evaluate("freedom => quantile(freedom)", freedom)
+        assert quantile == pytest.approx(uncertainty.quantile(freedom), rel=0.012 if freedom < 1.25 else 0.001)
+    assert opened.page.evaluate("quantile(Infinity)") == pytest.approx(1.96, abs=1e-4)
 
 
 def test_the_keyboard_reaches_filters_and_points(opened: Opened) -> None:
@@ -326,6 +354,121 @@ def test_an_odd_collection_says_what_it_lacks(open_page: Open, tmp_path: Path, d
     assert (opened.page.locator(FIGURE).count() > 0) == scored
     assert ("Nothing to draw" in words) == (not scored)
     assert opened.problems == []
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three sizes, two strengths and seeds, and a model far above all that only teaches."""
+    made = list(crossings.crossing(("cola", "rte"), ("tiny", "mini", "small"), seeds=(0, 1), sparsities=(0.4, 0.6)))
+    made += [grids.document(task, "large", "none", 99.0, seed=seed) for task in ("cola", "rte") for seed in (0, 1)]
+    return write_report(tmp_path_factory.mktemp("taught"), made)
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["desktop", "phone"])
+def test_an_outlying_teacher_is_an_arrow_and_leaves_room_for_the_others(
+    open_page: Open, taught: Path, size: tuple[int, int]
+) -> None:
+    page = open_page(taught, size).page
+    for figure in ("#figure1", "#tasks-charts .panel:first-child"):
+        assert page.locator(f"{figure} .arrowhead").count() == 1
+        assert page.locator(f"{figure} text", has_text="99.0").count() == 1
+        spread: list[float] = page.locator(f"{figure} svg .mark").evaluate_all(
+            "marks => marks.filter((mark) => !mark.getAttribute('aria-label').startsWith('large'))"
+            ".map((mark) => mark.getBoundingClientRect().top)"
+        )
+        height = page.locator(f"{figure} svg").bounding_box()["height"]
+        assert max(spread) - min(spread) > 0.4 * height
+    assert page.locator("#figure1 .baseline").count() == 0
+    assert "large, uncompressed: 99.0" in page.locator("#figure1-note").inner_text()
+    page.locator("#figure1 .mark[aria-label^='large']").hover(force=True)
+    assert "GLUE score 99.00" in page.locator(".tip").inner_text()
+
+
+def test_strengths_have_marks_of_their_own_size_with_a_key(open_page: Open, taught: Path) -> None:
+    page = open_page(taught).page
+    widths = page.locator("#figure1 .mark[aria-label^='small, prune']").evaluate_all(
+        "marks => marks.map((mark) => [mark.getAttribute('aria-label').match(/[0-9]+ %/)[0], mark.getBBox().width"
+        " * Number(mark.getAttribute('transform').match(/scale\\((.*)\\)/)[1])])"
+    )
+    sizes = dict(widths)
+    assert sizes["60 %"] < 0.7 * sizes["40 %"]
+    assert page.locator("#legend .legend li").all_inner_texts() == ["prune 40 %", "prune 60 %", "scores in common"]
+
+
+def test_curves_rise_and_what_they_all_reach_is_shaded(open_page: Open, taught: Path) -> None:
+    page = open_page(taught).page
+    heights = page.locator("#figure1 .line").evaluate_all(
+        "lines => lines.map((line) => line.getAttribute('d').match(/,[^L]*/g).map((at) => Number(at.slice(1))))"
+    )
+    assert len(heights) == 8
+    assert all(list(curve) == sorted(curve, reverse=True) for curve in heights)
+    band = page.locator("#figure1 .common").bounding_box()
+    top = page.locator("#figure1 svg").bounding_box()["y"]
+    lows, highs = [curve[0] + top for curve in heights], [curve[-1] + top for curve in heights]
+    assert band["y"] == pytest.approx(max(highs), abs=1)
+    assert band["y"] + band["height"] == pytest.approx(min(lows), abs=1)
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["desktop", "phone"])
+def test_interactions_say_what_either_side_means_and_how_many_tasks_they_are_of(
+    open_page: Open, report_file: Path, size: tuple[int, int]
+) -> None:
+    page = open_page(report_file, size).page
+    said = page.locator("#interactions-chart text").all_text_contents()
+    assert any(words.startswith("← less") for words in said)
+    assert any(words.startswith("more") and words.endswith("→") for words in said)
+    assert sum("3 of 3 tasks" in words for words in said) == 5
+    ticks = page.locator("#interactions-chart .grid text:not(.label)").all_text_contents()
+    assert len([tick for tick in ticks if tick]) > 4
+    assert "1" in ticks
+    page.locator("#interactions-chart .mark.task").first.hover()
+    told = page.locator(".tip").inner_text()
+    assert told.startswith("CoLA: quantize + distill")
+    assert "ratio " in told
+
+
+def edge(page: Any, table: Any) -> float:
+    """How much darker the last pixels at the right of a table's box are than those farther in, in grey levels."""
+    picture = Image.open(io.BytesIO(table.screenshot())).convert("L")
+    grey = np.asarray(picture, dtype=float)[-40:-4]
+    blank = np.median(grey[:, -60:-25])
+    return float(abs(np.median(grey[:, -3:-1]) - blank))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_a_table_that_goes_on_has_a_shadow_where_it_does(
+    open_page: Open, report_file: Path, scheme: str
+) -> None:
+    page = open_page(report_file, PHONE, scheme).page
+    unfold(page)
+    cut = [table for table in page.locator(".scroll").all()
+           if table.evaluate("box => box.scrollWidth > box.clientWidth + 1")]  # fmt: skip
+    assert len(cut) > 3
+    for table in cut:
+        table.scroll_into_view_if_needed()
+        before = edge(page, table)
+        table.evaluate("box => { box.scrollLeft = box.scrollWidth; }")
+        assert before > 6 > edge(page, table)
+
+
+def test_on_a_phone_nothing_else_is_cut_off(open_page: Open, report_file: Path) -> None:
+    """What is wider than its box lies in one that scrolls and has a shadow."""
+    page = open_page(report_file, PHONE).page
+    unfold(page)
+    cut = page.evaluate("""[...document.querySelectorAll("main *")].filter((one) => !one.closest("svg, .scroll")
+        && getComputedStyle(one).overflowX !== "visible" && one.scrollWidth > one.clientWidth + 1)
+        .map((one) => one.outerHTML.slice(0, 90))""")
+    assert cut == []
+
+
+@pytest.mark.parametrize("shown", [True, False], ids=["of the study", "of others"])
+def test_the_studys_numbers_are_spoken_of_only_where_they_are(open_page: Open, tmp_path: Path, shown: bool) -> None:
+    methods = ("quantize", "distill") if shown else ("shave", "coach")
+    made = list(crossings.crossing(("rte",), ("tiny", "base"), crossings.subsets_of(*methods)))
+    page = open_page(write_report(tmp_path, made)).page
+    assert ("(study)" in page.locator("#table1-section").inner_text()) == shown
+    assert ("the study" in page.locator("#interactions-section").inner_text()) == shown
+    assert (page.locator("#interactions-chart .mark.study").count() == 1) == shown
 
 
 @pytest.mark.parametrize(

@@ -1,42 +1,73 @@
 // The charts beside figure 1: interactions, bytes, and of the runs that the reader chooses latency and training.
 
-const RATIOS = [0.1, 0.2, 0.33, 0.5, 0.67, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10];
-
-// Each combination's log-interaction with its interval.
+// Each combination's observed over expected reduction, its interval, and below it its tasks.
 function drawInteractions() {
   const rows = (data.interactions ?? []).filter((row) => row.estimate !== null);
   if (!box("interactions-chart") || !rows.length) return;
   const names = [...new Set(rows.map((row) => row.label))];
-  const [low, high] = padded(rows.flatMap((row) => [row.low ?? row.estimate, row.high ?? row.estimate, -0.2, 0.2]));
-  const ticks = RATIOS.filter((ratio) => Math.log(ratio) > low && Math.log(ratio) < high);
+  const farthest = Math.max(0.2, ...rows.flatMap((row) => [row.low, row.estimate, row.high]).map(Math.abs));
+  const others = rows.flatMap((row) => row.others.map(({ value }) => Math.abs(value)));
+  const reach = 1.12 * Math.max(farthest, ...others.filter((value) => value <= 1.6 * farthest));
   const beside = Math.max(190, 24 + 6.6 * Math.max(...names.map((name) => name.length))); // pixels for the longest name
+  const after = 24 + 6.2 * Math.max(...rows.flatMap((row) => row.counted.map((words) => words.length)));
   show(box("interactions-chart"), (width) => {
-    const slim = width < 560, step = slim ? 58 : 44, left = slim ? 12 : beside, height = names.length * step + 62;
-    const frame = axes(width, height, {
-      title: "Observed over expected size reduction of each combination, with its 95 % interval", margin: { left, top: 20 },
-      x: { domain: [low, high].map(Math.exp), log: true, ticks, label: "observed / expected size reduction (log scale)" },
+    const slim = width < 700, step = slim ? 88 : 58, left = slim ? 12 : beside, right = slim ? 12 : after;
+    const domain = [-reach, reach].map(Math.exp), across = width - left - right;
+    const frame = axes(width, names.length * step + 62, {
+      title: "Observed over expected size reduction of each combination, with its 95 % interval", margin: { left, right, top: 20 },
+      x: { domain, log: true, ticks: ratioTicks(domain, across / 48), label: "observed / expected size reduction (log scale)" },
       y: { domain: [0, 1], format: () => "" },
     });
     frame.root.querySelectorAll(".grid line:not(.axis)").forEach((drawn) => drawn.getAttribute("y1") === drawn.getAttribute("y2") && drawn.remove());
     const zone = [1 / 1.1, 1.1].map(frame.x), x = (log) => frame.x(Math.exp(log));
     const top = frame.down[1], bottom = frame.down[0];
+    const side = (at, anchor, words) => svg("text", { class: "note", x: at, y: top - 6, "text-anchor": anchor }, words);
     frame.root.append(
       svg("rect", { class: "zone", x: zone[0], width: zone[1] - zone[0], y: top, height: bottom - top }),
       svg("line", { class: "baseline", x1: x(0), x2: x(0), y1: top, y2: bottom }),
-      svg("text", { class: "note", x: x(0), y: top - 6, "text-anchor": "middle" }, "multiplicative within 10 %"));
-    const shown = rows.map((row) => {
-      const middle = top + (names.indexOf(row.label) + 0.5) * step;
-      const y = middle + (slim ? 8 : 0) + (row.size === "nominal" ? -7 : 7), at = x(row.estimate);
-      if (row.size === "nominal" || !rows.some((other) => other.label === row.label && other.size === "nominal"))
-        frame.root.append(svg("text", slim ? { class: "row", x: left, y: middle - 14 }
-          : { class: "row", x: left - 12, y: middle + 4, "text-anchor": "end" }, row.label));
-      if (row.low !== null)
-        frame.root.append(svg("line", { class: `interval ${row.size} ${row.by}`, x1: x(row.low), x2: x(row.high), y1: y, y2: y }));
-      const dot = svg("circle", { class: `mark interval ${row.size}`, cx: at, cy: y, r: 4.5 });
-      return { mark: dot, x: at, y, lines: row.lines };
+      side(frame.across[0], "start", slim ? "← less" : "← less than the product"), side(x(0), "middle", "within 10 %"),
+      side(frame.across[1], "end", slim ? "more →" : "more than the product →"));
+    const labelled = new Set();
+    const shown = rows.flatMap((row) => {
+      const start = top + names.indexOf(row.label) * step, middle = start + (slim ? 58 : step / 2 - 4);
+      if (!labelled.has(row.label)) frame.root.append(...rowWords(row, start, slim, left, width - right + 12, middle));
+      labelled.add(row.label);
+      return interval(frame.root, row, x, middle + (row.size === "nominal" ? -12 : 10), reach);
     });
     return interactive(frame.root, shown);
   });
+}
+
+// A row's name, of how many tasks it is, and which are left out.
+function rowWords(row, start, slim, left, right, middle) {
+  const [counted, without] = row.counted;
+  if (slim) return [svg("text", { class: "row", x: left, y: start + 15 }, row.label),
+    svg("text", { class: "note", x: left, y: start + 31 }, row.counted.join(", "))];
+  const down = without ? 0 : 8;
+  return [svg("text", { class: "row", x: left - 12, y: middle + 4, "text-anchor": "end" }, row.label),
+    svg("text", { class: "note", x: right, y: middle - 4 + down }, counted),
+    svg("text", { class: "note", x: right, y: middle + 12 }, without ?? "")];
+}
+
+// An estimate with its interval and, below it, its tasks and the study; what is beyond the axis is told at its ends.
+function interval(root, row, x, y, reach) {
+  if (row.low !== null) {
+    const ends = { x1: x(row.low), x2: x(row.high), y1: y, y2: y };
+    root.append(svg("line", { class: `interval ${row.size} ${row.by}`, ...ends }));
+  }
+  const below = y + 10, beyond = row.others.filter(({ value }) => Math.abs(value) > reach);
+  for (const [sign, anchor] of [[-1, "start"], [1, "end"]]) {
+    const told = beyond.filter(({ value }) => sign * value > 0).map(({ value }) => Math.exp(value).toFixed(2)).join(", ");
+    const words = sign < 0 ? `◂ ${told}` : `${told} ▸`;
+    if (told) root.append(svg("text", { class: "note", x: x(sign * reach), y: below + 4, "text-anchor": anchor }, words));
+  }
+  const dots = row.others.filter((other) => !beyond.includes(other)).map(({ study, value, lines }) => {
+    const at = x(value), d = `M${at},${below - 5}l5,5l-5,5l-5,-5Z`;
+    const drawn = study ? svg("path", { class: "mark study", d }) : svg("circle", { class: "mark task", cx: at, cy: below, r: 2.6 });
+    return { mark: drawn, x: at, y: below, lines };
+  });
+  const estimate = svg("circle", { class: `mark interval ${row.size}`, cx: x(row.estimate), cy: y, r: 4.5 });
+  return [{ mark: estimate, x: x(row.estimate), y, lines: row.lines }, ...dots];
 }
 
 // What the bytes of each model are.

@@ -49,8 +49,17 @@ function redraw() {
   for (const draw of redrawn) draw();
 }
 
+// What sizes of markers and shades tell.
+function keys() {
+  const dot = (scale) => svg("svg", { width: 14, height: 14, "aria-hidden": "true" },
+    svg("circle", { class: "size", cx: 7, cy: 7, r: 5 * scale }));
+  const sizes = data.sizes_of_markers.map(({ label, scale }) => node("li", {}, dot(scale), label));
+  return node("ul", { class: "legend" }, ...sizes, node("li", {}, node("span", { class: "key common" }), "scores in common"));
+}
+
 function buildFilters() {
   several(box("legend"), "Methods", "methods", data.methods.map((methods, place) => [place, swatch(methods), methods.label]));
+  box("legend").append(keys());
   const host = box("filters");
   several(host, "Tasks", "task", data.tasks.map((task, place) => [place, task.label]));
   several(host, "Models", "model", data.models.map((model, place) => [place, model]));

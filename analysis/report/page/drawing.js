@@ -23,6 +23,8 @@ function megabytes(bytes) {
 // The look of a subset of the methods is data: the number of its hue, the path of its marker, the dashes of its line.
 const look = (methods) => `hue-${methods.hue} ${methods.filled ? "filled" : "hollow"}`;
 
+const scaleOf = (run) => data.compressions[run.compression].scale; // of a marker, by options and strengths
+
 function mark(methods, x, y, radius) {
   const transform = `translate(${x.toFixed(1)} ${y.toFixed(1)}) scale(${radius})`;
   return svg("path", { class: `mark ${look(methods)}`, d: methods.marker, transform });
@@ -41,6 +43,10 @@ function logarithmic([low, high], range) {
   const place = linear([Math.log(low), Math.log(high)], range);
   return (value) => place(Math.log(value));
 }
+
+// Of ratios around 1: plain steps, or 1, 2, 5 where they span much.
+const ratioTicks = ([low, high], wanted) =>
+  high < 2.5 ? linearTicks([low, high], wanted) : logTicks([low, high], wanted);
 
 function linearTicks([low, high], wanted) {
   const rough = (high - low) / wanted;

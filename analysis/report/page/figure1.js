@@ -1,12 +1,16 @@
 // Figure 1, its points as a table, the runs behind a point, and its panels for each task.
 
+const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+
 function told(point) {
-  const spread = point.error === null ? "" : ` ± ${point.error.toFixed(2)} (standard error)`;
+  const reach = point.reach === null ? "" : ` ± ${point.reach.toFixed(2)} (95 %)`;
+  const gain = point.gain === null ? [] : [`${signed(point.gain)}${reach} to the uncompressed model, within seeds`];
   const ids = point.runs.slice(0, 3).map((run) => run.id).join(", ");
   const more = point.runs.length > 3 ? ` and ${point.runs.length - 3} more` : "";
   return [
     nameOf(point),
-    `${scoreLabel()} ${point.score.toFixed(2)}${spread}`,
+    `${scoreLabel()} ${point.score.toFixed(2)}`,
+    ...gain,
     `${megabytes(point.bytes)} MB, ${Math.round(point.bytes).toLocaleString("en")} bytes`,
     `${plural(point.tasks, "task")}, ${plural(point.seeds, "seed")}`,
     `${point.runs.length === 1 ? "run" : "runs"} ${ids}${more}`,
@@ -25,37 +29,87 @@ function note(words, level, [left, right], points, radius) {
   return svg("text", { class: "note haloed", y, ...at }, words);
 }
 
+// Scores of an axis, as in plotting.py: all that are no outliers, and bars as far as they do not flatten these.
+function scoreDomain(points, bars) {
+  const [low, high] = inside(points.map((point) => point.score));
+  const kept = points.filter(({ score }) => score >= low && score <= high);
+  const reach = (point) => (bars ? point.reach ?? 0 : 0), most = (high - low) / 2;
+  const below = Math.min(most, low - Math.min(...kept.map((point) => point.score - reach(point))));
+  const above = Math.min(most, Math.max(...kept.map((point) => point.score + reach(point))) - high);
+  const whole = high - low + below + above || 1;
+  const margins = [points.some(({ score }) => score < low), points.some(({ score }) => score > high)]
+    .map((arrow) => (arrow ? 0.2 : 0.06) * whole);
+  return [low - below - margins[0], high + above + margins[1]];
+}
+
+// An arrow over the edge of the axes, to a point beyond it: its mark just inside, its score beside it.
+function outlier(root, frame, point, radius, place) {
+  const up = point.score > frame.domain[1], inward = up ? 1 : -1, methods = methodsOf(point);
+  const x = frame.x(point.bytes), edge = frame.down[up ? 1 : 0], y = edge + inward * (2 * radius + 9);
+  const head = `M${x},${edge}l-3.2,${6 * inward}h6.4Z`;
+  root.append(
+    svg("line", { class: `bar ${look(methods)}`, x1: x, x2: x, y1: y, y2: edge + 5 * inward }),
+    svg("path", { class: `arrowhead ${look(methods)}`, d: head }),
+    svg("text", { class: "haloed", x: x + radius + 4, y: y + 4 + place * 13 * inward }, point.score.toFixed(1)));
+  return { mark: mark(methods, x, y, radius * scaleOf(point)), x, y, lines: told(point), point };
+}
+
+let clips = 0;
+
+// Points, each subset's curve, what all curves reach (shaded), outliers at the edge; bars at each point, or their median.
 function drawCurves(points, width, height, options) {
-  const low = (point) => point.score - (point.error ?? 0), high = (point) => point.score + (point.error ?? 0);
-  const plain = options.baseline;
-  const reached = [...points.map(low), ...points.map(high), ...(plain ? [plain.score] : [])];
-  const frame = axes(width, height, {
-    title: options.title, margin: options.margin,
+  const plain = options.baseline, domain = scoreDomain(points, options.bars);
+  const isInside = ({ score }) => score >= domain[0] && score <= domain[1];
+  const outside = points.filter((point) => !isInside(point)).sort((a, b) => b.bytes - a.bytes);
+  const frame = { domain, ...axes(width, height, {
+    title: options.title, margin: { ...options.margin, ...(outside.length ? { right: 36 } : {}) }, // room for their scores
     x: { domain: spread(points.map((point) => point.bytes)), log: true, label: options.x, format: (v) => trimmed(v / 1e6) },
-    y: { domain: padded(reached), label: options.y, room: options.y ? 44 : 32 },
-  });
-  if (plain) {
+    y: { domain, label: options.y, room: options.y ? 44 : 32 },
+  }) };
+  const [left, right] = frame.across, [bottom, top] = frame.down, box = { x: left, y: top, width: right - left, height: bottom - top };
+  const clip = `inside-${clips++}`, within = svg("g", { "clip-path": `url(#${clip})`, "aria-hidden": "true" });
+  frame.root.append(svg("clipPath", { id: clip }, svg("rect", box)));
+  const curves = groups(points, subset), common = commonScores(curves);
+  if (common) {
+    const [y1, y2] = common.map(frame.y);
+    frame.root.prepend(svg("rect", { class: "zone common", ...box, y: y2, height: y1 - y2 }));
+  }
+  frame.root.append(within);
+  const based = plain && isInside(plain);
+  if (based) {
     const at = frame.y(plain.score);
-    frame.root.append(svg("line", { class: "baseline", x1: frame.across[0], x2: frame.across[1], y1: at, y2: at }));
+    frame.root.append(svg("line", { class: "baseline", x1: left, x2: right, y1: at, y2: at }));
   }
   const shown = [];
-  for (const curve of groups(points, subset)) {
+  for (const curve of curves) {
     const methods = methodsOf(curve[0]);
-    frame.root.append(line(methods, curve.map((point) => [frame.x(point.bytes), frame.y(point.score)])));
-    for (const point of curve) {
+    if (options.bars) within.append(...curve.filter((point) => point.reach).map((point) => {
+      const x = frame.x(point.bytes), [y1, y2] = [-1, 1].map((sign) => frame.y(point.score + sign * point.reach));
+      return svg("line", { class: `bar ${look(methods)}`, x1: x, x2: x, y1, y2 });
+    }));
+    const scores = fitted(curve);
+    within.append(line(methods, curve.map((point, place) => [frame.x(point.bytes), frame.y(scores[place])])));
+    for (const point of curve.filter(isInside)) {
       const x = frame.x(point.bytes), y = frame.y(point.score);
-      if (point.error) {
-        const ends = { x1: x, x2: x, y1: frame.y(low(point)), y2: frame.y(high(point)), "aria-hidden": "true" };
-        frame.root.append(svg("line", { class: `bar ${look(methods)}`, ...ends }));
-      }
-      shown.push({ mark: mark(methods, x, y, options.radius), x, y, lines: told(point), point });
+      shown.push({ mark: mark(methods, x, y, options.radius * scaleOf(point)), x, y, lines: told(point), point });
     }
   }
-  if (plain) {
+  shown.push(...outside.map((point, place) => outlier(frame.root, frame, point, options.radius, place)));
+  const reaches = points.filter((point) => point.reach !== null).map((point) => point.reach).sort((a, b) => a - b);
+  if (!options.bars && reaches.length) within.append(medianBar(frame, reaches));
+  if (based) {
     const name = `${data.models[plain.model].toUpperCase()}, ${methodsOf(plain).label}: ${plain.score.toFixed(1)}`;
     frame.root.append(note(name, frame.y(plain.score), frame.across, shown, options.radius));
   }
   return interactive(frame.root, shown, (chosen) => showRuns(chosen.point));
+}
+
+// At the left, in the middle: the median interval.
+function medianBar(frame, reaches) {
+  const half = Math.floor(reaches.length / 2), x = frame.across[0] + 6;
+  const reach = reaches.length % 2 ? reaches[half] : (reaches[half - 1] + reaches[half]) / 2;
+  const middle = (frame.domain[0] + frame.domain[1]) / 2, [low, high] = [middle - reach, middle + reach].map(frame.y);
+  return svg("path", { class: "median", d: `M${x - 3},${low}h6m-3,0V${high}m-3,0h6` });
 }
 
 function drawFigure1() {
@@ -64,17 +118,27 @@ function drawFigure1() {
   const baseline = plain.reduce((one, other) => (one && one.bytes >= other.bytes ? one : other), null);
   show(box("figure1"), (width) => points.length === 0 ? nothing() : drawCurves(points, width, width < 560 ? 360 : 460, {
     title: "Mean score against size", x: `${data.sizes[state.size].label} (${data.unit})`, y: `Mean ${scoreLabel()}`, baseline,
-    radius: 4.5,
+    radius: 4.5, bars: true,
   }));
-  const bars = points.some((point) => point.error) ? " Bars: ±1 standard error over seeds." : "";
+  const [low, high] = points.length ? inside(points.map((point) => point.score)) : [];
+  const bars = points.some((point) => point.reach) ? " Bars: 95 % interval of a model's gain over the uncompressed one"
+    + " of its size and seeds (differences within seeds, a t distribution)." : "";
+  const beyond = points.filter(({ score }) => score < low || score > high)
+    .map((point) => `${nameOf(point)}: ${point.score.toFixed(1)}`);
+  const arrows = beyond.length ? ` Arrows: scores beyond the axis (${beyond.join("; ")}).` : "";
+  const without = data.tasks.length - state.task.size, of = without ? ` of ${data.tasks.length}` : "";
+  const unchosen = without && without === data.tasks.length - data.chosen_tasks.length
+    ? " Over more tasks, fewer models and compressions could be compared." : "";
   const gaps = lacking.length
     ? ` Not drawn, as ${lacking.length === 1 ? "it lacks" : "they lack"} a chosen task: ${plural(lacking.length, "point")}`
       + ` (${lacking.slice(0, 3).join("; ")}${lacking.length > 3 ? "; …" : ""}).` : "";
   box("figure1-note").textContent = points.length === 0 ? gaps : `${plural(points.length, "point")}, each a mean over `
-    + `${plural(state.task.size, "task")} and the chosen seeds.${bars}${gaps}`;
+    + `${state.task.size}${of} ${data.tasks.length === 1 ? "task" : "tasks"} and the chosen seeds.${unchosen}`
+    + ` Lines: of all nondecreasing functions of log size the nearest to the points (isotonic regression).${bars}${arrows}${gaps}`;
   const rows = points.map((point) => [nameOf(point), point.score.toFixed(2),
-    point.error === null ? "–" : point.error.toFixed(2), megabytes(point.bytes), point.tasks, point.seeds]);
-  box("figure1-table").replaceChildren(table(["model", scoreLabel(), "standard error", "MB", "tasks", "seeds"], rows));
+    point.gain === null ? "–" : signed(point.gain), point.reach === null ? "–" : point.reach.toFixed(2),
+    megabytes(point.bytes), point.tasks, point.seeds]);
+  box("figure1-table").replaceChildren(table(["model", scoreLabel(), "gain", "± (95 %)", "MB", "tasks", "seeds"], rows));
 }
 
 function nothing() {
@@ -85,7 +149,7 @@ function nothing() {
 
 // A column of numbers stands right, as in sections.py.
 function table(headings, rows) {
-  const isNumber = (cell) => typeof cell === "number" || /^(–|−?[\d.,]+)$/.test(cell);
+  const isNumber = (cell) => typeof cell === "number" || /^(–|[+−]?[\d.,]+)$/.test(cell);
   const kinds = headings.map((_, place) => (rows.every((row) => isNumber(row[place])) ? { class: "number" } : {}));
   const head = headings.map((text, place) => node("th", { scope: "col", ...kinds[place] }, text));
   const lines = rows.map((row) => node("tr", {}, ...row.map((cell, place) =>
@@ -121,7 +185,7 @@ function drawTasks() {
     const counted = node("small", {}, ` ${least === most ? plural(most, "seed") : `${least}–${most} seeds`}`);
     heading.append(taskLabel(task), counted);
     show(inside, (width) => drawCurves(points, width, 210, {
-      title: `${taskLabel(task)}: score against size`, radius: 3, margin: { left: 34, bottom: 22, right: 6 },
+      title: `${taskLabel(task)}: score against size`, radius: 3.2, margin: { left: 34, bottom: 22, right: 12 },
     }));
   });
 }
