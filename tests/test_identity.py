@@ -30,8 +30,8 @@ SCIENTIFIC = [
 ]  # fmt: skip
 METHODS = {  # what decides the result of a method that is on
     "prune=magnitude": [
-        "prune.sparsity=0.6", "prune.schedule=cubic", "prune.scope=layer", "prune.start=0.2", "prune.end=0.8",
-        "prune.updates=9", "prune.spare_new=true",
+        "prune.sparsity=0.6", "prune.schedule=cubic", "prune.scope=global", "prune.start=0.2", "prune.end=0.8",
+        "prune.updates=9", "prune.spare_new=false",
     ],
     "factorize=svd": ["factorize.rank=0.3"],
     "quantize=int8": [
