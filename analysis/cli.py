@@ -6,7 +6,7 @@ import argparse
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,10 @@ From results to the paper's figure and table, and to verdicts with error bars:
 RUNS is a folder of runs (paths.runs), or a file that `collect` has written; with --source offline a folder that has
 .wandb files somewhere below it; with --source wandb [entity/]project.
 """
+ONE_MODEL = """\
+One model of all tasks: times smaller at equal score (main effects), observed over expected (combinations); learned × \
+arithmetic of bytes"""
+FRONTS = "Each task's own score-size curves"
 SOURCES = ("runs", "wandb", "offline")
 FORMATS = ("text", "csv", "markdown", "latex")
 
@@ -162,7 +166,7 @@ def _table(results: Results, chosen: Options, options: argparse.Namespace) -> in
             " geometric mean over architectures (least to greatest)"
         )
     nothing = "no reduction is defined: no architecture has an uncompressed score"
-    if _print_answer(results, chosen, options, "table1", reductions, f"{rule}\n", nothing, more):
+    if _print_answers(results, chosen, options, [Answer("table1", reductions, rule, nothing)], more):
         partial = reductions[(reductions["tasks"] < reductions["of"]) & (reductions["reason"] != "")].itertuples()
         said = [
             f"{row.methods} over the product: without {row.reason}"
@@ -175,18 +179,22 @@ def _table(results: Results, chosen: Options, options: argparse.Namespace) -> in
 
 
 def _interactions(results: Results, chosen: Options, options: argparse.Namespace) -> int:
-    from analysis.statistics import interactions, sensitivity
+    from analysis.statistics import equivalent_size, interactions, sensitivity
 
-    contrasts = interactions.table(results, chosen)
+    sizes, contrasts = equivalent_size.table(results, chosen), interactions.table(results, chosen)
     both = interactions.with_study(contrasts, results.methods)
-    nothing = "no interaction is defined: the collection has fewer than two methods"
+    more: dict[str, object] = {}
     if options.json:
         varied = sensitivity.table(sensitivity.Fronts(), results, chosen)
         hangs_on = {"claims": _records(sensitivity.certainty(varied)), "variations": _records(varied)}
-        study = _records(both[both["scope"] == "study"])
-        more: dict[str, object] = {"study": study, "sensitivity": hangs_on}
-        _print_answer(results, chosen, options, "interactions", contrasts, "", nothing, more)
-    elif _print_answer(results, chosen, options, "interactions", both, "", nothing, {}):
+        more = {"study": _records(both[both["scope"] == "study"]), "sensitivity": hangs_on}
+    shown = sizes if options.format == "csv" else sizes[sizes["scope"] == "mean"]
+    nothing = "no interaction is defined: the collection has fewer than two methods"
+    answers = [
+        Answer("equivalent_size", sizes if options.json else shown, ONE_MODEL, "no method was run"),
+        Answer("interactions", contrasts if options.json else both, FRONTS, nothing),
+    ]
+    if _print_answers(results, chosen, options, answers, more):
         print()
         for row in contrasts[contrasts["scope"].isin(["mean", "repeated"])].to_dict("records"):
             print(interactions.sentence(row))
@@ -194,7 +202,8 @@ def _interactions(results: Results, chosen: Options, options: argparse.Namespace
             print(said)
         _print_sensitivity(sensitivity.table(sensitivity.Fronts(), results, chosen))
         undefined = contrasts[(contrasts["reason"] != "") & (contrasts["scope"] == "mean")].itertuples()
-        _print_left_out(results, [f"{row.contrast} ({row.kind}), mean: {row.reason}" for row in undefined])
+        of_curves = [f"each task's own curves, {row.contrast} ({row.kind}), mean: {row.reason}" for row in undefined]
+        _print_left_out(results, [*_reasons(shown), *of_curves])
     return 0
 
 
@@ -214,13 +223,22 @@ def _plainly(contrast: str, kind: str) -> str:
     return f"{contrast} ({kind})" if kind == "pure" else contrast
 
 
+def _reasons(sizes: pd.DataFrame) -> list[str]:
+    """What the rows of `equivalent_size.table` leave out or lack, each reason once with the rows that have it."""
+    told: dict[str, list[str]] = {}
+    for row in sizes.to_dict("records"):
+        for why in filter(None, [row["reason"], row["unsure"] and f"no interval: {row['unsure']}"]):
+            told.setdefault(why, []).append(f"{row['contrast']} ({row['kind']})")
+    return [f"one model, {', '.join(of) if len(of) < len(sizes) else 'all'}: {why}" for why, of in told.items()]
+
+
 def _ablation(results: Results, chosen: Options, options: argparse.Namespace) -> int:
     from analysis.statistics import ablation
 
     settings = ablation.table(results, chosen)
     rule = "Score with each setting, less that of the run without the method that is alike in all else"
     nothing = "no option has runs with several settings (python -m compress -m +experiment=ablation makes some)"
-    if _print_answer(results, chosen, options, "ablation", settings, f"{rule}\n", nothing, {}):
+    if _print_answers(results, chosen, options, [Answer("ablation", settings, rule, nothing)], {}):
         _print_left_out(results, [])
     return 0
 
@@ -266,25 +284,43 @@ VERBS: dict[str, tuple[Callable[[Results, Options, argparse.Namespace], int], st
 ALONE: dict[str, Callable[[argparse.Namespace], int]] = {"collect": _collect, "dashboard": _dashboard}
 
 
-def _print_answer(
-    results: Results, chosen: Options, options: argparse.Namespace, name: str, table: pd.DataFrame, heading: str,
-    nothing: str, more: Mapping[str, object],
-) -> bool:  # fmt: skip
-    """One document with `more`, a table alone, or what was read with a table or `nothing`: then words may follow."""
+@dataclass(frozen=True)
+class Answer:
+    """A table to print: its name, what stands above it in a text, and what is said if it is empty."""
+
+    name: str
+    table: pd.DataFrame
+    heading: str
+    nothing: str
+
+
+def _print_answers(
+    results: Results,
+    chosen: Options,
+    options: argparse.Namespace,
+    answers: Sequence[Answer],
+    more: Mapping[str, object],
+) -> bool:
+    """One document with `more`, tables alone, or what was read with the tables: then words may follow."""
     from analysis.tables import tables
 
     if options.json:
-        _print_document(results, chosen, {name: _records(table), **more})
+        _print_document(results, chosen, {**{answer.name: _records(answer.table) for answer in answers}, **more})
         return False
     text: bool = options.format == "text"
     if text:
         failed = f", {len(results.failures)} failed" if len(results.failures) else ""
-        print(f"{results.source}: {len(results.runs)} runs{failed}; {chosen.told}\n{heading}")
-    if text and table.empty:
-        print(nothing)
-    else:
-        made = {"csv": tables.csv, "markdown": tables.markdown, "latex": tables.latex, "text": tables.plain}
-        print(made[options.format](tables.PRESENTED[name](table)), end="")
+        print(f"{results.source}: {len(results.runs)} runs{failed}; {chosen.told}")
+    made = {"csv": tables.csv, "markdown": tables.markdown, "latex": tables.latex, "text": tables.plain}
+    for number, answer in enumerate(answers):
+        if number:
+            print()
+        if text:
+            print(answer.heading, end="\n\n")
+        if text and answer.table.empty:
+            print(answer.nothing)
+        else:
+            print(made[options.format](tables.PRESENTED[answer.name](answer.table)), end="")
     return text
 
 

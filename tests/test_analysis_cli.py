@@ -118,6 +118,24 @@ def test_interactions_in_words_and_as_one_document(runs: Path, capsys) -> None:
     assert "  quantize, place by size: place 1; sure: the same in all 9 variations" in told
     assert rows[0]["low"] is None
     assert rows[0]["unsure"].endswith("no replicates were asked for")
+    assert list(answer).index("equivalent_size") < list(answer).index("interactions")
+    assert len(answer["equivalent_size"]) == (3 + 5) * 3
+    assert {row["kind"] for row in answer["equivalent_size"]} == {"main", "pair", "total", "pure"}
+
+
+def test_the_one_model_is_printed_first_with_its_terms_and_what_it_lacks(runs: Path, capsys) -> None:
+    assert run("interactions", runs, "--bootstrap", "0") == 0
+    shown = capsys.readouterr().out
+    heading, own = shown.index("One model of all tasks: "), shown.index("Each task's own score-size curves")
+    assert heading < own
+    rows = [line for line in shown[heading:own].splitlines() if "tasks like these" in line]
+    assert len(rows) == 3 + 5
+    assert rows[0].split()[:3] == ["quantize", "without", "it"]
+    for form in ("csv", "markdown", "latex"):
+        assert run("interactions", runs, "--format", form, "--bootstrap", "0") == 0
+        first, second = capsys.readouterr().out.rstrip("\n").split("\n\n")
+        assert "arithmetic" in first
+        assert "arithmetic" not in second
 
 
 @pytest.mark.parametrize("verb", ["table", "interactions"])

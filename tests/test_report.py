@@ -192,6 +192,20 @@ def test_every_statistic_of_a_real_collection_is_told(whole: Results) -> None:
     )
 
 
+def test_one_model_of_all_tasks_has_a_table_of_what_is_learned_and_what_is_arithmetic(whole: Results) -> None:
+    found = findings(whole, QUICK)
+    made = sections.equivalent_size(found.equivalent_size)
+    assert made is not None
+    means = found.equivalent_size.query("scope == 'mean'")
+    assert len(made["means"].rows) == len(means) == 2 * (3 + 5)
+    assert len(made["tasks"].rows) == len(found.equivalent_size) - len(means)
+    text = page_of(whole).text
+    assert "One model of all tasks" in text
+    for row in means.dropna(subset="estimate").to_dict("records"):
+        for key in ("estimate", "learned", "arithmetic"):
+            assert f"{math.exp(row[key]):.2f}" in text
+
+
 def test_failures_and_what_was_left_out_are_told_with_causes() -> None:
     failed = {
         "run_id": "0" * 12,
@@ -231,6 +245,7 @@ def test_odd_collections_say_plainly_what_is_lacking(documents: list[dict]) -> N
     text = page_of(collection(*documents)).text
     assert "No combination can be judged" in text
     assert "No interaction is defined" in text
+    assert "Nothing is known of sizes at equal score" in text
     assert "Not measured" in text
     assert "No training curves" in text
 

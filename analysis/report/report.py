@@ -16,7 +16,7 @@ from analysis.names import PARTS, SIZES, Names, colour_rules
 from analysis.options import Options
 from analysis.read.results import Results
 from analysis.report import payload, sections
-from analysis.statistics import ablation, interactions, priorities, sensitivity, table1
+from analysis.statistics import ablation, equivalent_size, interactions, priorities, sensitivity, table1
 from analysis.statistics.means import mean_scores
 from analysis.statistics.sensitivity import MEANING
 from analysis.subsets import NONE
@@ -28,11 +28,13 @@ SCRIPTS = ("drawing", "pointing", "data", "figure1", "charts", "controls")
 
 @dataclass(frozen=True)
 class Findings:
-    """One DataFrame per statistic; `interactions.table` and `priorities.main_effects` `both_ways`.
+    """One DataFrame per statistic; `equivalent_size.table` with both ways of counting bytes, and so, `both_ways`,
+    `interactions.table` and `priorities.main_effects`.
 
     Interactions have the study's too, by nominal bytes; `sensitivity.table` is of nominal bytes.
     """
 
+    equivalent_size: pd.DataFrame
     interactions: pd.DataFrame
     effects: pd.DataFrame
     table1: pd.DataFrame
@@ -43,13 +45,16 @@ class Findings:
 def findings(results: Results, options: Options) -> Findings:
     """Computed once, with the options' score, replicates and tolerance."""
     ways = [replace(options, bytes=size) for size in SIZES]
+    sizes = [equivalent_size.table(results, way).assign(bytes=way.bytes) for way in ways]
     contrasts = {way.bytes: interactions.table(results, way) for way in ways}
     effects = {way.bytes: priorities.main_effects(results, way) for way in ways}
+    one_model = pd.concat(sizes, ignore_index=True)
     settings = ablation.table(results, options)
     asked = sensitivity.front_claims(contrasts["nominal"], effects["nominal"])
     varied = sensitivity.table(sensitivity.Fronts(), results, replace(options, bytes="nominal"), asked)
     contrasts["nominal"] = interactions.with_study(contrasts["nominal"], results.methods)
-    return Findings(both_ways(contrasts), both_ways(effects), table1.table(results, options), settings, varied)
+    first = table1.table(results, options)
+    return Findings(one_model, both_ways(contrasts), both_ways(effects), first, settings, varied)
 
 
 def both_ways(counted: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -76,6 +81,7 @@ def write(results: Results, out: Path, options: Options) -> list[Path]:
     report.write_text(page(results, options, statistics), encoding="utf-8")
     written = tables.write(
         out / "tables",
+        equivalent_size=statistics.equivalent_size,
         interactions=statistics.interactions,
         table1=statistics.table1,
         priorities=statistics.effects,
@@ -133,6 +139,7 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
         "table1": sections.table1(statistics.table1, names),
         "counted": {"nominal": SIZES["nominal"].short, "artifact": "bytes of the file"}[options.bytes],
         "study_there": bool(statistics.table1["paper"].notna().any()),
+        "one_model": sections.equivalent_size(statistics.equivalent_size),
         "interactions": sections.interactions(contrasts),
         "study": interactions.study_sentence(contrasts, names.contrast),
         "over_product": sections.over_product(statistics.table1),

@@ -221,6 +221,19 @@ def _meaning(mark: Row) -> str:
     return f"{said}, {change(mark['estimate'])} [{change(mark['low'])}, {change(mark['high'])}]"
 
 
+def equivalent_size(sizes: pd.DataFrame) -> dict[str, Table] | None:
+    """`Findings.equivalent_size`: the means over tasks like these, and each task's own."""
+    if not sizes["estimate"].notna().any():
+        return None
+    mean = sizes["scope"] == "mean"
+    why = sizes["unsure"].where(sizes["estimate"].notna(), sizes["reason"])
+    shown = tables.equivalent_size(sizes).assign(why=why)
+    return {
+        "means": of_frame(shown[mean].drop(columns=["over"]), "One model of all tasks"),
+        "tasks": of_frame(shown[~mean].rename(columns={"tasks": "weight"}), "One model of all tasks: each task's own"),
+    }
+
+
 def interactions(contrasts: pd.DataFrame) -> Table | None:
     """Of the means over tasks, and of the study's figure."""
     if not contrasts["interaction"].notna().any():

@@ -15,6 +15,7 @@ from analysis.statistics.sensitivity import sentence
 from analysis.statistics.table1 import OVER_PRODUCT
 from compress.wording import megabytes
 
+MODEL_OVER = {"mean": "tasks like these"}
 OVER = {"mean": "all tasks", "repeated": "tasks with several seeds", "study": "the study's figure"}
 SPECIAL = str.maketrans(
     {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -139,9 +140,46 @@ def _signed(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:+.2f}".replace("-", "−")
 
 
+def equivalent_size(table: pd.DataFrame) -> pd.DataFrame:
+    """Main effects as factors of size, combinations as the ratio of observed to expected, each with its two terms."""
+    rows = []
+    for row in table.to_dict("records"):
+        combined = row["kind"] != "main"
+        rows.append(
+            {
+                **_ways(row),
+                "methods": row["contrast"],
+                "against": names.against(row["contrast"], row["kind"]) if combined else "without it",
+                "over": MODEL_OVER.get(row["scope"], row["scope"]),
+                "factor or ratio": _with_interval(row, "estimate", "", math.exp),
+                "learned": _with_interval(row, "learned", "learned_", math.exp),
+                "arithmetic": _with_interval(row, "arithmetic", "arithmetic_", math.exp),
+                "points": _with_interval(row, "points", "points_", float),
+                "observed": _number(row["observed"]),
+                "tasks": row["tasks"] if row["scope"] == "mean" else _share(row["weight"]),
+                "seeds": _seeds(row),
+                "verdict": row["verdict"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _with_interval(row: Row, key: str, prefix: str, change: Callable[[float], float]) -> str:
+    if math.isnan(row[key]):
+        return "–"
+    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
+    interval = "" if math.isnan(low) else f" [{_number(change(low))}, {_number(change(high))}]"
+    return _number(change(row[key])) + interval
+
+
+def _share(weight: float) -> str:
+    return "–" if math.isnan(weight) else f"{100 * weight:.0f} %"
+
+
 PRESENTED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "table1": table1, "interactions": interactions, "priorities": priorities, "ablation": ablation,
     "sensitivity": sensitivity,
+    "equivalent_size": equivalent_size,
 }  # fmt: skip
 
 
