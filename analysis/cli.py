@@ -203,7 +203,7 @@ def _interactions(results: Results, chosen: Options, options: argparse.Namespace
         _print_sensitivity(sensitivity.table(sensitivity.Fronts(), results, chosen))
         undefined = contrasts[(contrasts["reason"] != "") & (contrasts["scope"] == "mean")].itertuples()
         of_curves = [f"each task's own curves, {row.contrast} ({row.kind}), mean: {row.reason}" for row in undefined]
-        _print_left_out(results, [*_reasons(shown), *of_curves])
+        _print_left_out(results, [*(f"one model, {why}" for why in equivalent_size.reasons(shown)), *of_curves])
     return 0
 
 
@@ -221,15 +221,6 @@ def _print_sensitivity(varied: pd.DataFrame) -> None:
 
 def _plainly(contrast: str, kind: str) -> str:
     return f"{contrast} ({kind})" if kind == "pure" else contrast
-
-
-def _reasons(sizes: pd.DataFrame) -> list[str]:
-    """What the rows of `equivalent_size.table` leave out or lack, each reason once with the rows that have it."""
-    told: dict[str, list[str]] = {}
-    for row in sizes.to_dict("records"):
-        for why in filter(None, [row["reason"], row["unsure"] and f"no interval: {row['unsure']}"]):
-            told.setdefault(why, []).append(f"{row['contrast']} ({row['kind']})")
-    return [f"one model, {', '.join(of) if len(of) < len(sizes) else 'all'}: {why}" for why, of in told.items()]
 
 
 def _ablation(results: Results, chosen: Options, options: argparse.Namespace) -> int:

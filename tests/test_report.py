@@ -194,11 +194,11 @@ def test_every_statistic_of_a_real_collection_is_told(whole: Results) -> None:
 
 def test_one_model_of_all_tasks_has_a_table_of_what_is_learned_and_what_is_arithmetic(whole: Results) -> None:
     found = findings(whole, QUICK)
-    made = sections.equivalent_size(found.equivalent_size)
+    made = sections.equivalent_size(found.equivalent_size, Names(whole.methods))
     assert made is not None
-    means = found.equivalent_size.query("scope == 'mean'")
-    assert len(made["means"].rows) == len(means) == 2 * (3 + 5)
-    assert len(made["tasks"].rows) == len(found.equivalent_size) - len(means)
+    assert len(made.rows) == 3 + 5
+    means = found.equivalent_size.query("scope == 'mean' and bytes == 'nominal'")
+    assert len(sections.equivalent_size_of_tasks(found.equivalent_size).rows) == 2 * (3 + 5) * len(whole.tasks)
     text = page_of(whole).text
     assert "One model of all tasks" in text
     for row in means.dropna(subset="estimate").to_dict("records"):

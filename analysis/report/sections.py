@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.names import EFFECT_SIGNS, PARTS, SIGNS, SIZES, Names, seeds, task_label
+from analysis.names import EFFECT_SIGNS, PARTS, SIGNS, SIZES, Names, against, seeds, task_label
 from analysis.read.results import Results, Row
 from analysis.statistics import sensitivity as sensitivities
 from analysis.statistics.interactions import MEANS, STUDY, UNDEFINED, counted, of_tasks
@@ -221,17 +221,49 @@ def _meaning(mark: Row) -> str:
     return f"{said}, {change(mark['estimate'])} [{change(mark['low'])}, {change(mark['high'])}]"
 
 
-def equivalent_size(sizes: pd.DataFrame) -> dict[str, Table] | None:
-    """`Findings.equivalent_size`: the means over tasks like these, and each task's own."""
-    if not sizes["estimate"].notna().any():
+def equivalent_size(sizes: pd.DataFrame, names: Names) -> Table | None:
+    """`Findings.equivalent_size`, the means over tasks like these; terms are of nominal bytes."""
+    means = sizes[sizes["scope"] == "mean"]
+    if not means["estimate"].notna().any():
         return None
-    mean = sizes["scope"] == "mean"
-    why = sizes["unsure"].where(sizes["estimate"].notna(), sizes["reason"])
-    shown = tables.equivalent_size(sizes).assign(why=why)
-    return {
-        "means": of_frame(shown[mean].drop(columns=["over"]), "One model of all tasks"),
-        "tasks": of_frame(shown[~mean].rename(columns={"tasks": "weight"}), "One model of all tasks: each task's own"),
-    }
+    rows = {(row["contrast"], row["kind"], row["bytes"]): row for row in means.to_dict("records")}
+    shown: list[list[Cell]] = []
+    for (methods, kind, size), row in rows.items():
+        if size != "nominal":
+            continue
+        main = kind == "main"
+        file = rows[methods, kind, "artifact"]
+        shown.append([
+            names.label(methods) if main else names.contrast(methods, kind),
+            "without it" if main else against(methods, kind),
+            _stacked(row, "estimate", "", _factor), _stacked(file, "estimate", "", _factor),
+            _stacked(row, "learned", "learned_", _factor), _stacked(row, "arithmetic", "arithmetic_", _factor),
+            _stacked(row, "points", "points_", _number), "" if main else row["verdict"], _counts(row),
+        ])  # fmt: skip
+    headings = [
+        "methods",
+        "against",
+        SIZES["nominal"].short,
+        SIZES["artifact"].short,
+        "learned",
+        "arithmetic",
+        "points",
+    ]
+    return Table([*headings, "verdict", "from"], shown, "One model of all tasks")
+
+
+def _stacked(row: Row, key: str, prefix: str, said: Callable[[float], str]) -> tuple[str, ...]:
+    """A number, and its interval below."""
+    if pd.isna(row[key]):
+        return ("–",)
+    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
+    return (said(row[key]), *(() if pd.isna(low) else (f"[{said(low)}, {said(high)}]",)))
+
+
+def equivalent_size_of_tasks(sizes: pd.DataFrame) -> Table:
+    """Each task's own, partially pooled numbers."""
+    rows = sizes[sizes["scope"] != "mean"]
+    return of_frame(tables.equivalent_size(rows).rename(columns={"tasks": "weight"}), "One model: each task's own")
 
 
 def interactions(contrasts: pd.DataFrame) -> Table | None:

@@ -279,3 +279,14 @@ def _counts(contrast: Contrast, tasks: Sequence[TaskCells]) -> dict[str, object]
     numbers = [UNCOMPRESSED, *contrast.treatments]
     seeds = np.concatenate([np.empty(0), *(task.seeds[np.isin(task.treatments, numbers)] for task in tasks)])
     return {"seeds_min": int(seeds.min()), "seeds_max": int(seeds.max())} if len(seeds) else {}
+
+
+def reasons(sizes: pd.DataFrame) -> list[str]:
+    """What rows of `table` leave out or lack: each reason once, after the rows that have it."""
+    told: dict[str, list[str]] = {}
+    for row in sizes.to_dict("records"):
+        for why in filter(None, [row["reason"], row["unsure"] and f"no interval: {row['unsure']}"]):
+            name = f"{row['contrast']} ({row['kind']})"
+            told.setdefault(why, []).extend([] if name in told.get(why, []) else [name])
+    every = len({(row["contrast"], row["kind"]) for row in sizes.to_dict("records")})
+    return [f"{', '.join(of) if len(of) < every else 'all'}: {why}" for why, of in told.items()]
