@@ -242,6 +242,18 @@ def test_an_outlying_model_is_an_arrow_with_its_score_and_does_not_flatten_the_r
     assert f"LARGE {score:.1f}" in figures._caption(shown)
 
 
+@pytest.mark.parametrize(("luck", "cut"), [(0.05, False), (9.0, True)])
+def test_bars_do_not_flatten_the_points_and_the_caption_says_where_they_are_cut(luck: float, cut: bool) -> None:
+    runs = [document("rte", model, methods, score + (luck * (-1) ** seed if methods == "prune" else 0.0), seed=seed)
+            for model, score in (("tiny", 60.0), ("base", 64.0)) for methods in ("none", "prune")
+            for seed in (0, 1)]  # fmt: skip
+    shown = mean_scores(collection(*runs))
+    low, high = plotting.score_limits(shown.points, bars=True)
+    assert high - low < 2.5 * 4
+    assert ("go on beyond it" in figures._caption(shown)) == cut
+    assert (shown.points["score"] + shown.points["reach"]).max() > high or not cut
+
+
 def test_strengths_are_told_apart_by_the_size_of_their_markers(paper: MeanScores) -> None:
     axes = figures.figure1(paper).axes[0]
     for made in axes.collections:

@@ -28,6 +28,7 @@ from analysis.figures.plotting import (
     new,
     panels,
     save,
+    score_limits,
     style,
 )
 from analysis.names import INTERVAL, LOG_MEGABYTES, PARTS, SCORES, SIZES, Names, task_label
@@ -38,8 +39,8 @@ from analysis.subsets import NONE
 from compress.wording import megabytes
 
 SLANTED = 0.12  # inches between slanted names
-TASK: Any = {"label": "a task", "s": 9, "color": GREY, "linewidths": 0, "alpha": 0.75}
-OTHER: Any = {
+TASK_DOT: Any = {"label": "a task", "s": 9, "color": GREY, "linewidths": 0, "alpha": 0.75}
+STUDY_DOT: Any = {
     "label": "the study",
     "s": 15,
     "marker": "D",
@@ -102,9 +103,17 @@ def _caption(shown: MeanScores) -> str:
         f" against {SIZES[shown.size].meaning}; {shown.counts}."
         + (f" Without {without}, as fewer models and compressions could be compared." if without else "")
         + f"{_lines([shown])} Dotted: the largest uncompressed model, where it is within the axis."
-        + (f" Bars: {GAIN}." if shown.points["reach"].notna().any() else "")
+        + (f" Bars: {GAIN}{_cut(shown)}." if shown.points["reach"].notna().any() else "")
         + (f" Not drawn, for want of one of these tasks: {missing}." if missing else "")
     )
+
+
+def _cut(shown: MeanScores) -> str:
+    """That some bars are longer than the axis, where it is so."""
+    low, high = score_limits(shown.points, bars=True)
+    within = shown.points[shown.points["score"].between(low, high)]
+    ends = within["score"] - within["reach"], within["score"] + within["reach"]
+    return "; those that end at the frame go on beyond it" if ends[0].min() < low or ends[1].max() > high else ""
 
 
 def _lines(each: Sequence[MeanScores]) -> str:
@@ -290,12 +299,12 @@ def _interval(axes: Axes, alike: pd.DataFrame, height: float, reach: float) -> l
     others = alike[~alike["scope"].isin(MEANS) & alike["interaction"].notna()]
     below, inside = height + 0.13, others["interaction"].abs() <= reach
     for sign, words, side in ((-1, "◂ {}", "left"), (1, "{} ▸", "right")):
-        if (beyond := others["interaction"][sign * others["interaction"] > reach]).any():
+        if len(beyond := others["interaction"][sign * others["interaction"] > reach]):
             told = words.format(", ".join(f"{math.exp(log):.2f}" for log in sorted(beyond)))
             axes.annotate(told, (math.exp(sign * reach), below), fontsize=6.5, color=GREY, ha=side, va="center")
     handles: list[Artist] = list(estimate)
     is_study = others["scope"] == STUDY
-    for drawn, look in ((others[inside & ~is_study], TASK), (others[inside & is_study], OTHER)):
+    for drawn, look in ((others[inside & ~is_study], TASK_DOT), (others[inside & is_study], STUDY_DOT)):
         if len(drawn):
             handles.append(axes.scatter(np.exp(drawn["interaction"]), [below] * len(drawn), **look))
     return handles

@@ -112,6 +112,12 @@ function medianBar(frame, reaches) {
   return svg("path", { class: "median", d: `M${x - 3},${low}h6m-3,0V${high}m-3,0h6` });
 }
 
+function beyondAxis(points) {
+  const [low, high] = scoreDomain(points, true), within = points.filter(({ score }) => score >= low && score <= high);
+  const cut = within.some(({ score, reach }) => reach !== null && (score - reach < low || score + reach > high));
+  return cut ? "; those that end at the frame go on beyond it" : "";
+}
+
 function drawFigure1() {
   const { points, lacking } = meanPoints(state.task);
   const plain = meanPoints(state.task, true).points.filter((point) => methodsOf(point).name === "none");
@@ -122,7 +128,7 @@ function drawFigure1() {
   }));
   const [low, high] = points.length ? inside(points.map((point) => point.score)) : [];
   const bars = points.some((point) => point.reach) ? " Bars: 95 % interval of a model's gain over the uncompressed one"
-    + " of its size and seeds (differences within seeds, a t distribution)." : "";
+    + ` of its size and seeds (differences within seeds, a t distribution)${beyondAxis(points)}.` : "";
   const beyond = points.filter(({ score }) => score < low || score > high)
     .map((point) => `${nameOf(point)}: ${point.score.toFixed(1)}`);
   const arrows = beyond.length ? ` Arrows: scores beyond the axis (${beyond.join("; ")}).` : "";
