@@ -51,7 +51,7 @@ OFF = "the {} architectures lie off any curve of sizes, so that what is learned 
 BEYOND = "no size has architectures for all that is compared; bytes are of the nearest"
 COLUMNS = (
     "contrast", "kind", "scope", "estimate", "low", "high", "error", "freedom", "verdict", "learned", "learned_low",
-    "learned_high", "arithmetic", "arithmetic_low", "arithmetic_high", "points", "points_low", "points_high",
+    "learned_high", "arithmetic", "arithmetic_low", "arithmetic_high", "points", "points_low", "points_high", "points_error",
     "observed", "expected", "weight", "tasks", "seeds_min", "seeds_max", "basis", "reason", "unsure",
 )  # fmt: skip
 
@@ -271,7 +271,8 @@ def _points(of_tasks: Sequence[tuple[float, Interval]]) -> dict[str, object]:
         return {}
     values = np.array([value for value, _ in defined])
     interval = defined[0][1] if len(of_tasks) == 1 or len(values) == 1 else over_tasks(values)
-    return {"points": float(values.mean()), "points_low": interval.low, "points_high": interval.high}
+    return {"points": float(values.mean()), "points_low": interval.low, "points_high": interval.high,
+            "points_error": interval.error}  # fmt: skip
 
 
 def _counts(contrast: Contrast, tasks: Sequence[TaskCells]) -> dict[str, object]:
