@@ -93,3 +93,8 @@ def joined(names: Iterable[str]) -> str:
 
 def split(subset: str) -> list[str]:
     return [] if subset == NONE else subset.split("+")
+
+
+def variant_of(subset: str, variant: str) -> str:
+    """What a variant of more methods says of a subset's."""
+    return ", ".join(words for words in variant.split(", ") if words.split(" ")[0] in split(subset))

@@ -83,6 +83,16 @@ def test_an_architecture_that_one_of_a_pair_lacks_does_not_count() -> None:
     assert own["effect"].to_list() == pytest.approx([5.0])
 
 
+def test_only_cells_with_the_same_variants_are_compared() -> None:
+    """Pruning by 60 % costs 10 points; where quantized models lack it, that is no gain of quantization."""
+    results = Grid(linear=True, tasks=1).exact()
+    runs = results.runs
+    runs["score_glue"] = 70.0 - 10.0 * runs["variant"].str.contains("60 %") + np.log(runs["parameters"])
+    lost = has(runs, "quantize") & runs["variant"].str.contains("60 %") & (runs["model"] != "base")
+    table = priorities.main_effects(as_results(runs[~lost]), QUICK).query("measure == 'score' and scope == 'mean'")
+    assert table.set_index("method")["effect"]["quantize"] == pytest.approx(0)
+
+
 def test_a_missing_subset_takes_its_pairs() -> None:
     results = Grid(linear=True, tasks=2).exact()
     table = priorities.main_effects(as_results(results.runs[~has(results.runs, "prune")]), QUICK)

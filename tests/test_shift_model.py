@@ -11,7 +11,8 @@ import pytest
 
 from analysis.options import Options
 from analysis.statistics.shift_model import Fit, fit, off_lines
-from analysis.statistics.treatments import Cells, cells_of, parts_of, robust_means, seed_scale, subset_of
+from analysis.statistics.treatments import Cells, cells_of, parts_of, robust_means, subset_of
+from analysis.statistics.uncertainty import seed_scale
 from tests.simulated import Grid, as_results
 
 METHODS = ("quantize", "distill", "prune", "shave", "coach")

@@ -320,7 +320,7 @@ def _ratio(row: Row) -> str:
 
 
 def table1(factors: pd.DataFrame, names: Names) -> Table | None:
-    """`Findings.table1` by architecture and methods, with the paper's below; intervals below their numbers."""
+    """`Findings.table1` by architecture and methods, with the paper's below; counts below their numbers."""
     if not factors["factor"].notna().any():
         return None
     model, size, *subsets = (shown := tables.table1(factors)).columns

@@ -13,9 +13,11 @@ from analysis.options import Options
 from analysis.statistics import score_size, uncertainty
 from analysis.statistics.score_size import Array, ScoreSizeCurve, cells, common_scores
 from analysis.statistics.uncertainty import ONE_SEED, Interval, SeedVariation, seed_variation
+from compress.wording import plural
 
 MOST_UNDEFINED = 0.1  # share of replicates
 NO_INTERVAL = Interval()
+CHOSEN = "the scores of {} leave it out, and with other seeds might not: no interval holds for tasks chosen so"
 Weights = Mapping[str, float]  # subset -> weight
 
 
@@ -27,6 +29,7 @@ class TaskCurves:
         curves, taught: subset -> curve; subsets whose models learn from a teacher.
         variation: of the cells with seeds, in the order of the curves; None with one seed.
         options: how many replicates, and the seed of their random numbers.
+        doubts: subset -> why an interval of its curve would hold too rarely.
     """
 
     task: str
@@ -34,6 +37,7 @@ class TaskCurves:
     taught: frozenset[str]
     variation: SeedVariation | None
     options: Options
+    doubts: Mapping[str, str] = field(default_factory=dict)
     _fitted: dict[bool, dict[str, Array] | None] = field(default_factory=dict, init=False)
     _estimates: dict[object, Estimate] = field(default_factory=dict, init=False)
 
@@ -77,11 +81,24 @@ def curves_by_task(runs: pd.DataFrame, options: Options) -> list[TaskCurves]:
     """Of every task its curves, how they vary with seeds, and the replicates that are asked for."""
     score = options.score_column
     taught = frozenset(runs.loc[runs["teacher_run_id"].notna(), "methods"])
+    by_task = score_size.score_size_curves(cells(runs, score, options.bytes_column))
+    anywhere: dict[str, set[tuple[str, str]]] = {}
+    for curves in by_task.values():
+        for name, curve in curves.items():
+            anywhere.setdefault(name, set()).update(zip(curve.models, curve.variants, strict=True))
     made = []
-    for task, curves in score_size.score_size_curves(cells(runs, score, options.bytes_column)).items():
+    for task, curves in by_task.items():
         variation = seed_variation(runs[runs["task"] == task], curves, score)
-        made.append(TaskCurves(task, curves, taught, variation, options))
+        doubts = {name: _doubt(name, curve, anywhere[name]) for name, curve in curves.items()}
+        doubts |= variation.outliers(curves) if variation else {}
+        made.append(TaskCurves(task, curves, taught, variation, options, doubts))
     return made
+
+
+def _doubt(name: str, curve: ScoreSizeCurve, anywhere: set[tuple[str, str]]) -> str:
+    """Why no interval is given: where cells that other tasks have are missing, the curve between others is a guess."""
+    missing = anywhere - set(zip(curve.models, curve.variants, strict=True))
+    return f"{plural(len(missing), 'cell')} of {name} missing here that other tasks have" if missing else ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +113,8 @@ class Estimate:
         seeds: the least and the greatest number in the cells that it is of.
         scores: the least and the greatest that all curves cover; NaN for means over tasks.
         reason: why it is undefined, or what it leaves out; empty otherwise.
+        by_scores: whether it is undefined because of what the scores are, so that with other seeds it might not be.
+        doubtful: whether an interval would hold too rarely.
     """
 
     value: float = math.nan
@@ -107,6 +126,8 @@ class Estimate:
     seeds: tuple[int, int] = (0, 0)
     scores: tuple[float, float] = (math.nan, math.nan)
     reason: str = ""
+    by_scores: bool = False
+    doubtful: bool = False
 
     @property
     def defined(self) -> bool:
@@ -142,7 +163,7 @@ def _estimate(task: TaskCurves, contrasts: Sequence[Weights]) -> Estimate:
     curves = {name: task.curves[name] for name in names}
     ranges = [common_scores([curves[name].scores for name in weights]) for weights in contrasts]
     if reason := next(filter(None, (_too_narrow(task, float(low), float(high)) for low, high in ranges)), ""):
-        return Estimate(reason=reason)
+        return Estimate(reason=reason, by_scores=True)
 
     def value(fitted: Mapping[str, Array]) -> Array:
         return np.asarray(np.mean([weighted(weights, fitted, curves) for weights in contrasts], axis=0))
@@ -158,6 +179,8 @@ def _estimate(task: TaskCurves, contrasts: Sequence[Weights]) -> Estimate:
     replicates = task.fitted(together)
     if task.variation is None or replicates is None:
         return replace(estimated, interval=task.unknown)
+    if doubt := next(filter(None, (task.doubts.get(name, "") for name in names)), ""):
+        return replace(estimated, interval=Interval(reason=doubt), draws=value(replicates), doubtful=True)
     means = {name: curve.means for name, curve in curves.items()}
     influence = task.variation.influence(lambda changes: value(task.refitted(means, changes)))
     return with_interval(estimated, value(replicates), tuple(task.variation.parts(influence, together)))
@@ -207,6 +230,12 @@ def mean(estimates: Mapping[str, Estimate]) -> Estimate:
         seeds=(min(least for least, _ in seeds), max(most for _, most in seeds)),
         reason=left_out,
     )
+    if chosen := [task for task, of_task in estimates.items() if of_task.by_scores]:
+        undecided = Interval(reason=CHOSEN.format(", ".join(chosen)))
+        return replace(estimated, interval=undecided, across=undecided)
+    if doubts := {task: of_task.interval.reason for task, of_task in defined.items() if of_task.doubtful}:
+        doubt = Interval(reason=_reasons(doubts))
+        return replace(estimated, interval=doubt, across=doubt)
     if unknown := {task: of_task.interval.reason for task, of_task in defined.items() if not len(of_task.draws)}:
         return replace(estimated, interval=Interval(reason=_reasons(unknown)))
     draws = mean_draws([of_task.draws for of_task in defined.values()])

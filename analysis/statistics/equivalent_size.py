@@ -51,8 +51,8 @@ OFF = "the {} architectures lie off any curve of sizes, so that what is learned 
 BEYOND = "no size has architectures for all that is compared; bytes are of the nearest"
 COLUMNS = (
     "contrast", "kind", "scope", "estimate", "low", "high", "error", "freedom", "verdict", "learned", "learned_low",
-    "learned_high", "arithmetic", "arithmetic_low", "arithmetic_high", "points", "points_low", "points_high", "points_error",
-    "observed", "expected", "weight", "tasks", "seeds_min", "seeds_max", "basis", "reason", "unsure",
+    "learned_high", "arithmetic", "arithmetic_low", "arithmetic_high", "points", "points_low", "points_high",
+    "points_error", "observed", "expected", "weight", "tasks", "seeds_min", "seeds_max", "basis", "reason", "unsure",
 )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def table(results: Results, options: Options) -> pd.DataFrame:
     """
     cells = cells_of(results, options)
     model = fit(cells)
-    scored = _Scores(cells, model)
+    scored = CellScores(cells, model)
     taught = _taught(results, cells)
     rows: list[dict[str, object]] = []
     for contrast in contrasts(results, cells.treatments):
@@ -160,7 +160,7 @@ def of_task(model: Fit, place: int, value: float, by_shift: Array, mean: Known) 
     return _with_slopes(model, value, learned, [(variance, mean.freedom)])
 
 
-class _Scores:
+class CellScores:
     """Scores of every architecture and treatment in a task; those missing filled with the model's."""
 
     def __init__(self, cells: Cells, model: Fit | None) -> None:
@@ -198,7 +198,7 @@ def _filled(cells: Cells, task: TaskCells, model: Fit | None, fitted: TaskFit | 
 
 
 def _rows(
-    contrast: Contrast, cells: Cells, model: Fit | None, scored: _Scores, taught: Array
+    contrast: Contrast, cells: Cells, model: Fit | None, scored: CellScores, taught: Array
 ) -> list[dict[str, object]]:
     """Of the mean over tasks like these, then of each task."""
     together = abs(float(contrast.weights(len(taught)) @ taught)) > INESTIMABLE

@@ -2,12 +2,13 @@
 
 A method's main effect is the mean, over the pairs of subsets that differ in this method alone, of what it changes: of
 ln(bytes) at equal score (`bytes`; over the scores that both curves of a pair cover, see `score_size`), and of the score
-of the same architecture (`score`; the mean over its variants). With all 2^k subsets there are 2^(k−1) pairs; where the
-collection lacks a subset, the pairs that are left count.
+of the same architecture and the same variants of the other methods (`score`; the mean over the architectures that both
+have). With all 2^k subsets there are 2^(k−1) pairs; where the collection lacks a subset, the pairs that are left count.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -20,8 +21,8 @@ from analysis.statistics import contrasts
 from analysis.statistics.contrasts import Estimate, TaskCurves
 from analysis.statistics.interactions import columns
 from analysis.statistics.score_size import Array
-from analysis.statistics.uncertainty import quantile
-from analysis.subsets import Methods, joined, split
+from analysis.statistics.uncertainty import Interval, quantile
+from analysis.subsets import Methods, joined, split, variant_of
 
 COLUMNS = (
     "method", "measure", "scope", "effect", "low", "high", "error", "freedom", "tasks_low", "tasks_high", "rank",
@@ -60,7 +61,7 @@ def main_effects(results: Results, options: Options, tasks: Sequence[TaskCurves]
 def _comparable(effects: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, Estimate]]:
     """Drops a task for every method if any method is undefined there, so that ranks compare equal tasks."""
     undefined = {
-        task: Estimate(reason=f"{effect.reason} (for the effect of {method})")
+        task: Estimate(reason=f"{effect.reason} (for the effect of {method})", by_scores=effect.by_scores)
         for method, by_task in reversed(list(effects.items()))
         for task, effect in by_task.items()
         if not effect.defined
@@ -73,7 +74,7 @@ def _ranks(effects: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
     defined = {method: effect for method, effect in effects.items() if effect.defined}
     values = np.array([effect.value for effect in defined.values()])
     ranks = {method: {"rank": 1.0 + float((values > effect.value).sum())} for method, effect in defined.items()}
-    if not all(len(effect.draws) for effect in defined.values()):
+    if not all(len(effect.draws) and math.isfinite(effect.interval.error) for effect in defined.values()):
         return ranks
     stretched = [
         effect.value + (effect.draws - effect.value) * quantile(effect.interval.freedom) / quantile(np.inf)
@@ -105,7 +106,7 @@ def _on_bytes(task: TaskCurves, pairs: Pairs) -> Estimate:
 def _on_score(task: TaskCurves, pairs: Pairs) -> Estimate:
     weights = _score_weights(task, pairs)
     if weights is None:
-        return Estimate(reason="a pair of subsets has no architecture in common")
+        return Estimate(reason="a pair of subsets has no cells in common")
     means = np.concatenate([curve.means for curve in task.curves.values()])
     counts = np.concatenate([curve.seeds for curve in task.curves.values()])[weights != 0]
     effect = Estimate(float(weights @ means), tasks=(task.task,), seeds=(int(counts.min()), int(counts.max())))
@@ -113,20 +114,29 @@ def _on_score(task: TaskCurves, pairs: Pairs) -> Estimate:
     changes = task.changes(together)
     if task.variation is None or changes is None:
         return replace(effect, interval=task.unknown)
-    parts = tuple(task.variation.parts(weights, together))
-    return contrasts.with_interval(effect, effect.value + changes @ weights, parts)
+    draws = effect.value + changes @ weights
+    if doubt := next(filter(None, (task.doubts.get(name, "") for pair in pairs for name in pair)), ""):
+        return replace(effect, interval=Interval(reason=doubt), draws=draws, doubtful=True)
+    return contrasts.with_interval(effect, draws, tuple(task.variation.parts(weights, together)))
 
 
 def _score_weights(task: TaskCurves, pairs: Pairs) -> Array | None:
-    """Of each cell's mean, in the order of the curves; over the architectures that both subsets of a pair have."""
-    models = {name: np.array(curve.models) for name, curve in task.curves.items()}
-    weights = {name: np.zeros(len(of_curve)) for name, of_curve in models.items()}
-    for pair in pairs:
-        common = set.intersection(*(set(models.get(name, ())) for name in pair))
-        if not common:
+    """Of each cell's mean, in the order of the curves: every cell with the method less that without it, of the same
+    architecture and other methods' variants; architectures count the same."""
+    cells = {name: list(zip(curve.models, curve.variants, strict=True)) for name, curve in task.curves.items()}
+    places = {name: {cell: place for place, cell in enumerate(of_curve)} for name, of_curve in cells.items()}
+    weights = {name: np.zeros(len(of_curve)) for name, of_curve in cells.items()}
+    for without, with_it in pairs:
+        alike: dict[str, list[tuple[int, int]]] = {}
+        for place, (model, variant) in enumerate(cells.get(with_it, ())):
+            other = places.get(without, {}).get((model, variant_of(without, variant)))
+            if other is not None:
+                alike.setdefault(model, []).append((other, place))
+        if not alike:
             return None
-        for name, sign in zip(pair, (-1.0, 1.0), strict=True):
-            for model in common:
-                cells = models[name] == model
-                weights[name][cells] += sign / cells.sum() / len(common) / len(pairs)
+        for of_model in alike.values():
+            for other, place in of_model:
+                share = 1 / len(of_model) / len(alike) / len(pairs)
+                weights[without][other] -= share
+                weights[with_it][place] += share
     return np.concatenate(list(weights.values()))

@@ -40,6 +40,7 @@ UNDAMPED = 15  # of them are whole; later ones are shorter, against cycles
 SHAPE = np.array([0.5, 0.15])  # standard deviations of k and q over tasks
 FARTHEST = 1.0  # change of g, k and q in a step
 FIRST_SPREAD, LEAST_OFFSETS, LEAST_VARIANCE = 0.1, 1e-3, 1e-18
+LEAST_SHARE = 1e-10  # of the variance of a task's scores that its noise has at least
 MOST_GROWTH = 16.0  # of a variance in a step, squared
 SINGULAR = 1e-10  # of the greatest eigenvalue
 NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(10)
@@ -230,7 +231,8 @@ class _Step:
         nuisance[2:4] = np.clip(nuisance[2:4], -FARTHEST, FARTHEST)
         left = left - self.by_nuisance @ nuisance
         squares = before.cells.seeds @ left**2 + before.cells.squares
-        variance = max(squares / max(self.freedom, 1.0), LEAST_VARIANCE)
+        least = max(LEAST_SHARE * float(before.cells.scores.var()), LEAST_VARIANCE)
+        variance = max(squares / max(self.freedom, 1.0), least)
         return TaskFit(
             before.cells, before.shifts + change, before.nuisance + nuisance, variance,
             self.information, self.score, self.influence,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from analysis.options import Options
 from analysis.read.results import Results
 from analysis.statistics.score_size import Array
+from analysis.statistics.uncertainty import seed_scale
 from analysis.subsets import joined
 from compress.runs.result import Compression
 
@@ -126,17 +127,6 @@ def _task_cells(task: str, rows: pd.DataFrame) -> TaskCells:
         deviations=deviations,
         squares=float((np.clip(deviations, -HUBER * scale, HUBER * scale) ** 2).sum()),
     )
-
-
-def seed_scale(scores: Array) -> float:
-    """Standard deviation of one run around its cell, from the median difference of two runs of a cell; 0 if unknown.
-
-    Scores have the shape (N, S), NaN for what is not there.
-    """
-    pairs = [np.abs(scores[:, one] - scores[:, other]) for one, other in combinations(range(scores.shape[1]), 2)]
-    differences = np.concatenate([*pairs, np.empty(0)])
-    differences = differences[np.isfinite(differences)]
-    return float(np.median(differences)) / (0.6745 * math.sqrt(2)) if len(differences) else 0.0
 
 
 def robust_means(scores: Array, scale: float) -> Array:

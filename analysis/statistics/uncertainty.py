@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from analysis.statistics.score_size import Array, ScoreSizeCurve
 
 ONE_SEED = "one seed per cell: how much seeds vary is not known"
+FAR = 10.0  # standard deviations of one run from its cell's median from which on noise is not taken for normal
 CURVE_CELL = ["methods", "model", "variant"]
 Parts = Sequence[tuple[float, float]]  # variance and degrees of freedom of each independent part of a number
 
@@ -128,6 +130,19 @@ class SeedVariation:
         alone = float((influence[~repeated] ** 2).sum()) * self.variance
         return parts + ([(alone, self.freedom)] if alone else [])
 
+    def outliers(self, curves: Mapping[str, ScoreSizeCurve]) -> dict[str, str]:
+        """Subset -> which of its runs lies so far from its cell's others that seeds are no normal noise."""
+        scores = np.where(self.deviations != 0, self.deviations, np.nan)
+        usual = seed_scale(scores)
+        middle = np.nanmedian(np.where((self.seeds > 1)[:, None], scores, 0.0), axis=1)
+        far = (np.abs(np.nan_to_num(scores - middle[:, None])) > FAR * usual).any(axis=1) & (usual > 0)
+        ends = np.cumsum([len(curve.log_bytes) for curve in curves.values()])
+        told = {}
+        for (name, curve), own in zip(curves.items(), np.split(far, ends[:-1]), strict=True):
+            if own.any():
+                told[name] = f"a run of {name} on {curve.models[int(own.argmax())]} is far from its other seeds"
+        return told
+
     def influence(self, function: Callable[[Array], Array]) -> Array:
         """Derivative of a number by each cell's mean, shape (N,), by differences over one standard error.
 
@@ -140,6 +155,17 @@ class SeedVariation:
         with np.errstate(divide="ignore", invalid="ignore"):
             slope = (change[: len(step)] - change[len(step) :]) / (2 * step)
         return np.asarray(np.nan_to_num(slope, nan=0.0, posinf=0.0, neginf=0.0))
+
+
+def seed_scale(scores: Array) -> float:
+    """Standard deviation of one run around its cell, from the median difference of two runs of a cell; 0 if unknown.
+
+    Scores have the shape (N, S), NaN for what is not there.
+    """
+    pairs = [np.abs(scores[:, one] - scores[:, other]) for one, other in combinations(range(scores.shape[1]), 2)]
+    differences = np.concatenate([*pairs, np.empty(0)])
+    differences = differences[np.isfinite(differences)]
+    return float(np.median(differences)) / (0.6745 * math.sqrt(2)) if len(differences) else 0.0
 
 
 def seed_variation(runs: pd.DataFrame, curves: Mapping[str, ScoreSizeCurve], score: str) -> SeedVariation | None:

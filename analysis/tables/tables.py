@@ -47,11 +47,10 @@ def _ratio(row: Row) -> str:
 
 
 def _factor(row: Row) -> str:
-    """`3.6 [3.2, 3.9] (7/8)`: the mean, its spread, and of how many tasks where it is not all."""
+    """`3.6 (7/8)`: the mean, and of how many tasks where it is not all."""
     if not row["tasks"]:
         return "undefined"
-    spread = "" if math.isnan(row["low"]) else f" [{row['low']:.1f}, {row['high']:.1f}]"
-    return f"{row['factor']:.1f}{spread}" + ("" if row["tasks"] == row["of"] else f" ({row['tasks']}/{row['of']})")
+    return f"{row['factor']:.1f}" + ("" if row["tasks"] == row["of"] else f" ({row['tasks']}/{row['of']})")
 
 
 def interactions(table: pd.DataFrame) -> pd.DataFrame:
