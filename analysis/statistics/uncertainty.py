@@ -12,7 +12,11 @@ too little with three), and fits the curves again. Sizes are independent of each
 the students of all sizes share. It cancels in interactions; where it does not, all sizes are moved by the same w
 (`together`). A cell with one seed has the task's pooled variance. The variance of a size, or of a task together, is
 known from few seeds only, so the 95 % interval is of a t distribution; its degrees of freedom are Satterthwaite's, over
-tasks and sizes. `tests/benchmarks/coverage.py` measures what comes of it.
+tasks and sizes.
+
+There is no interval where that noise is not what it takes it for: where a run lies far from its cell's others (one that
+collapsed has a third of the replicates collapse), and in `contrasts` where cells are missing, so that a curve is off by
+what no seed tells, and for means over tasks that scores chose. `tests/benchmarks/coverage.py` measures what comes of it.
 """
 
 from __future__ import annotations
@@ -134,7 +138,9 @@ class SeedVariation:
         """Subset -> which of its runs lies so far from its cell's others that seeds are no normal noise."""
         scores = np.where(self.deviations != 0, self.deviations, np.nan)
         usual = seed_scale(scores)
-        middle = np.nanmedian(np.where((self.seeds > 1)[:, None], scores, 0.0), axis=1)
+        varied = np.isfinite(scores).any(axis=1)
+        middle = np.zeros(len(scores))
+        middle[varied] = np.nanmedian(scores[varied], axis=1)
         far = (np.abs(np.nan_to_num(scores - middle[:, None])) > FAR * usual).any(axis=1) & (usual > 0)
         ends = np.cumsum([len(curve.log_bytes) for curve in curves.values()])
         told = {}
