@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import product as crossed
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -114,7 +114,7 @@ def table(results: Results, options: Options) -> pd.DataFrame:
     published = reference.table1()
     groups = dict(iter(picked.groupby(["model", "methods"], sort=False)))
     rows = []
-    for key in crossed(reversed(results.models), _compressed(results)):
+    for key in product(reversed(results.models), _compressed(results)):
         if key not in groups:
             continue
         model, methods = key

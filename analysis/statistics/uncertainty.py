@@ -14,9 +14,9 @@ the students of all sizes share. It cancels in interactions; where it does not, 
 known from few seeds only, so the 95 % interval is of a t distribution; its degrees of freedom are Satterthwaite's, over
 tasks and sizes.
 
-There is no interval where that noise is not what it takes it for: where a run lies far from its cell's others (one that
-collapsed has a third of the replicates collapse), and in `contrasts` where cells are missing, so that a curve is off by
-what no seed tells, and for means over tasks that scores chose. `tests/benchmarks/coverage.py` measures what comes of it.
+There is no interval where noise is not what this takes it for: where a run lies far from its cell's others (one that
+collapsed moves a third of the replicates), and in `contrasts` where cells are missing, so that a curve is off by what
+no seed tells, and for means over tasks that scores chose. `tests/benchmarks/coverage.py` measures what comes of it.
 """
 
 from __future__ import annotations
