@@ -179,13 +179,18 @@ def _table(results: Results, chosen: Options, options: argparse.Namespace) -> in
 
 
 def _interactions(results: Results, chosen: Options, options: argparse.Namespace) -> int:
-    from analysis.statistics import equivalent_size, interactions, sensitivity
+    from analysis.statistics import claims, equivalent_size, interactions, priorities, sensitivity
 
     sizes, contrasts = equivalent_size.table(results, chosen), interactions.table(results, chosen)
     both = interactions.with_study(contrasts, results.methods)
+
+    def vary() -> pd.DataFrame:
+        asked = claims.curve_claims(contrasts, priorities.main_effects(results, chosen))
+        return sensitivity.table(results, chosen, {"curves": asked})
+
     more: dict[str, object] = {}
     if options.json:
-        varied = sensitivity.table(sensitivity.Fronts(), results, chosen)
+        varied = vary()
         hangs_on = {"claims": _records(sensitivity.certainty(varied)), "variations": _records(varied)}
         more = {"study": _records(both[both["scope"] == "study"]), "sensitivity": hangs_on}
     shown = sizes if options.format == "csv" else sizes[sizes["scope"] == "mean"]
@@ -200,7 +205,7 @@ def _interactions(results: Results, chosen: Options, options: argparse.Namespace
             print(interactions.sentence(row))
         if said := interactions.study_sentence(both, _plainly):
             print(said)
-        _print_sensitivity(sensitivity.table(sensitivity.Fronts(), results, chosen))
+        _print_sensitivity(vary())
         undefined = contrasts[(contrasts["reason"] != "") & (contrasts["scope"] == "mean")].itertuples()
         of_curves = [f"each task's own curves, {row.contrast} ({row.kind}), mean: {row.reason}" for row in undefined]
         _print_left_out(results, [*(f"one model, {why}" for why in equivalent_size.reasons(shown)), *of_curves])
@@ -214,9 +219,11 @@ def _print_sensitivity(varied: pd.DataFrame) -> None:
     if varied.empty:
         return
     print(f"\n{sensitivity.MEANING}:")
-    for row in sensitivity.certainty(varied).to_dict("records"):
-        claim = names.KINDS[row["kind"]].format(row["claim"])
-        print("  " + "; ".join(filter(None, [f"{claim}: {row['verdict']}", sensitivity.sentence(row)])))
+    for by, rows in sensitivity.certainty(varied).groupby("by", sort=False):
+        print(f"  {names.ESTIMATORS[str(by)]}:")
+        for row in rows.to_dict("records"):
+            claim = names.KINDS[row["kind"]].format(row["claim"])
+            print("    " + "; ".join(filter(None, [f"{claim}: {row['verdict']}", sensitivity.sentence(row)])))
 
 
 def _plainly(contrast: str, kind: str) -> str:

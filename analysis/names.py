@@ -88,6 +88,7 @@ SIGNS = {
     "undefined": "–",
 }  # fmt: skip
 EFFECT_SIGNS = {"smaller": "+", "larger": "−", "better": "+", "worse": "−"}  # at equal score; at equal architecture
+ESTIMATORS = {"model": "One model of all tasks", "curves": "Score-size curves"}  # that make claims
 KINDS = {  # of claims, as `Names.claim` tells them
     "pair": "{}", "total": "{}", "pure": "{}, pure term", "bytes": "{}, size", "score": "{}, points",
     "rank bytes": "{}, place by size", "rank score": "{}, place by points",

@@ -24,6 +24,7 @@ from analysis.read.results import CELL, read_runs
 from analysis.report import sections
 from analysis.report.report import findings
 from analysis.statistics import interactions, priorities, sensitivity, table1
+from analysis.statistics.claims import Curves, by_model
 from compress.config import identity
 from compress.config.conf_files import conf_folder
 from compress.config.overrides import read_sweep
@@ -124,9 +125,12 @@ def test_the_readmes_words_have_their_effects() -> None:
 
 
 def test_the_readme_calls_sure_what_is_and_tells_what_the_rest_hangs_on() -> None:
-    varied = sensitivity.table(sensitivity.Fronts(), read_runs(RESULTS), Options())
+    varied = sensitivity.varied_claims(Curves(), read_runs(RESULTS), Options())
     claims = sensitivity.certainty(varied).set_index(["claim", "kind"])
     assert set(claims.index[claims["sure"]]) == {("distill", "score"), ("distill", "rank score")}
+    of_model = sensitivity.certainty(sensitivity.varied_claims(by_model, read_runs(RESULTS), Options()))
+    assert set(map(tuple, of_model[of_model["sure"]][["claim", "kind"]].to_numpy())) == {("distill", "score")}
+    assert not of_model["verdict"].str.startswith("place").any()
     assert f"what that hangs on ({claims['of'].max()} variations)" in WORDS
     for claim, kind in (("distill", "bytes"), ("prune", "bytes"), ("prune", "score"), ("distill", "rank bytes"),
                         ("prune", "rank bytes"), ("quantize", "rank score"), ("prune", "rank score")):  # fmt: skip

@@ -16,9 +16,10 @@ from analysis.options import Options
 from analysis.read.results import Results, read_runs
 from analysis.report import report, sections
 from analysis.report.report import findings
-from analysis.statistics import interactions, priorities, sensitivity
+from analysis.statistics import claims, equivalent_size, interactions, priorities, sensitivity
+from analysis.statistics.claims import CLAIM, CLAIMS, Curves, Estimator
 from analysis.statistics.interactions import EQUAL, INCONCLUSIVE, SUPER, UNDEFINED, ZONE
-from analysis.statistics.sensitivity import ASKED, CLAIM, CLAIMS, Fronts
+from analysis.statistics.sensitivity import ASKED
 from analysis.statistics.uncertainty import t_interval
 from analysis.tables import tables
 from tests.conftest import ROOT
@@ -36,7 +37,7 @@ def claim(estimate: float = 0.3, error: float = 0.05, freedom: float = 20.0, **c
     return {**of, **numbers, "verdict": interactions.verdict(interval), **changed}
 
 
-def stub(holds: Callable[[Results, Options], bool]) -> sensitivity.Estimator:
+def stub(holds: Callable[[Results, Options], bool]) -> Estimator:
     """One claim, which is super-multiplicative where `holds`, else inconclusive."""
 
     def estimate(results: Results, options: Options) -> pd.DataFrame:
@@ -45,8 +46,8 @@ def stub(holds: Callable[[Results, Options], bool]) -> sensitivity.Estimator:
     return estimate
 
 
-def certain(estimator: sensitivity.Estimator, results: Results, options: Options = QUICK) -> pd.Series:
-    (row,) = sensitivity.certainty(sensitivity.table(estimator, results, options)).to_dict("records")
+def certain(estimator: Estimator, results: Results, options: Options = QUICK) -> pd.Series:
+    (row,) = sensitivity.certainty(sensitivity.varied_claims(estimator, results, options)).to_dict("records")
     return pd.Series(row | {"said": sensitivity.sentence(row)})
 
 
@@ -160,7 +161,7 @@ def test_a_claim_that_only_the_correction_takes_away_says_so() -> None:
     def estimate(results: Results, options: Options) -> pd.DataFrame:
         return pd.DataFrame([claim(0.3, 0.3 / 2.2, math.inf), claim(0.0, 0.1, math.inf, claim="quantize+distill")])
 
-    varied = sensitivity.table(estimate, SMALL.results(), QUICK)
+    varied = sensitivity.varied_claims(estimate, SMALL.results(), QUICK)
     row = sensitivity.certainty(varied).iloc[0]
     assert sensitivity.sentence(row) == "does not hold after Holm's correction"
 
@@ -170,9 +171,9 @@ def test_a_claim_that_only_the_correction_takes_away_says_so() -> None:
 
 def test_their_claims_are_those_of_the_tables_and_nothing_is_carried_over() -> None:
     """A task's curves are made once; what is left out must not show."""
-    results, fronts = replace(SMALL, missing=0.1).results(), Fronts()
+    results, fronts = replace(SMALL, missing=0.1).results(), Curves()
     for varied in [*sensitivity.variations(results, QUICK)]:
-        fresh = sensitivity.front_claims(
+        fresh = claims.curve_claims(
             interactions.table(varied.results, varied.options), priorities.main_effects(varied.results, varied.options)
         )
         fronts(results, QUICK)
@@ -181,7 +182,7 @@ def test_their_claims_are_those_of_the_tables_and_nothing_is_carried_over() -> N
 
 def test_a_large_interaction_is_sure_and_a_variation_is_what_it_would_be_alone() -> None:
     results = Grid(tasks=3, interaction=0.5, noise=(0.05, 0.05)).results()
-    varied = sensitivity.table(Fronts(), results, QUICK)
+    varied = sensitivity.varied_claims(Curves(), results, QUICK)
     certainty = sensitivity.certainty(varied).set_index(list(CLAIM))
     pairs = certainty[certainty.index.get_level_values("kind") == "pair"]
     assert pairs["sure"].all()
@@ -195,9 +196,41 @@ def test_a_large_interaction_is_sure_and_a_variation_is_what_it_would_be_alone()
     assert found.to_dict() == pytest.approx(expected.to_dict())
 
 
+def test_the_models_claims_are_those_of_its_table() -> None:
+    results = Grid(tasks=4, noise=(0.1, 0.2)).results()
+    table = equivalent_size.table(results, QUICK)
+    means = table[table["scope"] == "mean"].set_index(["contrast", "kind"])
+    made = claims.by_model(results, QUICK).set_index(list(CLAIM))
+    for claim, kind in made.index:
+        row = made.loc[(claim, kind)]
+        if row["family"] == "contrast":
+            assert row["verdict"] == means.loc[(claim, kind), "verdict"]
+            assert row["estimate"] == means.loc[(claim, kind), "estimate"]
+        elif kind == "score":
+            of_method = means.loc[(claim, "main")]
+            assert (row["low"], row["high"], row["freedom"]) == (of_method["points_low"], of_method["points_high"], 3)
+            assert t_interval(row["estimate"], row["error"], 3).low == pytest.approx(row["low"])
+    assert made.loc[("quantize", "bytes"), "verdict"] == "smaller"
+    assert made.loc[("distill", "score"), "verdict"] == "better"
+    assert made.loc[("prune", "score"), "verdict"] == "worse"
+
+
+def test_places_are_claimed_where_intervals_are_apart() -> None:
+    def effect(name: str, low: float, high: float) -> dict[str, object]:
+        return {"claim": name, "kind": "bytes", "estimate": (low + high) / 2, "low": low, "high": high}
+
+    def places(*effects: dict[str, object]) -> list[object]:
+        return [row["verdict"] for row in claims._places(effects)]
+
+    apart = effect("a", 0.0, 0.1), effect("b", 0.2, 0.3), effect("c", 0.4, 0.5)
+    assert places(*apart) == ["place 3", "place 2", "place 1"]
+    assert places(*apart[:2], effect("c", 0.25, 0.5)) == ["place 3", INCONCLUSIVE, INCONCLUSIVE]
+    assert places(*apart[:2], effect("c", math.nan, math.nan)) == [UNDEFINED] * 3
+
+
 def test_with_one_seed_claims_are_from_the_differences_between_tasks() -> None:
-    claims = Fronts()(Grid(seeds=1, interaction=0.5, noise=(0.05, 0.05)).results(), QUICK)
-    contrasts = claims[claims["family"] == "contrast"]
+    made = Curves()(Grid(seeds=1, interaction=0.5, noise=(0.05, 0.05)).results(), QUICK)
+    contrasts = made[made["family"] == "contrast"]
     assert (contrasts["freedom"] == 7).all()
     assert (contrasts["verdict"] != UNDEFINED).all()
     for row in contrasts.to_dict("records"):
@@ -207,7 +240,7 @@ def test_with_one_seed_claims_are_from_the_differences_between_tasks() -> None:
 @pytest.mark.parametrize("kept", ["none", "quantize", "quantize+prune"])
 def test_collections_that_claim_nothing_have_nothing_to_vary(kept: str) -> None:
     runs = SMALL.results().runs
-    varied = sensitivity.table(Fronts(), as_results(runs[runs["methods"] == kept]), QUICK)
+    varied = sensitivity.varied_claims(Curves(), as_results(runs[runs["methods"] == kept]), QUICK)
     assert varied.empty or set(varied["verdict"]) == {UNDEFINED}
     assert not sensitivity.certainty(varied)["sure"].any()
 
@@ -218,11 +251,11 @@ def test_collections_that_claim_nothing_have_nothing_to_vary(kept: str) -> None:
 @pytest.fixture(scope="module")
 def glue() -> tuple[Results, pd.DataFrame]:
     results = read_runs(ROOT / "analysis" / "reference" / "glue" / "results.jsonl.gz")
-    return results, sensitivity.table(Fronts(), results, Options())
+    return results, sensitivity.table(results, Options(), {})
 
 
 def test_the_stored_grid_hangs_on_its_tasks_and_its_middle_size(glue: tuple[Results, pd.DataFrame]) -> None:
-    varied = glue[1]
+    varied = glue[1][glue[1]["by"] == "curves"]
     lost = varied[~varied["holds"]].groupby(list(CLAIM))["says"].agg(set)
     places = lost["prune", "rank bytes"]
     assert {"without SST-2", "without QQP", "without MNLI", "by accuracies"} <= places
@@ -248,11 +281,14 @@ def test_marks_differ_where_the_verdict_does(glue: tuple[Results, pd.DataFrame])
     results, varied = glue
     marks = sections.sensitivity(varied, names.Names(results.methods))
     assert marks is not None
+    assert list(marks.rows) == list(names.ESTIMATORS.values())
+    rows = [row for of_estimator in marks.rows.values() for row in of_estimator]
     columns = sum(len(names_of) for _, names_of in marks.groups)
     certainty = sensitivity.certainty(varied)
-    for (_, sign, word, said, of_claim), row in zip(marks.rows, certainty.to_dict("records"), strict=True):
+    for (_, sign, word, said, of_claim), row in zip(rows, certainty.to_dict("records"), strict=True):
         assert len(of_claim) == columns == row["of"]
-        assert sum(not differs for _, _, differs in of_claim) == (row["held"] if said else columns)
+        if said:
+            assert sum(not differs for _, _, differs in of_claim) == row["held"]
         assert all((own == sign) or differs for own, _, differs in of_claim)
         assert word == row["verdict"]
     assert "▼ sub-multiplicative" in marks.legend
@@ -264,5 +300,5 @@ def test_the_table_has_a_row_for_each_claim(glue: tuple[Results, pd.DataFrame], 
     assert len(pd.read_csv(written[".csv"])) == len(varied)
     lines = written[".md"].read_text(encoding="utf-8").splitlines()
     assert len(lines) == 2 + len(varied[varied["variation"] == ASKED])
-    assert "| distill, points | better | 17 of 17 | sure: the same in all 17 variations |" in lines
+    assert "| Score-size curves | distill, points | better | 17 of 17 | sure: the same in all 17 variations |" in lines
     assert EQUAL in written[".tex"].read_text(encoding="utf-8")

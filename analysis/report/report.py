@@ -16,7 +16,7 @@ from analysis.names import PARTS, SIZES, Names, colour_rules
 from analysis.options import Options
 from analysis.read.results import Results
 from analysis.report import payload, sections
-from analysis.statistics import ablation, equivalent_size, interactions, priorities, sensitivity, table1
+from analysis.statistics import ablation, claims, equivalent_size, interactions, priorities, sensitivity, table1
 from analysis.statistics.means import mean_scores
 from analysis.statistics.sensitivity import MEANING
 from analysis.subsets import NONE
@@ -50,8 +50,8 @@ def findings(results: Results, options: Options) -> Findings:
     effects = {way.bytes: priorities.main_effects(results, way) for way in ways}
     one_model = pd.concat(sizes, ignore_index=True)
     settings = ablation.table(results, options)
-    asked = sensitivity.front_claims(contrasts["nominal"], effects["nominal"])
-    varied = sensitivity.table(sensitivity.Fronts(), results, replace(options, bytes="nominal"), asked)
+    asked = {"curves": claims.curve_claims(contrasts["nominal"], effects["nominal"])}
+    varied = sensitivity.table(results, replace(options, bytes="nominal"), asked)
     contrasts["nominal"] = interactions.with_study(contrasts["nominal"], results.methods)
     first = table1.table(results, options)
     return Findings(one_model, both_ways(contrasts), both_ways(effects), first, settings, varied)

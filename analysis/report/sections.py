@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.names import EFFECT_SIGNS, PARTS, SIGNS, SIZES, Names, against, seeds, task_label
+from analysis.names import EFFECT_SIGNS, ESTIMATORS, PARTS, SIGNS, SIZES, Names, against, seeds, task_label
 from analysis.read.results import Results, Row
 from analysis.statistics import sensitivity as sensitivities
+from analysis.statistics.claims import NOTHING
 from analysis.statistics.interactions import MEANS, STUDY, UNDEFINED, counted, of_tasks
 from analysis.statistics.table1 import OVER_PRODUCT
 from analysis.tables import tables
@@ -26,7 +27,7 @@ GROUPS = {  # of variations
     "strength": "alone", "holm": "corrected",
 }  # fmt: skip
 Cell = str | tuple[str, ...]  # a text, or a text and notes below it
-Certainties = Mapping[tuple[str, str], Row]  # (claim, kind) -> its row of `sensitivity.certainty`
+Certainties = Mapping[tuple[str, str, str], Row]  # (by, claim, kind) -> its row of `sensitivity.certainty`
 _NUMBER = re.compile(r"([+−-]?[\d.,]+([–-][\d.,]+)?( %|×)?|–)?")
 
 
@@ -71,10 +72,10 @@ def summary(results: Results) -> str:
     return " · ".join(counts + failed)
 
 
-def certainties(varied: pd.DataFrame) -> dict[tuple[str, str], Row]:
-    """(claim, kind) -> its row of `sensitivity.certainty`."""
+def certainties(varied: pd.DataFrame) -> Certainties:
+    """(by, claim, kind) -> its row of `sensitivity.certainty`."""
     rows = sensitivities.certainty(varied).to_dict("records")
-    return {(str(row["claim"]), str(row["kind"])): row for row in rows}
+    return {(row["by"], row["claim"], row["kind"]): row for row in rows}
 
 
 def headline(contrasts: pd.DataFrame, names: Names, certainty: Certainties) -> list[dict[str, str]]:
@@ -92,7 +93,7 @@ def headline(contrasts: pd.DataFrame, names: Names, certainty: Certainties) -> l
         lines.append({
             "name": names.contrast(*key),
             "verdict": f"{SIGNS[word.split(' ')[0]]} {word}",
-            "hangs_on": sensitivities.sentence(certainty[key]) if key in certainty else "",
+            "hangs_on": sensitivities.sentence(certainty[own]) if (own := ("curves", *key)) in certainty else "",
             "told": _told(nominal, " smaller at equal score; the methods' product is"),
             "counts": seen + ("" if word_of_file == word else f" Verdict: {word_of_file}."),
             "why": "; ".join(nominal[key] for key in ("reason", "unsure") if nominal[key]),
@@ -141,7 +142,7 @@ def priorities(effects: pd.DataFrame, certainty: Certainties) -> Table | None:
         smaller, file = rows[method, "bytes", "nominal"], rows[method, "bytes", "artifact"]
         points = rows[method, "score", "nominal"]
         counted = _counts(smaller) + ("" if _counts(points) == _counts(smaller) else f"; points: {_counts(points)}")
-        rank = _held(tables.rank(smaller), certainty.get((method, "rank bytes")))
+        rank = _held(tables.rank(smaller), certainty.get(("curves", method, "rank bytes")))
         shown.append([
             method, rank, _with_interval(smaller, _factor, "×"), _with_interval(file, _factor, "×"),
             _with_interval(points, _number, ""),
@@ -153,7 +154,7 @@ def priorities(effects: pd.DataFrame, certainty: Certainties) -> Table | None:
 
 def _held(rank: str, certainty: Row | None) -> tuple[str, ...]:
     """A rank, and in how many variations it is the same."""
-    claimed = certainty is not None and certainty["verdict"] not in sensitivities.NOTHING
+    claimed = certainty is not None and certainty["verdict"] not in NOTHING
     return (rank, f"in {certainty['held']} of {certainty['of']} variations") if certainty and claimed else (rank,)
 
 
@@ -165,46 +166,48 @@ def _with_interval(row: Row, said: Callable[[float], str], unit: str) -> tuple[s
     return (f"{said(row['effect'])}{unit}", *interval)
 
 
+MarksRow = tuple[str, str, str, str, Sequence[tuple[str, str, bool]]]
+
+
 @dataclass(frozen=True)
 class Marks:
     """A grid of marks: a row for each claim, a column for each variation.
 
     Attributes:
         groups: heading and columns' names of variations of one kind.
-        rows: claim, its verdict's sign and word, what `sentence` says of it, and its marks: sign, what it means, and
-            whether it is another verdict than the claim's.
+        rows: of each estimator, by its name: claim, its verdict's sign and word, what `sentence` says of it, and its
+            marks: sign, what it means, and whether it is another verdict than the claim's.
         legend: what the signs mean.
     """
 
     groups: Sequence[tuple[str, Sequence[str]]]
-    rows: Sequence[tuple[str, str, str, str, Sequence[tuple[str, str, bool]]]]
+    rows: Mapping[str, Sequence[MarksRow]]
     legend: str
 
 
 def sensitivity(varied: pd.DataFrame, names: Names) -> Marks | None:
     """Every claim in every variation (`Findings.sensitivity`); None without one."""
-    if varied.empty or varied["verdict"].isin(sensitivities.NOTHING).all():
+    if varied["verdict"].isin(NOTHING).all():
         return None
     others = varied[varied["variation"] != sensitivities.ASKED]
     groups = [
         (GROUPS[group], list(dict.fromkeys(rows["variation"]))) for group, rows in others.groupby("group", sort=False)
     ]
-    rows = []
-    for row in sensitivities.certainty(varied).to_dict("records"):
-        of_claim = others[(others["claim"] == row["claim"]) & (others["kind"] == row["kind"])]
-        marks = [
+    marks = {key: rows.to_dict("records") for key, rows in others.groupby(list(sensitivities.BY_CLAIM), sort=False)}
+    by_estimator: dict[str, list[MarksRow]] = {}
+    for (by, claim, kind), row in certainties(varied).items():
+        drawn = [
             (_sign(mark["verdict"]), _meaning(mark), mark["verdict"] != row["verdict"])
-            for mark in of_claim.to_dict("records")
+            for mark in marks[by, claim, kind]
         ]
-        name = names.claim(row["claim"], row["kind"])
-        rows.append((name, _sign(row["verdict"]), row["verdict"], sensitivities.sentence(row), marks))
-    words = [word for word in (*SIGNS, *EFFECT_SIGNS) if (varied["verdict"] == word).any()]
+        told = names.claim(claim, kind), _sign(row["verdict"]), row["verdict"], sensitivities.sentence(row)
+        by_estimator.setdefault(ESTIMATORS[by], []).append((*told, drawn))
     signs: dict[str, list[str]] = {}
-    for word in words:
+    for word in (word for word in (*SIGNS, *EFFECT_SIGNS) if (varied["verdict"] == word).any()):
         signs.setdefault(_sign(word), []).append(word)
     legend = [f"{sign} {' or '.join(said)}" for sign, said in signs.items()]
     numbers = ["a number: the place"] if varied["verdict"].str.startswith("place").any() else []
-    return Marks(groups, rows, ", ".join(legend + numbers))
+    return Marks(groups, by_estimator, ", ".join(legend + numbers))
 
 
 def _sign(verdict: str) -> str:

@@ -9,16 +9,17 @@ A claim is a verdict on a contrast or a main effect, or the place of a method am
   ascending order the p-values of a family (all contrasts; all main effects) count as often as there are p-values from
   there on, and no less than the one before. A place has no p-value and is left as it is.
 
-A claim is *sure* if its verdict is the same in all of these; else it hangs on those in which it is not. What is
-inconclusive or undefined claims nothing. What cannot be left out, since nothing would remain, is something that a claim
-hangs on, too: a single task or a single model. 95 % intervals and p-values are the estimator's.
+Each estimator of `claims` varies its own claims. A claim is *sure* if its verdict is the same in all of these; else it
+hangs on those in which it is not. What is inconclusive or undefined claims nothing. What cannot be left out, since
+nothing would remain, is something that a claim hangs on, too: a single task or a single model. 95 % intervals and
+p-values are the estimator's.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -26,23 +27,14 @@ import pandas as pd
 from analysis import names
 from analysis.options import Options
 from analysis.read.results import Results, Row
-from analysis.statistics import interactions, priorities
-from analysis.statistics.contrasts import TaskCurves, curves_by_task
+from analysis.statistics.claims import CLAIM, CLAIMS, NOTHING, Estimator, estimators
 from analysis.statistics.interactions import EQUAL, INCONCLUSIVE, UNDEFINED, ZONE
-from analysis.statistics.uncertainty import quantile
 
-SMALLER, LARGER, BETTER, WORSE = names.EFFECT_SIGNS
-NOTHING = (INCONCLUSIVE, UNDEFINED)
 LEVEL = 0.05
-CLAIM = (
-    "claim",
-    "kind",
-)  # what a claim is of: a combination or method; `pair`, `total`, `pure`, `bytes`, `rank score`, …
-CLAIMS = (*CLAIM, "family", "estimate", "low", "high", "error", "freedom", "verdict")
-COLUMNS = (*CLAIMS, "variation", "group", "says", "p", "holds")
-CERTAINTY = (*CLAIM, "verdict", "sure", "hangs_on", "held", "of")
+BY_CLAIM = ("by", *CLAIM)
+COLUMNS = ("by", *CLAIMS, "variation", "group", "says", "p", "holds")
+CERTAINTY = (*BY_CLAIM, "verdict", "sure", "hangs_on", "held", "of")
 QUICK = 400  # replicates, at most, of the intervals of variations that cannot use those that were asked for
-Estimator = Callable[[Results, Options], pd.DataFrame]  # gives a row per claim, with the columns `CLAIMS`
 
 
 @dataclass(frozen=True)
@@ -96,8 +88,22 @@ def variations(results: Results, options: Options) -> Iterator[Variation]:
             yield Variation("strength", label, f"with {label} alone", only(kept), options)
 
 
-def table(estimator: Estimator, results: Results, options: Options, asked: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Every claim in every variation, the first of which is `ASKED`; columns `COLUMNS`.
+def table(results: Results, options: Options, asked: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """`varied_claims` of every estimator, named in `by`; columns `COLUMNS`.
+
+    `asked` has the claims for these results and options of those estimators for which they are known already.
+    """
+    tables = [
+        varied_claims(estimator, results, options, asked.get(name)).assign(by=name)
+        for name, estimator in estimators().items()
+    ]
+    return pd.concat([of for of in tables if len(of)] or tables[:1], ignore_index=True)
+
+
+def varied_claims(
+    estimator: Estimator, results: Results, options: Options, asked: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Every claim in every variation, the first of which is `ASKED`; columns `COLUMNS`, `by` empty.
 
     `p` is of the verdict that was asked for, and after Holm's correction of its family; `holds` tells whether the
     variation's verdict is that one, and is False where that claims nothing.
@@ -122,7 +128,7 @@ def table(estimator: Estimator, results: Results, options: Options, asked: pd.Da
     first = dict(zip(zip(claims["claim"], claims["kind"], strict=True), claims["verdict"], strict=True))
     wanted = [first[key] for key in zip(whole["claim"], whole["kind"], strict=True)]
     same = [verdict == want and want not in NOTHING for verdict, want in zip(whole["verdict"], wanted, strict=True)]
-    return whole.assign(holds=same)[list(COLUMNS)]
+    return whole.assign(by="", holds=same)[list(COLUMNS)]
 
 
 def p_value(row: Row) -> float:
@@ -165,12 +171,12 @@ def certainty(varied: pd.DataFrame) -> pd.DataFrame:
         `held` of `of` variations have the same verdict.
     """
     rows = []
-    for (claim, kind), of_claim in varied.groupby(list(CLAIM), sort=False):
+    for key, of_claim in varied.groupby(list(BY_CLAIM), sort=False):
         asked = of_claim["variation"] == ASKED
         verdict, others = of_claim[asked]["verdict"].iloc[0], of_claim[~asked]
         claimed, lost = verdict not in NOTHING, others[~others["holds"]]
         hangs_on = _together(list(lost["says"])) if claimed else ""
-        rows.append((claim, kind, verdict, claimed and lost.empty, hangs_on, int(others["holds"].sum()), len(others)))
+        rows.append((*key, verdict, claimed and lost.empty, hangs_on, int(others["holds"].sum()), len(others)))
     return pd.DataFrame(rows, columns=list(CERTAINTY))
 
 
@@ -188,73 +194,3 @@ def sentence(row: Row) -> str:
     if row["sure"]:
         return f"sure: the same in all {row['of']} variations"
     return f"does not hold {row['hangs_on']}" if row["hangs_on"] else ""
-
-
-# --- the estimators ---------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Fronts:
-    """Claims from score-size curves: `interactions.table` and `priorities.main_effects` of the mean over tasks.
-
-    A task's curves are made once for all collections that have its same runs.
-    """
-
-    _tasks: dict[object, list[TaskCurves]] = field(default_factory=dict)
-
-    def __call__(self, results: Results, options: Options) -> pd.DataFrame:
-        tasks = [curves for _, runs in results.runs.groupby("task", sort=False) for curves in self._of(runs, options)]
-        return front_claims(
-            interactions.table(results, options, tasks), priorities.main_effects(results, options, tasks)
-        )
-
-    def _of(self, runs: pd.DataFrame, options: Options) -> list[TaskCurves]:
-        key = options, tuple(runs["run_id"])
-        if key not in self._tasks:
-            self._tasks[key] = curves_by_task(runs, options)
-        return self._tasks[key]
-
-
-def front_claims(contrasts: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
-    """The claims of `interactions.table` and `priorities.main_effects`; from tasks where seeds give no interval."""
-    rows: list[dict[str, object]] = []
-    for row in contrasts[contrasts["scope"] == "mean"].to_dict("records"):
-        verdict = row["verdict"] if row["verdict"] != UNDEFINED else row["tasks_verdict"]
-        numbers = {"estimate": row["interaction"], **_interval(row)}
-        rows.append(
-            {"claim": row["contrast"], "kind": row["kind"], "family": "contrast", **numbers, "verdict": verdict}
-        )
-    for row in effects[effects["scope"] == "mean"].to_dict("records"):
-        words = (SMALLER, LARGER) if row["measure"] == "bytes" else (BETTER, WORSE)
-        numbers = {"estimate": row["effect"], **_interval(row)}
-        of_method = {"claim": row["method"], "kind": row["measure"], "family": "effect"}
-        rows.append({**of_method, **numbers, "verdict": _direction(numbers, *words)})
-    for row in effects[effects["scope"] == "mean"].to_dict("records"):
-        numbers = {"estimate": row["rank"], "low": row["rank_low"], "high": row["rank_high"]}
-        numbers |= {"error": math.nan, "freedom": math.nan}
-        place = {"claim": row["method"], "kind": f"rank {row['measure']}", "family": "place"}
-        rows.append({**place, **numbers, "verdict": _place(numbers)})
-    return pd.DataFrame(rows, columns=list(CLAIMS))
-
-
-def _interval(row: Row) -> dict[str, float]:
-    """From seeds; without one from the differences between tasks."""
-    if math.isfinite(row["low"]):
-        return {key: row[key] for key in ("low", "high", "error", "freedom")}
-    low, high, freedom = row["tasks_low"], row["tasks_high"], row["tasks"] - 1
-    error = (high - low) / 2 / quantile(freedom) if math.isfinite(low) else math.nan
-    return {"low": low, "high": high, "error": error, "freedom": freedom if math.isfinite(low) else math.nan}
-
-
-def _direction(numbers: dict[str, float], more: str, less: str) -> str:
-    """The word for a number that is more than 0, or less; `inconclusive` if its interval holds 0."""
-    if not math.isfinite(numbers["low"]):
-        return UNDEFINED
-    return more if numbers["low"] > 0 else less if numbers["high"] < 0 else INCONCLUSIVE
-
-
-def _place(numbers: dict[str, float]) -> str:
-    """`place 1`, if 95 % of the replicates put it there."""
-    if not math.isfinite(numbers["low"]):
-        return UNDEFINED
-    return f"place {numbers['estimate']:.0f}" if numbers["low"] == numbers["high"] else INCONCLUSIVE

@@ -124,6 +124,7 @@ def sensitivity(table: pd.DataFrame) -> pd.DataFrame:
     """Of each claim its verdict, in how many variations that is the same, and what it hangs on."""
     rows = [
         {
+            "by": names.ESTIMATORS[row["by"]],
             "claim": names.KINDS[row["kind"]].format(row["claim"]),
             "verdict": row["verdict"],
             "the same in": f"{row['held']} of {row['of']}" if certainty else "–",
