@@ -15,7 +15,7 @@ from analysis import reference
 from analysis.names import PARTS, SIZES, Names, colour_rules
 from analysis.options import Options
 from analysis.read.results import Results
-from analysis.report import payload, sections
+from analysis.report import opening, payload, sections
 from analysis.statistics import ablation, claims, equivalent_size, interactions, priorities, sensitivity, table1
 from analysis.statistics.means import mean_scores
 from analysis.statistics.sensitivity import MEANING
@@ -129,6 +129,7 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
         "script_hash": _hash(script),
         "summary": f"{sections.summary(results)} · read from {results.source}",
         "runs": len(results.runs),
+        "opening": opening.sentences(results, statistics.equivalent_size, statistics.sensitivity),
         "verdicts": sections.headline(contrasts, names, certainty),
         "sensitivity": sections.sensitivity(statistics.sensitivity, names),
         "varied": MEANING,

@@ -1,0 +1,109 @@
+"""The report's first sentences: which method first, whether methods together do more than the product, how sure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.names import KINDS, enumerated
+from analysis.read.results import Results, Row
+from analysis.statistics import sensitivity
+from analysis.statistics.claims import NOTHING
+from analysis.statistics.interactions import EQUAL, INCONCLUSIVE, SUB, SUPER, UNDEFINED
+from analysis.statistics.like_with_like import MAIN
+from analysis.subsets import split
+from compress.wording import plural
+
+MODEL = "model"  # the claims that are told: those of one model of all tasks
+TOGETHER = {
+    SUPER: "{} together reduce sizes by more than the product of what each does",
+    EQUAL: "{} together reduce sizes as the product of what each does, to within a tenth",
+    SUB: "{} together reduce sizes by less than the product of what each does",
+    INCONCLUSIVE: "whether {} together reduce sizes by more or by less than the product of what each does is open",
+    UNDEFINED: "there is no interval that would tell whether {} together do more or less than the product of each",
+}
+
+
+def sentences(results: Results, sizes: pd.DataFrame, varied: pd.DataFrame) -> list[str]:
+    """Two or three, from `equivalent_size.table` by nominal bytes and `sensitivity.table`; none where nothing is known.
+
+    Nothing is called sure here but what `sensitivity.certainty` calls so.
+    """
+    means = sizes[(sizes["scope"] == "mean") & (sizes["bytes"] == "nominal")]
+    known = means[means["estimate"].notna()]
+    if known.empty:
+        return []
+    claims = sensitivity.certainty(varied) if len(varied) else pd.DataFrame(columns=list(sensitivity.CERTAINTY))
+    return list(filter(None, [_first(known), _together(known), _sure(results, claims[claims["by"] == MODEL])]))
+
+
+def _first(known: pd.DataFrame) -> str:
+    """Methods in the order of how much smaller models are with them at equal score."""
+    main = known[known["kind"] == MAIN].sort_values("estimate", ascending=False).to_dict("records")
+    if not main:
+        return ""
+    best, *others = main
+    told = f"{best['contrast']} first: models of equal score are {_times(best)} smaller with it"
+    rest = [f"{row['contrast']}, {_times(row)}{' (so larger)' if row['estimate'] < 0 else ''}" for row in others]
+    return _begun("; then ".join([told, *rest]) + ".")
+
+
+def _together(known: pd.DataFrame) -> str:
+    """What the largest combination does against the product, and on which pairs there is a verdict."""
+    combined = known[known["kind"].isin(["pair", "total"])].to_dict("records")
+    if not combined:
+        return ""
+    largest = max(combined, key=lambda row: len(split(row["contrast"])))
+    ratio = f"ratio {_factor(largest['estimate'])}{_brackets(largest)}"
+    seen = f"{largest['observed']:.2f} times instead of {largest['expected']:.2f} ({ratio})"
+    told = TOGETHER[largest["verdict"]].format(enumerated(split(largest["contrast"])))
+    return " ".join([f"{_begun(told)}: {seen}.", *_pairs([row for row in combined if row is not largest])])
+
+
+def _pairs(rows: Sequence[Row]) -> list[str]:
+    """The other combinations by their verdicts."""
+    by_verdict: dict[str, list[str]] = {}
+    for row in rows:
+        by_verdict.setdefault(row["verdict"], []).append(row["contrast"])
+    told = [
+        f"{enumerated(names)} {'is' if len(names) == 1 else 'are'} {verdict}"
+        for verdict, names in by_verdict.items()
+        if verdict != UNDEFINED
+    ]
+    return [_begun(f"{'; '.join(told)}.")] if told else []
+
+
+def _sure(results: Results, claims: pd.DataFrame) -> str:
+    """Which claims nothing that is varied changes, and what the runs are."""
+    counts = [
+        plural(len(results.models), "model"),
+        plural(len(results.tasks), "task"),
+        plural(results.runs["seed"].nunique(), "seed"),
+    ]
+    runs = f"{plural(len(results.runs), 'run')} of {enumerated(counts)}"
+    claimed = claims[~claims["verdict"].isin(NOTHING)].to_dict("records")
+    sure = [f"{KINDS[row['kind']].format(row['claim'])} ({row['verdict']})" for row in claimed if row["sure"]]
+    if not claimed:
+        return f"In {runs} there is no verdict yet."
+    if not sure:
+        return f"In {runs} nothing is sure: each verdict is another in some variation below."
+    what = "all of it is" if len(sure) == len(claimed) else "only this is"
+    return f"In {runs}, {what} the same in every variation below, and so sure: {'; '.join(sure)}."
+
+
+def _times(row: Row) -> str:
+    return f"{_factor(row['estimate'])} times{_brackets(row)}"
+
+
+def _brackets(row: Row) -> str:
+    return "" if pd.isna(row["low"]) else f" [{_factor(row['low'])}, {_factor(row['high'])}]"
+
+
+def _factor(log: float) -> str:
+    return f"{math.exp(log):.2f}"
+
+
+def _begun(text: str) -> str:
+    return text[:1].upper() + text[1:]
