@@ -360,13 +360,13 @@ def test_tasks_that_scores_choose_have_a_mean_without_an_interval() -> None:
     assert row["unsure"].startswith("the scores of sst2 leave it out")
 
 
-def test_cells_that_other_tasks_have_leave_no_interval_where_they_are_missing() -> None:
+def test_missing_cells_leave_no_interval() -> None:
     runs = Grid(tasks=3).results().runs
     lost = (runs["task"] == "cola") & (runs["methods"] == "prune") & (runs["model"] == "small")
     table = interactions.table(as_results(runs[~lost]), QUICK)
     own = table[table["contrast"] == "distill+prune"].set_index("scope")
-    assert own.loc["cola", "unsure"] == "2 cells of prune missing here that other tasks have"
-    assert own.loc["mean", "unsure"] == "cola: 2 cells of prune missing here that other tasks have"
+    assert own.loc["cola", "unsure"] == "2 cells of prune missing, where its curve is a guess"
+    assert own.loc["mean", "unsure"] == "cola: 2 cells of prune missing, where its curve is a guess"
     assert own.loc[["cola", "mean"], ["low", "tasks_low"]].isna().all(axis=None)
     assert math.isfinite(own.loc["sst2", "low"])
     assert table[table["contrast"] == "quantize+distill"]["low"].notna().all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from analysis.options import Options
 from analysis.statistics import score_size, uncertainty
 from analysis.statistics.score_size import Array, ScoreSizeCurve, cells, common_scores
 from analysis.statistics.uncertainty import ONE_SEED, Interval, SeedVariation, seed_variation
+from analysis.subsets import NONE
 from compress.wording import plural
 
 MOST_UNDEFINED = 0.1  # share of replicates
@@ -82,23 +84,20 @@ def curves_by_task(runs: pd.DataFrame, options: Options) -> list[TaskCurves]:
     score = options.score_column
     taught = frozenset(runs.loc[runs["teacher_run_id"].notna(), "methods"])
     by_task = score_size.score_size_curves(cells(runs, score, options.bytes_column))
-    anywhere: dict[str, set[tuple[str, str]]] = {}
-    for curves in by_task.values():
-        for name, curve in curves.items():
-            anywhere.setdefault(name, set()).update(zip(curve.models, curve.variants, strict=True))
     made = []
     for task, curves in by_task.items():
         variation = seed_variation(runs[runs["task"] == task], curves, score)
-        doubts = {name: _doubt(name, curve, anywhere[name]) for name, curve in curves.items()}
+        compressed = {model for name, curve in curves.items() if name != NONE for model in curve.models}
+        doubts = {name: _doubt(name, curve, compressed) for name, curve in curves.items()}
         doubts |= variation.outliers(curves) if variation else {}
         made.append(TaskCurves(task, curves, taught, variation, options, doubts))
     return made
 
 
-def _doubt(name: str, curve: ScoreSizeCurve, anywhere: set[tuple[str, str]]) -> str:
-    """Why no interval is given: where cells that other tasks have are missing, the curve between others is a guess."""
-    missing = anywhere - set(zip(curve.models, curve.variants, strict=True))
-    return f"{plural(len(missing), 'cell')} of {name} missing here that other tasks have" if missing else ""
+def _doubt(name: str, curve: ScoreSizeCurve, compressed: set[str]) -> str:
+    """Why no interval is given: where cells of models that were compressed are missing, the curve there is a guess."""
+    missing = set(product(compressed, curve.variants)) - set(zip(curve.models, curve.variants, strict=True))
+    return f"{plural(len(missing), 'cell')} of {name} missing, where its curve is a guess" if missing else ""
 
 
 @dataclass(frozen=True)
