@@ -46,6 +46,7 @@ from analysis.statistics.uncertainty import (
 ALONE = 1 - 1e-6  # share of a number's variance from which on it is one task's
 INESTIMABLE, LEAST_SHARE, NO_SLOPE = 1e-6, 1e-3, 1e-9
 TWO_SIZES = "two sizes: how far architectures lie off a curve of sizes is not known"
+LARGEST = 700.0  # log of a factor that a float holds
 FEW = 3  # degrees of freedom below which the error of slopes must not be most of an interval
 OFF = "the {} architectures lie off any curve of sizes, so that what is learned is known to ± {:.0f} % at best"
 BEYOND = "no size has architectures for all that is compared; bytes are of the nearest"
@@ -258,10 +259,15 @@ def _numbers(
         "verdict": verdict(sizes) if combined else "",
         "learned": own.learned, "learned_low": learned.low, "learned_high": learned.high,
         "arithmetic": own.arithmetic, "arithmetic_low": arithmetic.low, "arithmetic_high": arithmetic.high,
-        "observed": math.exp(own.observed) if combined else math.nan,
-        "expected": math.exp(own.observed - estimate) if combined else math.nan,
+        "observed": _factor(own.observed) if combined else math.nan,
+        "expected": _factor(own.observed - estimate) if combined else math.nan,
         "unsure": sizes.reason,
     }  # fmt: skip
+
+
+def _factor(log: float) -> float:
+    """Infinite where a float cannot hold it: scores that do not depend on size can make it as great as that."""
+    return math.exp(log) if log < LARGEST else math.inf
 
 
 def _points(of_tasks: Sequence[tuple[float, Interval]]) -> dict[str, object]:
