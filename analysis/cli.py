@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ From results to the paper's figure and table, and to verdicts with error bars:
   ablation RUNS           what each setting of a method gains: distillation's controls, say, or ways to prune
   figure RUNS --out DIR   Figure 1 alone: score against size
   advise RUNS             the best measured model for --max-mb, --max-ms, --max-train-hours or --min-score
+  next RUNS               which verdicts are open, and the cheapest further seeds that would settle them
   collect RUNS … --out F  results and predictions without the models: one small file that can be given for RUNS
   dashboard --project P   a W&B dashboard of a project, made or renewed
 
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         if verb in ("report", "figure"):
             told = "a folder, made if it is not there"
             words.add_argument("--out", type=Path, required=True, metavar="DIR", help=told)
-        if verb in ("table", "interactions", "ablation", "advise"):
+        if verb in ("table", "interactions", "ablation", "advise", "next"):
             words.add_argument("--json", action="store_true", help="one document, nothing else")
         if verb in ("table", "interactions", "ablation"):
             words.add_argument("--format", choices=FORMATS, default="text", help="of what is printed (default text)")
@@ -95,6 +96,14 @@ def _parser() -> argparse.ArgumentParser:
                                help="the greatest time of training on a device, its teacher's included")  # fmt: skip
             words.add_argument("--min-score", type=float, metavar="POINTS", help="the least score")
             words.add_argument("--task", help="one task (default: the mean over all)")
+        if verb == "next":
+            words.add_argument("--seeds", type=_count, default=5, metavar="N",
+                               help="that each cell may come to have (default 5)")  # fmt: skip
+            words.add_argument("--hours", type=_positive, default=math.inf, metavar="H",
+                               help="the most device-hours to propose (default: what it takes)")  # fmt: skip
+            words.add_argument("--looks", type=Path, metavar="FILE",
+                               help="earlier looks at these runs, that levels account for, as `launch extend` keeps "
+                               "them in RUNS/.sweeps/extend.json (default: none)")  # fmt: skip
     collect = verbs.add_parser("collect", help="results and predictions as one small file")
     collect.add_argument("runs", metavar="RUNS", type=Path, nargs="+",
                          help="folder of runs or file of results; of what several have, the first counts")  # fmt: skip
@@ -117,6 +126,13 @@ def _shape(word: str) -> tuple[int, int]:
     if not (batch.isdecimal() and tokens.isdecimal() and int(batch) and int(tokens)):
         raise argparse.ArgumentTypeError(f"{word} must be a batch and its tokens, 1x128")
     return int(batch), int(tokens)
+
+
+def _count(word: str) -> int:
+    value = int(word)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{word} must be 1 or more")
+    return value
 
 
 def _read(options: argparse.Namespace) -> Results:
@@ -255,6 +271,24 @@ def _advise(results: Results, chosen: Options, options: argparse.Namespace) -> i
     return 0 if answer.chosen else 1
 
 
+def _next(results: Results, chosen: Options, options: argparse.Namespace) -> int:
+    from analysis.statistics import next_runs
+
+    history = next_runs.read_looks(options.looks, chosen) if options.looks else []
+    said = next_runs.next_runs(results, chosen, history, options.seeds, options.hours)
+    if options.json:
+        claims = [{**asdict(claim), "name": claim.name, "settled": claim.settled} for claim in said.claims]
+        told = {"settled": not said.open, "claims": _plain(claims), "runs": _plain(map(asdict, said.runs)),
+                "hours": said.hours, "why": said.why, "looks": next_runs.looks_document(said, chosen),
+                "remarks": said.notes}  # fmt: skip
+        _print_document(results, chosen, {"next": told})
+    else:
+        print(f"{results.source}: {len(results.runs)} runs; {chosen.told}\n")
+        print("\n".join(next_runs.sentences(said, options.seeds)))
+        _print_left_out(results, said.notes)
+    return 0
+
+
 def _collect(options: argparse.Namespace) -> int:
     from analysis.read import collection
 
@@ -278,6 +312,7 @@ VERBS: dict[str, tuple[Callable[[Results, Options, argparse.Namespace], int], st
     "ablation": (_ablation, "what each setting of a method gains"),
     "figure": (_figure, "Figure 1"),
     "advise": (_advise, "what to use for a budget"),
+    "next": (_next, "what to run next"),
 }
 ALONE: dict[str, Callable[[argparse.Namespace], int]] = {"collect": _collect, "dashboard": _dashboard}
 
@@ -342,8 +377,12 @@ def _print_document(results: Results, options: Options, answers: Mapping[str, ob
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    return _plain(table.to_dict("records"))
+
+
+def _plain(rows: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
     """Rows as JSON holds them: what is undefined is null."""
     return [
         {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
-        for row in table.to_dict("records")
+        for row in rows
     ]

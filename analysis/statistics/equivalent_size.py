@@ -68,14 +68,14 @@ def table(results: Results, options: Options) -> pd.DataFrame:
     cells = cells_of(results, options)
     model = fit(cells)
     scored = CellScores(cells, model)
-    taught = _taught(results, cells)
+    taught = students(results, cells)
     rows: list[dict[str, object]] = []
     for contrast in contrasts(results, cells.treatments):
         rows += _rows(contrast, cells, model, scored, taught)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _taught(results: Results, cells: Cells) -> Array:
+def students(results: Results, cells: Cells) -> Array:
     """1 for the treatments whose runs name a teacher, shape (K,)."""
     runs = results.runs
     subsets = set(runs.loc[runs["teacher_run_id"].notna(), "methods"])

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,7 @@ class Fit:
         precisions: what each task says of γ, shape (T, K, K); their sum is the inverse of its covariance.
         residuals: of each task from γ, times its precision, shape (T, K); their sum is 0.
         gains: derivatives of `precisions` · γ by `TaskFit.score`, shape (T, K, K).
+        offsets: variance of u, in variances of the noise.
         converged: whether γ was at rest at the end.
         slope_error: relative standard error of all slopes, because the architectures are these and no others.
         slope_freedom: its degrees of freedom, the number of architectures less two.
@@ -93,6 +94,7 @@ class Fit:
     precisions: Array
     residuals: Array
     gains: Array
+    offsets: float
     converged: bool
     slope_error: float
     slope_freedom: int
@@ -103,6 +105,22 @@ class Fit:
         at = self.cells.log_bytes[models] - self.origin + shifts
         off = off_lines(self.cells.log_bytes - self.origin, task.cells.models) @ task.nuisance[4:]
         return np.asarray(c + b * _curve(at, k, q)[0] + off[models])
+
+    def residuals_of(self, task: TaskFit) -> Array:
+        """Of the cells' scores from the task's curves, points, shape (N,)."""
+        models, shifts = np.arange(len(self.cells.models)), np.append(task.shifts, 0.0)  # UNCOMPRESSED is the last
+        fitted = np.stack([self.scores(task, models, shift) for shift in shifts], axis=1)
+        return np.asarray(task.cells.scores - fitted[task.cells.models, task.cells.treatments])
+
+    def precision(self, place: int, seeds: Array, variance: float | None = None) -> Array:
+        """What a task would say of γ, shape (K, K), if its cells had so many seeds, shape (N,), and all else stayed.
+
+        `variance` is of one run, points², if not the fitted one.
+        """
+        task = self.tasks[place]
+        of_seeds = replace(task, cells=replace(task.cells, seeds=seeds), variance=variance or task.variance)
+        information = _Step(of_seeds, self.cells.log_bytes - self.origin, self.offsets).information
+        return np.asarray(np.linalg.inv(np.eye(len(self.mean)) + information @ self.spread) @ information)
 
 
 def off_lines(sizes: Array, models: NDArray[np.int64]) -> Array:
@@ -153,7 +171,9 @@ def fit(cells: Cells) -> Fit | None:
             break
     origin = float(cells.log_bytes.mean())
     error, freedom = _slope_error(fits, sizes)
-    return Fit(cells, origin, mean, spread, tuple(fits), precisions, residuals, gains, converged, error, freedom)
+    return Fit(
+        cells, origin, mean, spread, tuple(fits), precisions, residuals, gains, offsets, converged, error, freedom
+    )
 
 
 def _slope_error(fits: Sequence[TaskFit], sizes: Array) -> tuple[float, int]:
