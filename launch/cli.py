@@ -21,12 +21,13 @@ Before and after a sweep (python -m compress -m …):
   prepare OVERRIDES  fetch its checkpoints and texts into the caches, for nodes without a network
   status RUNS        where every experiment is, by size and methods; --watch repeats it
   retry RUNS         run again just what failed, was stopped or is missing
+  extend RUNS        run further seeds, round after round, until every verdict is settled
   cancel RUNS        stop what runs or waits; experiments in training write their checkpoints
   tune RUNS --out D  of a search (+experiment=search) a learning rate and a length for each model and task
   sync RUNS          upload to Weights & Biases what was offline
 """
 WATCH_SECONDS = 3.0
-VERBS = ("plan", "prepare", "status", "retry", "cancel", "tune", "sync")
+VERBS = ("plan", "prepare", "status", "retry", "extend", "cancel", "tune", "sync")
 OF_SWEEPS = {"plan": "what a sweep would do", "prepare": "fill the caches for a sweep"}
 
 
@@ -65,6 +66,12 @@ def _parser() -> Parser:
     status.add_argument("--watch", action="store_true", help="again every few seconds, until nothing runs or waits")
     status.add_argument("--json", action="store_true", help="one document, nothing else")
     retry = verbs.add_parser("retry", help="run what failed, was stopped or is missing")
+    extend = verbs.add_parser("extend", help="run further seeds until every verdict is settled")
+    extend.add_argument("--hours", type=_hours, default=float("inf"), metavar="H", help="device-hours to spend at most")
+    extend.add_argument("--rounds", type=_rounds, metavar="N", help="rounds at most")
+    extend.add_argument("--seeds", metavar="N", help="that each cell may come to have (default 5)")
+    extend.add_argument("--score", help="as in python -m analysis next")
+    extend.add_argument("--bytes", help="likewise")
     cancel = verbs.add_parser("cancel", help="stop what runs or waits")
     sync = verbs.add_parser("sync", help="upload what Weights & Biases does not have; may be repeated")
     sync.add_argument("--project", help="instead of the one that each run names")
@@ -73,9 +80,11 @@ def _parser() -> Parser:
     tune.add_argument("--out", type=Path, required=True, metavar="DIR", help="for --config-dir: DIR/train/tuned.yaml")
     tune.add_argument("--tolerance", type=_points, default=0.5, metavar="POINTS",
                       help="below the best that a shorter training may be (default 0.5)")  # fmt: skip
-    for parser_of_verb in (status, retry, cancel, tune, sync):
+    for parser_of_verb in (status, retry, extend, cancel, tune, sync):
         parser_of_verb.add_argument("runs", type=Path, help="the folder of runs (paths.runs)")
-    retry.add_argument("settings", nargs="*", help="hydra.launcher.KEY=VALUE, resources.KEY=VALUE; all else as before")
+    for parser_of_verb in (retry, extend):
+        told = "hydra.launcher.KEY=VALUE, resources.KEY=VALUE; all else as before"
+        parser_of_verb.add_argument("settings", nargs="*", help=told)
     return parser
 
 
@@ -83,6 +92,20 @@ def _points(word: str) -> float:
     value = float(word)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{word} must be 0 or more")
+    return value
+
+
+def _hours(word: str) -> float:
+    value = float(word)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{word} must be more than 0")
+    return value
+
+
+def _rounds(word: str) -> int:
+    value = int(word)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{word} must be 1 or more")
     return value
 
 
@@ -104,6 +127,12 @@ def _do(options: argparse.Namespace) -> int:
             from launch.retry import retry
 
             return retry(options.runs, options.settings)
+        case "extend":
+            from launch.extend import extend
+
+            given = {f"--{name}": getattr(options, name) for name in ("seeds", "score", "bytes")}
+            asked = [word for name, value in given.items() if value is not None for word in (name, value)]
+            return extend(options.runs, options.settings, hours=options.hours, rounds=options.rounds, options=asked)
         case "cancel":
             return _cancel(options.runs)
         case "tune":

@@ -48,7 +48,7 @@ def _groups(chosen: Mapping[str, Sweep], changes: Changes) -> list[Group]:
     groups: dict[str, Group] = {}
     for run_id, sweep in sorted(chosen.items(), key=lambda item: item[1].experiments[item[0]].teacher is not None):
         settings = changes.launcher(sweep.launcher)
-        config = changes.config(sweep, run_id, settings)
+        config = changes.config(sweep.config(run_id), settings)
         group = groups.setdefault(repr((settings, sweep.directory)), Group([], settings, Path(sweep.directory)))
         group.configs.append(config)
     return list(groups.values())
@@ -85,9 +85,9 @@ class Changes:
                 values = _changed(values, _path(word), _value(word))
         return settings_of(str(before["name"]), values)
 
-    def config(self, sweep: Sweep, run_id: str, settings: Settings) -> Config:
-        """An experiment's configuration with other resources, which are no part of its identity."""
-        config = replace(sweep.config(run_id), force=False)
+    def config(self, before: Config, settings: Settings) -> Config:
+        """An experiment's configuration with other resources, which are no part of its identity; not by force."""
+        config = replace(before, force=False)
         values = asdict(config.resources)
         for word in self.resources:
             if word.startswith(f"{RESOURCES}="):
