@@ -23,8 +23,9 @@ from analysis.read import collection
 from analysis.read.results import CELL, read_runs
 from analysis.report import sections
 from analysis.report.report import findings
-from analysis.statistics import interactions, priorities, sensitivity, table1
+from analysis.statistics import equivalent_size, interactions, sensitivity, table1
 from analysis.statistics.claims import Curves, by_model
+from analysis.tables import tables
 from compress.config import identity
 from compress.config.conf_files import conf_folder
 from compress.config.overrides import read_sweep
@@ -81,11 +82,19 @@ def test_the_readme_shows_their_table_1(capsys) -> None:
     assert "\n".join(lines) in README
 
 
-def test_the_readme_shows_their_interactions(capsys) -> None:
-    lines = printed(capsys, "interactions", str(RESULTS))
-    whole = [line for line in lines[2:] if "| all tasks |" in line]
-    assert len(whole) == 5
-    assert "\n".join([*lines[:2], *whole]) in README
+def of_model() -> pd.DataFrame:
+    """The one model's numbers of other tasks, by contrast and kind."""
+    whole = equivalent_size.table(read_runs(RESULTS), Options())
+    return whole[whole["scope"] == "mean"].set_index(["contrast", "kind"])
+
+
+def test_the_readme_shows_what_one_model_says() -> None:
+    shown = tables.equivalent_size(of_model().reset_index())
+    columns = ["methods", "against", "factor or ratio", "learned", "arithmetic", "points", "verdict"]
+    lines = [" | ".join(str(row[column]).replace("-", "−") for column in columns) for row in shown.to_dict("records")]
+    assert len(lines) == 3 + 5
+    for line in lines:
+        assert f"| {line} |".replace("|  |", "| |") in README
 
 
 def test_the_readme_tells_the_studys_numbers_by_its_rule_and_by_ours() -> None:
@@ -100,54 +109,41 @@ def test_the_readme_tells_the_studys_numbers_by_its_rule_and_by_ours() -> None:
     assert f"differ by a factor of {(rule['greatest'] / rule['least']).min():.1f} or more" in WORDS
 
 
-def main_effects(options: Options) -> pd.DataFrame:
-    """By measure, method and scope."""
-    return priorities.main_effects(read_runs(RESULTS), options).set_index(["measure", "method", "scope"])
+def test_the_readmes_words_have_the_models_numbers() -> None:
+    model = of_model()
+    size = model.loc[("quantize", "main")]
+    low, high = (f"{math.exp(size[key]):.2f}" for key in ("low", "high"))
+    assert f"quantization makes models {math.exp(size['estimate']):.2f} times smaller [{low}, {high}]" in WORDS
+    learned = {method: f"{math.exp(model.loc[(method, 'main'), 'learned']):.2f}" for method in ("distill", "prune")}
+    assert f"Distilled models act {learned['distill']} times as large as they are" in WORDS
+    assert f"pruned ones, by 40 or 60 % of the encoder, {learned['prune']} times" in WORDS
+    assert model.loc[[("distill", "main"), ("prune", "main")], "low"].isna().all()
+    (error,) = {re.search(r"± (\d+ %)", why)[1] for why in model["unsure"] if "±" in why}  # type: ignore[index]
+    assert f"how many points a size is worth is known to ± {error} at best" in WORDS
+    for combination, words in (("quantize+prune", "within 8 %"), ("quantize+distill", "within 11 %")):
+        farthest = max(abs(math.exp(model.loc[(combination, "pair"), key]) - 1) for key in ("low", "high"))
+        assert words == f"within {math.ceil(100 * farthest - 0.5)} %"
+        assert words in WORDS
+    arithmetic = [
+        model.loc[key, "arithmetic"] for key in (("distill+prune", "pair"), ("quantize+distill+prune", "total"))
+    ]
+    assert {f"{math.exp(value):.2f}" for value in arithmetic} == {"0.97"}
+    curves = interactions.table(read_runs(RESULTS), Options(bootstrap=0)).query("scope == 'mean'")["interaction"]
+    one, two, three, four, five = (f"{math.exp(value):.2f}" for value in curves)
+    assert f"give ratios of {one}, {two}, {three}, {four} and {five}" in WORDS
 
 
-def factors(row: pd.Series) -> list[float]:
-    """An effect on sizes, with its interval: how many times smaller."""
-    return [math.exp(float(row[key])) for key in ("effect", "low", "high")]
-
-
-def test_the_readmes_words_have_their_effects() -> None:
-    effects = main_effects(Options())
-    sizes = [("quantize", "mean"), ("distill", "mean"), ("prune", "mean")]
-    sizes += [("distill", "qnli"), ("distill", "qqp"), ("prune", "sst2"), ("prune", "qnli")]
-    for method, scope in sizes:
-        effect, low, high = factors(effects.loc[("bytes", method, scope)])
-        between = " times smaller" if method == "quantize" else ""
-        assert f"{effect:.2f}{between} [{low:.2f}, {high:.2f}]" in WORDS
-    for method, verb, sign in (("quantize", "costs", -1), ("distill", "gains", 1), ("prune", "costs", -1)):
-        row = effects.loc[("score", method, "mean")]
-        low, high = sorted(sign * float(row[key]) for key in ("low", "high"))
-        assert f"{verb} {sign * float(row['effect']):.2f} points [{low:.2f}, {high:.2f}]" in WORDS
-
-
-def test_the_readme_calls_sure_what_is_and_tells_what_the_rest_hangs_on() -> None:
-    varied = sensitivity.varied_claims(Curves(), read_runs(RESULTS), Options())
-    claims = sensitivity.certainty(varied).set_index(["claim", "kind"])
-    assert set(claims.index[claims["sure"]]) == {("distill", "score"), ("distill", "rank score")}
-    of_model = sensitivity.certainty(sensitivity.varied_claims(by_model, read_runs(RESULTS), Options()))
-    assert set(map(tuple, of_model[of_model["sure"]][["claim", "kind"]].to_numpy())) == {("distill", "score")}
-    assert not of_model["verdict"].str.startswith("place").any()
-    assert f"what that hangs on ({claims['of'].max()} variations)" in WORDS
-    for claim, kind in (("distill", "bytes"), ("prune", "bytes"), ("prune", "score"), ("distill", "rank bytes"),
-                        ("prune", "rank bytes"), ("quantize", "rank score"), ("prune", "rank score")):  # fmt: skip
-        assert str(claims.loc[(claim, kind), "hangs_on"]) in WORDS, (claim, kind)
-    assert claims.loc[("quantize", "rank bytes"), "hangs_on"] == "without minilm-l3"
-    contrasts = claims[claims.index.get_level_values("kind").isin(["pair", "total", "pure"])]
-    assert contrasts["hangs_on"].str.contains("standin-mini or minilm-l3").all()
-    assert claims.loc[("distill+prune", "pair"), "hangs_on"].endswith("nor with prune 40 % alone")
+def test_the_readme_calls_sure_what_is() -> None:
+    results = read_runs(RESULTS)
+    claims = {name: sensitivity.certainty(sensitivity.varied_claims(estimator, results, Options()))
+              for name, estimator in (("model", by_model), ("curves", Curves()))}  # fmt: skip
+    sure = {name: set(map(tuple, of[of["sure"]][["claim", "kind"]].to_numpy())) for name, of in claims.items()}
+    assert sure == {"model": {("distill", "score")}, "curves": {("distill", "score"), ("distill", "rank score")}}
+    assert not claims["model"]["verdict"].str.startswith("place").any()
+    assert f"Sure is what none of {claims['model']['of'].max()} variations changes" in WORDS
+    combined = claims["model"][claims["model"]["kind"].isin(["pair", "total", "pure"])]
+    assert not (combined["verdict"] == "super-multiplicative").any()
     assert not re.search(r"\b(for sure|surely)\b", README.split("### A grid on real GLUE")[1].split("\n## ")[0])
-
-
-def test_the_readmes_words_have_the_bytes_on_disk_too(capsys: pytest.CaptureFixture[str]) -> None:
-    effect, low, high = factors(main_effects(Options(bytes="artifact")).loc[("bytes", "prune", "mean")])
-    assert f"(on disk × {effect:.2f} [{low:.2f}, {high:.2f}])" in WORDS
-    lines = printed(capsys, "interactions", str(RESULTS), "--bytes", "artifact")
-    cells = next(line for line in lines if line.startswith("| quantize+prune | the product | all tasks |")).split(" | ")
-    assert f"on disk, where masks count, {cells[5]} {cells[6]}" in WORDS
 
 
 def test_the_readmes_words_tell_where_they_ran_and_what_difference_that_makes() -> None:
