@@ -20,14 +20,14 @@ from typing import Any
 
 from compress.config import identity
 from compress.config.schema import Config, from_mapping
-from compress.errors import ConfigError, tell
+from compress.errors import ConfigError
 from compress.runs import result
 from compress.storage import surroundings
 from compress.storage.files import write_json
 from compress.wording import plural
-from launch.retry import Changes
+from launch.retry import Changes, sweeps_to_go_on_with
 from launch.start import Group, Settings, launch_all
-from launch.sweep import SWEEPS, Sweep, all_sweeps, concerned
+from launch.sweep import SWEEPS, Sweep, concerned
 
 LOOKS = "extend.json"
 ASKING = ("-m", "analysis", "next")
@@ -47,12 +47,7 @@ def extend(
         options: for `analysis next`.
     """
     runs = runs.absolute()
-    left_out: list[str] = []
-    sweeps = all_sweeps(runs, left_out)
-    for reason in left_out:
-        tell(ConfigError(reason))
-    if not sweeps:
-        raise ConfigError(f"{runs}: no sweep was started here; python -m compress -m … starts one")
+    sweeps, _ = sweeps_to_go_on_with(runs)
     changes = Changes(words)
     changes.require_use([sweeps[-1].launcher])
     settings = changes.launcher(sweeps[-1].launcher)

@@ -26,12 +26,7 @@ SHORT = {name for kind in SETTINGS.values() for name in kind.__dataclass_fields_
 
 def retry(runs: Path, words: Sequence[str]) -> int:
     """Run again what needs it in a folder of runs, with `hydra.launcher.KEY=VALUE`, `resources.KEY=VALUE` changed."""
-    left_out: list[str] = []
-    sweeps = all_sweeps(runs, left_out)
-    for reason in left_out:
-        tell(ConfigError(reason))
-    if not sweeps:
-        raise ConfigError(f"{runs}: no sweep was started here; python -m compress -m … starts one")
+    sweeps, left_out = sweeps_to_go_on_with(runs)
     changes = Changes(words)
     again = status.to_run_again(runs, sweeps)
     chosen = {run_id: sweep for run_id, sweep in accepted(sweeps).items() if run_id in again}
@@ -41,6 +36,17 @@ def retry(runs: Path, words: Sequence[str]) -> int:
         print("nothing to run again: no experiment failed, was stopped or is missing")
         return 1 if left_out else 0
     return max(launch_all(groups), 1 if left_out else 0)
+
+
+def sweeps_to_go_on_with(runs: Path) -> tuple[list[Sweep], list[str]]:
+    """A folder's sweeps, oldest first, and why others are left out, which is told; ConfigError without one."""
+    left_out: list[str] = []
+    sweeps = all_sweeps(runs, left_out)
+    for reason in left_out:
+        tell(ConfigError(reason))
+    if not sweeps:
+        raise ConfigError(f"{runs}: no sweep was started here; python -m compress -m … starts one")
+    return sweeps, left_out
 
 
 def _groups(chosen: Mapping[str, Sweep], changes: Changes) -> list[Group]:

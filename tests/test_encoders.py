@@ -95,6 +95,7 @@ def values(cache: Path, place: Path) -> Callable[[tuple[str, ...]], Values]:
             "data.max_length=32", f"paths.runs={place / 'runs'}",
             *(f"{method}={METHODS[method]}" for method in subset),
             *(["distill.weak_teacher=true", "distill.copies=0"] if "distill" in subset else []),
+            *(["prune.spare_new=false"] if "prune" in subset else []),
         ]  # fmt: skip
         return document(next(compositions(words, conf_folder(), multirun=False)))
 
@@ -252,22 +253,22 @@ def expected_bytes(model: PreTrainedModel, config: Config) -> int:
     told = structure(model)
     methods: dict[str, Any] = config.methods
     is_int8 = "quantize" in methods
-    number, total, prunable, masks = (1 if is_int8 else 4), 0, 0, 0
+    number, total = (1 if is_int8 else 4), 0
     for name, module in model.named_modules():
         if type(module) is nn.Linear:
             for rows, columns in shapes(module, name, told, config):
                 total += (4 * rows + 4 + 4) * is_int8  # scales, and the input's scale and zero point
+                count = rows * columns
                 if name in told.matrices and "prune" in methods:
-                    prunable, masks = prunable + rows * columns, masks + math.ceil(rows * columns / 8)
-                else:
-                    total += rows * columns * number
+                    total += math.ceil(count / 8)
+                    count -= round(methods["prune"].sparsity * count)
+                total += count * number
             total += 0 if module.bias is None else 4 * len(module.bias)
         elif isinstance(module, nn.Embedding) and name in told.embeddings:
             total += module.weight.numel() * number + 4 * len(module.weight) * is_int8
         else:
             total += sum(4 * parameter.numel() for parameter in module.parameters(recurse=False))
-    pruned = round(methods["prune"].sparsity * prunable) if prunable else 0
-    return total + masks + (prunable - pruned) * number
+    return total
 
 
 def shapes(linear: nn.Linear, name: str, told: Structure, config: Config) -> list[tuple[int, int]]:
