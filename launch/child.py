@@ -25,7 +25,7 @@ from launch.experiments import Outcome, Planned
 from launch.sweep import Sweep
 
 STOPPING = (signal.SIGTERM, signal.SIGUSR2)
-LONGEST = 300  # characters of a log's last line
+LONGEST = 600  # characters of a log's last line; of a longer one its middle is left out: the fix stands at the end
 PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
 
@@ -52,8 +52,13 @@ def cause_of_exit(child: Child, code: int, log: Path) -> tuple[str, str]:
         return "Killed", f"killed by {signal.Signals(-code).name}{memory}"
     with suppress(OSError):
         if lines := log.read_text(errors="replace").strip().splitlines():
-            return "Died", f"its process ended with exit code {code}: {lines[-1][:LONGEST]}"
+            return "Died", f"its process ended with exit code {code}: {_shortened(lines[-1])}"
     return "Died", f"its process ended with exit code {code}"
+
+
+def _shortened(line: str) -> str:
+    half = LONGEST // 2
+    return line if len(line) <= LONGEST else f"{line[:half]} … {line[-half:]}"
 
 
 def was_stopped(code: int) -> bool:

@@ -131,8 +131,11 @@ def test_a_word_that_is_no_override_is_told(word: str) -> None:
 @pytest.mark.parametrize(
     ("verb", "message"),
     [
-        ("plann", "error: plann: must be of plan, prepare, status, retry, cancel, sync (did you mean plan?)\n"),
-        ("", "error: no verb: must be of plan, prepare, status, retry, cancel, sync\n"),
+        (
+            "plann",
+            "error: plann: must be of plan, prepare, status, retry, extend, cancel, tune, sync (did you mean plan?)\n",
+        ),
+        ("", "error: no verb: must be of plan, prepare, status, retry, extend, cancel, tune, sync\n"),
         ("status", "error: the following arguments are required: runs; python -m launch status --help shows what it"),
         ("status --bad .", "error: unrecognized arguments: --bad; python -m launch --help shows what it takes\n"),
         ("plan --unknown", "error: --unknown: no such flag; there are --cfg, "),

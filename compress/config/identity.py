@@ -65,11 +65,8 @@ def _method(name: str, method: object, config: Config, memo: Memo) -> dict[str, 
 
     A value that its class has a default for was added later: while it is that, it does not count.
     """
-    assert is_dataclass(method)
-    kinds = (kind for kind in (LearnsFromTeacher, EnlargesData) if isinstance(method, kind))
-    replaced = {field.name for kind in kinds for field in fields(kind)}
-    later = {field.name: default_of(field) for field in fields(method) if field.name not in replaced}
-    values = {key: value for key, value in memo(_values, method).items() if key in later and value != later[key]}
+    own, unstated = _own(method), unstated_values(method)
+    values = {key: value for key, value in memo(_values, method).items() if key in own and key not in unstated}
     if isinstance(method, LearnsFromTeacher):  # its model is another, and it has no method
         shared = (part for part_name, part in _deciding(config).items() if part_name != "model")
         values["teacher"] = memo(_id_of_teacher, config, memo, by=(config.teacher, *shared))
@@ -79,6 +76,19 @@ def _method(name: str, method: object, config: Config, memo: Memo) -> dict[str, 
             values["steps"] = method.steps
     version = option_of(name, method).version
     return values | ({"version": version} if version else {})
+
+
+def _own(method: object) -> dict[str, object]:
+    """The keys of a method that stand for themselves, with their defaults."""
+    assert is_dataclass(method)
+    kinds = (kind for kind in (LearnsFromTeacher, EnlargesData) if isinstance(method, kind))
+    replaced = {field.name for kind in kinds for field in fields(kind)}
+    return {field.name: default_of(field) for field in fields(method) if field.name not in replaced}
+
+
+def unstated_values(method: object) -> dict[str, object]:
+    """What an identity does not state of a method: values that are the defaults of keys that were added later."""
+    return {key: default for key, default in _own(method).items() if getattr(method, key) == default}
 
 
 def _rewriting(config: Config) -> dict[str, object] | None:

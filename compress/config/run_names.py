@@ -18,6 +18,7 @@ from typing import Any
 from compress.checked import build
 from compress.config import identity
 from compress.config.conf_files import conf_folders, option_values
+from compress.config.identity import unstated_values
 from compress.config.schema import document, flat, from_mapping
 from compress.data.corpus import DataConfig
 from compress.errors import ConfigError
@@ -121,6 +122,8 @@ def _settings(config: Mapping[str, Any], identity: Mapping[str, object]) -> dict
     for group, option in registry.options_of(methods).items():
         left_out |= {f"{group}.{option.strength}"}
     settings = {key: value for key, value in flat(groups).items() if key not in left_out | derived(methods)}
+    settings |= {f"{group}.{key}": value for group, method in methods.items()
+                 for key, value in unstated_values(method).items()}  # fmt: skip
     if isinstance(teacher := config.get("teacher"), Mapping):  # by its name, if it is as its option says
         data, name = build(DataConfig, config["data"], "data."), str(teacher["name"])
         usual, described = _option("model", [f"{data.source}/{name}", name]), _described(data, teacher)
