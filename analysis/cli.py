@@ -272,19 +272,19 @@ def _advise(results: Results, chosen: Options, options: argparse.Namespace) -> i
 
 
 def _next(results: Results, chosen: Options, options: argparse.Namespace) -> int:
-    from analysis.statistics import next_runs
+    from analysis.statistics import next_runs, next_told
 
-    history = next_runs.read_looks(options.looks, chosen) if options.looks else []
+    history = next_told.read_looks(options.looks, chosen) if options.looks else []
     said = next_runs.next_runs(results, chosen, history, options.seeds, options.hours)
     if options.json:
         claims = [{**asdict(claim), "name": claim.name, "settled": claim.settled} for claim in said.claims]
         told = {"settled": not said.open, "claims": _plain(claims), "runs": _plain(map(asdict, said.runs)),
-                "hours": said.hours, "why": said.why, "looks": next_runs.looks_document(said, chosen),
+                "hours": said.hours, "why": said.why, "looks": next_told.looks_document(said, chosen),
                 "remarks": said.notes}  # fmt: skip
         _print_document(results, chosen, {"next": told})
     else:
         print(f"{results.source}: {len(results.runs)} runs; {chosen.told}\n")
-        print("\n".join(next_runs.sentences(said, options.seeds)))
+        print("\n".join(next_told.sentences(said, options.seeds)))
         _print_left_out(results, said.notes)
     return 0
 

@@ -16,16 +16,9 @@ from analysis import cli
 from analysis.options import Options
 from analysis.read.results import FAILURE_COLUMNS, Results
 from analysis.statistics import equivalent_size
-from analysis.statistics.next_runs import (
-    ARCHITECTURES,
-    OTHER,
-    TASKS,
-    Next,
-    looks_document,
-    next_runs,
-    read_looks,
-    sentences,
-)  # fmt: skip
+from analysis.statistics.next_runs import Next, next_runs
+from analysis.statistics.next_told import looks_document, read_looks, sentences
+from analysis.statistics.open_claims import ARCHITECTURES, OTHER, TASKS
 from compress.errors import ConfigError
 from tests.benchmarks.sequential import CELL, with_costs
 from tests.grids import document, write_run

@@ -25,7 +25,7 @@ from analysis.options import Options
 from analysis.read.results import Results
 from analysis.read.selection import flat
 from analysis.statistics.uncertainty import ONE_SEED, Interval, satterthwaite, t_interval
-from analysis.subsets import joined
+from analysis.subsets import split
 
 COLUMNS = (
     "method", "option", "changes", "gain", "low", "high", "more", "more_low", "more_high", "steps", "bytes", "tasks",
@@ -109,7 +109,7 @@ def paired(runs: pd.DataFrame, option: str, options: Options) -> pd.DataFrame:
         "strength": [next((entry.value for entry in entries if entry.method == method), None)
                      for entries in runs["compression"]],
     })  # fmt: skip
-    there = told["methods"].map(lambda subset: method in joined([subset]).split("+"))
+    there = told["methods"].map(lambda subset: method in split(subset))
     with_it = told[told["setting"].notna() & told["score"].notna()]
     without = told[~there & told["score"].notna()].drop(columns=["setting", "configured", "strength", "methods"])
     pairs = with_it.merge(without, on=["task", "model", "seed", "others"], suffixes=("", "_without"))

@@ -64,15 +64,19 @@ def _counted(module: torch.nn.Module) -> tuple[int, int | None]:
     return survivors, min((kind.bits for kind in kinds_of if kind.bits is not None), default=FLOAT_BITS)
 
 
+def _masks(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Of the masked matrices, by their layers' names."""
+    return {name: module.get_buffer(MASK) for name, module in model.named_modules() if MASK in module._buffers}
+
+
 def sparsity(model: torch.nn.Module) -> float:
     """Share of the masked matrices' entries that are pruned; 0 without any."""
-    masks = [module.get_buffer(MASK) for module in model.modules() if MASK in module._buffers]
+    masks = _masks(model).values()
     positions = sum(mask.numel() for mask in masks)
     return 1 - sum(int(mask.count_nonzero()) for mask in masks) / positions if positions else 0.0
 
 
 def emptied(model: torch.nn.Module, share: float = 0.9) -> dict[str, float]:
     """Masked matrices that lost more than a share of their entries: name -> share lost, the most first."""
-    masks = {name: module.get_buffer(MASK) for name, module in model.named_modules() if MASK in module._buffers}
-    lost = {name: 1 - int(mask.count_nonzero()) / mask.numel() for name, mask in masks.items()}
+    lost = {name: 1 - int(mask.count_nonzero()) / mask.numel() for name, mask in _masks(model).items()}
     return {name: lost[name] for name in sorted(lost, key=lambda name: -lost[name]) if lost[name] > share}

@@ -22,7 +22,8 @@ import pandas as pd
 
 from analysis.options import Options
 from analysis.read.results import FAILURE_COLUMNS, Results
-from analysis.statistics.next_runs import SEEDS, Claim, next_runs
+from analysis.statistics.next_runs import SEEDS, next_runs
+from analysis.statistics.open_claims import Claim
 from launch.cost import GPU, ROWS, TOKENS
 from tests.benchmarks.coverage import GRIDS
 from tests.simulated import Grid
