@@ -201,8 +201,8 @@ def _interactions(results: Results, chosen: Options, options: argparse.Namespace
     both = interactions.with_study(contrasts, results.methods)
 
     def vary() -> pd.DataFrame:
-        asked = claims.curve_claims(contrasts, priorities.main_effects(results, chosen))
-        return sensitivity.table(results, chosen, {"curves": asked})
+        curves = claims.curve_claims(contrasts, priorities.main_effects(results, chosen))
+        return sensitivity.table(results, chosen, {"model": claims.model_claims(sizes), "curves": curves})
 
     more: dict[str, object] = {}
     if options.json:

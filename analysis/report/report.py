@@ -50,7 +50,10 @@ def findings(results: Results, options: Options) -> Findings:
     effects = {way.bytes: priorities.main_effects(results, way) for way in ways}
     one_model = pd.concat(sizes, ignore_index=True)
     settings = ablation.table(results, options)
-    asked = {"curves": claims.curve_claims(contrasts["nominal"], effects["nominal"])}
+    asked = {
+        "model": claims.model_claims(one_model[one_model["bytes"] == "nominal"]),
+        "curves": claims.curve_claims(contrasts["nominal"], effects["nominal"]),
+    }
     varied = sensitivity.table(results, replace(options, bytes="nominal"), asked)
     contrasts["nominal"] = interactions.with_study(contrasts["nominal"], results.methods)
     first = table1.table(results, options)
