@@ -35,6 +35,7 @@ WRONG = {
     "train.compile=perhaps": "valid boolean",
     "data.max_length=513": "less than or equal to 512",
     "data.max_length=4": "greater than or equal to 8",
+    "data.max_validation=0": "greater than or equal to 1",
     "data.max_train=0": "greater than or equal to 1",
     "data.source=glu": "did you mean glue?",
     "data.seed=-1": "greater than or equal to 0",

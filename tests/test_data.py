@@ -237,6 +237,23 @@ def test_max_train_draws_the_same_rows_whatever_the_experiments_seed(compose: Co
     assert (prepared(compose, tmp_path, "data.max_train=999999").train_rows == np.arange(whole)).all()
 
 
+def test_max_validation_scores_the_same_rows_whatever_the_experiments_seed(compose: Compose, tmp_path: Path) -> None:
+    whole = prepared(compose, tmp_path).splits["validation"]
+    drawn = [prepared(compose, tmp_path, "data.max_validation=50", f"seed={seed}") for seed in (0, 1)]
+    first, second = (dataset.splits["validation"] for dataset in drawn)
+    assert (first.ids == second.ids).all()
+    assert drawn[0].notes == [f"validation: 50 of its {len(whole)} rows are scored"]
+    rows = np.random.default_rng(0).permutation(len(whole))[:50]
+    for place, row in enumerate(sorted(rows)):
+        one, same = first.rows(place, place + 1), whole.rows(row, row + 1)
+        assert (one.ids == same.ids).all()
+        assert (one.labels, one.seconds, one.sources) == (same.labels, same.seconds, same.sources)
+    assert len(list((tmp_path / "tokens").glob("*/"))) == 1  # all rows are in the cache
+    every = prepared(compose, tmp_path, "data.max_validation=999999")
+    assert (every.splits["validation"].ids == whole.ids).all()
+    assert every.notes == []
+
+
 def test_a_regressions_labels_are_floats_and_classes_are_integers(compose: Compose, tmp_path: Path) -> None:
     config = compose("model=demo/tiny", "data=demo", "task=stsb", f"paths.cache={tmp_path}")
     assert experiment.load_data(config)[0].splits["train"].labels.dtype == np.float32

@@ -29,9 +29,14 @@ class DataConfig:
     hub: str | None = Field(description="data set on the hub, or a folder laid out like one")
     revision: str | None = Field(description="revision of the data set on the hub")
     path: str | None = Field(description="folder with <task>/train.parquet and validation.parquet; in place of the hub")
-    seed: int = Field(description="of the generated texts and of the choice of data.max_train rows", ge=0)
+    seed: int = Field(
+        description="of the generated texts and of the choice of data.max_train and max_validation rows", ge=0
+    )
     max_train: int | None = Field(description="use only so many training rows, drawn at random", ge=1)
     max_length: int = Field(description="longest sequence in tokens; what is longer is cut", ge=8, le=512)
+    max_validation: int | None = Field(
+        default=None, description="score only so many rows of each validation split, drawn at random", ge=1
+    )
 
     @property
     def generated(self) -> bool:
@@ -113,11 +118,16 @@ def _in_folder(path: str, task: TaskConfig) -> Source:
 
 
 def identity(data: DataConfig, task: TaskConfig) -> dict[str, object]:
-    """What of the data decides a result: files count by their contents, not by where they lie."""
+    """What of the data decides a result: files count by their contents, not by where they lie.
+
+    `max_validation`, which was added later, is not stated where it is null.
+    """
     deciding = asdict(data)
+    if data.max_validation is None:
+        del deciding["max_validation"]
     if data.generated:
         return deciding | {"hub": None, "revision": None, "version": demo.VERSION}
-    if data.max_train is None:
+    if data.max_train is data.max_validation is None:
         deciding["seed"] = None
     if _is_local(data):
         files = [file for files in source(data, task).files.values() for file in files]
@@ -140,6 +150,11 @@ def contents(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> di
 def _print_once(note: str) -> None:
     """Contents are asked for before and after texts are read, and for a student's teacher too."""
     print(note, flush=True)
+
+
+def whole(data: DataConfig) -> DataConfig:
+    """All rows of the same data, which are cached once."""
+    return replace(data, max_train=None, max_validation=None)
 
 
 def load_texts(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> dict[str, Texts]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.data.augmentation import unchanged
-from compress.data.corpus import DataConfig, contents, load_texts
+from compress.data.corpus import DataConfig, contents, load_texts, whole
 from compress.data.texts import Texts
 from compress.errors import ConfigError
 from compress.model.tokenizer import reset
@@ -57,6 +58,16 @@ class Tokens:
 
         return np.diff(self.offsets)
 
+    def chosen(self, rows: Array) -> Tokens:
+        """Those of some rows, int64 [rows]."""
+        import numpy as np
+
+        lengths = self.lengths[rows]
+        ends = np.cumsum(lengths)
+        places = np.arange(lengths.sum()) + np.repeat(self.offsets[rows] - (ends - lengths), lengths)
+        rest = (array[rows] for array in (self.seconds, self.labels, self.sources))
+        return Tokens(self.ids[places], np.concatenate([[0], ends]), *rest)
+
     def rows(self, start: int, end: int) -> Tokens:
         """Those of some rows that follow one another."""
         first, last = self.offsets[start], self.offsets[end]
@@ -66,7 +77,10 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A task's tokens by split, the rows of `train` that are used, and what a result should say about them."""
+    """A task's tokens by split, the rows of `train` that are used, and what a result should say about them.
+
+    Splits for validation have only the rows that are used.
+    """
 
     splits: dict[str, Tokens]
     train_rows: Array
@@ -107,7 +121,7 @@ def prepare(
     def described() -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "data": contents(replace(data, max_train=None), task, seconds),
+            "data": contents(whole(data), task, seconds),
             "task": asdict(task),
             "tokenizer": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
             "augmentation": augmentation and augmentation.identity(),
@@ -129,14 +143,24 @@ def prepare(
     sources = splits["train"].sources
     rows, originals = np.arange(len(sources)), int(sources.max()) + 1
     if data.max_train is not None and data.max_train < originals:
-        chosen = np.random.default_rng(data.seed).permutation(originals)[: data.max_train]
-        rows = np.flatnonzero(np.isin(sources, chosen))
+        rows = np.flatnonzero(np.isin(sources, _drawn(originals, data.max_train, data.seed)))
+    scored = {split: len(splits[split]) for split in task.validation if split in splits}
+    fewer = {split: all_rows for split, all_rows in scored.items() if all_rows > (data.max_validation or math.inf)}
+    for split, all_rows in fewer.items():
+        splits[split] = splits[split].chosen(np.sort(_drawn(all_rows, data.max_validation, data.seed)))
     notes = [f"{split} is not in the data: scores are of {task.validation[0]} alone"
              for split in task.validation if split not in splits]  # fmt: skip
+    notes += [f"{split}: {len(splits[split])} of its {all_rows} rows are scored" for split, all_rows in fewer.items()]
     of_data = entry.of["data"]
     if isinstance(of_data, Mapping) and (commit := of_data.get("commit")):
         notes.append(f"data.hub={data.hub}: its revision {data.revision or 'main'} was commit {commit}")
     return Dataset(splits, rows, notes)
+
+
+def _drawn(rows: int, count: int | None, seed: int) -> Array:
+    import numpy as np
+
+    return np.random.default_rng(seed).permutation(rows)[:count]
 
 
 def tokenize_all(

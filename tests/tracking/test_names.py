@@ -50,6 +50,7 @@ CELLS: tuple[Sequence[str], ...] = (
     (*DEMO, "train.precision=bf16"),
     (*DEMO, "data.seed=1"),
     (*DEMO, "data.max_train=100"),
+    (*DEMO, "data.max_validation=100"),
     (*DEMO, "quantize=int8"),
     (*DEMO, "quantize=int8", "quantize.activations=false"),
     (*DEMO, "prune=magnitude"),
