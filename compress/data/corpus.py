@@ -30,7 +30,7 @@ class DataConfig:
     revision: str | None = Field(description="revision of the data set on the hub")
     path: str | None = Field(description="folder with <task>/train.parquet and validation.parquet; in place of the hub")
     seed: int = Field(
-        description="of the generated texts and of the choice of data.max_train and max_validation rows", ge=0
+        description="of the generated texts, and of the rows that max_train and max_validation leave", ge=0
     )
     max_train: int | None = Field(description="use only so many training rows, drawn at random", ge=1)
     max_length: int = Field(description="longest sequence in tokens; what is longer is cut", ge=8, le=512)
