@@ -21,7 +21,7 @@ from analysis.names import TASKS
 from analysis.options import Options
 from analysis.read import collection
 from analysis.read.results import CELL, read_runs
-from analysis.report import sections
+from analysis.report import verdicts
 from analysis.report.report import findings
 from analysis.statistics import equivalent_size, interactions, sensitivity, table1
 from analysis.statistics.claims import Curves, by_model
@@ -184,6 +184,6 @@ def test_the_report_tells_where_sizes_and_points_are_of_different_tasks() -> Non
     sst2 = replace(stored, runs=stored.runs[stored.runs["task"] == "sst2"])
     for results, told in ((stored, "5 tasks, 3 seeds; points: 8 tasks, 3 seeds"), (sst2, "1 task, 3 seeds")):
         effects = findings(results, Options(bootstrap=0)).effects
-        table = sections.priorities(effects, {})
+        table = verdicts.priorities_of_curves(effects, {})
         assert table is not None
         assert told in {row[-1] for row in table.rows}

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import time
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ import pandas as pd
 import pytest
 
 from analysis import reference
-from analysis.names import Names
+from analysis.names import SIZES, Names
 from analysis.options import Options
 from analysis.read import results
 from analysis.read.results import Results
-from analysis.report import payload, report, sections
+from analysis.report import payload, report, sections, verdicts
 from analysis.report.report import both_ways, findings
 from analysis.report.sections import Table
 from tests import crossings, grids
@@ -138,10 +139,65 @@ def contrast(**changed: Any) -> dict[str, Any]:
     return row | changed
 
 
-def headline(nominal: list[dict[str, Any]], file: list[dict[str, Any]] | None = None) -> str:
+def modelled(**changed: Any) -> dict[str, Any]:
+    """A row of `equivalent_size.table`."""
+    row = {
+        "contrast": "quantize+distill", "kind": "pair", "scope": "mean", "estimate": 0.1, "low": 0.02, "high": 0.18,
+        "observed": 11.0, "expected": 9.95, "tasks": 8, "seeds_min": 3, "seeds_max": 3, "points": 1.0,
+        "points_low": 0.2, "points_high": 1.8, "points_error": 0.4, "error": 0.04, "freedom": 6.0,
+        "verdict": "super-multiplicative", "reason": "", "unsure": "",
+    }  # fmt: skip
+    return row | changed
+
+
+def headline(
+    nominal: list[dict[str, Any]],
+    file: list[dict[str, Any]] | None = None,
+    model: Sequence[dict[str, Any]] = (),
+    certainty: sections.Certainties | None = None,
+) -> str:
     tables = {"nominal": pd.DataFrame(nominal), "artifact": pd.DataFrame(file or nominal)}
-    lines = sections.headline(both_ways(tables), Names(reference.methods()), {})
+    nothing = [modelled(estimate=GONE, contrast=row["contrast"], kind=row["kind"]) for row in nominal]
+    sizes = pd.DataFrame([row | {"bytes": size} for size in SIZES for row in (model or nothing)])
+    lines = verdicts.headline(sizes, both_ways(tables), Names(reference.methods()), certainty or {})
     return "".join(" ".join(filter(None, line.values())) for line in lines)
+
+
+def test_a_verdict_is_the_models_and_the_curves_stand_beside_it() -> None:
+    claim = {"verdict": "super-multiplicative", "sure": False, "hangs_on": "without CoLA", "held": 16, "of": 17}
+    own, other = ("model", "quantize+distill", "pair"), ("curves", "quantize+distill", "pair")
+    certainty = {own: claim, other: claim | {"hangs_on": "without RTE"}}
+    curves = contrast(verdict="undefined", tasks_verdict="undefined", low=GONE, high=GONE, tasks_low=GONE,
+                      tasks_high=GONE, unsure="a run collapsed")  # fmt: skip
+    said = headline([curves], model=[modelled(unsure="")], certainty=certainty)
+    for words in ("▲ super-multiplicative", "does not hold without CoLA", "11.00× smaller at equal score; the methods' "
+                  "product is 9.95×; ratio 1.11 [1.02, 1.20].", "8 tasks, 3 seeds. File on disk: 11.00×",
+                  "By score–size curves: 1.22 (no interval), undefined;", "curves: a run collapsed"):  # fmt: skip
+        assert words in said
+    assert "RTE" not in said
+
+
+def test_a_model_without_an_interval_leaves_the_verdict_undefined_whatever_the_curves_say() -> None:
+    lacking = modelled(low=GONE, high=GONE, verdict="undefined", unsure="two sizes")
+    said = headline([contrast()], model=[lacking])
+    for words in ("– undefined", "ratio 1.11 (no interval)", "1.22 [1.11, 1.35], super-multiplicative", "two sizes"):
+        assert words in said
+
+
+def test_methods_come_in_the_order_of_the_models_effects_with_the_places_that_are_open(whole: Results) -> None:
+    found = findings(whole, QUICK)
+    made = verdicts.priorities(found.equivalent_size, sections.certainties(found.sensitivity))
+    assert made is not None
+    means = found.equivalent_size.query("scope == 'mean' and bytes == 'nominal' and kind == 'main'")
+    ordered = means.sort_values("estimate", ascending=False).to_dict("records")
+    assert [row[0] for row in made.rows] == [row["contrast"] for row in ordered]
+    for place, (shown, row) in enumerate(zip(made.rows, ordered, strict=True)):
+        others = [other for other in ordered if other is not row]
+        first = 1 + sum(other["low"] > row["high"] for other in others)
+        last = 1 + sum(other["high"] >= row["low"] for other in others)
+        assert shown[1][0] == (f"{place + 1}" if first == last else f"{place + 1} ({first} to {last})")
+        assert shown[2][0] == f"{math.exp(row['estimate']):.2f}×"
+    assert "By score–size curves" in page_of(whole).text
 
 
 def test_a_verdict_is_told_in_words_with_its_interval_and_counts() -> None:
@@ -179,9 +235,11 @@ def test_every_statistic_of_a_real_collection_is_told(whole: Results) -> None:
     page = Page(report.page(whole, options, found))
     nominal = found.interactions.query("scope == 'mean' and bytes == 'nominal'")
     assert nominal["interaction"].notna().all()
-    for row in nominal.to_dict("records"):
+    modelled = found.equivalent_size.query("scope == 'mean' and bytes == 'nominal' and kind != 'main'")
+    for row, own in zip(nominal.to_dict("records"), modelled.to_dict("records"), strict=True):
         assert row["verdict"] in page.text
-        assert f"{math.exp(row['interaction']):.2f} [" in page.text
+        assert f"By score–size curves: {math.exp(row['interaction']):.2f} [" in page.text
+        assert f"; ratio {math.exp(own['estimate']):.2f} [" in page.text or own["kind"] == "pure"
     for row in found.table1.dropna(subset="factor").to_dict("records"):
         assert f"{row['factor']:.1f}" in page.text
     assert "Which method first" in page.text

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import pandas as pd
 
 from analysis.names import KINDS, enumerated
 from analysis.read.results import Results, Row
+from analysis.report.texts import factor, interval
 from analysis.statistics import sensitivity
 from analysis.statistics.claims import NOTHING
 from analysis.statistics.interactions import EQUAL, INCONCLUSIVE, SUB, SUPER, UNDEFINED
@@ -56,7 +56,7 @@ def _together(known: pd.DataFrame) -> str:
     if not combined:
         return ""
     largest = max(combined, key=lambda row: len(split(row["contrast"])))
-    ratio = f"ratio {_factor(largest['estimate'])}{_brackets(largest)}"
+    ratio = f"ratio {factor(largest['estimate'])}{interval(largest)}"
     seen = f"{largest['observed']:.2f} times instead of {largest['expected']:.2f} ({ratio})"
     told = TOGETHER[largest["verdict"]].format(enumerated(split(largest["contrast"])))
     return " ".join([f"{_begun(told)}: {seen}.", *_pairs([row for row in combined if row is not largest])])
@@ -94,15 +94,7 @@ def _sure(results: Results, claims: pd.DataFrame) -> str:
 
 
 def _times(row: Row) -> str:
-    return f"{_factor(row['estimate'])} times{_brackets(row)}"
-
-
-def _brackets(row: Row) -> str:
-    return "" if pd.isna(row["low"]) else f" [{_factor(row['low'])}, {_factor(row['high'])}]"
-
-
-def _factor(log: float) -> str:
-    return f"{math.exp(log):.2f}"
+    return f"{factor(row['estimate'])} times{interval(row)}"
 
 
 def _begun(text: str) -> str:

@@ -15,7 +15,7 @@ from analysis import reference
 from analysis.names import PARTS, SIZES, Names, colour_rules
 from analysis.options import Options
 from analysis.read.results import Results
-from analysis.report import opening, payload, sections
+from analysis.report import opening, payload, sections, verdicts
 from analysis.statistics import ablation, claims, equivalent_size, interactions, priorities, sensitivity, table1
 from analysis.statistics.means import mean_scores
 from analysis.statistics.sensitivity import MEANING
@@ -133,12 +133,13 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
         "summary": f"{sections.summary(results)} · read from {results.source}",
         "runs": len(results.runs),
         "opening": opening.sentences(results, statistics.equivalent_size, statistics.sensitivity),
-        "verdicts": sections.headline(contrasts, names, certainty),
+        "verdicts": verdicts.headline(statistics.equivalent_size, contrasts, names, certainty),
         "sensitivity": sections.sensitivity(statistics.sensitivity, names),
         "varied": MEANING,
         "reasons": [reason for reason in dict.fromkeys(contrasts["reason"]) if reason],
         "by_tasks": {"contrasts": _by_tasks(contrasts), "effects": _by_tasks(effects)},
-        "priorities": sections.priorities(effects, certainty),
+        "priorities": verdicts.priorities(statistics.equivalent_size, certainty),
+        "priorities_of_curves": verdicts.priorities_of_curves(effects, certainty),
         "legend": names.legend(),
         "table1": sections.table1(statistics.table1, names),
         "counted": {"nominal": SIZES["nominal"].short, "artifact": "bytes of the file"}[options.bytes],

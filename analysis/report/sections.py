@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.names import EFFECT_SIGNS, ESTIMATORS, PARTS, SIGNS, SIZES, Names, against, seeds, task_label
+from analysis.names import EFFECT_SIGNS, ESTIMATORS, PARTS, SIGNS, SIZES, Names, against, task_label
 from analysis.read.results import Results, Row
+from analysis.report.texts import counts, factor, interval, number, stacked
 from analysis.statistics import sensitivity as sensitivities
 from analysis.statistics.claims import NOTHING
 from analysis.statistics.interactions import MEANS, STUDY, UNDEFINED, counted, of_tasks
@@ -61,7 +61,7 @@ def summary(results: Results) -> str:
     if runs.empty:
         return "No finished run."
     numbers = sorted({int(seed) for seed in runs["seed"]})
-    counts = [
+    told = [
         plural(len(runs), "finished run"),
         plural(len(results.models), "model"),
         plural(len(results.tasks), "task"),
@@ -69,101 +69,13 @@ def summary(results: Results) -> str:
         f"seed{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}",
     ]
     failed = [f"{len(results.failures)} failed"] if len(results.failures) else []
-    return " · ".join(counts + failed)
+    return " · ".join(told + failed)
 
 
 def certainties(varied: pd.DataFrame) -> Certainties:
     """(by, claim, kind) -> its row of `sensitivity.certainty`."""
     rows = sensitivities.certainty(varied).to_dict("records")
     return {(row["by"], row["claim"], row["kind"]): row for row in rows}
-
-
-def headline(contrasts: pd.DataFrame, names: Names, certainty: Certainties) -> list[dict[str, str]]:
-    """For each combination: its name, sign and word, what that hangs on, what is seen and expected, and of what."""
-    if not contrasts["interaction"].notna().any():
-        return []
-    lines = []
-    for key, rows in contrasts[contrasts["scope"] == "mean"].groupby(["contrast", "kind"], sort=False):
-        nominal, file = rows.to_dict("records")
-        word, word_of_file = tables.verdict(nominal), tables.verdict(file)
-        seen = _counts(nominal)
-        if nominal["shown_by"] == "seeds":
-            seen += f"; from the differences between tasks{_interval(nominal, 'tasks_')}"
-        seen += f". {SIZES['artifact'].short.capitalize()}: {_told(file, ', product')}"
-        lines.append({
-            "name": names.contrast(*key),
-            "verdict": f"{SIGNS[word.split(' ')[0]]} {word}",
-            "hangs_on": sensitivities.sentence(certainty[own]) if (own := ("curves", *key)) in certainty else "",
-            "told": _told(nominal, " smaller at equal score; the methods' product is"),
-            "counts": seen + ("" if word_of_file == word else f" Verdict: {word_of_file}."),
-            "why": "; ".join(nominal[key] for key in ("reason", "unsure") if nominal[key]),
-        })  # fmt: skip
-    return lines
-
-
-def _told(row: Row, against: str) -> str:
-    """How much smaller at equal score, how much was expected, their ratio with its interval."""
-    if pd.isna(row["interaction"]):
-        return "undefined."
-    ratio = f"{_factor(row['interaction'])}{_interval(row, 'shown_') or ' (no interval)'}"
-    if row["kind"] == "pure":
-        return f"{ratio} times what its smaller combinations explain."
-    return f"{row['observed']:.2f}×{against} {row['expected']:.2f}×; ratio {ratio}."
-
-
-def _interval(row: Row, prefix: str) -> str:
-    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
-    return "" if pd.isna(low) else f" [{_factor(low)}, {_factor(high)}]"
-
-
-def _factor(log: float) -> str:
-    return f"{math.exp(log):.2f}"
-
-
-def _counts(row: Row) -> str:
-    """How many tasks and seeds define a number."""
-    return f"{plural(row['tasks'], 'task')}, {seeds(row['seeds_min'], row['seeds_max'])}"
-
-
-def _number(value: float) -> str:
-    """Two digits after the point, a real minus sign; a dash for what is undefined."""
-    return "–" if pd.isna(value) else f"{value:.2f}".replace("-", "−")
-
-
-def priorities(effects: pd.DataFrame, certainty: Certainties) -> Table | None:
-    """Which method buys most: `Findings.effects` over all combinations of the others, in order of rank."""
-    means = effects[effects["scope"] == "mean"]
-    nominal = means[(means["measure"] == "bytes") & (means["bytes"] == "nominal")]
-    if not nominal["effect"].notna().any():
-        return None
-    rows = {(row["method"], row["measure"], row["bytes"]): row for row in means.to_dict("records")}
-    shown: list[list[Cell]] = []
-    for method in nominal.sort_values("rank")["method"]:
-        smaller, file = rows[method, "bytes", "nominal"], rows[method, "bytes", "artifact"]
-        points = rows[method, "score", "nominal"]
-        counted = _counts(smaller) + ("" if _counts(points) == _counts(smaller) else f"; points: {_counts(points)}")
-        rank = _held(tables.rank(smaller), certainty.get(("curves", method, "rank bytes")))
-        shown.append([
-            method, rank, _with_interval(smaller, _factor, "×"), _with_interval(file, _factor, "×"),
-            _with_interval(points, _number, ""),
-            "–" if pd.isna(smaller["first"]) else f"{100 * smaller['first']:.0f} %", counted,
-        ])  # fmt: skip
-    headings = ["method", "rank", SIZES["nominal"].short, SIZES["artifact"].short, "points", "ranks first", "from"]
-    return Table(headings, shown, "Main effects of the methods")
-
-
-def _held(rank: str, certainty: Row | None) -> tuple[str, ...]:
-    """A rank, and in how many variations it is the same."""
-    claimed = certainty is not None and certainty["verdict"] not in NOTHING
-    return (rank, f"in {certainty['held']} of {certainty['of']} variations") if certainty and claimed else (rank,)
-
-
-def _with_interval(row: Row, said: Callable[[float], str], unit: str) -> tuple[str, ...]:
-    if pd.isna(row["effect"]):
-        return ("–",)
-    by = " tasks" if row["shown_by"] == "tasks" else ""
-    interval = () if pd.isna(row["shown_low"]) else (f"[{said(row['shown_low'])}, {said(row['shown_high'])}]{by}",)
-    return (f"{said(row['effect'])}{unit}", *interval)
 
 
 MarksRow = tuple[str, str, str, str, Sequence[tuple[str, str, bool]]]
@@ -220,7 +132,7 @@ def _meaning(mark: Row) -> str:
     said = f"{mark['says']}: {mark['verdict']}"
     if pd.isna(mark["low"]) or mark["family"] == "place":
         return said
-    change = _number if mark["kind"] == "score" else _factor
+    change = number if mark["kind"] == "score" else factor
     return f"{said}, {change(mark['estimate'])} [{change(mark['low'])}, {change(mark['high'])}]"
 
 
@@ -239,9 +151,9 @@ def equivalent_size(sizes: pd.DataFrame, names: Names) -> Table | None:
         shown.append([
             names.label(methods) if main else names.contrast(methods, kind),
             "without it" if main else against(methods, kind),
-            _stacked(row, "estimate", "", _factor), _stacked(file, "estimate", "", _factor),
-            _stacked(row, "learned", "learned_", _factor), _stacked(row, "arithmetic", "arithmetic_", _factor),
-            _stacked(row, "points", "points_", _number), "" if main else row["verdict"], _counts(row),
+            stacked(row, "estimate", "", factor), stacked(file, "estimate", "", factor),
+            stacked(row, "learned", "learned_", factor), stacked(row, "arithmetic", "arithmetic_", factor),
+            stacked(row, "points", "points_", number), "" if main else row["verdict"], counts(row),
         ])  # fmt: skip
     headings = [
         "methods",
@@ -253,14 +165,6 @@ def equivalent_size(sizes: pd.DataFrame, names: Names) -> Table | None:
         "points",
     ]
     return Table([*headings, "verdict", "from"], shown, "One model of all tasks")
-
-
-def _stacked(row: Row, key: str, prefix: str, said: Callable[[float], str]) -> tuple[str, ...]:
-    """A number, and its interval below."""
-    if pd.isna(row[key]):
-        return ("–",)
-    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
-    return (said(row[key]), *(() if pd.isna(low) else (f"[{said(low)}, {said(high)}]",)))
 
 
 def equivalent_size_of_tasks(sizes: pd.DataFrame) -> Table:
@@ -298,7 +202,7 @@ def plotted(contrasts: pd.DataFrame, names: Names, tasks: int) -> list[dict[str,
         drawn.append({
             "label": name, "size": row["bytes"], "by": row["shown_by"], "counted": counted(alike, tasks),
             **_values(row),
-            "lines": [f"{name}: {tables.verdict(row)}", _ratio(row), f"{size}, {_counts(row)}"],
+            "lines": [f"{name}: {tables.verdict(row)}", _ratio(row), f"{size}, {counts(row)}"],
             "others": [{"study": one["scope"] == STUDY, "value": round(one["interaction"], 4),
                         "lines": [f"{_scope(one['scope'])}: {name}", _ratio(one), size]} for one in others],
         })  # fmt: skip
@@ -319,7 +223,7 @@ def _ratio(row: Row) -> str:
     if pd.isna(row["interaction"]):
         return "undefined"
     by = f" from {row['shown_by']}" if row["shown_by"] else " (no interval)"
-    return f"ratio {_factor(row['interaction'])}{_interval(row, 'shown_')}{by}"
+    return f"ratio {factor(row['interaction'])}{interval(row, 'shown_')}{by}"
 
 
 def table1(factors: pd.DataFrame, names: Names) -> Table | None:
