@@ -82,7 +82,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     written = {folder / f"{name}.{kind}": metadata for kind, metadata in dates.items()}
     with style():
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once for all formats
+        figure.set_layout_engine(None)  # laid out once for all formats; "none" would draw twice for each
         for path, metadata in written.items():
             figure.savefig(path, metadata=metadata)
     return list(written)
