@@ -99,8 +99,9 @@ def _told(row: Row, value: str, prefix: str, against: str) -> str:
 def _checked(row: Row) -> str:
     """A ratio by the curves with its interval and verdict."""
     if pd.isna(row["interaction"]):
-        return "undefined"
-    return f"{factor(row['interaction'])}{interval(row, 'shown_') or ' (no interval)'}, {tables.verdict(row)}"
+        return UNDEFINED.removesuffix(".")
+    ratio, known = factor(row["interaction"]), interval(row, "shown_")
+    return f"{ratio}{known}, {tables.verdict(row)}" if known else f"{ratio} (no interval)"
 
 
 def _why(row: Row) -> list[str]:
@@ -121,7 +122,7 @@ def priorities(sizes: pd.DataFrame, certainty: Certainties) -> Table | None:
         method = row["contrast"]
         file = {**files[method], "kind": MAIN}
         shown.append([
-            method, _held(_place(places[method], len(shown) + 1), certainty.get((MODEL, method, "rank bytes"))),
+            method, _place(places[method], len(shown) + 1, certainty.get((MODEL, method, "rank bytes"))),
             stacked(row, "estimate", "", factor, "×"), stacked(file, "estimate", "", factor, "×"),
             stacked(row, "points", "points_", number), counts(row),
         ])  # fmt: skip
@@ -129,10 +130,12 @@ def priorities(sizes: pd.DataFrame, certainty: Certainties) -> Table | None:
     return Table(headings, shown, "Main effects of the methods")
 
 
-def _place(place: Row, counted: int) -> str:
-    """`2`, or with the places that the intervals leave open: `2 (1 to 3)`."""
+def _place(place: Row, counted: int, certainty: Row | None) -> tuple[str, ...]:
+    """`2`, or with the places that the intervals leave open, `2 (1 to 3)`; below it what that hangs on."""
     low, high = place["low"], place["high"]
-    return f"{counted}" + ("" if pd.isna(low) or low == high else f" ({low:.0f} to {high:.0f})")
+    if pd.isna(low):
+        return (f"{counted}", "no interval")
+    return _held(f"{counted}" + ("" if low == high else f" ({low:.0f} to {high:.0f})"), certainty)
 
 
 def priorities_of_curves(effects: pd.DataFrame, certainty: Certainties) -> Table | None:
