@@ -524,6 +524,16 @@ def test_each_task_has_a_dot_by_its_interaction_or_an_arrow_with_its_value(every
     assert beyond == [f"◂ {math.exp(value - 3):.2f}" for value in (0.2, 0.2, -0.4, -0.4, 0.0, 0.0)]
 
 
+def test_beside_the_models_interactions_the_curves_are_crosses() -> None:
+    both = contrasts()
+    curves = both[both["scope"] == "mean"].assign(scope="curves")
+    axes = figures.interactions(pd.concat([both, curves]), STUDY, 8).axes[0]
+    crosses = [made.get_offsets().tolist() for made in axes.collections if made.get_label() == "score–size curves"]
+    means = curves["interaction"].dropna()
+    assert sorted(math.log(x) for ((x, _),) in crosses) == pytest.approx(sorted(means))
+    assert "Left out" not in axes.get_xlabel()  # which is of the curves
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from analysis.names import SIZES, Names
 from analysis.options import Options
 from analysis.read import results
 from analysis.read.results import Results
-from analysis.report import payload, report, sections, verdicts
+from analysis.report import drawn, payload, report, sections, verdicts
 from analysis.report.report import both_ways, findings
 from analysis.report.sections import Table
 from tests import crossings, grids
@@ -144,7 +144,7 @@ def modelled(**changed: Any) -> dict[str, Any]:
     row = {
         "contrast": "quantize+distill", "kind": "pair", "scope": "mean", "estimate": 0.1, "low": 0.02, "high": 0.18,
         "observed": 11.0, "expected": 9.95, "tasks": 8, "seeds_min": 3, "seeds_max": 3, "points": 1.0,
-        "points_low": 0.2, "points_high": 1.8, "points_error": 0.4, "error": 0.04, "freedom": 6.0,
+        "points_low": 0.2, "points_high": 1.8, "points_error": 0.4, "error": 0.04, "freedom": 6.0, "weight": GONE,
         "verdict": "super-multiplicative", "reason": "", "unsure": "",
     }  # fmt: skip
     return row | changed
@@ -244,10 +244,13 @@ def test_every_statistic_of_a_real_collection_is_told(whole: Results) -> None:
         assert f"{row['factor']:.1f}" in page.text
     assert "Which method first" in page.text
     assert "nan" not in page.text.lower().split()
-    drawn = json.loads(page.scripts[0])["interactions"]
-    assert [row["estimate"] for row in drawn if row["size"] == "nominal"] == pytest.approx(
-        list(nominal["interaction"]), abs=1e-4
+    held = json.loads(page.scripts[0])["interactions"]
+    assert [row["estimate"] for row in held if row["size"] == "nominal"] == pytest.approx(
+        list(modelled["estimate"]), abs=1e-4
     )
+    crosses = [one["value"] for row in held if row["size"] == "nominal" for one in row["others"]
+               if one["look"] == "curves"]  # fmt: skip
+    assert crosses == pytest.approx(list(nominal["interaction"]), abs=1e-4)
 
 
 def test_one_model_of_all_tasks_has_a_table_of_what_is_learned_and_what_is_arithmetic(whole: Results) -> None:
@@ -346,6 +349,21 @@ def test_any_number_of_methods_is_told_without_their_names_in_the_page(tmp_path:
     assert (of["prune"], of["quantize"], of["shave"], of["coach"]) == ("magnitude", "none", "fold", "none")
     assert (of["prune.sparsity"], of["shave.share"]) == (0.4, 0.25)
     assert table[table["methods"] == "quantize"]["shave.share"].isna().all()
+
+
+def test_what_is_drawn_is_the_models_with_the_curves_and_the_study_beside_it() -> None:
+    of_task = {"scope": "rte", "weight": 0.5, "estimate": 0.3}
+    flat_task = of_task | {"scope": "mrpc", "weight": 0.0001}
+    sizes = pd.DataFrame([modelled(**changed) | {"bytes": "nominal"} for changed in ({}, of_task, flat_task)])
+    tables = pd.DataFrame([contrast(), contrast(scope="study", interaction=0.1), contrast(scope="rte")])
+    contrasts = both_ways({"nominal": tables})
+    found = drawn.drawn(sizes, contrasts).set_index("scope")
+    assert found["interaction"].drop("mrpc").to_dict() == {"mean": 0.1, "rte": 0.3, "curves": 0.2, "study": 0.1}
+    assert math.isnan(found.loc["mrpc", "interaction"])
+    assert tuple(found.loc["mean", ["shown_low", "shown_high", "shown_by"]]) == (0.02, 0.18, "model")
+    nothing = sizes.assign(estimate=GONE)
+    assert drawn.drawn(nothing, contrasts) is contrasts
+    assert not drawn.by_model(contrasts)
 
 
 # --- beside result.json -----------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from analysis.figures.plotting import (
 )
 from analysis.names import INTERVAL, LOG_MEGABYTES, PARTS, SCORES, SIZES, Names, task_label
 from analysis.read.results import Results
-from analysis.statistics.interactions import LEFT_OUT, MEANS, STUDY, counted, of_tasks
+from analysis.statistics.interactions import CURVES, LEFT_OUT, MEANS, STUDY, counted, of_tasks
 from analysis.statistics.means import MeanScores, breakdown, mean_scores
 from analysis.subsets import NONE
 from compress.wording import megabytes
@@ -48,12 +48,20 @@ STUDY_DOT: Any = {
     "edgecolor": "black",
     "linewidths": 0.8,
 }
+CURVES_DOT: Any = {"label": "score–size curves", "s": 16, "marker": "x", "color": INTERVAL, "linewidths": 1.1}
+BY_MODEL = (
+    "from one model of all tasks, whose 95 % intervals are for other tasks and seeds. Crosses: the mean of score–size"
+    " curves. Dots: single tasks, partially pooled"
+)
+BY_CURVES = (
+    "mean over the tasks that define it. Bars: 95 % intervals from seeds, or, dashed, from the differences between"
+    " tasks where seeds give none. Dots: single tasks"
+)
 INTERACTIONS = (
-    "Observed over expected size reduction at equal score, mean over the tasks that define it; expected is the product"
-    " of what each method reduces alone, or of the pure term what the smaller combinations explain. Left of 1 methods"
-    " reduce by less than that, right of it by more; shaded: within a factor of 1.1. Bars: 95 % intervals from seeds,"
-    " or, dashed, from the differences between tasks where seeds give none. Dots: single tasks; arrows: those beyond"
-    " the axis. Diamonds: the same of the study's Figure 1, where it has the combination."
+    "Observed over expected size reduction at equal score; expected is the product of what each method reduces alone,"
+    " or of the pure term what the smaller combinations explain. Left of 1 methods reduce by less than that, right of"
+    " it by more; shaded: within a factor of 1.1. It is {}; arrows: those beyond the axis. Diamonds: the same of the"
+    " study's Figure 1, where it has the combination."
 )
 GAIN = (
     "95 % interval of a model's gain over the uncompressed one of its size and seeds (differences within seeds, a t"
@@ -66,7 +74,7 @@ SIZES_OF_PARTS = (
 
 
 def write(results: Results, out: Path, score: str, contrasts: pd.DataFrame | None = None) -> list[Path]:
-    """Write every figure below `out`, one of them of `Findings.interactions`, and `captions.md`; say which files."""
+    """Write every figure below `out`, one of them of what `report.drawn` gives, and `captions.md`; say which files."""
     out.mkdir(parents=True, exist_ok=True)
     made: dict[str, tuple[Figure, str]] = {}
     for size, suffix in (("nominal", ""), ("artifact", "-file")):
@@ -82,7 +90,9 @@ def write(results: Results, out: Path, score: str, contrasts: pd.DataFrame | Non
             made[f"tasks{suffix}"] = tasks(each), told + (f" Bar at the left: the median {GAIN}." if seeds else "")
     if contrasts is not None and contrasts["interaction"].notna().any():
         names, count = Names(results.methods), len(results.tasks)
-        made["interactions"] = interactions(contrasts, names, count), f"{INTERACTIONS}{_left_out(contrasts, names)}"
+        modelled = (contrasts["scope"] == CURVES).any()
+        told = INTERACTIONS.format(BY_MODEL if modelled else BY_CURVES)
+        made["interactions"] = interactions(contrasts, names, count), f"{told}{_left_out(contrasts, names)}"
     if len(breakdown(results)):
         made["sizes"] = sizes(results), SIZES_OF_PARTS
     written = [path for name, (figure, _) in made.items() for path in save(figure, out, name)]
@@ -131,7 +141,10 @@ def _lines(each: Sequence[MeanScores]) -> str:
 def _left_out(contrasts: pd.DataFrame, names: Names) -> str:
     """Which tasks interactions are not of, and why, by combination."""
     means = contrasts[(contrasts["scope"] == "mean") & (contrasts["bytes"] == "nominal") & (contrasts["reason"] != "")]
-    told = [f"{names.contrast(row['contrast'], row['kind'])}: {row['reason']}" for row in means.to_dict("records")]
+    alike: dict[str, list[str]] = {}
+    for row in means.to_dict("records"):
+        alike.setdefault(row["reason"], []).append(names.contrast(row["contrast"], row["kind"]))
+    told = [f"{', '.join(combinations)}: {reason}" for reason, combinations in alike.items()]
     return f" Left out (nominal bytes): {'. '.join(told)}." if told else ""
 
 
@@ -230,7 +243,7 @@ def _stack(axes: Axes, rows: pd.DataFrame) -> None:
 def interactions(contrasts: pd.DataFrame, names: Names, tasks: int) -> Figure:
     """Observed over expected reduction of each combination with its 95 % interval, and below it a dot for each task.
 
-    It is the mean over the tasks that define it, of nominal and of file bytes: left of 1 where methods reduce by less
+    It is of nominal and of file bytes: left of 1 where methods reduce by less
     than their product, right of it where by more. At the right: of how many `tasks` it is, and which are left out.
     """
     means = contrasts[contrasts["scope"] == "mean"]
@@ -254,9 +267,10 @@ def interactions(contrasts: pd.DataFrame, names: Names, tasks: int) -> Figure:
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         dashed = "; dashed: from differences between tasks" if (means["shown_by"] == "tasks").any() else ""
-        left_out = f"\n{LEFT_OUT}" if of_tasks(contrasts)["interaction"].isna().any() else ""
+        curves_alone = not (contrasts["scope"] == CURVES).any()
+        left_out = f"\n{LEFT_OUT}" if curves_alone and of_tasks(contrasts)["interaction"].isna().any() else ""
         axes.set_xlabel(f"Observed / expected size reduction with 95 % interval (log scale{dashed}){left_out}")
-        legend(figure, sorted(handles, key=lambda handle: not isinstance(handle, Line2D)), columns=4)
+        legend(figure, sorted(handles, key=lambda handle: not isinstance(handle, Line2D)), columns=5)
         return figure
 
 
@@ -290,7 +304,7 @@ def _interval(axes: Axes, alike: pd.DataFrame, height: float, reach: float) -> l
         axes.annotate("undefined", (1, height), fontsize=7, color=GREY, ha="center", va="center")
         return []
     if drawn["shown_by"]:
-        dashes = "-" if drawn["shown_by"] == "seeds" else (0, (2, 1.5))
+        dashes: Any = (0, (2, 1.5)) if drawn["shown_by"] == "tasks" else "-"
         axes.plot(np.exp([drawn["shown_low"], drawn["shown_high"]]), [height, height], color=INTERVAL, linewidth=1.5,
                   zorder=2, linestyle=dashes)  # fmt: skip
     estimate = axes.plot(math.exp(drawn["interaction"]), height, color=INTERVAL, marker="o" if nominal else "s",
@@ -303,8 +317,9 @@ def _interval(axes: Axes, alike: pd.DataFrame, height: float, reach: float) -> l
             told = words.format(", ".join(f"{math.exp(log):.2f}" for log in sorted(beyond)))
             axes.annotate(told, (math.exp(sign * reach), below), fontsize=6.5, color=GREY, ha=side, va="center")
     handles: list[Artist] = list(estimate)
-    is_study = others["scope"] == STUDY
-    for drawn, look in ((others[inside & ~is_study], TASK_DOT), (others[inside & is_study], STUDY_DOT)):
+    of = others["scope"].where(others["scope"].isin([STUDY, CURVES]), "task")
+    for scope, look in (("task", TASK_DOT), (CURVES, CURVES_DOT), (STUDY, STUDY_DOT)):
+        drawn = others[inside & (of == scope)]
         if len(drawn):
             handles.append(axes.scatter(np.exp(drawn["interaction"]), [below] * len(drawn), **look))
     return handles

@@ -15,7 +15,7 @@ from analysis import reference
 from analysis.names import PARTS, SIZES, Names, colour_rules
 from analysis.options import Options
 from analysis.read.results import Results
-from analysis.report import opening, payload, sections, verdicts
+from analysis.report import drawn, opening, payload, sections, verdicts
 from analysis.statistics import ablation, claims, equivalent_size, interactions, priorities, sensitivity, table1
 from analysis.statistics.means import mean_scores
 from analysis.statistics.sensitivity import MEANING
@@ -95,8 +95,9 @@ def write(results: Results, out: Path, options: Options) -> list[Path]:
     )
     runs = out / "tables" / "runs.csv"  # for programs alone
     runs.write_text(tables.csv(flat(results.runs)), encoding="utf-8")
-    drawn = figures.write(results, out / "figures", options.score, statistics.interactions)
-    return [report, *drawn, *written, runs]
+    interactions = drawn.drawn(statistics.equivalent_size, statistics.interactions)
+    pictures = figures.write(results, out / "figures", options.score, interactions)
+    return [report, *pictures, *written, runs]
 
 
 def flat(runs: pd.DataFrame) -> pd.DataFrame:
@@ -125,6 +126,7 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
     data = payload.document(results, options.score, options.bytes)
     contrasts, effects = statistics.interactions, statistics.effects
     certainty = sections.certainties(statistics.sensitivity)
+    shown = drawn.drawn(statistics.equivalent_size, contrasts)
     return environment.get_template("page.html").render({
         "style": Markup(style),
         "style_hash": _hash(style),
@@ -151,6 +153,7 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
         "study": interactions.study_sentence(contrasts, names.contrast),
         "over_product": sections.over_product(statistics.table1),
         "left_out": f"{interactions.LEFT_OUT}; each with its reason below." if contrasts["reason"].any() else "",
+        "by_model": drawn.by_model(shown),
         "each_task": sections.each_task(contrasts),
         "ablation": sections.ablation(statistics.ablation),
         "bytes": SIZES,
@@ -162,7 +165,7 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
         "devices": sections.devices(results.runs),
         "recipes": sections.recipes(results),
         "source": reference.SOURCE,
-        "data": {**data, "interactions": sections.plotted(contrasts, names, len(results.tasks))},
+        "data": {**data, "interactions": sections.plotted(shown, names, len(results.tasks))},
     })  # fmt: skip
 
 

@@ -11,15 +11,17 @@ import pandas as pd
 
 from analysis.names import EFFECT_SIGNS, ESTIMATORS, PARTS, SIGNS, SIZES, Names, against, task_label
 from analysis.read.results import Results, Row
+from analysis.report.drawn import MODEL
 from analysis.report.texts import counts, factor, interval, number, stacked
 from analysis.statistics import sensitivity as sensitivities
 from analysis.statistics.claims import NOTHING
-from analysis.statistics.interactions import MEANS, STUDY, UNDEFINED, counted, of_tasks
+from analysis.statistics.interactions import CURVES, MEANS, STUDY, UNDEFINED, counted, of_tasks
 from analysis.statistics.table1 import OVER_PRODUCT
 from analysis.tables import tables
 from compress.wording import plural
 
 ALIKE = ("contrast", "kind", "bytes")  # in the rows of one interaction
+LOOKS = {STUDY: "study", CURVES: "curves"}  # of marks that are no task
 FAILED = ["task", "model", "methods", "seed", "cause", "run_id"]
 LONG = 40  # characters
 GROUPS = {  # of variations
@@ -203,14 +205,14 @@ def plotted(contrasts: pd.DataFrame, names: Names, tasks: int) -> list[dict[str,
             "label": name, "size": row["bytes"], "by": row["shown_by"], "counted": counted(alike, tasks),
             **_values(row),
             "lines": [f"{name}: {tables.verdict(row)}", _ratio(row), f"{size}, {counts(row)}"],
-            "others": [{"study": one["scope"] == STUDY, "value": round(one["interaction"], 4),
+            "others": [{"look": LOOKS.get(one["scope"], "task"), "value": round(one["interaction"], 4),
                         "lines": [f"{_scope(one['scope'])}: {name}", _ratio(one), size]} for one in others],
         })  # fmt: skip
     return drawn
 
 
 def _scope(scope: str) -> str:
-    return "the study" if scope == STUDY else task_label(scope)
+    return {STUDY: "the study", CURVES: "score–size curves"}.get(scope) or task_label(scope)
 
 
 def _values(row: Row) -> dict[str, float | None]:
@@ -222,7 +224,7 @@ def _ratio(row: Row) -> str:
     """Observed over expected reduction with its interval, as a ratio."""
     if pd.isna(row["interaction"]):
         return "undefined"
-    by = f" from {row['shown_by']}" if row["shown_by"] else " (no interval)"
+    by = {"": " (no interval)", MODEL: " for other tasks and seeds"}.get(row["shown_by"], f" from {row['shown_by']}")
     return f"ratio {factor(row['interaction'])}{interval(row, 'shown_')}{by}"
 
 

@@ -36,7 +36,7 @@ from analysis.subsets import NONE, Methods, split
 from compress.wording import plural
 
 ZONE = math.log(1.1)
-MEANS, STUDY = ("mean", "repeated"), "study"  # scopes that are no task
+MEANS, STUDY, CURVES = ("mean", "repeated"), "study", "curves"  # scopes that are no task; the last as `drawn`
 NAMED = 3  # tasks that are left out
 LEFT_OUT = "Left out: tasks in which a curve is missing or too few scores are in common"
 SUPER, EQUAL, SUB, INCONCLUSIVE, UNDEFINED = names.SIGNS
@@ -133,7 +133,7 @@ def columns(estimated: Estimate) -> dict[str, object]:
 
 def of_tasks(contrasts: pd.DataFrame) -> pd.DataFrame:
     """The rows of a `table` that are of a single task."""
-    return contrasts[~contrasts["scope"].isin([*MEANS, STUDY])]
+    return contrasts[~contrasts["scope"].isin([*MEANS, STUDY, CURVES])]
 
 
 def counted(alike: pd.DataFrame, tasks: int) -> list[str]:

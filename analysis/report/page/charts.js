@@ -61,9 +61,11 @@ function interval(root, row, x, y, reach) {
     const words = sign < 0 ? `◂ ${told}` : `${told} ▸`;
     if (told) root.append(svg("text", { class: "note", x: x(sign * reach), y: below + 4, "text-anchor": anchor }, words));
   }
-  const dots = row.others.filter((other) => !beyond.includes(other)).map(({ study, value, lines }) => {
-    const at = x(value), d = `M${at},${below - 5}l5,5l-5,5l-5,-5Z`;
-    const drawn = study ? svg("path", { class: "mark study", d }) : svg("circle", { class: "mark task", cx: at, cy: below, r: 2.6 });
+  const paths = { study: "l5,5l-5,5l-5,-5Z", curves: "m-4,1l8,8m0,-8l-8,8" };
+  const dots = row.others.filter((other) => !beyond.includes(other)).map(({ look, value, lines }) => {
+    const at = x(value), path = paths[look];
+    const drawn = path ? svg("path", { class: `mark ${look}`, d: `M${at},${below - 5}${path}` })
+      : svg("circle", { class: "mark task", cx: at, cy: below, r: 2.6 });
     return { mark: drawn, x: at, y: below, lines };
   });
   const estimate = svg("circle", { class: `mark interval ${row.size}`, cx: x(row.estimate), cy: y, r: 4.5 });
