@@ -528,7 +528,9 @@ def test_beside_the_models_interactions_the_curves_are_crosses() -> None:
     both = contrasts()
     curves = both[both["scope"] == "mean"].assign(scope="curves")
     axes = figures.interactions(pd.concat([both, curves]), STUDY, 8).axes[0]
-    crosses = [made.get_offsets().tolist() for made in axes.collections if made.get_label() == "score–size curves"]
+    crosses = [
+        np.asarray(made.get_offsets()).tolist() for made in axes.collections if made.get_label() == "score–size curves"
+    ]
     means = curves["interaction"].dropna()
     assert sorted(math.log(x) for ((x, _),) in crosses) == pytest.approx(sorted(means))
     assert "Left out" not in axes.get_xlabel()  # which is of the curves
