@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -91,12 +91,13 @@ def warm_up(config: Config) -> None:
     gc.freeze()  # else every collection in a child copies all pages
 
 
-def run(config: Config, *, locked: bool = False, teaches: bool = False) -> Result:
+def run(config: Config, *, locked: bool = False, teaches: bool = False, command: Sequence[str] | None = None) -> Result:
     """Train, store and score one experiment, unless it is finished already.
 
     Args:
         locked: this process, or the one that it was forked from, holds the experiment's lock.
         teaches: a student is known to wait for it; W&B calls it a teacher.
+        command: that asked for it, `-m compress` and what follows, for W&B; None: this process's own.
 
     Raises:
         ConfigError: its input cannot be had; nothing is written.
@@ -111,12 +112,21 @@ def run(config: Config, *, locked: bool = False, teaches: bool = False) -> Resul
         return finished
     surroundings.runs(config.paths.runs).require_writable(folder)
     if locked:
-        return _run(config, run_id, folder, teaches, single=False)
+        return _run(config, run_id, folder, Asked(teaches, single=False, command=command))
     with _alone(config, run_id):
         if (finished := _finished(config, run_id, folder)) is not None:  # by whoever was at it
             run_folders.tidy(folder)
             return finished
-        return _run(config, run_id, folder, teaches, single=True)
+        return _run(config, run_id, folder, Asked(teaches, single=True, command=command))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How an experiment was asked for, as `run` says; `single`: it alone."""
+
+    teaches: bool
+    single: bool
+    command: Sequence[str] | None
 
 
 def _finished(config: Config, run_id: str, folder: Path) -> Result | None:
@@ -153,7 +163,7 @@ def _alone(config: Config, run_id: str) -> Iterator[None]:
         lock.clean()  # a refused experiment leaves nothing behind
 
 
-def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool) -> Result:
+def _run(config: Config, run_id: str, folder: Path, asked: Asked) -> Result:
     hub.use_cache_without_network()
     device = pick_device(config.device)
     teacher_result = find_teacher(config, run_id, folder) if config.teacher else None
@@ -173,7 +183,7 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool)
         reporter.say(f"run {run_id} on {device}: {folder}")
         for note in inputs.dataset.notes:
             reporter.say(note)
-        tracked = _tracked(config, head, folder, reporter, teacher_result, teaches=teaches, single=single)
+        tracked = _tracked(config, head, folder, reporter, teacher_result, asked, device)
         reporter.on_row = tracked.update
         with tracked as tracker:
             try:
@@ -201,7 +211,13 @@ def _run(config: Config, run_id: str, folder: Path, teaches: bool, single: bool)
 
 
 def _tracked(
-    config: Config, head: Head, folder: Path, reporter: Reporter, teacher_result: Result | None, **more: bool
+    config: Config,
+    head: Head,
+    folder: Path,
+    reporter: Reporter,
+    teacher_result: Result | None,
+    asked: Asked,
+    device: torch.device,
 ) -> Untracked:
     """What tells W&B of the experiment, if anything does."""
     mode = tracking_options.mode_of(config.tracking)
@@ -209,9 +225,11 @@ def _tracked(
         return Untracked()
     uses = None if teacher_result is None else f"{run_names.artifact_name(teacher_result)}:{teacher_result.run_id}"
     names, rows = run_names.names(head), reporter.rows
+    names = replace(names, factors=names.factors | environment.place(device_name(device)))
     return of_experiment(
-        config.tracking, mode, head, names, folder, rows, reporter.say, uses=uses, force=config.force, **more
-    )
+        config.tracking, mode, head, names, folder, rows, reporter.say, uses=uses, force=config.force,
+        teaches=asked.teaches, single=asked.single, command=asked.command or environment.command(),
+    )  # fmt: skip
 
 
 def _load(config: Config, teacher_result: Result | None, device: torch.device) -> Inputs:

@@ -98,7 +98,7 @@ def run_and_record(sweep: Sweep, planned: Planned, config: Config, log: Path) ->
     """Run an experiment whose lock is held and record how it ended; the exit code that says so too."""
     started = time.monotonic()
     try:
-        experiment.run(config, locked=True, teaches=planned.run_id in sweep.teachers)
+        experiment.run(config, locked=True, teaches=planned.run_id in sweep.teachers, command=sweep.command)
     except Stopped as stopped:
         return 128 + stopped.signum
     except Exception as error:  # whatever it is, it is this experiment's

@@ -48,3 +48,4 @@ class PlanFile:
     launcher: dict[str, object]  # its settings, with its `name`
     to_run: list[str]  # run_ids of those experiments that were not finished then
     experiments: list[Planned]
+    command: list[str] | None = None  # that asked for it

@@ -16,6 +16,7 @@ from compress.checked import build
 from compress.config.schema import Config
 from compress.errors import ConfigError, tell
 from compress.model.encoder import label
+from compress.runs import environment
 from compress.runs import folder as run_folders
 from compress.storage import surroundings
 from compress.storage.files import write_text
@@ -153,7 +154,8 @@ def _written(group: Group, planned: plan.Plan, name: str | None, asked: str | No
     launcher = next(name for name, kind in SETTINGS.items() if isinstance(group.settings, kind))
     to_run = [experiment.run_id for experiment in planned.to_run]
     group.enter()
-    sweep = Sweep(folder, {"name": launcher, **vars(group.settings)}, planned.experiments, to_run)
+    sweep = Sweep(folder, {"name": launcher, **vars(group.settings)}, planned.experiments, to_run,
+                  command=environment.command())  # fmt: skip
     with surroundings.runs(planned.runs).config_errors():
         sweep.write()
         if asked is not None:

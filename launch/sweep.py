@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import cache
@@ -45,12 +45,14 @@ class Sweep:
         experiments: Iterable[Planned],
         to_run: Iterable[str],
         directory: str | None = None,
+        command: Sequence[str] | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self.launcher = launcher  # its settings, with its `name`
         self.experiments = {planned.run_id: planned for planned in experiments}  # in the order in which they run
         self.to_run = list(to_run)  # those that were not finished when it was planned
         self.directory = directory or os.getcwd()  # relative paths in configurations are meant from there
+        self.command = None if command is None else list(command)  # that asked for it
         self._outcomes: dict[str, Outcome] = {}
 
     @property
@@ -75,7 +77,7 @@ class Sweep:
         for name in ("outcomes", "logs", "jobs"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         experiments = list(self.experiments.values())
-        plan = PlanFile(1, time.time(), self.directory, dict(self.launcher), self.to_run, experiments)
+        plan = PlanFile(1, time.time(), self.directory, dict(self.launcher), self.to_run, experiments, self.command)
         write_text(self.folder / PLAN, json.dumps(asdict(plan)))
 
     @staticmethod
@@ -84,7 +86,7 @@ class Sweep:
         file = folder / PLAN
         try:
             plan = read(PlanFile, file)
-            sweep = Sweep(folder, plan.launcher, plan.experiments, plan.to_run, plan.directory)
+            sweep = Sweep(folder, plan.launcher, plan.experiments, plan.to_run, plan.directory, plan.command)
             if unknown := set(sweep.to_run) - set(sweep.experiments):
                 raise ValueError(f"it has no experiment {min(unknown)}")
         except (OSError, ValueError) as error:

@@ -43,7 +43,10 @@ def factors(head: Head) -> dict[str, object]:
         option.strength: 0.0 for same in registry.registry().values() for option in same.values()
     }
     strengths |= {method.strength: method.value for method in head.compression}
+    plain = {key: value for key, value in _changed(head).items()
+             if "." not in key and isinstance(value, str | int | float)}  # fmt: skip
     return {
+        **plain,
         **_flat_settings(head),
         **{key: getattr(head, key) for key in ("model", "task", "seed", "run_id", "schema")},
         "data": head.config["data"]["source"],
@@ -99,7 +102,12 @@ def _flat_settings(head: Head) -> dict[str, object]:
 
 
 def _differences(head: Head) -> list[str]:
-    """`key=value` of each setting that is not what the options say, in order; keys by last parts that are unique."""
+    """`key=value` of each setting that is not what the options say, in order; a learning rate is `lr`."""
+    return sorted(f"{SHORT.get(name, name)}={as_text(value)}" for name, value in _changed(head).items())
+
+
+def _changed(head: Head) -> dict[str, object]:
+    """The settings that are not what the options say; keys by last parts that are unique."""
     settings, usual = _settings(head.config, head.identity), _usual_settings(head)
     changed = {key: value for key, value in settings.items() if key not in usual or usual[key] != value}
     if settings.get("data.path") is not None:  # which stands for these
@@ -110,8 +118,7 @@ def _differences(head: Head) -> list[str]:
             changed[group] = head.identity[group]
     last = {key: key.rpartition(".")[2] for key in {*settings, *changed}}
     taken = Counter([*last.values(), "seed"])  # which is the experiment's own
-    names = {key: SHORT.get(name, name) if taken[name] == 1 else key for key, name in last.items()}
-    return sorted(f"{names[key]}={as_text(value)}" for key, value in changed.items())
+    return {last[key] if taken[last[key]] == 1 else key: value for key, value in changed.items()}
 
 
 def _settings(config: Mapping[str, Any], identity: Mapping[str, object]) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -28,6 +29,18 @@ def environment() -> dict[str, object]:
     }
 
 
+def place(device: str) -> dict[str, object]:
+    """Where a run is, flat: host, device and commit."""
+    return {"host": platform.node(), "device": device, "commit": _git_commit()}
+
+
+def command() -> list[str]:
+    """What this process was started as: its program, `-m compress`, and the words behind it."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    program = f"-m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
+    return [program, *sys.argv[1:]]
+
+
 def _cpu_info(*keys: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -36,6 +49,7 @@ def _cpu_info(*keys: str) -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.split(":")[0].strip() in keys), "")
 
 
+@cache
 def _git_commit() -> str | None:
     """Commit of the source tree, with `+` where files differ from it; None outside a checkout."""
     here = Path(__file__).resolve().parents[2]

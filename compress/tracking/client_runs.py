@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,31 +116,50 @@ def _start_anew(record: RunRecord, folders: ClientFolders) -> Run:
 
 def _init(record: RunRecord, mode: Mode, folders: ClientFolders, **way: str) -> Run:
     try:
-        run: Run = wandb_client.session().init(
-            project=record.project,
-            entity=record.entity,
-            id=record.run_id,
-            name=record.name,
-            group=record.group,
-            job_type=record.job_type,
-            config=record.config,
-            mode=mode,
-            dir=folders.parent(),
-            settings=wandb_client.client().Settings(
-                console="off",  # log.txt has it
-                init_timeout=record.seconds,
-                finish_timeout=record.seconds,
-                finish_timeout_raises=True,
-                x_stats_pid=os.getpid(),  # the default is the process that imported wandb
-                x_transaction_log_flush_interval=2,  # what a killed run leaves behind
-            ),
-            **way,
-        )
+        with _as_command(record.command) as program:
+            run: Run = wandb_client.session().init(
+                project=record.project,
+                entity=record.entity,
+                id=record.run_id,
+                name=record.name,
+                group=record.group,
+                job_type=record.job_type,
+                config=record.config,
+                tags=record.tags,
+                notes=record.notes,
+                mode=mode,
+                dir=folders.parent(),
+                settings=wandb_client.client().Settings(
+                    console="off",  # log.txt has it
+                    init_timeout=record.seconds,
+                    finish_timeout=record.seconds,
+                    finish_timeout_raises=True,
+                    program=program,
+                    x_stats_pid=os.getpid(),  # the default is the process that imported wandb
+                    x_transaction_log_flush_interval=2,  # what a killed run leaves behind
+                ),
+                **way,
+            )
         run.define_metric("*", step_metric="global_step")
     except Exception as error:  # of the network, the server, the key or the client's own process
         raise NotStarted(kind_and_cause(error)) from error
     _require_same(run, record, mode)
     return run
+
+
+@contextlib.contextmanager
+def _as_command(command: Sequence[str] | None) -> Iterator[str | None]:
+    """A context in which the client takes this for the command that runs, and not a worker's; yields its program."""
+    if not command:
+        yield None
+        return
+    program, *words = command
+    own = sys.argv
+    sys.argv = [own[0], *words]
+    try:
+        yield program
+    finally:
+        sys.argv = own
 
 
 def _require_same(run: Run, record: RunRecord, mode: Mode) -> None:

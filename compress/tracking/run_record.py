@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -47,6 +48,9 @@ class RunRecord:
     uses: str | None
     seconds: float  # that the server may take to start a run, and again to finish it
     anew: bool = False  # the server may have rows of an earlier training; all are sent again, from the first
+    tags: list[str] | None = None
+    notes: str | None = None
+    command: list[str] | None = None  # that asked for the experiment, and for others of its sweep
 
     @staticmethod
     def read(folder: Path) -> RunRecord | None:
@@ -77,11 +81,13 @@ def run_record(
     uses: str | None,
     single: bool = False,
     anew: bool = False,
+    command: Sequence[str] | None = None,
 ) -> RunRecord:
     """How an experiment appears in W&B: as the configuration says, else the environment, else W&B's settings files.
 
-    `teaches`: a student of the same sweep learns from it. `uses`: its teacher's weights, `name:run_id`. `single`: it is
-    asked for alone, so a name in the environment is meant for it; else that begins its name.
+    `command`: that asked for it. `teaches`: a student of the same sweep learns from it. `uses`: its teacher's weights,
+    `name:run_id`. `single`: it is asked for alone, so a name in the environment is meant for it; else that begins its
+    name.
     """
     wanted = tracking.log_artifacts == "all" or (tracking.log_artifacts == "teachers" and teaches)
     given = wandb_settings.value_of("run_name")
@@ -98,7 +104,15 @@ def run_record(
         uses=None if tracking.log_artifacts == "none" else uses,
         seconds=tracking.seconds,
         anew=anew,
+        tags=tracking.tags if tracking.tags is not None else _tags(wandb_settings.value_of("run_tags")),
+        notes=tracking.notes if tracking.notes is not None else wandb_settings.value_of("run_notes"),
+        command=None if command is None else list(command),
     )
+
+
+def _tags(given: str | None) -> list[str] | None:
+    """As W&B reads WANDB_TAGS: between commas."""
+    return None if given is None else [tag for tag in (word.strip() for word in given.split(",")) if tag]
 
 
 @stored

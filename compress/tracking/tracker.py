@@ -88,6 +88,8 @@ class Tracker(Untracked):
         self.folders.stand_in_for_home()
         reason = wandb_client.why_offline(self.record.seconds) or self._start("online")
         if reason is None:
+            assert self.run is not None
+            self.say(f"W&B: {self.run.url}")
             self.folders.mark_offline_as_synced()
             self._use_teacher()
         return reason
@@ -244,10 +246,11 @@ def of_experiment(
     uses: str | None,
     single: bool = False,
     force: bool = False,
+    command: Sequence[str] | None = None,
 ) -> Tracker:
     """The tracker, connected, of an experiment that starts, by `force` or not; other arguments as of `run_record`."""
     anew = starts_anew(folder, force)
-    record = run_record(tracking, head, names, teaches=teaches, uses=uses, single=single, anew=anew)
+    record = run_record(tracking, head, names, teaches=teaches, uses=uses, single=single, anew=anew, command=command)
     tracker = Tracker(record, folder, rows, say)
     tracker.connect(mode)
     return tracker

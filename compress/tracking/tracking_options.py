@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ FORBIDDEN = "/\\#?%:"  # in a project's name
 LONGEST = 128  # characters of a project's, a run's or a group's name
 DIGITS = 8  # of a hash in a name
 
+Tag = Annotated[str, Field(min_length=1, max_length=64)]  # as W&B takes them
 Mode = Literal["online", "offline", "disabled"]
 MODES: dict[str, Mode] = {"online": "online", "run": "online", "shared": "online"}
 MODES |= {"offline": "offline", "dryrun": "offline", "disabled": "disabled"}
@@ -43,6 +44,8 @@ class TrackingConfig:
     )
     log_artifacts: Literal["all", "teachers", "none"] = Field(description="whose weights are uploaded")
     seconds: float = Field(description="the server may take to start a run, and again to finish it", gt=0)
+    tags: list[Tag] | None = Field(default=None, description="of each run, to filter by; null: as WANDB_TAGS says")
+    notes: str | None = Field(default=None, description="of each run, for people; null: as WANDB_NOTES says")
 
 
 def check(tracking: TrackingConfig) -> None:

@@ -19,6 +19,8 @@ VARIABLES = {
     "run_group": "WANDB_RUN_GROUP",
     "run_name": "WANDB_NAME",
     "run_job_type": "WANDB_JOB_TYPE",
+    "run_tags": "WANDB_TAGS",
+    "run_notes": "WANDB_NOTES",
 }
 # what makes a run another one: an agent's or a launched job's, one that goes on from others, or has their configuration
 FOREIGN = {

@@ -213,4 +213,5 @@ def _sync(config: Config, server: WandbServer, told: Path) -> None:
 def said(config: Config) -> list[str]:
     """What log.txt says of W&B."""
     lines = (folder_of(config) / "log.txt").read_text().splitlines()
-    return [line.partition("W&B: ")[2] for line in lines if "W&B: " in line]
+    told = [line.partition("W&B: ")[2] for line in lines if "W&B: " in line]
+    return [words for words in told if not words.startswith("http")]

@@ -117,6 +117,20 @@ def test_the_environment_says_where_and_as_what(compose: Compose, server: WandbS
     assert said(config) == []
 
 
+def test_the_configurations_tags_and_notes_count_more_and_are_kept_for_an_upload(
+    compose: Compose, server: WandbServer, elsewhere: Path
+) -> None:
+    config = compose(*words((), *SHORT), "tracking.tags=[pilot,a100]", "tracking.notes=a first look")
+    environment = {"WANDB_TAGS": "a,b", "WANDB_NOTES": "why"}
+    assert in_child(config, None, None, WANDB_MODE="offline", **environment) == 0
+    assert synced(config, server) == (0, "1 uploaded, 0 were there")
+    (run,) = server.runs.values()
+    assert (sorted(run.tags), run.notes) == (["a100", "pilot"], "a first look")
+    for wrong in ("tracking.tags=['']", f"tracking.tags=[{'x' * 65}]"):
+        with pytest.raises(ConfigError, match=r"tracking\.tags"):
+            compose("task=rte", wrong)
+
+
 def test_offline_logs_in_a_folder_of_their_own_are_told_apart(
     compose: Compose, server: WandbServer, elsewhere: Path
 ) -> None:

@@ -125,6 +125,15 @@ def test_the_dashboard_can_filter_by_every_setting(compose: Compose) -> None:
     assert not [key for key in found if "." in key]
 
 
+def test_what_a_sweep_varies_of_a_model_is_a_factor_too(compose: Compose) -> None:
+    usual = factors(head_of(compose, *KD))
+    assert "dropout" not in usual
+    assert factors(head_of(compose, *KD, "model.dropout=0.2")) == usual | {
+        "dropout": 0.2, "run_id": identity.run_id(compose(*KD, "model.dropout=0.2")),
+        "cell": f"{usual['cell']}-dropout=0.2",
+    }  # fmt: skip
+
+
 def test_a_teacher_is_called_as_its_student_refers_to_it(compose: Compose) -> None:
     config = compose(*KD, "train.learning_rate=1e-3", "data.max_train=100")
     taught = teacher_experiment(config)

@@ -16,6 +16,7 @@ from compress.config import identity
 from compress.config.run_names import artifact_name, factors, names
 from compress.config.schema import Config, teacher_experiment
 from compress.errors import ConfigError
+from compress.runs import environment
 from compress.runs.result import Result, from_document
 from compress.tracking import tracking_options
 from compress.tracking.run_record import run_record
@@ -112,7 +113,9 @@ def test_a_grid_is_on_the_server_field_by_field(server: WandbServer, tmp_path: P
         assert (run.name, run.group) == (f"{cell}-s0", cell)
         assert run.job_type == ("teacher" if document["run_id"] == teacher else "run")
         flat = {key: value for key, value in run.config.items() if key not in ("compression", "config", "identity")}
-        assert flat == factors(finished)
+        assert flat == factors(finished) | environment.place("cpu")
+        (seen,) = run.config_wandb["e"].values()  # what the dashboard shows as the run's command
+        assert (seen["program"], seen["args"]) == ("-m compress", ["-m", *grid])
         assert (
             flat
             | {
