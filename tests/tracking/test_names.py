@@ -130,7 +130,7 @@ def test_what_a_sweep_varies_of_a_model_is_a_factor_too(compose: Compose) -> Non
     assert "dropout" not in usual
     assert factors(head_of(compose, *KD, "model.dropout=0.2")) == usual | {
         "dropout": 0.2, "run_id": identity.run_id(compose(*KD, "model.dropout=0.2")),
-        "cell": f"{usual['cell']}-dropout=0.2",
+        "cell": "rte-tiny-distill-demo-dropout=0.2-teacher=mini",
     }  # fmt: skip
 
 
