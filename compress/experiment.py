@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,11 +20,11 @@ from compress.model import encoder
 from compress.model.encoder import label
 from compress.runs import environment, predictions, result
 from compress.runs import folder as run_folders
-from compress.runs.folder import CHECKPOINT, ExperimentLock, cause_of, write_error
+from compress.runs.folder import CHECKPOINT, METRICS, ExperimentLock, cause_of, write_error
 from compress.runs.result import SCHEMA, Head, Result, Timing
 from compress.storage import hub, hub_cache, surroundings
 from compress.storage.files import write_text
-from compress.tracking import tracking_options, wandb_client
+from compress.tracking import tracking_options, wandb_client, wandb_settings
 from compress.tracking.tracker import Untracked, of_experiment
 from compress.training.checkpoint import Checkpoint, Stopped
 from compress.training.devices import device_name, pick_device, use_threads
@@ -107,8 +107,9 @@ def run(config: Config, *, locked: bool = False, teaches: bool = False, command:
     run_id, folder = identity.run_id(config), identity.run_folder(config)
     if (finished := _finished(config, run_id, folder)) is not None:
         run_folders.tidy(folder) if locked else run_folders.tidy_alone(config.paths.runs, folder)
-        if config.teacher:
-            _finished_teacher(config)
+        teacher_result = _finished_teacher(config) if config.teacher else None
+        if not (locked or teaches) and wandb_settings.agent() is not None:
+            _tell_agent(config, finished, folder, teacher_result, Asked(teaches, single=True, command=command))
         return finished
     surroundings.runs(config.paths.runs).require_writable(folder)
     if locked:
@@ -183,7 +184,8 @@ def _run(config: Config, run_id: str, folder: Path, asked: Asked) -> Result:
         reporter.say(f"run {run_id} on {device}: {folder}")
         for note in inputs.dataset.notes:
             reporter.say(note)
-        tracked = _tracked(config, head, folder, reporter, teacher_result, asked, device)
+        told = folder, reporter.rows, reporter.say
+        tracked = _tracked(config, head, *told, teacher_result, asked, device_name(device))
         reporter.on_row = tracked.update
         with tracked as tracker:
             try:
@@ -214,22 +216,36 @@ def _tracked(
     config: Config,
     head: Head,
     folder: Path,
-    reporter: Reporter,
+    rows: Sequence[str],
+    say: Callable[..., None],
     teacher_result: Result | None,
     asked: Asked,
-    device: torch.device,
+    device: str,
 ) -> Untracked:
     """What tells W&B of the experiment, if anything does."""
     mode = tracking_options.mode_of(config.tracking)
     if mode == "disabled":
         return Untracked()
     uses = None if teacher_result is None else f"{run_names.artifact_name(teacher_result)}:{teacher_result.run_id}"
-    names, rows = run_names.names(head), reporter.rows
-    names = replace(names, factors=names.factors | environment.place(device_name(device)))
+    names = run_names.names(head)
+    names = replace(names, factors=names.factors | environment.place(device))
     return of_experiment(
-        config.tracking, mode, head, names, folder, rows, reporter.say, uses=uses, force=config.force,
+        config.tracking, mode, head, names, folder, rows, say, uses=uses, force=config.force,
         teaches=asked.teaches, single=asked.single, command=asked.command or environment.command(),
     )  # fmt: skip
+
+
+def _tell_agent(config: Config, finished: Result, folder: Path, teacher_result: Result | None, asked: Asked) -> None:
+    """An agent of W&B waits for a run of its own: make one of an experiment that was finished before."""
+    log = folder / METRICS
+    rows = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    device = str(finished.environment.get("device"))
+
+    def say(message: str, **_: bool) -> None:
+        print(message, flush=True)
+
+    with _tracked(config, finished, folder, rows, say, teacher_result, asked, device) as tracker:
+        tracker.finish(finished)
 
 
 def _load(config: Config, teacher_result: Result | None, device: torch.device) -> Inputs:

@@ -37,7 +37,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from tests.listener import Listener
-from tests.wandb_stand_in import artifacts, runs  # noqa: F401  (they register their operations)
+from tests.wandb_stand_in import artifacts, runs, sweeps  # noqa: F401  (they register their operations)
 from tests.wandb_stand_in.graphql import OPERATIONS, GraphQLError
 from tests.wandb_stand_in.runs import now
 from tests.wandb_stand_in.state import ENTITY, HISTORY, Artifact, Run, Store, View

@@ -12,6 +12,7 @@ from analysis.read.results import Results, from_documents
 from analysis.subsets import Compressions, split
 from compress.errors import ConfigError, first_line
 from compress.runs.result import Compression, Head, from_document
+from compress.tracking.run_record import AGENTS_RUN
 from compress.tracking.wandb_client import session, tear_down, why_offline
 
 PAGE = 500  # runs in a query
@@ -60,7 +61,7 @@ def as_results(runs: Iterable[TrackedRun], source: str, recipe: str | None) -> R
         cause = run.summary.get("failure")
         if not cause and run.state in ("failed", "crashed", "killed"):
             cause = f"the run is {run.state}; its log has more"
-        if run.config.get("run_id") != run.run_id:
+        if run.run_id not in (run.config.get("run_id"), run.config.get(AGENTS_RUN)):
             others += 1
         elif "size" in run.summary and run.state != "running":
             documents.append(run.document())

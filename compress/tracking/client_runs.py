@@ -96,7 +96,7 @@ def _start_anew(record: RunRecord, folders: ClientFolders) -> Run:
 
     Rewinding to step 0 leaves a row there. Servers may lack it: it is a preview on W&B's own.
     """
-    rewound = ({"resume_from": f"{record.run_id}?_step={step}"} for step in (-1, 0))
+    rewound = ({"resume_from": f"{record.wandb_id}?_step={step}"} for step in (-1, 0))
     ways: list[dict[str, str]] = [{"resume": "never"}, *rewound, {}]
     reason = ""
     for way in ways:
@@ -120,7 +120,7 @@ def _init(record: RunRecord, mode: Mode, folders: ClientFolders, **way: str) -> 
             run: Run = wandb_client.session().init(
                 project=record.project,
                 entity=record.entity,
-                id=record.run_id,
+                id=record.wandb_id,
                 name=record.name,
                 group=record.group,
                 job_type=record.job_type,
@@ -135,6 +135,7 @@ def _init(record: RunRecord, mode: Mode, folders: ClientFolders, **way: str) -> 
                     finish_timeout=record.seconds,
                     finish_timeout_raises=True,
                     program=program,
+                    sweep_id=record.sweep,
                     x_stats_pid=os.getpid(),  # the default is the process that imported wandb
                     x_transaction_log_flush_interval=2,  # what a killed run leaves behind
                 ),
@@ -164,7 +165,7 @@ def _as_command(command: Sequence[str] | None) -> Iterator[str | None]:
 
 def _require_same(run: Run, record: RunRecord, mode: Mode) -> None:
     """Refuse another run than the client was asked for."""
-    wanted = {"id": record.run_id, "project": record.project}
+    wanted = {"id": record.wandb_id, "project": record.project}
     wanted |= {"entity": record.entity} if mode == "online" and record.entity else {}
     for key, value in wanted.items():
         if (got := getattr(run, key)) != value:

@@ -18,6 +18,7 @@ from compress.tracking.tracking_options import TrackingConfig
 
 FOLDER = TRACKING  # in a run folder; the client's own files are there too
 NESTED = ("compression", "config", "identity")  # what of a run is sent as it is, beside the flat factors
+AGENTS_RUN = "agents_run"  # in a run's config: its id in W&B, where that is not the experiment's
 RECORD = "card.json"  # written before the run starts, so that it can be sent later
 UPLOADED = "uploaded.json"
 UNTRACKED = "its teacher was run without tracking"
@@ -51,6 +52,13 @@ class RunRecord:
     tags: list[str] | None = None
     notes: str | None = None
     command: list[str] | None = None  # that asked for the experiment, and for others of its sweep
+    agents_run: str | None = None  # the run's id in W&B, where an agent of a sweep there has asked for it
+    sweep: str | None = None  # that sweep
+
+    @property
+    def wandb_id(self) -> str:
+        """The run's id in W&B."""
+        return self.agents_run or self.run_id
 
     @staticmethod
     def read(folder: Path) -> RunRecord | None:
@@ -91,7 +99,10 @@ def run_record(
     """
     wanted = tracking.log_artifacts == "all" or (tracking.log_artifacts == "teachers" and teaches)
     given = wandb_settings.value_of("run_name")
-    name = names.run if given is None else given if single and not teaches else f"{given}-{names.run}"
+    alone = single and not teaches
+    name = names.run if given is None else given if alone else f"{given}-{names.run}"
+    agent = wandb_settings.agent() if alone else None
+    asked = {**agent.parameters, AGENTS_RUN: agent.run_id} if agent else {}
     return RunRecord(
         run_id=head.run_id,
         name=tracking_options.shortened(name),
@@ -99,7 +110,7 @@ def run_record(
         entity=tracking.entity or wandb_settings.value_of("entity"),
         group=tracking.group or wandb_settings.value_of("run_group") or names.cell,
         job_type=wandb_settings.value_of("run_job_type") or ("teacher" if teaches else "run"),
-        config={**names.factors, **{key: asdict(head)[key] for key in NESTED}},
+        config={**asked, **names.factors, **{key: asdict(head)[key] for key in NESTED}},
         logs=names.artifact if wanted else None,
         uses=None if tracking.log_artifacts == "none" else uses,
         seconds=tracking.seconds,
@@ -107,6 +118,8 @@ def run_record(
         tags=tracking.tags if tracking.tags is not None else _tags(wandb_settings.value_of("run_tags")),
         notes=tracking.notes if tracking.notes is not None else wandb_settings.value_of("run_notes"),
         command=None if command is None else list(command),
+        agents_run=agent.run_id if agent else None,
+        sweep=agent.sweep_id if agent else None,
     )
 
 

@@ -55,7 +55,7 @@ class Tracker(Untracked):
         self.record, self.folder = record, folder
         self.rows = rows  # what was logged so far, as JSON; it grows, and a checkpoint may replace it
         self.say = say  # gets a line for people
-        self.folders = ClientFolders(record.run_id, folder, say)
+        self.folders = ClientFolders(record.wandb_id, folder, say)
         self.run: Run | None = None
         self.online = False
         self.done = False  # whether all is on the server
@@ -99,7 +99,7 @@ class Tracker(Untracked):
             self.say(f"W&B: {problem}")
         if refused := wandb_client.refused_settings():
             self.say(f"W&B: {refused}")
-        if names := wandb_settings.foreign():
+        if names := wandb_settings.foreign(of_agent=self.record.sweep is not None):
             self.say(f"W&B: {' and '.join(names)} do not count: every experiment is the run of its own id")
 
     def _start(self, mode: Mode) -> str | None:

@@ -49,9 +49,10 @@ class TrackingConfig:
 
 
 def check(tracking: TrackingConfig) -> None:
-    """Refuse a mode or a project that W&B does not have, by ConfigError, before anything is written."""
+    """Refuse what W&B does not have, or its agent asks for in vain, by ConfigError, before anything is written."""
     if mode_of(tracking) != "disabled":
         project_of(tracking)
+        wandb_settings.agent()
 
 
 def mode_of(tracking: TrackingConfig) -> Mode:

@@ -10,7 +10,12 @@ import configparser
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
+
+from compress.errors import ConfigError, first_line
 
 VARIABLES = {
     "mode": "WANDB_MODE",
@@ -34,6 +39,9 @@ FOREIGN = {
     "launch_config_path": "WANDB_LAUNCH_CONFIG_PATH",
     "config_paths": "WANDB_CONFIG_PATHS",
 }
+
+
+AGENTS = ("run_id", "sweep_id", "sweep_param_path")  # of these: an agent's
 
 
 def setting(key: str) -> tuple[str | None, str]:
@@ -65,9 +73,36 @@ def problems() -> list[str]:
     return [problem for file in files() if (problem := _read(file)[1])]
 
 
-def foreign() -> list[str]:
-    """Variables that would make a run another one, and are not heeded."""
-    return [name for name in FOREIGN.values() if os.environ.get(name)]
+def foreign(*, of_agent: bool) -> list[str]:
+    """Variables that would make a run another one, and are not heeded; those of an agent are if it is the agent's."""
+    heeded = {FOREIGN[key] for key in AGENTS} if of_agent else set()
+    return [name for name in FOREIGN.values() if os.environ.get(name) and name not in heeded]
+
+
+@dataclass(frozen=True)
+class Agent:
+    """What `wandb agent` asks of the process that it starts: to be this run, of this sweep, with these parameters."""
+
+    run_id: str
+    sweep_id: str
+    parameters: dict[str, object]
+
+
+def agent() -> Agent | None:
+    """The agent that has started this process, if one has; ConfigError if its file of parameters cannot be read."""
+    run_id, sweep_id = (os.environ.get(FOREIGN[key]) for key in ("run_id", "sweep_id"))
+    if not (run_id and sweep_id):
+        return None
+    file = os.environ.get(FOREIGN["sweep_param_path"])
+    try:
+        said = yaml.safe_load(Path(file).read_text(encoding="utf-8")) if file else {}
+        values = {key: entry["value"] for key, entry in said.items() if isinstance(entry, dict)}
+    except (OSError, ValueError, AttributeError, KeyError, yaml.YAMLError) as error:
+        fix = "unset WANDB_SWEEP_ID and WANDB_RUN_ID if no agent of W&B is at work"
+        raise ConfigError(
+            f"{FOREIGN['sweep_param_path']}={file}: cannot be read ({first_line(error)}); {fix}"
+        ) from error
+    return Agent(run_id, sweep_id, values)
 
 
 def client_folder() -> Path | None:

@@ -47,14 +47,14 @@ def write_settings(folder: Path, text: str) -> None:
 
 @pytest.mark.fault(
     "Weights & Biases",
-    "the environment is an agent's or a launched job's (`WANDB_SWEEP_ID`, `WANDB_RUN_ID`, `WANDB_RESUME` …)",
+    "the environment is a launched job's or another run's (`WANDB_RUN_ID`, `WANDB_RESUME` …)",
     "every experiment is the run of its own id; one line says which variables do not count",
     "nothing",
 )
 def test_no_environment_makes_a_run_another_one(compose: Compose, server: WandbServer, elsewhere: Path) -> None:
     foreign = elsewhere / "foreign.yaml"
     foreign.write_text("task:\n  value: another\nseed:\n  value: 99\n")
-    agents = {"WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": "agents", "WANDB_RESUME": "must", "WANDB_LAUNCH": "true"}
+    agents = {"WANDB_RUN_ID": "agents", "WANDB_RESUME": "must", "WANDB_LAUNCH": "true"}
     agents |= {"WANDB_SWEEP_PARAM_PATH": str(foreign), "WANDB_CONFIG_PATHS": str(foreign), "WANDB_CONFIG": "{}"}
     configs = [compose(*words((), *SHORT, f"seed={seed}")) for seed in (0, 1)]
     for config in configs:
@@ -65,7 +65,7 @@ def test_no_environment_makes_a_run_another_one(compose: Compose, server: WandbS
         run = server.runs[identity.run_id(config)]
         assert (run.config["task"], run.config["seed"]) == ("rte", config.seed)
         (line,) = said(config)
-        assert "WANDB_RUN_ID and WANDB_SWEEP_ID" in line
+        assert "WANDB_RUN_ID and WANDB_SWEEP_PARAM_PATH" in line
         assert line.endswith("do not count: every experiment is the run of its own id")
 
 

@@ -35,7 +35,8 @@ def upsert_run(store: Store, v: Variables) -> dict[str, Any]:
         store.projects.add(key[:2])
         run.state, run.exit_code = v.get("state") or "running", None
     run.heartbeat = now()
-    names = {"name": "displayName", "group": "groupName", "job_type": "jobType", "tags": "tags", "notes": "notes"}
+    names = {"name": "displayName", "group": "groupName", "job_type": "jobType", "tags": "tags", "notes": "notes",
+             "sweep": "sweep"}  # fmt: skip
     if v.get("display_name") is not None:
         names["name"] = "display_name"
     for ours, theirs in names.items():

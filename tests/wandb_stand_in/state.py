@@ -37,6 +37,7 @@ class Run:
     job_type: str | None = None
     tags: list[str] = field(default_factory=list)
     notes: str | None = None
+    sweep: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
     config_wandb: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -147,6 +148,24 @@ class View:
     saves: int = 1
 
 
+@dataclass
+class Sweep:
+    """A sweep of W&B's own.
+
+    Attributes:
+        config: as its file says.
+        waiting: parameters of the runs that no agent was given yet.
+        given: ids of the runs that agents were given.
+    """
+
+    name: str
+    project: str
+    entity: str
+    config: dict[str, Any]
+    waiting: list[dict[str, Any]] = field(default_factory=list)
+    given: list[str] = field(default_factory=list)
+
+
 class Store:
     """Everything that clients told the server; guarded by one lock; kept in a file where one is given."""
 
@@ -157,6 +176,7 @@ class Store:
         self.runs: dict[tuple[str, str, str], Run] = {}
         self.artifacts: dict[str, Artifact] = {}
         self.views: dict[str, View] = {}
+        self.sweeps: dict[str, Sweep] = {}
         self.projects: set[tuple[str, str]] = set()
         self.deleted: set[tuple[str, str, str]] = set()
         self.rewinds = True  # whether runs can be rewound
