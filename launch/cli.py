@@ -20,6 +20,7 @@ Before and after a sweep (python -m compress -m …):
   plan OVERRIDES     what that sweep would run, on what, for how long; starts nothing
   prepare OVERRIDES  fetch its checkpoints and texts into the caches, for nodes without a network
   status RUNS        where every experiment is, by size and methods; --watch repeats it
+  logs RUNS [WHICH]  what failed experiments said, or those called WHICH; -f goes on as a log grows
   retry RUNS         run again just what failed, was stopped or is missing
   extend RUNS        run further seeds, round after round, until every verdict is settled
   cancel RUNS        stop what runs or waits; experiments in training write their checkpoints
@@ -27,7 +28,7 @@ Before and after a sweep (python -m compress -m …):
   sync RUNS          upload to Weights & Biases what was offline
 """
 WATCH_SECONDS = 3.0
-VERBS = ("plan", "prepare", "status", "retry", "extend", "cancel", "tune", "sync")
+VERBS = ("plan", "prepare", "status", "logs", "retry", "extend", "cancel", "tune", "sync")
 OF_SWEEPS = {"plan": "what a sweep would do", "prepare": "fill the caches for a sweep"}
 
 
@@ -65,6 +66,10 @@ def _parser() -> Parser:
     status = verbs.add_parser("status", help="where every experiment is")
     status.add_argument("--watch", action="store_true", help="again every few seconds, until nothing runs or waits")
     status.add_argument("--json", action="store_true", help="one document, nothing else")
+    logs = verbs.add_parser("logs", help="what experiments said")
+    logs.add_argument("-n", "--lines", type=_lines, default=20, metavar="N",
+                      help="of a log without a traceback its last N (default 20); 0: all of each log")  # fmt: skip
+    logs.add_argument("-f", "--follow", action="store_true", help="go on as the log of one experiment grows")
     retry = verbs.add_parser("retry", help="run what failed, was stopped or is missing")
     extend = verbs.add_parser("extend", help="run further seeds until every verdict is settled")
     extend.add_argument("--hours", type=_hours, default=float("inf"), metavar="H", help="device-hours to spend at most")
@@ -80,8 +85,10 @@ def _parser() -> Parser:
     tune.add_argument("--out", type=Path, required=True, metavar="DIR", help="for --config-dir: DIR/train/tuned.yaml")
     tune.add_argument("--tolerance", type=_points, default=0.5, metavar="POINTS",
                       help="below the best that a shorter training may be (default 0.5)")  # fmt: skip
-    for parser_of_verb in (status, retry, extend, cancel, tune, sync):
+    for parser_of_verb in (status, logs, retry, extend, cancel, tune, sync):
         parser_of_verb.add_argument("runs", type=Path, help="the folder of runs (paths.runs)")
+    told = "words of their names (rte tiny seed 0) or a run id; without any those that failed"
+    logs.add_argument("which", nargs="*", help=told)
     for parser_of_verb in (retry, extend):
         told = "hydra.launcher.KEY=VALUE, resources.KEY=VALUE; all else as before"
         parser_of_verb.add_argument("settings", nargs="*", help=told)
@@ -91,6 +98,13 @@ def _parser() -> Parser:
 def _points(word: str) -> float:
     value = float(word)
     if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{word} must be 0 or more")
+    return value
+
+
+def _lines(word: str) -> int:
+    value = int(word)
+    if value < 0:
         raise argparse.ArgumentTypeError(f"{word} must be 0 or more")
     return value
 
@@ -123,6 +137,10 @@ def _do(options: argparse.Namespace) -> int:
             return 0
         case "status":
             return _status(options.runs, as_json=options.json, watch=options.watch)
+        case "logs":
+            from launch.logs import logs
+
+            return logs(options.runs, options.which, lines=options.lines, follow=options.follow)
         case "retry":
             from launch.retry import retry
 

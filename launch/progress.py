@@ -24,6 +24,7 @@ from launch.sweep import Sweep
 from launch.sync import reminder
 
 POLL_SECONDS = 0.25
+ALIKE = 3  # experiments that failed of the same cause from which on they are one line
 
 
 def follow(sweep: Sweep, lost: Callable[[], Mapping[str, Outcome]], poll: float = POLL_SECONDS) -> dict[str, Outcome]:
@@ -33,9 +34,15 @@ def follow(sweep: Sweep, lost: Callable[[], Mapping[str, Outcome]], poll: float 
         while len(seen) < total:
             gone = lost()  # before the outcomes are read: who ended in between has left one
             outcomes = {**gone, **sweep.outcomes()}
-            for run_id in [run_id for run_id in sweep.to_run if run_id in outcomes and run_id not in seen]:
-                seen[run_id] = outcomes[run_id]
-                _tell(sweep, seen[run_id], len(seen), total, quiet=not bar.disable)
+            new = [outcomes[run_id] for run_id in sweep.to_run if run_id in outcomes and run_id not in seen]
+            causes = Counter(outcome.cause for outcome in new if outcome.state == "failed")
+            for outcome in new:
+                seen[outcome.run_id] = outcome
+                if outcome.state != "failed" or causes[outcome.cause] <= ALIKE:
+                    _tell(sweep, outcome, len(seen), total, quiet=not bar.disable)
+            for cause, count in causes.items():
+                if count > ALIKE:
+                    tqdm.write(f"[{len(seen)}/{total}] {count} failed: {cause}", file=sys.stdout)
             bar.update(len(seen) - bar.n)
             failed = sum(outcome.state == "failed" for outcome in seen.values())
             bar.set_postfix_str(f"{failed} failed" if failed else "", refresh=False)
@@ -91,8 +98,18 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def failures(rows: Iterable[tuple[str, str, str]]) -> str:
-    """Name, cause and log of each experiment that failed."""
-    return table(("failed", "cause", "log"), rows)
+    """Name, cause and log of each experiment that failed; of more than `ALIKE` with the same cause the first ones."""
+    by_cause: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+    for row in rows:
+        by_cause[row[1]].append(row)
+    shown: list[tuple[str, str, str]] = []
+    for cause, alike in by_cause.items():
+        if len(alike) <= ALIKE:
+            shown += alike
+        else:
+            first, _, log = alike[0]
+            shown.append((f"{plural(len(alike), 'experiment')}: {first} …", cause, log))
+    return table(("failed", "cause", "log"), shown)
 
 
 def duration(seconds: float | None) -> str:
