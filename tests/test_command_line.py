@@ -133,7 +133,7 @@ def test_a_word_that_is_no_override_is_told(word: str) -> None:
     [
         (
             "plann",
-            "error: plann: must be of plan, prepare, status, logs, retry, extend, cancel, tune, sync (did you mean plan",
+            "error: plann: must be of plan, prepare, status, logs, retry, extend, cancel, tune, sync",
         ),
         ("", "error: no verb: must be of plan, prepare, status, logs, retry, extend, cancel, tune, sync\n"),
         ("status", "error: the following arguments are required: runs; python -m launch status --help shows what it"),
