@@ -7,6 +7,7 @@ of the study takes what is chosen, for every subset of the methods and with othe
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,8 @@ from pathlib import Path
 
 import yaml
 
-from compress.errors import ConfigError
+from compress import checked
+from compress.errors import ConfigError, first_line
 from compress.runs.result import Result
 from compress.storage.files import write_text
 from compress.training.tuned import Choice, Tuned
@@ -45,9 +47,12 @@ class Search:
 
 
 def tune(runs: Path, out: Path, tolerance: float = 0.5) -> int:
-    """Write the table as an option of the group `train` below `out`, and print it; 1 if some models lack runs."""
+    """Write the table as an option of the group `train` below `out`, and print it; 1 if some models lack runs.
+
+    What such a table there has of other tasks and models stays, if it is of a search over the same; else ConfigError.
+    """
     found = search(results_below(runs), runs)
-    chosen: dict[str, dict[str, Choice]] = defaultdict(dict)
+    chosen = _kept(out / FILE, found)
     for (task, model), scores in found.scores.items():
         chosen[task][model] = choose(scores, tolerance)
     table = Tuned(learning_rates=found.learning_rates, epochs=found.epochs, seeds=found.seeds, chosen=dict(chosen))
@@ -60,6 +65,27 @@ def tune(runs: Path, out: Path, tolerance: float = 0.5) -> int:
     if found.scores:
         print(f"{out / FILE}: python -m compress … --config-dir {out} train=tuned")
     return 1 if found.partial else 0
+
+
+def _kept(file: Path, found: Search) -> dict[str, dict[str, Choice]]:
+    """What an earlier table has of tasks and models that this search has not, by task and model."""
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))["tuned"]
+        earlier = checked.parsed(Tuned, json.dumps(values).encode())
+    except FileNotFoundError:
+        return defaultdict(dict)
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file}: cannot be read ({first_line(error)}); remove it, or give another --out") from error
+    kept: dict[str, dict[str, Choice]] = defaultdict(dict)
+    for task, by_model in earlier["chosen"].items():
+        kept[task] |= {model: choice for model, choice in by_model.items() if (task, model) not in found.scores}
+    others = [f"{task} {model}" for task, by_model in kept.items() for model in by_model]
+    for what in ("learning_rates", "epochs", "seeds"):
+        before, now = earlier[what], getattr(found, what)
+        if others and before != now:
+            raise ConfigError(f"{file}: has {others[0]} of a search over other {what.replace('_', ' ')} ({before}, "
+                              f"not {now}); remove it, or give another --out")  # fmt: skip
+    return kept
 
 
 def search(results: Iterable[Result], runs: Path) -> Search:

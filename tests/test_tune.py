@@ -115,6 +115,29 @@ def test_a_search_becomes_an_option_that_grids_take(
         compose(*others, "train=tuned", "model=demo/small", own)
 
 
+def test_a_search_that_goes_on_with_other_tasks_adds_to_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "conf" / "train" / "tuned.yaml"
+
+    def tuned(results: list[Any]) -> dict[str, Any]:
+        monkeypatch.setattr(tune, "results_below", lambda runs: results)
+        assert tune.tune(tmp_path, tmp_path / "conf") == 0
+        return dict(yaml.safe_load(table.read_text())["tuned"])
+
+    first = tuned(found())
+    both = tuned([replace(result, task="mrpc", model="tiny") for result in found() if result.model == "tiny"])
+    assert both["chosen"] == {**first["chosen"], "mrpc": {"tiny": first["chosen"]["rte"]["tiny"]}}
+    assert tuned(found()) == both  # in place of its own rows
+    wider = [result for result in found() if result.identity["train"]["epochs"] > 1]
+    with pytest.raises(ConfigError, match=r"has mrpc tiny of a search over other epochs \(\[1, 3, 9\], not \[3, 9\]\)"):
+        tuned(wider)
+    assert yaml.safe_load(table.read_text())["tuned"] == both
+    table.write_text("tuned: {}")
+    with pytest.raises(ConfigError, match=r"tuned.yaml: cannot be read \(it has no 'learning_rates'\)"):
+        tuned(found())
+
+
 def test_another_models_row_makes_no_other_experiment(compose: Compose) -> None:
     choice: Choice = {"learning_rate": 1e-3, "epochs": 2}
     table: Tuned = {"learning_rates": [1e-3], "epochs": [2], "seeds": [7], "chosen": {"rte": {"tiny": choice}}}
