@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo glue test slurm-test faults lint bench clean
+.PHONY: demo glue family test slurm-test faults lint bench clean
 
 # an editable installation holds copies of the plugins: Hydra finds them by their package, not by a path
 PLUGINS := $(wildcard launch/plugin/hydra_plugins/*/*.py)
@@ -24,6 +24,17 @@ glue: .venv/installed
 	$(BIN)/python -m analysis collect runs/glue --out $(GLUE)/results.jsonl.gz
 	$(BIN)/python -m analysis report runs/glue --out report/glue
 	cp report/glue/figures/figure1.png report/glue/figures/tasks.png $(GLUE)/
+
+# The study's shape on the layers of one encoder; all of it, or a slice that adds to what is kept: make family TASK=sst2 SEED=0
+FAMILY := analysis/reference/family
+FAMILY_RUN = HF_HUB_OFFLINE=1 $(BIN)/python -m compress -m --config-dir $(FAMILY)/conf
+family: .venv/installed
+	$(FAMILY_RUN) +experiment=family_search $(TASK:%=task=%) $(ARGS)
+	$(BIN)/python -m launch tune runs/family_search --out $(FAMILY)/conf
+	$(FAMILY_RUN) +experiment=family train=tuned $(TASK:%=task=%) $(SEED:%=seed=%) $(ARGS)
+	$(BIN)/python -m analysis collect runs/family_search $(wildcard $(FAMILY)/search.jsonl.gz) --out $(FAMILY)/search.jsonl.gz
+	$(BIN)/python -m analysis collect runs/family $(wildcard $(FAMILY)/results.jsonl.gz) --out $(FAMILY)/results.jsonl.gz
+	$(BIN)/python -m analysis report $(FAMILY)/results.jsonl.gz --out report/family
 
 test: .venv/installed
 	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
