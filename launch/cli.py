@@ -44,10 +44,22 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     if verb not in VERBS and not verb.startswith("-"):
         raise ConfigError(f"{verb or 'no verb'}: must be of {', '.join(VERBS)}{nearest(verb, VERBS)}")
     if verb not in OF_SWEEPS:
-        return _parser().parse_args(words)
+        return _intermixed(words)
     flags = [word for word in words[1:] if word in ("-h", "--help", "--json")]
     options = _parser().parse_args([verb, *flags])
     options.words = [word for word in words[1:] if word not in flags]
+    return options
+
+
+def _intermixed(words: Sequence[str]) -> argparse.Namespace:
+    """With settings before, between and behind options; argparse takes them up to the first option only."""
+    parser = _parser()
+    options, left = parser.parse_known_args(words)
+    if hasattr(options, "settings"):
+        options.settings += [word for word in left if not word.startswith("-")]
+        left = [word for word in left if word.startswith("-")]
+    if left:
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
     return options
 
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +27,15 @@ from compress.runs import result
 from compress.storage import surroundings
 from compress.storage.files import write_json
 from compress.wording import plural
-from launch.retry import Changes, sweeps_to_go_on_with
+from launch import status
+from launch.retry import LAUNCHER, Changes, sweeps_to_go_on_with
 from launch.start import Group, Settings, launch_all
-from launch.sweep import SWEEPS, Sweep, concerned
+from launch.sweep import SWEEPS, Sweep, all_sweeps, concerned
 
 LOOKS = "extend.json"
 ASKING = ("-m", "analysis", "next")
 NO_HOURS = 1e-9  # in which nothing can be run
+POLL_SECONDS = 5.0
 
 
 def extend(
@@ -40,9 +44,11 @@ def extend(
 ) -> int:  # fmt: skip
     """Run rounds until all verdicts are settled (0), or nothing would help or may be spent (1); a line for each round.
 
+    Each is waited for, whatever `wait` was for the last sweep, and so is what goes on when this is called.
+
     Args:
         words: `hydra.launcher.KEY=VALUE` and `resources.KEY=VALUE`, as for `retry`.
-        hours: device-hours that all rounds together may take.
+        hours: device-hours that all rounds together may take, failed runs and added teachers included.
         rounds: how many there may be; None for as many as it takes.
         options: for `analysis next`.
     """
@@ -50,9 +56,10 @@ def extend(
     sweeps, _ = sweeps_to_go_on_with(runs)
     changes = Changes(words)
     changes.require_use([sweeps[-1].launcher])
-    settings = changes.launcher(sweeps[-1].launcher)
+    settings = _waiting(changes, sweeps[-1])
     here, spent, number = Path.cwd(), 0.0, 0
     while True:
+        _wait_for_what_goes_on(runs)
         left = ["--hours", repr(max(hours - spent, NO_HOURS))] if math.isfinite(hours) else []
         said = _asked(runs, here, [*options, *left])
         with surroundings.runs(runs).config_errors():
@@ -68,13 +75,75 @@ def extend(
             return 1
         number += 1
         print(f"round {number}: {verdicts}; {plural(len(asked), 'run')}, {said['hours']:.2g} device-hours", flush=True)
-        configs = _configs(runs, asked)
-        launch_all(_groups(configs, changes, settings, concerned(sweeps), here))
-        finished = [_finished(runs, config) for _, config in configs]
-        spent += sum(seconds for seconds in finished if seconds is not None) / 3600
-        if all(seconds is None for seconds in finished):
-            print(f"nothing of this round is finished: python -m launch status {runs} tells why", flush=True)
+        launched = _launched(runs, asked, changes, settings, here)
+        spent += sum(seconds for sweep in launched for seconds in _took(sweep)) / 3600
+        if why := _why_not_on(launched):
+            print(f"{why}: python -m launch status {shlex.quote(str(runs))} tells why", flush=True)
             return 1
+
+
+def _waiting(changes: Changes, last: Sweep) -> Settings:
+    """A sweep's settings with what is typed, but that each round is waited for; ConfigError if that is typed."""
+    settings = changes.launcher(last.launcher)
+    typed = [word for word in changes.launchers if word.removeprefix("+").startswith(f"{LAUNCHER}wait=")]
+    if typed and not settings.wait:
+        raise ConfigError(f"{typed[-1]}: extend waits for each round, since the next follows from it; leave it out")
+    return replace(settings, wait=True)
+
+
+def _wait_for_what_goes_on(runs: Path) -> None:
+    """Until no experiment of these runs does: what it says may change what is worth running."""
+    told = False
+    while going := sum(each.state in status.GOING_ON for each in status.survey(runs).experiments):
+        if not told:
+            print(f"waiting for {plural(going, 'experiment')} launched before", flush=True)
+        told = True
+        time.sleep(POLL_SECONDS)
+
+
+def _launched(
+    runs: Path, asked: Sequence[Mapping[str, Any]], changes: Changes, settings: Settings, here: Path
+) -> list[Sweep]:
+    """The sweeps of a round, which have ended."""
+    before = all_sweeps(runs)
+    groups = _groups(_configs(runs, asked), changes, settings, concerned(before), here)
+    chosen = set()
+    for group in groups:
+        group.enter()
+        chosen |= {identity.run_id(config) for config in group.configs}
+    launch_all(groups)
+    old = {sweep.folder for sweep in before}
+    return [sweep for sweep in all_sweeps(runs) if sweep.folder not in old and chosen & sweep.experiments.keys()]
+
+
+def _took(sweep: Sweep) -> Iterator[float]:
+    """Seconds that each experiment took, finished or not, as far as it is known."""
+    outcomes = sweep.outcomes()
+    for run_id in sweep.to_run:
+        finished = result.read(sweep.run_folder(run_id), run_id)
+        if finished is not None:
+            yield finished.timing.wall_seconds or 0.0
+        elif run_id in outcomes:
+            yield outcomes[run_id].seconds
+
+
+def _why_not_on(launched: Sequence[Sweep]) -> str:
+    """Why no other round follows these sweeps; empty if one does.
+
+    What failed by itself, or whose teacher did, is left out of later rounds. Whatever else is missing was cancelled,
+    refused or lost: to run more would be against a user's will, or come to the same.
+    """
+    missing = [(sweep, run_id) for sweep in launched for run_id in sweep.to_run if not sweep.finished(run_id)]
+    lost = [run_id for sweep, run_id in missing if not _failed(sweep, run_id)]
+    if lost:
+        return f"{plural(len(lost), 'run')} of this round stopped, refused or lost"
+    return "nothing of this round is finished" if len(missing) == sum(len(sweep.to_run) for sweep in launched) else ""
+
+
+def _failed(sweep: Sweep, run_id: str) -> bool:
+    """Whether an experiment, or its teacher, says itself what it failed of."""
+    tried = {run_id, sweep.experiments[run_id].teacher or run_id}
+    return any(result.failure(sweep.run_folder(one)) is not None for one in tried)
 
 
 def _asked(runs: Path, here: Path, options: Sequence[str]) -> dict[str, Any]:
@@ -114,10 +183,3 @@ def _groups(
         group = groups.setdefault(directory, Group([], settings, directory))
         group.configs.append(changes.config(config, settings))
     return list(groups.values())
-
-
-def _finished(runs: Path, config: Config) -> float | None:
-    """Seconds that a finished experiment took, 0 if it does not tell; None if it is not finished."""
-    folder = identity.run_folder(config)
-    finished = result.read(folder, folder.name)
-    return None if finished is None else finished.timing.wall_seconds or 0.0
