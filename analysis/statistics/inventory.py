@@ -42,7 +42,7 @@ class Block:
 
 
 class Inventory:
-    """Which runs there are and what they take; which could be made."""
+    """Which runs there are and what they take; which could be made. `spent` are seconds of all that there are."""
 
     def __init__(self, results: Results, model: Fit, seeds: int) -> None:
         self.model, self.most = model, seeds
@@ -61,6 +61,7 @@ class Inventory:
         self.of_cell = seconds.groupby([runs["task"], runs["model"], runs["treatment"]]).mean().to_dict()
         self.of_kind = seconds.groupby([runs["model"], runs["treatment"]]).mean().to_dict()
         self.usual = float(seconds.mean()) if seconds.notna().any() else 1.0
+        self.spent = float(seconds.fillna(self.usual).sum())
         failures = results.failures
         columns = (failures[name] for name in ("task", "model", "methods", "seed"))
         self.failed = set(zip(*columns, strict=True))

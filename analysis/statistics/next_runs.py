@@ -51,15 +51,17 @@ from analysis.statistics.open_claims import (
     claim_of,
     recorded,
     spent,
-    variance,
 )
 from analysis.statistics.score_size import Array
 from analysis.statistics.shift_model import SINGULAR, Fit, fit
+from analysis.statistics.strays import again, usual_variance
 from analysis.statistics.treatments import UNCOMPRESSED, cells_of
+from compress.wording import plural
 
-NORMAL, MOST_SPOILED = 0.6745, 100.0  # a normal number's median size; noise with collapsed runs over noise without
 LEAST_STEP = 0.25  # share of the blocks that a round takes at least
+LITTLE = 0.05  # share of what all runs took that is spent at once
 SEEDS = 5  # of a cell, at most, unless told otherwise
+STRAYS = "another seed of {} far off what the others say"
 
 
 @dataclass(frozen=True)
@@ -120,12 +122,17 @@ def next_runs(
     taught = students(results, cells)
     numbers = [Number.of(one, model, taught, now, most) for one in every]
     claims = [claim_of(number, history) for number in numbers]
-    new = any(claim.information > spent(history, claim.name) for claim in claims)
-    looks = [*history, recorded(claims)] if new else list(history)
-    open_numbers = [number.after(history) for number, claim in zip(numbers, claims, strict=True)
-                    if not claim.settled and not claim.lacks]  # fmt: skip
-    runs, soon = _proposal(open_numbers, inventory, hours)
-    claims = [replace(claim, soon=claim.name in soon) for claim in claims]
+    looks = list(history)
+    if strays := list(again(inventory, hours * 3600)):
+        claims = [claim.held(f"first {STRAYS.format(plural(len(strays), 'cell'))}") for claim in claims]
+        runs = [inventory.run(*pair) for block in strays for pair in block.keys]
+    else:
+        if any(claim.information > spent(history, claim.name) for claim in claims):
+            looks.append(recorded(claims))
+        open_numbers = [number.after(history) for number, claim in zip(numbers, claims, strict=True)
+                        if not claim.settled and not claim.lacks]  # fmt: skip
+        runs, soon = _proposal(open_numbers, inventory, hours)
+        claims = [replace(claim, soon=claim.name in soon) for claim in claims]
     known_seconds = [run.seconds for run in runs if math.isfinite(run.seconds)]
     notes = inventory.notes
     if len(known_seconds) < len(runs):
@@ -139,18 +146,8 @@ def _most(model: Fit, inventory: Inventory) -> Array:
     for place, task in enumerate(model.tasks):
         seeds = inventory.attainable(place)
         told = (seeds == task.cells.seeds).all() or (task.cells.seeds >= REPEATED).mean() >= 0.5
-        precisions.append(model.precision(place, seeds, task.variance if told else _usual_variance(model, place)))
+        precisions.append(model.precision(place, seeds, task.variance if told else usual_variance(model, place)))
     return np.asarray(sum(precisions))
-
-
-def _usual_variance(model: Fit, place: int) -> float:
-    """Of one run, but for those that collapsed: by the median residual, if that is less than the fitted one."""
-    task = model.tasks[place]
-    fitted = len(task.nuisance) + len(np.unique(task.cells.treatments)) - 1
-    count = len(task.cells.scores)
-    median = float(np.median(np.abs(model.residuals_of(task)) * np.sqrt(task.cells.seeds)))
-    usual = (median / NORMAL) ** 2 * count / max(count - fitted, 1)
-    return min(task.variance, max(usual, task.variance / MOST_SPOILED))
 
 
 def _total(model: Fit, seeds: Sequence[Array]) -> Array:
@@ -164,7 +161,7 @@ def _proposal(numbers: Sequence[Number], inventory: Inventory, hours: float) -> 
     wanted = {treatment for number in [*numbers, *blind] for treatment in number.contrast.treatments}
     path = _Path(numbers, inventory, wanted | {UNCOMPRESSED}, bool(blind), hours * 3600)
     chosen = list(path.blocks())
-    if path.left and not blind:
+    if not blind and sum(block.seconds for block in chosen) > LITTLE * inventory.spent:
         chosen = chosen[: path.half_way()]
     pairs = [pair for block in chosen for pair in block.keys]
     return [inventory.run(*pair) for pair in pairs], path.soon(len(chosen))
@@ -175,6 +172,7 @@ class _Path:
 
     Attributes:
         left: the claims that would not be.
+        totals, inverses: precisions of the mean shifts, and their inverses, after each block.
     """
 
     def __init__(
@@ -183,72 +181,95 @@ class _Path:
         self.numbers, self.left = list(numbers), list(numbers)
         self.inventory, self.treatments, self.blind, self.budget = inventory, treatments, blind, budget
         self.seeds = [task.cells.seeds.copy() for task in inventory.model.tasks]
-        self.start = [inventory.model.precision(place, seeds) for place, seeds in enumerate(self.seeds)]
-        self.totals = [np.asarray(sum(self.start))]
+        self.precisions = [inventory.model.precision(place, seeds) for place, seeds in enumerate(self.seeds)]
+        self.totals, self.inverses = list[Array](), list[Array]()
+        self._note()
+        self.offers = {key: self._offer(*key) for key in inventory.places()}
+        self.outdated = set[tuple[int, int]]()  # offers of before another seed of the same task
 
     def blocks(self) -> Iterator[Block]:
-        """In the order in which they pay; the inventory then has them all. `totals` are the precisions after each."""
-        precisions = list(self.start)
-        offers = {key: self._offer(*key, precisions) for key in self.inventory.places()}
+        """In the order in which they pay; the inventory then has them all."""
         while self.left or self.blind:
-            total = self.totals[-1]
-            self.left = [number for number in self.left if not number.settled(_ratio(number, total))]
-            nearer = [number for number in self.left if _ratio(number, total) > number.least_ratio]
+            ratios = [(number, self._ratio(number)) for number in self.left]
+            ratios = [(number, ratio) for number, ratio in ratios if not number.settled(ratio)]
+            self.left = [number for number, _ in ratios]
+            nearer = [(number, ratio) for number, ratio in ratios if ratio > number.least_ratio]
             if not nearer and not self.blind:
                 return
-            directions = np.array([_direction(number, total) for number in nearer])
-            missing = np.array([number.missing(_ratio(number, total)) for number in nearer])
-            best, most = None, 0.0
-            for key, offer in offers.items():
-                if offer is None or offer[0].seconds > self.budget:
-                    continue
-                block, gain = offer
-                worth = float(self.blind)
-                if self.left:
-                    worth += float(
-                        np.minimum(np.einsum("ck,kl,cl->c", directions, gain, directions) / missing, 1).sum()
-                    )
-                if worth / block.seconds > most:
-                    best, most = key, worth / block.seconds
-            if best is None:
+            key = self._best(nearer)
+            if key is None:
                 return
-            offer = offers[best]
+            offer = self.offers[key]
             assert offer is not None
-            block, gain = offer
-            self.budget -= block.seconds
-            self.seeds[block.place] = self.seeds[block.place] + block.cells
-            precisions[block.place] = precisions[block.place] + gain
-            self.totals.append(np.asarray(sum(precisions)))
-            self.inventory.take(block)
-            if self.blind:  # of what is not known to vary, a second seed tells first
-                del offers[best]
-            offers |= {key: self._offer(*key, precisions) for key in offers if key[0] == block.place}
-            yield block
+            self._take(key, *offer)
+            yield offer[0]
 
-    def _offer(self, place: int, model: int, precisions: Sequence[Array]) -> tuple[Block, Array] | None:
+    def _best(self, nearer: Sequence[tuple[Number, float]]) -> tuple[int, int] | None:
+        """The block that brings most per second of what these claims miss; None if none brings anything.
+
+        More seeds of a task make another of its seeds worth less. So what an outdated offer brings is a bound: it is
+        made anew only if it is the best.
+        """
+        directions = np.array([self._direction(number) for number, _ in nearer])
+        missing = np.array([number.missing(ratio) for number, ratio in nearer])
+
+        def worth(key: tuple[int, int]) -> float:
+            offer = self.offers[key]
+            if offer is None or offer[0].seconds > self.budget:
+                return 0.0
+            brought = np.einsum("ck,kl,cl->c", directions, offer[1], directions) / missing if nearer else np.zeros(1)
+            return (float(self.blind) + float(np.minimum(brought, 1).sum())) / offer[0].seconds
+
+        worths = {key: worth(key) for key in self.offers}
+        while worths:
+            key = max(worths, key=lambda one: worths[one])
+            if worths[key] <= 0:
+                return None
+            if key not in self.outdated:
+                return key
+            self.offers[key] = self._offer(*key)
+            self.outdated.discard(key)
+            worths[key] = worth(key)
+        return None
+
+    def _take(self, key: tuple[int, int], block: Block, gain: Array) -> None:
+        self.budget -= block.seconds
+        self.seeds[block.place] = self.seeds[block.place] + block.cells
+        self.precisions[block.place] = self.precisions[block.place] + gain
+        self._note()
+        self.inventory.take(block)
+        self.outdated |= {other for other in self.offers if other[0] == block.place}
+        if self.blind:  # of what is not known to vary, a second seed tells first
+            del self.offers[key]
+
+    def _note(self) -> None:
+        self.totals.append(np.asarray(sum(self.precisions)))
+        self.inverses.append(np.asarray(np.linalg.pinv(self.totals[-1], rcond=SINGULAR, hermitian=True)))
+
+    def _offer(self, place: int, model: int) -> tuple[Block, Array] | None:
         """The next seed of a task and model, and what it adds to the task's precision."""
         block = self.inventory.block(place, model, self.treatments)
         if block is None:
             return None
-        return block, self.inventory.model.precision(place, self.seeds[place] + block.cells) - precisions[place]
+        more = self.inventory.model.precision(place, self.seeds[place] + block.cells)
+        return block, more - self.precisions[place]
+
+    def _ratio(self, number: Number, blocks: int = -1) -> float:
+        """b′P⁻¹b after so many blocks, as a share of what it is now."""
+        return float(number.by_shift @ self.inverses[blocks] @ number.by_shift) / number.unit
+
+    def _direction(self, number: Number) -> Array:
+        """P⁻¹b, scaled so that its square by a gain of precision is the claim's, as a share of b′P⁻¹b now."""
+        return np.asarray(self.inverses[-1] @ number.by_shift / math.sqrt(number.unit))
 
     def half_way(self) -> int:
-        """How many blocks bring half of what all would for the claims that are left."""
-        ratios = np.array([sum(_ratio(number, total) for number in self.left) for total in self.totals])
+        """How many blocks bring half of what all would, for the claims that are left if there are any."""
+        every, numbers = range(len(self.inverses)), self.left or self.numbers
+        ratios = np.array([sum(self._ratio(number, blocks) for number in numbers) for blocks in every])
         if ratios[0] - ratios[-1] <= SINGULAR:
             return len(ratios) - 1
         return max(int(np.argmax(ratios <= (ratios[0] + ratios[-1]) / 2)), math.ceil(LEAST_STEP * (len(ratios) - 1)))
 
     def soon(self, blocks: int) -> set[str]:
         """The claims that would be settled by so many blocks."""
-        return {number.name for number in self.numbers if number.settled(_ratio(number, self.totals[blocks]))}
-
-
-def _direction(number: Number, total: Array) -> Array:
-    """P⁻¹b, scaled so that its square by a gain of precision is the claim's, as a share of b′P⁻¹b now."""
-    inverse = np.linalg.pinv(total, rcond=SINGULAR, hermitian=True)
-    return np.asarray(inverse @ number.by_shift / math.sqrt(number.unit))
-
-
-def _ratio(number: Number, total: Array) -> float:
-    return variance(total, number.by_shift) / number.unit
+        return {number.name for number in self.numbers if number.settled(self._ratio(number, blocks))}

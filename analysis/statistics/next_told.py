@@ -55,6 +55,8 @@ def _prospect(claim: Claim, seeds: int) -> str:
     if claim.lacks == TASKS:
         tasks = f"about {claim.needed}" if claim.needed <= MANY else "far more"
         return f"{chance}; {tasks} tasks would be needed"
+    if claim.reason and math.isfinite(claim.low):
+        return claim.reason
     if claim.lacks:
         return f"{claim.reason or chance}; {WANTED[claim.lacks]}"
     if claim.chance < FUTILE:

@@ -47,7 +47,7 @@ class Claim:
         soon: whether it is settled by the proposal, if the estimate stays.
         lacks: empty if more seeds may settle it; else what is needed.
         needed: how many tasks like these, where tasks are lacking, about; 0 if that is not known.
-        reason: why there is no interval.
+        reason: why there is no interval, or what must be known first.
     """
 
     methods: str
@@ -71,6 +71,12 @@ class Claim:
     @property
     def settled(self) -> bool:
         return self.verdict not in (INCONCLUSIVE, UNDEFINED)
+
+    def held(self, reason: str) -> Claim:
+        """Neither settled nor given up, for this reason; what no seeds would settle stays as it is."""
+        if self.verdict == UNDEFINED:
+            return self
+        return replace(self, verdict=INCONCLUSIVE, chance=math.nan, lacks="", needed=0, reason=reason)
 
 
 @dataclass
