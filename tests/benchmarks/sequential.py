@@ -1,8 +1,9 @@
 """What running only what `python -m analysis next` proposes saves, and how sure its verdicts are, on simulated grids.
 
-    python -m tests.benchmarks.sequential [--grids 50] [--start 1 2] [--only missing]
+    python -m tests.benchmarks.sequential [--grids 50] [--start 1 2] [--only missing] [--out rows.csv]
 
-Of every kind of grid in `coverage`, with five seeds: a collection begins with its first seeds, grows by what is
+Of every kind of grid in `coverage`, with five seeds (the stored grid's too, its tasks drawn with replacement, with new
+seeds): a collection begins with its first seeds, grows by what is
 proposed, round after round until nothing is, and is compared with the whole grid. Runs take what arithmetic says of
 their model's parameters, their task's rows and their methods; students wait for the largest model's uncompressed run
 of their seed. Told are, over all grids: device-hours as a share of the whole grid's; rounds; over all grids and claims:
@@ -13,19 +14,21 @@ often the intervals hold what is true: the whole grid's of 95 %, and the repeate
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from analysis.options import Options
 from analysis.read.results import FAILURE_COLUMNS, Results
+from analysis.statistics import equivalent_size
 from analysis.statistics.next_runs import SEEDS, next_runs
 from analysis.statistics.open_claims import Claim
 from launch.cost import GPU, ROWS, TOKENS
-from tests.benchmarks.coverage import GRIDS
+from tests.benchmarks.coverage import GRIDS, _new_noise, stored
 from tests.simulated import Grid
 
 CELL = ["task", "model", "methods", "variant"]
@@ -62,24 +65,45 @@ def grown(whole: pd.DataFrame, start: int) -> tuple[list[Claim], float, int]:
         looks, rounds = list(said.looks), rounds + 1
 
 
-def study(grid: Grid, numbers: Iterable[int], start: int) -> pd.DataFrame:
-    """A row for each grid and claim."""
-    rows = []
-    for number in numbers:
-        random = np.random.default_rng([1, number])
-        whole = with_costs(replace(grid, seeds=SEEDS).runs(random))
-        every = next_runs(Results(whole, pd.DataFrame(columns=list(FAILURE_COLUMNS)), [], "a simulation"), Options())
+def of_stored(random: np.random.Generator) -> pd.DataFrame:
+    """The stored grid's cells with five new seeds, as `coverage.plasmode` makes as many as it has."""
+    made = []
+    for place, task in enumerate(random.choice(stored().tasks, len(stored().tasks))):
+        own = stored().runs[stored().runs["task"] == task].assign(task=f"task {place}")
+        means = own.groupby(CELL)["score_glue"].transform("mean")
+        for first in range(0, SEEDS, own["seed"].nunique()):
+            scores = means + _new_noise(own, own["score_glue"] - means, random)
+            names = {name: f"{place}-{first}-" + own[name] for name in ("run_id", "teacher_run_id")}
+            made.append(own.assign(seed=own["seed"] + first, score_glue=scores, score_accuracy=scores, **names))
+    runs = pd.concat(made, ignore_index=True)
+    return runs[runs["seed"] < SEEDS].reset_index(drop=True)
+
+
+@cache
+def truth_of_stored() -> dict[tuple[str, str], float]:
+    """What the stored grid itself says, by methods and kind."""
+    table = equivalent_size.table(stored(), Options()).query("scope == 'mean'")
+    return table.set_index(["contrast", "kind"])["estimate"].to_dict()
+
+
+def study(grid: Grid | None, number: int, starts: Iterable[int]) -> list[dict[str, object]]:
+    """A row for each start and claim of one grid; None is the stored one."""
+    random = np.random.default_rng([1, number])
+    whole = with_costs(replace(grid, seeds=SEEDS).runs(random)) if grid else of_stored(random)
+    every = next_runs(Results(whole, pd.DataFrame(columns=list(FAILURE_COLUMNS)), [], "a simulation"), Options())
+    rows: list[dict[str, object]] = []
+    for start in starts:
         claims, seconds, rounds = grown(whole, start)
         for full, own in zip(every.claims, claims, strict=True):
-            truth = grid.known(own.methods, own.kind)
+            truth = grid.known(own.methods, own.kind) if grid else truth_of_stored()[own.methods, own.kind]
             rows.append({
-                "grid": number, "rounds": rounds, "hours": seconds / whole["wall_seconds"].sum(),
-                "same": own.verdict == full.verdict,
+                "start": start, "grid": number, "claim": own.name, "rounds": rounds,
+                "hours": seconds / whole["wall_seconds"].sum(), "same": own.verdict == full.verdict,
                 "contradict": own.settled and full.settled and own.verdict != full.verdict,
                 "made": own.settled, "made by all": full.settled, "all hold": _holds(full, truth),
                 "hold": _holds(own, truth), "lacks": own.lacks,
             })  # fmt: skip
-    return pd.DataFrame(rows)
+    return rows
 
 
 def _holds(claim: Claim, truth: float) -> float:
@@ -100,16 +124,17 @@ def main() -> None:
     parser.add_argument("--grids", type=int, default=50)
     parser.add_argument("--start", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--only", default="", help="kinds whose name has this in it")
+    parser.add_argument("--out", type=Path, help="a row for each grid, start and claim, written after each grid")
     options = parser.parse_args()
-    for name, grid in GRIDS.items():
-        if grid is None or options.only not in name:  # the stored grid's seeds are three
-            continue
-        for start in options.start:
-            began = time.perf_counter()
-            told = summary(study(grid, range(options.grids), start))
-            took = (time.perf_counter() - began) / options.grids
-            print(f"{name}, from {start}: " + "  ".join(f"{key} {value:.3f}" for key, value in told.items())
-                  + f"  ({took:.1f} s each)", flush=True)  # fmt: skip
+    rows: list[dict[str, object]] = []
+    for number in range(options.grids):
+        for kind, grid in GRIDS.items():
+            if options.only in kind:
+                rows += [{"kind": kind, **row} for row in study(grid, number, options.start)]
+        if options.out:
+            pd.DataFrame(rows).to_csv(options.out, index=False)
+    for (kind, start), table in pd.DataFrame(rows).groupby(["kind", "start"], sort=False):
+        print(f"{kind}, from {start}: " + "  ".join(f"{key} {value:.3f}" for key, value in summary(table).items()))
 
 
 if __name__ == "__main__":
