@@ -5,6 +5,7 @@ The good one has SST-2's eight training and four validation rows, and as many of
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -36,6 +37,7 @@ PAIRS: dict[str, Columns] = {
     }
     for split, table in PLAIN.items()
 }
+ROWS = list(zip(*PLAIN["train"].values(), strict=True))
 CLASSES = ["negative", "positive"]
 SPLITS = ("train", "validation")
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 123456\n".encode()
@@ -207,11 +209,29 @@ def moved(**files: str) -> Make:
     return make
 
 
-def as_csv(folder: Path) -> None:
-    """CSV in place of Parquet."""
-    for split in SPLITS:
-        pd.DataFrame(PLAIN[split]).to_csv(folder / "sst2" / f"{split}.csv", index=False)
-        _file(folder, split).unlink()
+def in_format(suffix: str, change: Callable[[bytes], bytes] = bytes, *splits: str) -> Make:
+    """With a split's rows in another format, in all or some splits; `change` is made to the files' bytes."""
+
+    def make(folder: Path) -> None:
+        for split in splits or SPLITS:
+            text = as_text(pd.DataFrame(PLAIN[split]), suffix.removesuffix(".gz"))
+            file = folder / "sst2" / f"{split}{suffix}"
+            file.write_bytes(change(gzip.compress(text.encode()) if suffix.endswith(".gz") else text.encode()))
+            _file(folder, split).unlink()
+
+    return make
+
+
+def as_text(frame: pd.DataFrame, suffix: str) -> str:
+    """A table as CSV, TSV, JSON lines or one list of JSON."""
+    if suffix in (".csv", ".tsv"):
+        return str(frame.to_csv(index=False, sep="," if suffix == ".csv" else "\t"))
+    return str(frame.to_json(orient="records", lines=suffix == ".jsonl"))
+
+
+def replaced(old: str, new: str | bytes) -> Callable[[bytes], bytes]:
+    """A change of a file's bytes, once."""
+    return lambda data: data.replace(old.encode(), new.encode() if isinstance(new, str) else new, 1)
 
 
 def feather(folder: Path) -> None:
@@ -512,7 +532,7 @@ TABLE_KINDS = [
         {
             "columns: labels": refused(
                 renamed_columns(label="labels"),
-                r"^data: train has the columns sentence, labels, no label \(did you mean labels\?\); rename",
+                r"^task\.label=label: train has .* sentence, labels, no label \(did you mean labels\?\); rename",
             ),
             "columns: text": refused(
                 renamed_columns(sentence="text"),
@@ -597,7 +617,129 @@ TABLE_KINDS = [
     ),
     Kind(
         "Data",
-        "no such folder, no folder of the task, no file of a split, or files in another format (CSV, JSON, Arrow)",
+        "CSV, TSV, JSON lines, or one list of JSON; packed with gzip; with a byte order mark, CRLF or blank lines",
+        "read as Parquet is; Parquet goes first where both are there",
+        {
+            f"format: {suffix}": taken(in_format(suffix))
+            for suffix in (".csv", ".tsv", ".jsonl", ".json", ".csv.gz", ".jsonl.gz")
+        }
+        | {
+            "format: another in each split": taken(
+                both(in_format(".tsv", bytes, "validation"), in_format(".jsonl", bytes, "train"))
+            ),
+            "format: BOM and CRLF": taken(
+                in_format(".csv", lambda data: b"\xef\xbb\xbf" + data.replace(b"\n", b"\r\n") + b"\r\n")
+            ),
+            "format: BOM in JSON": taken(in_format(".jsonl", lambda data: b"\xef\xbb\xbf" + data + b"\n\n")),
+            "format: quoted": taken(
+                in_format(".csv", replaced("the film is good", '"the ""film"",\nis good"'), "train"),
+                splits={
+                    "train": {**PLAIN["train"], "sentence": ['the "film",\nis good', *PLAIN["train"]["sentence"][1:]]}
+                },
+            ),
+            "format: a line separator in JSON": taken(
+                in_format(".jsonl", replaced("the film is good", "the film\u2028is good"), "train"),
+                splits={
+                    "train": {**PLAIN["train"], "sentence": ["the film\u2028is good", *PLAIN["train"]["sentence"][1:]]}
+                },
+            ),
+            "format: class names": taken(in_format(".csv", lambda data: data.replace(b",1", b",positive"))),
+            "format: parts": taken(
+                both(
+                    in_format(".csv", bytes, "train"),
+                    holding("sst2/train-00000-of-00002.csv", b"sentence,label\nthe film is good,1\n"),
+                    holding(
+                        "sst2/train-00001-of-00002.csv",
+                        ("sentence,label\n" + "".join(f"{text},{label}\n" for text, label in ROWS[1:])).encode(),
+                    ),
+                    without("sst2/train.csv"),
+                )
+            ),
+            "format: a folder": taken(
+                both(
+                    in_format(".csv"),
+                    lambda folder: (folder / "sst2" / "train").mkdir(),
+                    lambda folder: (folder / "sst2" / "train.csv").rename(folder / "sst2" / "train" / "any.csv"),
+                )
+            ),
+            "format: no folder of the task": taken(
+                both(
+                    in_format(".csv"),
+                    lambda folder: [file.rename(folder / file.name) for file in (folder / "sst2").iterdir()],
+                    lambda folder: (folder / "sst2").rmdir(),
+                )
+            ),
+            "format: CSV beside Parquet": taken(holding("sst2/train.csv", b"no rows")),
+            "hub: CSV in a README": taken(
+                both(in_format(".csv"), readme(("train", "sst2/train.csv"), ("validation", "sst2/validation.csv"))),
+                settings=HUB,
+            ),
+        },
+    ),
+    Kind(
+        "Data",
+        "such a file with a stray quote, another number of values, a NUL, bytes that are no UTF-8, or no JSON",
+        "refused, naming file and line",
+        {
+            "CSV: a stray quote": refused(
+                in_format(".csv", replaced("the film is bad", '"the film is bad')), r"train\.csv: line \d+: .*; write "
+            ),
+            "CSV: quotes that make one row of two": refused(
+                in_format(".csv", lambda data: data.replace(b"the film is", b'"the film is')),
+                r"train\.csv: line 3: .*; write ",
+            ),
+            "CSV: a separator": refused(
+                in_format(".csv", replaced("the film is bad", "the film, is bad")),
+                r"train\.csv: line 3 has 3 values, and the first line names 2 columns \(sentence, label\); quote",
+            ),
+            "CSV: NUL": refused(
+                in_format(".csv", replaced("is bad", "is \0bad")), r"train\.csv: line 3 has a NUL character; "
+            ),
+            "CSV: not UTF-8": refused(
+                in_format(".csv", replaced("is bad", b"is b\xe4d")), r"train\.csv: line 3 .* UTF-8 \(byte 0xe4\); write"
+            ),
+            "CSV: UTF-16": refused(
+                in_format(".csv", lambda data: data.decode().encode("utf-16")), r"train\.csv: line 1 .* UTF-8 .*; write"
+            ),
+            "CSV: a column twice": refused(
+                in_format(".csv", replaced("sentence,label", "label,label")), r"train\.csv has the column label twice; "
+            ),
+            "CSV: a label is missing": refused(
+                in_format(".csv", replaced("bad,0", "bad,")), r"^data: label '' in row 1 of sst2/train; must be 0 to 1"
+            ),
+            "CSV: no header": refused(
+                in_format(".csv", replaced("sentence,label\n", "")), r"^task\.text=.*: train has the columns .*; rename"
+            ),
+            "CSV: empty": refused(in_format(".csv", lambda data: b""), r"^task\.text=.*: train has the columns .*; "),
+            "JSON: a line": refused(
+                in_format(".jsonl", replaced('"label":0}', '"label":0')), r"train\.jsonl: line 2 of it is no JSON .*; "
+            ),
+            "JSON: no object": refused(
+                in_format(".jsonl", replaced("{", "[1]\n{")), r"train\.jsonl: line \d+ of it is no JSON .*; |line 1 is"
+            ),
+            "JSON: a text for an object": refused(
+                in_format(".jsonl", lambda data: b'"a"\n' + data), r'train\.jsonl: line 1 is "a"; must be an object'
+            ),
+            "JSON: a key is missing": refused(
+                in_format(".jsonl", replaced('"sentence":"the film is bad",', "")),
+                r"^data: sentence in row 1 of sst2/train is null; must be a text",
+            ),
+            "gzip: cut": refused(
+                in_format(".csv.gz", lambda data: data[:-9]), r"train\.csv\.gz is no whole gzip file .*; fetch"
+            ),
+            "format: two": refused(
+                both(in_format(".csv"), holding("sst2/train.jsonl", b"{}")),
+                r"one set of files of train: train\.csv or train\.jsonl must go; ",
+            ),
+            "format: a part missing": refused(
+                both(in_format(".csv"), without("sst2/train.csv"), holding("sst2/train-00000-of-00002.csv", b"a")),
+                r"lacks train-00001-of-00002\.csv, a part of train; ",
+            ),
+        },
+    ),
+    Kind(
+        "Data",
+        "no such folder, no folder of the task, no file of a split, or files in another format (Excel, Arrow)",
         "refused, naming what is there",
         {
             "no folder": refused(
@@ -608,11 +750,14 @@ TABLE_KINDS = [
             "no task": refused(
                 lambda folder: (folder / "sst2").rename(folder / "sst"), r"needs sst2/train\.parquet .* has sst, stsb; "
             ),
-            "no train": refused(without("sst2/train.parquet"), r"^data\.path=.*: sst2 lacks train\.parquet; "),
+            "no train": refused(without("sst2/train.parquet"), r"^data\.path=.*: sst2 lacks train\.parquet .*; "),
             "no validation": refused(
-                without("sst2/validation.parquet"), r"^data\.path=.*: sst2 lacks validation\.parquet; "
+                without("sst2/validation.parquet"), r"^data\.path=.*: sst2 lacks validation\.parquet .*; "
             ),
-            "CSV": refused(as_csv, r"sst2 lacks train\.parquet; train\.csv must be written as Parquet"),
+            "Excel": refused(
+                both(moved(train="sst2/train.xlsx")),
+                r"sst2 lacks train\.parquet \(or \.csv, .*; it has train\.xlsx, .*: ",
+            ),
         },
     ),
     Kind(
@@ -707,16 +852,18 @@ HUB_KINDS = [
                 settings=HUB,
             ),
             "README: no train": refused(
-                readme(("validation", "sst2/validation.parquet")), r"lacks files of train in its sst2; ", settings=HUB
+                readme(("validation", "sst2/validation.parquet")),
+                r"lacks files of train in its sst2 \(.*validation\); ",
+                settings=HUB,
             ),
             "README: no such file": refused(
                 readme(("train", "sst2/train-*"), ("validation", "sst2/validation.parquet")),
                 r"lacks files of train in its sst2 \(sst2/train-\*\); ",
                 settings=HUB,
             ),
-            "README: CSV": refused(
-                both(as_csv, readme(("train", "sst2/train.csv"), ("validation", "sst2/validation.csv"))),
-                r"lacks Parquet files of train \(it has sst2/train\.csv; ",
+            "README: Arrow": refused(
+                both(moved(train="sst2/train.arrow"), readme(("train", "sst2/train.arrow"))),
+                r"lacks files of train that can be read \(it has sst2/train\.arrow; ",
                 settings=HUB,
             ),
             "README: no YAML": refused(

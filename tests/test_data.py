@@ -19,7 +19,8 @@ from compress import experiment
 from compress.data import corpus, demo, tokenization
 from compress.data.augmentation import Augmentation, unchanged
 from compress.data.corpus import DataConfig
-from compress.data.texts import Table, Texts, checked_texts
+from compress.data.tables import Table
+from compress.data.texts import Texts, checked_texts
 from compress.errors import ConfigError
 from compress.task.config import TaskConfig
 from tests.conftest import Compose

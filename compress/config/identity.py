@@ -15,6 +15,7 @@ from compress.methods.base import EnlargesData, LearnsFromTeacher
 from compress.methods.registry import option_of
 from compress.model import encoder
 from compress.runs.result import SCHEMA
+from compress.task.config import stated
 from compress.training.loop import TrainConfig
 
 # fields that cannot change a result; train.checkpoint_seconds is another
@@ -31,6 +32,7 @@ def scientific(config: Config, memo: Memo | None = None) -> dict[str, object]:
     values_of: dict[str, object] = {
         "model": memo(encoder.identity, config.model, config.data.generated),
         "data": memo(corpus.identity, config.data, config.task),
+        "task": memo(stated, config.task),
         "train": memo(_training, config.train),
     }
     for name, group in _deciding(config).items():

@@ -27,6 +27,8 @@ from compress.methods.base import EnlargesData, LearnsFromTeacher
 from compress.model import encoder
 from compress.model.encoder import ModelConfig
 from compress.runs.result import Head
+from compress.storage.repositories import local_folder, looks_like_path
+from compress.task.config import TaskConfig, unstated
 from compress.tracking.run_record import Names
 from compress.tracking.tracking_options import LONGEST, digest, shortened
 
@@ -131,6 +133,8 @@ def _settings(config: Mapping[str, Any], identity: Mapping[str, object]) -> dict
     settings = {key: value for key, value in flat(groups).items() if key not in left_out | derived(methods)}
     settings |= {f"{group}.{key}": value for group, method in methods.items()
                  for key, value in unstated_values(method).items()}  # fmt: skip
+    task = build(TaskConfig, config["task"], "task.")
+    settings |= {f"task.{key}": value for key, value in unstated(task).items()}
     if isinstance(teacher := config.get("teacher"), Mapping):  # by its name, if it is as its option says
         data, name = build(DataConfig, config["data"], "data."), str(teacher["name"])
         usual, described = _option("model", [f"{data.source}/{name}", name]), _described(data, teacher)
@@ -183,6 +187,9 @@ def _usual_values(head: Head) -> dict[str, Any]:
     values = {**config, "teacher": None, "force": False}
     values |= {group: _option_of(head, group) or config[group] for group in ("model", "task")}
     values["data"] = _option("data", [source]) or config["data"]
+    hub = values["task"].get("hub")
+    if hub and (local_folder(hub) or looks_like_path(hub)):  # which counts by its files, here and elsewhere
+        values["task"] = {**values["task"], "hub": None, "subset": None, "revision": None}
     rate = (_option_of(head, "model") or _option("model", ["pretrained"]) or config["model"])["learning_rate"]
     values["train"] = {**(_option("train", [source, USUAL["train"]]) or config["train"]), "learning_rate": rate}
     for group in head.methods:

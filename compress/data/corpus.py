@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from dataclasses import dataclass as plain_dataclass
 from functools import cache
@@ -11,13 +12,15 @@ from typing import Literal
 from pydantic import Field
 
 from compress.checked import checked
-from compress.data import demo, split_files, texts
-from compress.data.texts import Table, Texts
+from compress.data import demo, split_files, tables, texts
+from compress.data.tables import Table
+from compress.data.texts import Texts
 from compress.errors import ConfigError, nearest
 from compress.storage.digests import digest_files
 from compress.storage.hub import SECONDS, snapshot
 from compress.storage.repositories import COMMIT, Lacking, Repository, in_folder, local_folder, looks_like_path
 from compress.storage.surroundings import check_name
+from compress.task import config as task_config
 from compress.task.config import TaskConfig
 
 
@@ -28,7 +31,7 @@ class DataConfig:
     source: Literal["glue", "demo"] = Field(description="GLUE, or texts generated here")
     hub: str | None = Field(description="data set on the hub, or a folder laid out like one")
     revision: str | None = Field(description="revision of the data set on the hub")
-    path: str | None = Field(description="folder with <task>/train.parquet and validation.parquet; in place of the hub")
+    path: str | None = Field(description="folder with train and validation, or a folder <task> in it, not the hub's")
     seed: int = Field(
         description="of the generated texts, and of the rows that max_train and max_validation leave", ge=0
     )
@@ -52,20 +55,34 @@ def check(data: DataConfig, task: TaskConfig) -> None:
     if data.generated and task.name not in demo.TASKS:
         has = f"data=demo has {', '.join(demo.TASKS)} only{nearest(task.name, demo.TASKS)} or give data.path"
         raise ConfigError(f"task={task.name}: {has}")
+    task_config.check(task)
+    data = placed(data, task)
     if not data.generated and data.path is None and data.hub is None:
         raise ConfigError("data.path=null: no texts, since data.hub is null as well; give one of them, or data=demo")
     check_name("task.name", task.name, "task.name=NAME, the folder of its files in the data set")
     if _is_local(data):
         source(data, task)
     elif not data.generated and data.hub and looks_like_path(data.hub):
-        raise ConfigError(f"data.hub={data.hub}: no such folder; give one, or a data set's name on the hub")
+        raise ConfigError(f"{_hub(data, task)}: no such folder; give one, or a data set's name on the hub")
+
+
+def placed(data: DataConfig, task: TaskConfig) -> DataConfig:
+    """The same data, on the hub where the task has a place of its own there; `data.path` goes before it."""
+    if data.generated or data.path is not None or task.hub is None:
+        return data
+    return replace(data, hub=task.hub, revision=task.revision)
+
+
+def _hub(data: DataConfig, task: TaskConfig) -> str:
+    """What messages call the data set on the hub."""
+    return f"{'data' if task.hub is None else 'task'}.hub={placed(data, task).hub}"
 
 
 @plain_dataclass(frozen=True)
 class Source:
     """Where a task's texts are."""
 
-    files: dict[str, list[Path]]  # Parquet files of each split
+    files: dict[str, list[Path]]  # of each split
     what: str  # the key and value that messages begin with
     commit: str | None = None  # of the data set on the hub
     names: list[str] | None = None  # of the classes, by their numbers, as the data set's README gives them
@@ -80,6 +97,7 @@ def source(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> Sour
     """The files of a task's splits, all of them here: of a local folder, or fetched from the hub in `seconds`."""
     if data.path is not None:
         return _in_folder(data.path, task)
+    what, data = _hub(data, task), placed(data, task)
     assert data.hub is not None, "check() refuses it"
     splits: dict[str, list[str]] = {}
     classes: list[str] = []
@@ -90,31 +108,44 @@ def source(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> Sour
         described = ["README.md"] if "README.md" in repository.names else []
         return described + [name for files in splits.values() for name in files]
 
-    whole = snapshot("data.hub", data.hub, data.revision, choose, kind="dataset", seconds=seconds)
+    whole = snapshot(what.partition("=")[0], data.hub, data.revision, choose, kind="dataset", seconds=seconds)
     files = {split: [whole.folder / name for name in names] for split, names in splits.items()}
-    return Source(files, f"data.hub={data.hub}", whole.commit, classes or None, whole.note)
+    return Source(files, what, whole.commit, classes or None, whole.note)
 
 
 def _in_folder(path: str, task: TaskConfig) -> Source:
+    """The files in a folder of the task's name, or in the folder itself, if there is none of that name."""
     root, what = local_folder(path), f"data.path={path}"
-    folder = root and local_folder(str(root / task.name))
+    folder = (local_folder(str(root / task.name)) or root) if root else None
     try:
-        if folder is None:
+        names = in_folder(folder).names if folder else []
+        if folder is None or (folder == root and not _has_data(names, task)):
             folders = sorted(child.name for child in root.iterdir() if child.is_dir()) if root else []
             has = f"it has {', '.join(folders[:12]) or 'no folders'}" if root else "there is no such folder"
             fix = "leave data.path out to load from the hub, or use data=demo"
-            raise ConfigError(f"{what}: needs {task.name}/train.parquet and validation.parquet, but {has}; {fix}")
-        names = in_folder(folder).names
+            files = f"{task.name}/train{split_files.FORMATS} and validation alike"
+            raise ConfigError(f"{what}: needs {files}, in a folder {task.name} or not, but {has}; {fix}")
     except OSError as error:
         raise ConfigError(f"{what}: cannot be read ({error}); give a folder that this user may read") from error
     try:
-        files = split_files.split_files(names, task)
+        files_of = split_files.split_files(names, task)
     except Lacking as error:
-        others = [name for name in names if name.endswith((".csv", ".tsv", ".json", ".jsonl", ".arrow"))]
-        as_parquet = "must be written as Parquet (pandas: DataFrame.to_parquet)"
-        fix = f"{others[0]} {as_parquet}" if others else "fetch it, or add it"
-        raise ConfigError(f"{what}: {task.name} lacks {error}; {fix}") from error
-    return Source({split: [folder / name for name in names] for split, names in files.items()}, what)
+        raise ConfigError(f"{what}: {task.name} lacks {error}; {_way_out(names)}") from error
+    return Source({split: [folder / name for name in names] for split, names in files_of.items()}, what)
+
+
+def _has_data(names: Collection[str], task: TaskConfig) -> bool:
+    """Whether a folder has tables in it, itself or in a folder that is called as a split of the task is."""
+    called = {name for names_of in split_files.aliases(task).values() for name in names_of}
+    folders = ((name.rpartition("/")[0].removesuffix(".parquet"), name) for name in names)
+    return any(name.endswith(split_files.SUFFIXES) and folder in {"", *called} for folder, name in folders)
+
+
+def _way_out(names: Collection[str]) -> str:
+    """What to do about a split that a folder lacks."""
+    others = [name for name in names if name.endswith((*split_files.SUFFIXES, ".arrow", ".txt", ".xlsx"))]
+    named = f"it has {', '.join(others[:6])}: " if others else ""
+    return f"{named}fetch it, or add it; splits of other names are given as task.splits={{train: …, validation: …}}"
 
 
 def identity(data: DataConfig, task: TaskConfig) -> dict[str, object]:
@@ -122,6 +153,7 @@ def identity(data: DataConfig, task: TaskConfig) -> dict[str, object]:
 
     `max_validation`, which was added later, is not stated where it is null.
     """
+    data = placed(data, task)
     deciding = asdict(data)
     if data.max_validation is None:
         del deciding["max_validation"]
@@ -137,8 +169,8 @@ def identity(data: DataConfig, task: TaskConfig) -> dict[str, object]:
 
 def contents(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> dict[str, object]:
     """`identity`, with the commit that a branch of a data set on the hub is now: what caches must tell apart."""
-    deciding = identity(data, task)
-    if data.generated or _is_local(data) or COMMIT.fullmatch(data.revision or ""):
+    deciding, there = identity(data, task), placed(data, task)
+    if there.generated or _is_local(there) or COMMIT.fullmatch(there.revision or ""):
         return deciding
     where = source(data, task, seconds)
     if where.note:
@@ -161,11 +193,11 @@ def load_texts(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> 
     """The splits of a task, checked: the columns are there, texts are texts and every label is one of the task's."""
     if data.generated:
         generated = demo.generate(task.name, data.seed)
-        tables = {split: Table(generated[split]) for split in ("train", *task.validation) if split in generated}
+        found = {split: Table(generated[split]) for split in ("train", *task.validation) if split in generated}
     else:
         where = source(data, task, seconds)
-        wanted = (*task.text, "label")
-        tables = {split: texts.read(files, where.what, wanted) for split, files in where.files.items()}
-        tables = {split: table if table.names is not None else replace(table, names=where.names)
-                  for split, table in tables.items()}  # fmt: skip
-    return texts.checked_texts(tables, task)
+        wanted = (*task.text, task.label)
+        found = {split: tables.read(files, where.what, wanted, task.label) for split, files in where.files.items()}
+        found = {split: table if table.names is not None else replace(table, names=where.names)
+                 for split, table in found.items()}  # fmt: skip
+    return texts.checked_texts(found, task)

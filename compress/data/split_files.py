@@ -1,4 +1,4 @@
-"""Which Parquet files hold a task's splits: in a folder of its own, or in a data set's repository.
+"""Which files hold a task's splits: in a folder of its own, or in a data set's repository.
 
 A repository's README may say so, and name the classes, in the YAML at its head (the hub's "card").
 """
@@ -7,24 +7,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from fnmatch import fnmatchcase
 
 from compress.storage.repositories import Lacking, Repository
 from compress.task.config import TaskConfig
 
-SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(-[0-9a-f]+)?\.parquet")
+PARQUET, TEXTUAL = (".parquet",), (".csv", ".tsv", ".jsonl", ".json")
+SUFFIXES = (*PARQUET, *(suffix + packed for suffix in TEXTUAL for packed in ("", ".gz")))
+SHARD = re.compile(rf"(.+)-(\d{{5}})-of-(\d{{5}})(-[0-9a-f]+)?({'|'.join(map(re.escape, SUFFIXES))})")
+FORMATS = ".parquet (or .csv, .tsv, .jsonl)"  # as messages call them
 
 
 def aliases(task: TaskConfig) -> dict[str, list[str]]:
-    """The names under which a task's splits may be found; its first validation split also as plain `validation`."""
+    """The names under which a task's splits may be found; its first validation split also as plain `validation`.
+
+    A split that `task.splits` names is found under that name alone.
+    """
     first, *others = task.validation
-    return {"train": ["train"], first: list(dict.fromkeys([first, "validation"])), **{name: [name] for name in others}}
+    usual = {"train": ["train"], first: list(dict.fromkeys([first, "validation"]))} | {name: [name] for name in others}
+    return usual | {split: [called] for split, called in (task.splits or {}).items()}
 
 
 def split_files(names: Collection[str], task: TaskConfig, below: str = "") -> dict[str, list[str]]:
-    """The Parquet files of a task's splits, whose names begin with `below`; Lacking, but for a second validation split.
+    """The files of a task's splits, whose names begin with `below`; Lacking, but for a second validation split.
 
-    `train.parquet`, all of `train-00000-of-00002.parquet` …, or all Parquet files in `train/` or `train.parquet/`.
+    `train.parquet`, all of `train-00000-of-00002.parquet` …, or all Parquet files in `train/` or `train.parquet/`. Only
+    where there is no such file of a split, those of another format, which are called alike.
     """
     splits = {}
     for number, (split, called) in enumerate(aliases(task).items()):
@@ -32,18 +41,28 @@ def split_files(names: Collection[str], task: TaskConfig, below: str = "") -> di
         if files:
             splits[split] = files
         elif number < 2:
-            raise Lacking(" or ".join(f"{below}{name}.parquet" for name in called))
+            raise Lacking(" or ".join(f"{below}{name}{FORMATS}" for name in called))
     return splits
 
 
 def _files(names: Collection[str], split: str) -> list[str]:
-    one = [name for name in names if name == f"{split}.parquet"]
-    shards = [name for name in sorted(names) if (shard := SHARD.fullmatch(name)) and shard[1] == split]
-    inside = [name for name in sorted(names) if re.fullmatch(rf"{re.escape(split)}(\.parquet)?/[^/]+\.parquet", name)]
-    sets = [files for files in (one, shards, inside) if files]
-    if len(sets) > 1:
-        raise Lacking(f"one set of files of {split}: {' or '.join(files[0] for files in sets)} must go")
-    return whole(sets[0]) if sets else []
+    for suffixes in (PARQUET, SUFFIXES[1:]):
+        sets = [files for suffix in suffixes for files in _sets(names, split, suffix)]
+        if len(sets) > 1:
+            raise Lacking(f"one set of files of {split}: {' or '.join(files[0] for files in sets)} must go")
+        if sets:
+            return whole(sets[0])
+    return []
+
+
+def _sets(names: Collection[str], split: str, suffix: str) -> list[list[str]]:
+    """The sets of files, of one format, that a split may be."""
+    one = [name for name in names if name == f"{split}{suffix}"]
+    shards = [name for name in sorted(names)
+              if (shard := SHARD.fullmatch(name)) and (shard[1], shard[5]) == (split, suffix)]  # fmt: skip
+    folder, ending = rf"{re.escape(split)}(\.parquet)?", re.escape(suffix)
+    inside = [name for name in sorted(names) if re.fullmatch(rf"{folder}/[^/]+{ending}", name)]
+    return [files for files in (one, shards, inside) if files]
 
 
 def whole(files: list[str]) -> list[str]:
@@ -55,29 +74,69 @@ def whole(files: list[str]) -> list[str]:
         if len(set(numbers)) < len(numbers) or len(counts) > 1:
             raise Lacking(f"one set of parts of {stem}: of {', '.join(shard[0] for shard in shards)} some must go")
         if missing := sorted(set(range(int(shards[0][3]))) - set(numbers)):
-            raise Lacking(f"{stem}-{missing[0]:05}-of-{shards[0][3]}.parquet, a part of {stem}")
+            raise Lacking(f"{stem}-{missing[0]:05}-of-{shards[0][3]}{shards[0][5]}, a part of {stem}")
     return files
 
 
 def files_of_repository(repository: Repository, task: TaskConfig) -> dict[str, list[str]]:
-    """The Parquet files of a task's splits in a repository: as its README says, else `<task>/<split>…`; or Lacking."""
-    configs = _dictionaries(_readme(repository).get("configs"))
-    files_of = next((config.get("data_files") for config in configs if config.get("config_name") == task.name), None)
-    paths = {str(entry.get("split")): entry.get("path") for entry in _dictionaries(files_of)}
-    listed = {split: list(map(str, path if isinstance(path, list) else [path])) for split, path in paths.items()}
+    """The files of a task's splits in a repository: as its README says, else `<subset>/<split>…`; or Lacking.
+
+    The subset is the task's name in a data set of several tasks, `task.subset` in one of its own.
+    """
+    listed = _listed(repository, task)
     if not listed:
-        return split_files(repository.names, task, f"{task.name}/")
+        return _unlisted(repository, task)
     splits = {}
     for number, (split, called) in enumerate(aliases(task).items()):
         patterns = next((listed[name] for name in called if name in listed), [])
         files = sorted(name for name in repository.names if any(_matches(name, pattern) for pattern in patterns))
-        if others := [name for name in files if not name.endswith(".parquet")]:
-            raise Lacking(f"Parquet files of {split} (it has {others[0]}; try data.revision=refs/convert/parquet)")
+        if others := [name for name in files if not name.endswith(SUFFIXES)]:
+            raise Lacking(f"files of {split} that can be read (it has {others[0]}; try revision=refs/convert/parquet)")
         if files:
             splits[split] = whole(files)
         elif number < 2:
-            raise Lacking(f"files of {split} in its {task.name}" + (f" ({', '.join(patterns)})" if patterns else ""))
+            where = f" ({', '.join(patterns)})" if patterns else f" (its README names {', '.join(listed)})"
+            raise Lacking(f"files of {split} in its {_subset(task) or 'README.md'}{where}")
     return splits
+
+
+def _subset(task: TaskConfig) -> str | None:
+    """Which configuration of a data set is meant; None for the only one, or the usual one."""
+    return task.subset or (None if task.hub else task.name)
+
+
+def _listed(repository: Repository, task: TaskConfig) -> dict[str, list[str]]:
+    """The patterns of each split's files, as the README has them; nothing where it says nothing of the subset."""
+    every = [config for config in _dictionaries(_readme(repository).get("configs")) if config.get("data_files")]
+    config = _of_subset(every, task)
+    if config is None and every and task.hub:
+        names = ", ".join(str(config.get("config_name")) for config in every)
+        raise Lacking(f"a subset {task.subset or 'that is the usual one'}: it has {names}; give one as task.subset")
+    files = config["data_files"] if config else []
+    entries = files if isinstance(files, list) else [files]
+    plain = [entry for entry in entries if isinstance(entry, str)]  # of train, unless it is said
+    paths = {str(entry.get("split")): entry.get("path") for entry in _dictionaries(files)}
+    paths |= {"train": plain} if plain and task.hub else {}
+    return {split: list(map(str, path if isinstance(path, list) else [path])) for split, path in paths.items()}
+
+
+def _of_subset(described: list[dict[str, object]], task: TaskConfig) -> dict[str, object] | None:
+    """That of a subset, of what a README says of each; the usual one if none is asked for."""
+    name = _subset(task)
+    if name is not None:
+        return next((one for one in described if one.get("config_name") == name), None)
+    usual = [one for one in described if one.get("default") is True or one.get("config_name") in (None, "default")]
+    return usual[0] if usual else described[0] if len(described) == 1 else None
+
+
+def _unlisted(repository: Repository, task: TaskConfig) -> dict[str, list[str]]:
+    """The files that lie where they usually do; of a data set of its own in any of the usual folders."""
+    subset = _subset(task)
+    folders = [f"{subset}/"] if subset else ["", "data/", "default/"]
+    for below in folders:
+        with suppress(Lacking):
+            return split_files(repository.names, task, below)
+    return split_files(repository.names, task, folders[0])
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -115,10 +174,9 @@ def _dictionaries(value: object) -> list[dict[str, object]]:
 
 def class_names(repository: Repository, task: TaskConfig) -> list[str] | None:
     """The class names that a README gives for the task's labels, by their numbers; Lacking if not by numbers."""
-    every = _dictionaries(_readme(repository).get("dataset_info"))
-    infos = [info for info in every if info.get("config_name") == task.name]
-    features = [feature for info in infos for feature in _dictionaries(info.get("features"))]
-    kinds = [kind for feature in features if feature.get("name") == "label" for kind in _dictionaries(feature["dtype"])]
+    info = _of_subset(_dictionaries(_readme(repository).get("dataset_info")), task)
+    labels = [feature for feature in _dictionaries(info and info.get("features")) if feature.get("name") == task.label]
+    kinds = [kind for feature in labels for kind in _dictionaries(feature.get("dtype"))]
     names = next((label.get("names") for kind in kinds for label in _dictionaries(kind.get("class_label"))), None)
     if isinstance(names, dict):
         numbered = {str(number): name for number, name in names.items()}

@@ -9,17 +9,18 @@ import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.data.augmentation import unchanged
-from compress.data.corpus import DataConfig, contents, load_texts, whole
+from compress.data.corpus import DataConfig, contents, load_texts, placed, whole
 from compress.data.texts import Texts
 from compress.errors import ConfigError
 from compress.model.tokenizer import reset
 from compress.storage.cache import Damaged, Entry
 from compress.storage.hub import SECONDS
+from compress.task.config import stated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,7 +123,7 @@ def prepare(
         return {
             "format": FORMAT,
             "data": contents(whole(data), task, seconds),
-            "task": asdict(task),
+            "task": stated(task),
             "tokenizer": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
             "augmentation": augmentation and augmentation.identity(),
         }
@@ -153,7 +154,8 @@ def prepare(
     notes += [f"{split}: {len(splits[split])} of its {all_rows} rows are scored" for split, all_rows in fewer.items()]
     of_data = entry.of["data"]
     if isinstance(of_data, Mapping) and (commit := of_data.get("commit")):
-        notes.append(f"data.hub={data.hub}: its revision {data.revision or 'main'} was commit {commit}")
+        there, key = placed(data, task), "data.hub" if task.hub is None else "task.hub"
+        notes.append(f"{key}={there.hub}: its revision {there.revision or 'main'} was commit {commit}")
     return Dataset(splits, rows, notes)
 
 

@@ -51,6 +51,8 @@ CELLS: tuple[Sequence[str], ...] = (
     (*DEMO, "data.seed=1"),
     (*DEMO, "data.max_train=100"),
     (*DEMO, "data.max_validation=100"),
+    (*DEMO, "task.label=other"),
+    (*DEMO, "task.splits={train:training}"),
     (*DEMO, "quantize=int8"),
     (*DEMO, "quantize=int8", "quantize.activations=false"),
     (*DEMO, "prune=magnitude"),
