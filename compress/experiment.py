@@ -26,6 +26,7 @@ from compress.storage import hub, hub_cache, surroundings
 from compress.storage.files import write_text
 from compress.tracking import tracking_options, wandb_client, wandb_settings
 from compress.tracking.tracker import Untracked, of_experiment
+from compress.training import class_weights
 from compress.training.checkpoint import Checkpoint, Stopped
 from compress.training.devices import device_name, pick_device, use_threads
 from compress.training.reporting import Reporter
@@ -56,6 +57,7 @@ class Inputs:
         model: to be trained, on its device.
         start: what the model was made from.
         teacher_result: of the teacher's experiment; None without one.
+        class_weights: in the loss; None where all classes count alike.
     """
 
     dataset: Dataset
@@ -63,6 +65,7 @@ class Inputs:
     model: PreTrainedModel
     start: Start
     teacher_result: Result | None
+    class_weights: list[float] | None
 
 
 def warm_up(config: Config) -> None:
@@ -257,10 +260,12 @@ def _load(config: Config, teacher_result: Result | None, device: torch.device) -
 
         check_cache(config, teacher_result)
     dataset, tokenizer = load_data(config)
+    weights = class_weights.of(config.task, dataset)
     torch.manual_seed(config.seed)
     model, start = build_model(config, tokenizer)
-    notes = [*dataset.notes, *tokenization.check_texts(dataset, tokenizer), *start.notes]
-    return Inputs(replace(dataset, notes=notes), tokenizer, model.to(device), start, teacher_result)
+    notes = [*dataset.notes, *class_weights.notes(config.task, weights)]
+    notes += [*tokenization.check_texts(dataset, tokenizer), *start.notes]
+    return Inputs(replace(dataset, notes=notes), tokenizer, model.to(device), start, teacher_result, weights)
 
 
 def _build_methods(config: Config, inputs: Inputs, reporter: Reporter) -> tuple[list[Method], list[str]]:
@@ -291,6 +296,7 @@ def _train_and_store(
             _limited(config, dataset),
             seed=config.seed,
             padding=padding,
+            class_weights=inputs.class_weights,
             methods=methods,
             dev_score=lambda: evaluate(model, dataset, config.task, padding).glue,
             log=reporter.log,

@@ -87,8 +87,8 @@ def _rows(config: Config) -> tuple[int, int]:
     if data.source == "demo":
         return DEMO_ROWS, DEMO_TOKENS
     tokens = min(TOKENS.get(task, UNKNOWN_TOKENS), data.max_length)
-    if data.path is not None:
-        return _rows_of_file(Path(data.path).expanduser() / task / "train.parquet"), tokens
+    if data.path is not None and (file := Path(data.path).expanduser() / task / "train.parquet").is_file():
+        return _rows_of_file(file), tokens
     return ROWS.get(task, UNKNOWN_ROWS), tokens
 
 

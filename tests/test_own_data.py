@@ -6,20 +6,28 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
+from sklearn.utils.class_weight import compute_class_weight
 
 from compress.config import identity
 from compress.config.conf_files import conf_folder
 from compress.config.overrides import compositions
 from compress.config.schema import Config
-from compress.data import corpus
+from compress.data import corpus, demo, tokenization
+from compress.data.augmentation import Augmentation
+from compress.data.tokenization import Dataset, Tokens
 from compress.errors import ConfigError
 from compress.task.config import TaskConfig, stated
+from compress.training import class_weights
+from compress.training.loop import task_loss
 
 Write = Callable[..., Path]
 TASK: dict[str, Any] = {
@@ -157,6 +165,145 @@ def test_a_column_that_is_not_there_is_named(composed: Callable[..., Config], tm
         texts_of(composed(hub=str(folder), label="star"))
     with pytest.raises(ConfigError, match=r"lacks validation.parquet \(or \.csv, .* splits of other names .* task\."):
         texts_of(composed(f"data.path={put(tmp_path / 'more', train=ROWS, test=ROWS)}"))
+
+
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("base", [0, 1, -1])
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_numbers_from_any_base_are_the_classes_in_the_order_of_task_labels(
+    composed: Callable[..., Config], tmp_path: Path, base: int, suffix: str
+) -> None:
+    names = [base, base + 1, base + 2]
+    frame = pd.DataFrame(ROWS | {"stars": [names[TASK["labels"].index(name)] for name in ROWS["stars"]]})
+    for split in ("train", "validation"):
+        write = {"csv": partial(frame.to_csv, index=False), "parquet": frame.to_parquet,
+                 "jsonl": partial(frame.to_json, orient="records", lines=True)}[suffix]  # fmt: skip
+        write(tmp_path / f"{split}.{suffix}")
+    assert texts_of(composed(f"data.path={tmp_path}", labels=names)) == {"train": EXPECTED, "validation": EXPECTED}
+    reversed_labels = texts_of(composed(f"data.path={tmp_path}", labels=names[::-1]))["train"][1]
+    assert reversed_labels == [2 - label for label in EXPECTED[1]]
+
+
+def test_a_label_that_is_none_is_told_with_its_row_and_what_is_allowed(
+    composed: Callable[..., Config], tmp_path: Path
+) -> None:
+    stars = [1, 3, 2, 3, 4, 2]
+    put(tmp_path, train=ROWS | {"stars": stars}, validation=ROWS)
+    with pytest.raises(ConfigError, match=r"^data: label '4' in row 4 of reviews/train; must be of 1, 2, 3$"):
+        texts_of(composed(f"data.path={tmp_path}", labels=[1, 2, 3]))
+    with pytest.raises(ConfigError, match=r"label 'fair' in row 2 of reviews/train; must be 0 to 1, or of bad, good"):
+        texts_of(composed(f"data.path={put(tmp_path / 'two', train=ROWS, validation=ROWS)}", labels=["bad", "good"]))
+    with pytest.raises(ConfigError, match=r"^task\.labels=\['a', 'a'\]: a is there twice; "):
+        composed(labels=["a", "a"])
+
+
+# --- a split that is cut off ------------------------------------------------------------------------------------------
+
+MANY = {"review": [f"film number {row}" for row in range(200)], "stars": (["bad"] * 30 + ["good"] * 10) * 5}
+TWO = {"labels": ["bad", "good"], "held_out": 0.1}
+
+
+def test_a_split_is_cut_off_by_the_datas_seed_each_class_in_its_share(
+    composed: Callable[..., Config], tmp_path: Path
+) -> None:
+    folder = put(tmp_path / "data", train=MANY)
+    found = [texts_of(composed(f"data.path={folder}", *words, **TWO)) for words in ((), ("seed=1",), ("data.seed=1",))]
+    assert found[0] == found[1] != found[2]
+    for splits in (found[0], found[2]):
+        train, dev = splits["train"], splits["validation"]
+        assert sorted(train[0] + dev[0]) == sorted(MANY["review"])
+        assert (dev[1].count(0), dev[1].count(1)) == (15, 5)
+        assert dev[0] == sorted(dev[0], key=MANY["review"].index)
+    ids = {identity.run_id(composed(f"data.path={folder}", *words, **changes))
+           for words in ((), ("data.seed=1",)) for changes in (TWO, TWO | {"held_out": 0.2})}  # fmt: skip
+    assert len(ids) == 4
+
+
+def test_of_a_regression_rows_are_cut_off_whatever_their_scores(
+    composed: Callable[..., Config], tmp_path: Path
+) -> None:
+    put(tmp_path, train=MANY | {"stars": [row / 8 for row in range(200)]})
+    changes = {"labels": None, "held_out": 0.25, "metrics": ["pearson"], "accuracy_metrics": ["pearson"]}
+    splits = texts_of(composed(f"data.path={tmp_path}", **changes))
+    assert (len(splits["train"][1]), len(splits["validation"][1])) == (150, 50)
+
+
+def test_copies_are_made_of_what_is_left_and_the_result_says_what_was_cut_off(
+    composed: Callable[..., Config], tmp_path: Path
+) -> None:
+    rows = {"review": [f"a fine film {row}" for row in range(40)], "stars": [1, 2] * 20}
+    config = composed(f"data.path={put(tmp_path / 'data', train=rows)}", labels=[1, 2], held_out=0.25)
+    dataset = tokenization.prepare(
+        config.data, config.task, demo.build_tokenizer(), tmp_path / "cache", Augmentation(1, 0.5, 0, None)
+    )
+    train, dev = dataset.splits["train"], dataset.splits["validation"]
+    assert (int(train.sources.max()) + 1, len(train), len(dev)) == (30, 60, 10)
+    assert dataset.notes == [
+        "the labels 1, 2 of the data are the classes 0, 1",
+        "validation is 10 of the 40 rows of train, cut off by data.seed=0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"held_out": 0.1}, r"^task\.held_out=0\.1: data\.path=.* has validation \(validation\.csv\); leave held_out"),
+        ({"held_out": 1.0}, r"^task\.held_out=1\.0: must be less than 1"),
+        ({"held_out": 0.1, "validation": ["a", "b"]}, r"^task\.held_out=0\.1: one split is cut off, and .*; name one"),
+        ({"class_weights": [1, 2]}, r"^task\.class_weights=\[.*\]: must be 3 numbers, one for each of bad, fair, good"),
+        ({"class_weights": [1, 0, 2]}, r"^task\.class_weights=\[.*\]: must be numbers greater than 0; "),
+        ({"class_weights": "equal"}, r"^task\.class_weights=equal: must be 'balanced'"),
+        (
+            {"class_weights": "balanced", "labels": None},
+            r"^task\.class_weights=balanced: a regression has no classes",
+        ),
+    ],
+)
+def test_what_cannot_be_cut_off_or_weighed_is_refused(
+    composed: Callable[..., Config], tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    put(tmp_path, train=ROWS, validation=ROWS)
+    with pytest.raises(ConfigError, match=told):
+        texts_of(composed(f"data.path={tmp_path}", **changes))
+
+
+def test_one_row_cannot_be_cut(composed: Callable[..., Config], tmp_path: Path) -> None:
+    put(tmp_path, train={"review": ["a", "b"], "stars": ["bad", "good"]})
+    with pytest.raises(ConfigError, match=r"^task\.held_out=0\.5: reviews/train has 2 rows, too few .*; add valid"):
+        texts_of(composed(f"data.path={tmp_path}", held_out=0.5))
+
+
+# --- weights of classes -----------------------------------------------------------------------------------------------
+
+
+def weighed(task: TaskConfig, labels: list[int], copies: int = 0) -> list[float] | None:
+    rows = len(labels)
+    tokens = Tokens(*(np.zeros(1, np.int64),) * 3, np.array(labels * (1 + copies)),
+                    np.tile(np.arange(rows), 1 + copies))  # fmt: skip
+    return class_weights.of(task, Dataset({"train": tokens}, np.arange(rows * (1 + copies)), []))
+
+
+def test_balanced_weights_are_scikit_learns_whatever_copies_there_are(composed: Callable[..., Config]) -> None:
+    labels = [0] * 7 + [1] * 2 + [2]
+    task = composed(class_weights="balanced").task
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    for copies in (0, 2):
+        assert weighed(task, labels, copies) == pytest.approx(expected.tolist())
+    assert weighed(composed(class_weights=[1, 2, 3]).task, labels) == [1, 2, 3]
+    assert weighed(composed().task, labels) is None
+    with pytest.raises(ConfigError, match=r"^task\.class_weights=balanced: no training row is good; give a number"):
+        weighed(task, [0, 1])
+
+
+def test_the_loss_is_the_weighted_mean() -> None:
+    logits, labels = torch.tensor([[1.0, 2.0], [0.5, -1.0], [0.0, 0.0]]), torch.tensor([0, 1, 1])
+    weights = torch.tensor([0.5, 2.0])
+    each = torch.stack([task_loss(logits[row : row + 1], labels[row : row + 1]) for row in range(3)])
+    expected = (each * weights[labels]).sum() / weights[labels].sum()
+    assert task_loss(logits, labels, weights).item() == pytest.approx(expected.item(), abs=1e-6)
+    assert task_loss(logits, labels, torch.ones(2)).item() == pytest.approx(task_loss(logits, labels).item(), abs=1e-6)
 
 
 # --- identity ---------------------------------------------------------------------------------------------------------

@@ -32,9 +32,7 @@ class DataConfig:
     hub: str | None = Field(description="data set on the hub, or a folder laid out like one")
     revision: str | None = Field(description="revision of the data set on the hub")
     path: str | None = Field(description="folder with train and validation, or a folder <task> in it, not the hub's")
-    seed: int = Field(
-        description="of the generated texts, and of the rows that max_train and max_validation leave", ge=0
-    )
+    seed: int = Field(description="of generated texts, and of the rows that max_… leave and task.held_out takes", ge=0)
     max_train: int | None = Field(description="use only so many training rows, drawn at random", ge=1)
     max_length: int = Field(description="longest sequence in tokens; what is longer is cut", ge=8, le=512)
     max_validation: int | None = Field(
@@ -59,6 +57,8 @@ def check(data: DataConfig, task: TaskConfig) -> None:
     data = placed(data, task)
     if not data.generated and data.path is None and data.hub is None:
         raise ConfigError("data.path=null: no texts, since data.hub is null as well; give one of them, or data=demo")
+    if data.generated and task.held_out is not None:
+        raise ConfigError(f"task.held_out={task.held_out}: data=demo has {task.validation[0]}; leave it out")
     check_name("task.name", task.name, "task.name=NAME, the folder of its files in the data set")
     if _is_local(data):
         source(data, task)
@@ -96,7 +96,7 @@ def _is_local(data: DataConfig) -> bool:
 def source(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> Source:
     """The files of a task's splits, all of them here: of a local folder, or fetched from the hub in `seconds`."""
     if data.path is not None:
-        return _in_folder(data.path, task)
+        return _not_cut_twice(_in_folder(data.path, task), task)
     what, data = _hub(data, task), placed(data, task)
     assert data.hub is not None, "check() refuses it"
     splits: dict[str, list[str]] = {}
@@ -110,7 +110,15 @@ def source(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> Sour
 
     whole = snapshot(what.partition("=")[0], data.hub, data.revision, choose, kind="dataset", seconds=seconds)
     files = {split: [whole.folder / name for name in names] for split, names in splits.items()}
-    return Source(files, what, whole.commit, classes or None, whole.note)
+    return _not_cut_twice(Source(files, what, whole.commit, classes or None, whole.note), task)
+
+
+def _not_cut_twice(where: Source, task: TaskConfig) -> Source:
+    """Refuse to cut a split off train that the data has."""
+    if task.held_out is not None and (there := where.files.get(task.validation[0])):
+        cause = f"{where.what} has {task.validation[0]} ({there[0].name}); leave held_out out, or that file"
+        raise ConfigError(f"task.held_out={task.held_out}: {cause}")
+    return where
 
 
 def _in_folder(path: str, task: TaskConfig) -> Source:
@@ -159,7 +167,7 @@ def identity(data: DataConfig, task: TaskConfig) -> dict[str, object]:
         del deciding["max_validation"]
     if data.generated:
         return deciding | {"hub": None, "revision": None, "version": demo.VERSION}
-    if data.max_train is data.max_validation is None:
+    if data.max_train is data.max_validation is task.held_out is None:
         deciding["seed"] = None
     if _is_local(data):
         files = [file for files in source(data, task).files.values() for file in files]
@@ -200,4 +208,7 @@ def load_texts(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> 
         found = {split: tables.read(files, where.what, wanted, task.label) for split, files in where.files.items()}
         found = {split: table if table.names is not None else replace(table, names=where.names)
                  for split, table in found.items()}  # fmt: skip
-    return texts.checked_texts(found, task)
+    checked = texts.checked_texts(found, task)
+    if task.held_out is not None:
+        checked["train"], checked[task.validation[0]] = texts.cut_off(checked["train"], task, data.seed)
+    return checked

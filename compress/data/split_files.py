@@ -40,9 +40,14 @@ def split_files(names: Collection[str], task: TaskConfig, below: str = "") -> di
         files = next((files for name in called if (files := _files(names, f"{below}{name}"))), [])
         if files:
             splits[split] = files
-        elif number < 2:
+        elif _required(number, task):
             raise Lacking(" or ".join(f"{below}{name}{FORMATS}" for name in called))
     return splits
+
+
+def _required(number: int, task: TaskConfig) -> bool:
+    """Whether the files of a split, train being the first, must be there: one for scoring may be cut off train."""
+    return number == 0 or (number == 1 and task.held_out is None)
 
 
 def _files(names: Collection[str], split: str) -> list[str]:
@@ -94,7 +99,7 @@ def files_of_repository(repository: Repository, task: TaskConfig) -> dict[str, l
             raise Lacking(f"files of {split} that can be read (it has {others[0]}; try revision=refs/convert/parquet)")
         if files:
             splits[split] = whole(files)
-        elif number < 2:
+        elif _required(number, task):
             where = f" ({', '.join(patterns)})" if patterns else f" (its README names {', '.join(listed)})"
             raise Lacking(f"files of {split} in its {_subset(task) or 'README.md'}{where}")
     return splits

@@ -64,13 +64,15 @@ def _checked(split: str, table: Table, order: list[int] | None, task: TaskConfig
                 raise ConfigError(f"data: {column} in row {row} of {task.name}/{split} is {_written(value)}; {fix}")
     labels: list[float] = []
     for row, value in enumerate(stored):
-        label = _score_of(value) if task.labels is None else _class_of(value, task.labels, order, untyped=table.untyped)
+        label = _score_of(value) if task.labels is None else _class_of(value, task, order, untyped=table.untyped)
         if label is None:
             allowed = "a finite number"
             if task.labels is not None:
-                allowed = f"0 to {len(task.labels) - 1}, or of {', '.join(task.labels)}"
+                numbers = "" if task.numbered else f"0 to {len(task.labels) - 1}, or "
+                allowed = f"{numbers}of {', '.join(task.labels)}"
             hint = " (-1 marks rows without a label, as in test splits)" if value == -1 else ""
-            hint = "; write the column as numbers" if isinstance(value, str) and value.strip().isdecimal() else hint
+            digits = isinstance(value, str) and value.strip().isdecimal() and not table.untyped
+            hint = "; write the column as numbers" if digits else hint
             where = f"in row {row} of {task.name}/{split}"
             raise ConfigError(f"data: label {_written(value)} {where}; must be {allowed}{hint}")
         labels.append(label)
@@ -92,17 +94,45 @@ def _score_of(value: object) -> float | None:
     return score if math.isfinite(score) else None
 
 
-def _class_of(
-    value: object, labels: Sequence[str], order: Sequence[int] | None, *, untyped: bool = False
-) -> int | None:
+def _class_of(value: object, task: TaskConfig, order: Sequence[int] | None, *, untyped: bool) -> int | None:
     """The task's number of the class that a stored label means, by `order` if the file has another; None if none.
 
     Of files that write numbers as texts (`untyped`) a text that is no class but reads as a number is that number.
     """
+    labels = task.labels or []
     if isinstance(value, str) and value in labels:
         return labels.index(value)
     if untyped and isinstance(value, str):
         value = _score_of(value)
-    if not isinstance(value, int | float | Decimal) or value not in range(len(labels)):
+    if not isinstance(value, int | float | Decimal) or not math.isfinite(value) or value != int(value):
         return None
-    return int(value) if order is None else order[int(value)]
+    number = int(value)
+    if order is None and task.numbered:
+        return labels.index(str(number)) if str(number) in labels else None
+    if number not in range(len(labels)):
+        return None
+    return number if order is None else order[number]
+
+
+def cut_off(train: Texts, task: TaskConfig, seed: int) -> tuple[Texts, Texts]:
+    """What is left for training, and the share `task.held_out` that is scored on; both in order.
+
+    The rows are drawn by the seed, of each class its share, rounded. A class with several rows has one on either side.
+    """
+    import numpy as np
+
+    labels, share = np.array(train.labels), task.held_out or 0.0
+    rng, drawn = np.random.default_rng(seed), []
+    groups = [np.arange(len(labels))] if task.regression else [np.flatnonzero(labels == c) for c in range(task.outputs)]
+    for rows in groups:
+        count = min(max(round(share * len(rows)), 1), len(rows) - 1) if len(rows) > 1 else 0
+        drawn.append(rng.permutation(rows)[:count])
+    held_out = np.sort(np.concatenate(drawn))
+    if len(held_out) == 0:
+        cause = f"{task.name}/train has {len(labels)} rows, too few to cut some off; add {task.validation[0]}"
+        raise ConfigError(f"task.held_out={task.held_out}: {cause}")
+    return _rows(train, np.setdiff1d(np.arange(len(labels)), held_out).tolist()), _rows(train, held_out.tolist())
+
+
+def _rows(texts: Texts, rows: Sequence[int]) -> Texts:
+    return Texts([[column[row] for row in rows] for column in texts.columns], [texts.labels[row] for row in rows])

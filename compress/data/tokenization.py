@@ -151,12 +151,26 @@ def prepare(
         splits[split] = splits[split].chosen(np.sort(_drawn(all_rows, data.max_validation, data.seed)))
     notes = [f"{split} is not in the data: scores are of {task.validation[0]} alone"
              for split in task.validation if split not in splits]  # fmt: skip
+    notes += _notes(task, data, originals, scored)
     notes += [f"{split}: {len(splits[split])} of its {all_rows} rows are scored" for split, all_rows in fewer.items()]
     of_data = entry.of["data"]
     if isinstance(of_data, Mapping) and (commit := of_data.get("commit")):
         there, key = placed(data, task), "data.hub" if task.hub is None else "task.hub"
         notes.append(f"{key}={there.hub}: its revision {there.revision or 'main'} was commit {commit}")
     return Dataset(splits, rows, notes)
+
+
+def _notes(task: TaskConfig, data: DataConfig, train: int, scored: Mapping[str, int]) -> list[str]:
+    """How the task's own labels and splits were made; of so many rows of train, and of each split for validation."""
+    notes = []
+    if task.labels and task.numbered and task.labels != list(map(str, range(len(task.labels)))):
+        numbers = ", ".join(map(str, range(len(task.labels))))
+        notes.append(f"the labels {', '.join(task.labels)} of the data are the classes {numbers}")
+    if task.held_out is not None:
+        split = task.validation[0]
+        rows = f"{scored[split]} of the {train + scored[split]} rows of train"
+        notes.append(f"{split} is {rows}, cut off by data.seed={data.seed}")
+    return notes
 
 
 def _drawn(rows: int, count: int | None, seed: int) -> Array:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import asdict, fields
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -25,9 +28,23 @@ class TaskConfig:
     hub: str | None = Field(default=None, description="its own data set on the hub, or a folder, in place of data.hub")
     subset: str | None = Field(default=None, description="which configuration of that data set; null: its only one")
     revision: str | None = Field(default=None, description="of that data set on the hub")
+    held_out: float | None = Field(
+        default=None, description="share of train to cut off for scoring, where there is no such split", gt=0, lt=1
+    )
+    class_weights: Literal["balanced"] | list[float] | None = Field(
+        default=None, description="of the classes in the loss on labels: a number for each, or balanced by their rows"
+    )
     splits: dict[str, str] | None = Field(
         default=None, description="what splits are called in the data, such as {train: training, validation: test}"
     )
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _as_texts(cls, labels: object) -> object:
+        """Have whole numbers, which name the classes of data that number them, as texts."""
+        if not isinstance(labels, list):
+            return labels
+        return [str(name) if isinstance(name, int) and not isinstance(name, bool) else name for name in labels]
 
     @field_validator("metrics", "accuracy_metrics")
     @classmethod
@@ -42,6 +59,11 @@ class TaskConfig:
     def regression(self) -> bool:
         """Whether the label is a number and no class."""
         return self.labels is None
+
+    @property
+    def numbered(self) -> bool:
+        """Whether the classes are called by numbers, which stored numbers are then, whatever the first one is."""
+        return self.labels is not None and all(re.fullmatch(r"-?\d+", name) for name in self.labels)
 
     @property
     def outputs(self) -> int:
@@ -71,8 +93,27 @@ def check(task: TaskConfig) -> None:
         if task.hub is None and (value := getattr(task, key)) is not None:
             fix = "give task.hub as well" + (", or data.revision" if key == "revision" else "")
             raise ConfigError(f"task.{key}={value}: is of the data set that task.hub names; {fix}")
+    if twice := sorted({name for name in task.labels or () if (task.labels or []).count(name) > 1}):
+        raise ConfigError(f"task.labels={task.labels}: {twice[0]} is there twice; name each class once")
+    if task.held_out is not None and len(task.validation) > 1:
+        cause = "one split is cut off, and task.validation has several; name one there"
+        raise ConfigError(f"task.held_out={task.held_out}: {cause}")
+    _check_weights(task)
     for split in task.splits or ():
         if split not in ("train", *task.validation):
             known = ("train", *task.validation)
             cause = f"no split of the task{nearest(split, known)}; must be of {', '.join(known)}"
             raise ConfigError(f"task.splits.{split}: {cause}")
+
+
+def _check_weights(task: TaskConfig) -> None:
+    weights = task.class_weights
+    if weights is None:
+        return
+    key = f"task.class_weights={weights}"
+    if task.labels is None:
+        raise ConfigError(f"{key}: a regression has no classes; leave them out")
+    if isinstance(weights, list) and len(weights) != len(task.labels):
+        raise ConfigError(f"{key}: must be {len(task.labels)} numbers, one for each of {', '.join(task.labels)}")
+    if isinstance(weights, list) and not all(0 < weight < math.inf for weight in weights):
+        raise ConfigError(f"{key}: must be numbers greater than 0; leave the rows of a class out that is not to count")

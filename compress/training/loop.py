@@ -63,18 +63,19 @@ class Training:
     resumed: int  # how often it went on from a checkpoint
 
 
-def task_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy, or mean squared error where the head has one output.
+def task_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """Cross-entropy, in whose mean classes may have weights, or mean squared error where the head has one output.
 
     Args:
         logits: [batch, outputs]; squeezed to [batch] for a regression, lest the difference broadcast to a matrix.
         labels: int64 [batch] classes, or float32 [batch].
+        weights: float32 [outputs] of the classes.
     """
     from torch.nn import functional
 
     if logits.shape[-1] == 1:
         return functional.mse_loss(logits.squeeze(-1), labels.to(logits.dtype))
-    return functional.cross_entropy(logits, labels)
+    return functional.cross_entropy(logits, labels, weights)
 
 
 def learning_rate_factor(step: int, total: int, warmup: float) -> float:
@@ -97,6 +98,7 @@ def train(
     *,
     seed: int,
     padding: int,
+    class_weights: Sequence[float] | None = None,
     methods: Sequence[Method] = (),
     dev_score: Callable[[], float | None] | None = None,
     log: Callable[[dict[str, float]], None] = lambda row: None,
@@ -109,6 +111,7 @@ def train(
     order of the batches depends on `seed` alone.
 
     Args:
+        class_weights: of the classes in the loss on the labels, which methods add theirs to.
         dev_score: scores the model on the dev set; called after every epoch if `select=best`, once compression is done.
         log: receives about `LOG_POINTS` rows of numbers.
         progress: receives every step, the total, and where it is known the mean loss since it last was.
@@ -128,6 +131,7 @@ def train(
 
     device, inputs = next(model.parameters()).device, takes(model)
     added = added_mask(model)
+    weights = None if class_weights is None else torch.tensor(class_weights, device=device)
     epoch_steps = steps_per_epoch(len(rows), config.batch_size)
     total = min(config.epochs * epoch_steps, config.max_steps or config.epochs * epoch_steps)
     for method in methods:
@@ -158,7 +162,7 @@ def train(
             with autocast:
                 logits = forward(**batch).logits
             logits = logits.float()
-            loss = task_loss(logits, labels)
+            loss = task_loss(logits, labels, weights)
             for method in methods:
                 loss = method.loss(loss, logits, picked)
             loss.backward()

@@ -52,6 +52,8 @@ CELLS: tuple[Sequence[str], ...] = (
     (*DEMO, "data.max_train=100"),
     (*DEMO, "data.max_validation=100"),
     (*DEMO, "task.label=other"),
+    (*DEMO, "task.class_weights=balanced"),
+    (*DEMO, "task.class_weights=[1,2]"),
     (*DEMO, "task.splits={train:training}"),
     (*DEMO, "quantize=int8"),
     (*DEMO, "quantize=int8", "quantize.activations=false"),
