@@ -352,7 +352,9 @@ def _predictions(config: Config, run_id: str, dataset: Dataset, scores: Scores) 
     """What was predicted for each row of the dev set, beside its label."""
     labels = config.task.labels
     splits = {
-        split: predictions.Split(dataset.splits[split].labels, predicted)
+        split: predictions.Split(
+            dataset.splits[split].labels, predicted, scores.logits[split] if config.task.needs_logits else None
+        )
         for split, predicted in scores.predictions.items()
     }
     return predictions.pack(run_id, None if labels is None else len(labels), splits)

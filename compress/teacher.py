@@ -16,6 +16,7 @@ from compress.errors import ConfigError
 from compress.methods.base import LearnsFromTeacher
 from compress.methods.registry import group_of, the_one
 from compress.storage.cache import Damaged, Entry
+from compress.task.metrics import METRICS, named
 from compress.training.evaluate import evaluate, predict
 
 if TYPE_CHECKING:
@@ -97,13 +98,10 @@ def check_learned(
     So one is found that answers the most frequent class always, has learned nothing or has its labels in another order.
     What is allowed is noted for the student's result.
     """
-    import numpy as np
-
     split = task.validation[0]
-    labels = dataset.splits[split].labels
-    name = "pearson" if task.regression else "accuracy"
-    value = result.metrics.get(name + ("" if len(task.validation) == 1 else split.removeprefix("validation")))
-    constant = 0.0 if task.regression else float(np.bincount(labels, minlength=task.outputs).max() / len(labels))
+    name = next((name for name in ("accuracy", "pearson") if name in task.all_metrics), task.metrics[0])
+    value = result.metrics.get(named(name, split, task.validation))
+    constant = _best_constant(name, dataset.splits[split].labels, task)
     if value is not None and value > constant:
         return []
     shown = "undefined" if value is None else f"{value:.3f}"
@@ -118,6 +116,19 @@ def check_learned(
         f"(model.learning_rate, train.epochs), choose another ({group}.teacher), or take it all the same with "
         f"{group}.weak_teacher=true"
     )
+
+
+def _best_constant(name: str, labels: np.ndarray[Any, Any], task: TaskConfig) -> float:
+    """A metric of the best answer that is the same for every row; 0 where that is undefined."""
+    import numpy as np
+
+    metric = METRICS[name]
+    if task.regression:
+        return 0.0
+    if metric.takes_logits:
+        return metric.compute(np.zeros((len(labels), task.outputs), np.float32), labels) or 0.0
+    answers = (metric.compute(np.full(len(labels), answer), labels) for answer in range(task.outputs))
+    return max(value or 0.0 for value in answers)
 
 
 def check_cache(config: Config, result: Result) -> None:

@@ -302,7 +302,7 @@ def test_one_of_many_students_trains_the_teacher(tmp_path: Path, cache: Path) ->
 
 
 def scores(**metrics: float | None) -> Scores:
-    return Scores(dict(metrics), None, None, [], {})
+    return Scores(dict(metrics), None, None, [], {}, {})
 
 
 def test_labels_in_another_order_are_refused(compose: Compose) -> None:

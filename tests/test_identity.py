@@ -25,8 +25,8 @@ SCIENTIFIC = [
     "model.heads=1", "model.intermediate=99", "model.positions=80", "model.dropout=0.3", "model.initializer_range=0.03",
     "model.learning_rate=1e-2", "task.text=[sentence2,sentence1]", "task.labels=[no,yes]", "task.metrics=[f1]",
     "task.accuracy_metrics=[f1]", "task.validation=[train]", "task.label=other",
-    "task.splits={train:training}", "task.class_weights=balanced", "data.max_validation=9",
-    "data.max_train=9", "data.max_length=16", "data.seed=3",
+    "task.splits={train:training}", "task.class_weights=balanced", "task.more_metrics=[recall]",
+    "data.max_validation=9", "data.max_train=9", "data.max_length=16", "data.seed=3",
     "train.epochs=9", "train.max_steps=9", "train.batch_size=9", "train.learning_rate=9e-9", "train.weight_decay=0.9",
     "train.warmup=0.9", "train.clip=9.5", "train.precision=bf16", "train.compile=true", "train.select=best", "seed=9",
 ]  # fmt: skip

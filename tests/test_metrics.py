@@ -80,7 +80,9 @@ def test_perfect_and_inverse_correlations_stay_within_their_bounds() -> None:
 
 def test_nothing_to_score_is_undefined() -> None:
     empty = np.array([], int)
-    assert all(function(empty, empty) is None for function in metrics.METRICS.values())
+    nothing = {True: np.zeros((0, 2), np.float32), False: empty}
+    for name, metric in metrics.METRICS.items():
+        assert metric.compute(nothing[metric.takes_logits], empty) is None, name
 
 
 def test_the_score_is_the_mean_of_the_tasks_metrics_in_points() -> None:
@@ -98,3 +100,67 @@ def test_mnlis_two_accuracies_count_as_one_metric() -> None:
 def test_one_undefined_metric_leaves_the_score_undefined() -> None:
     assert metrics.score({"pearson": None, "spearman": 0.4}, ["pearson", "spearman"]) is None
     assert metrics.score({}, ["accuracy"]) is None
+
+
+# --- scikit-learn's ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_area_under_the_curve_is_scikit_learns_of_the_probabilities(seed: int, classes: int) -> None:
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, 300)
+    logits = (generator.normal(0, 1, (300, classes)) + np.eye(classes)[labels]).astype(np.float32)
+    shares = np.exp(logits.astype(np.float64))
+    shares /= shares.sum(axis=1, keepdims=True)
+    expected = sk.roc_auc_score(labels, shares[:, 1] if classes == 2 else shares, multi_class="ovr")
+    assert metrics.METRICS["auroc"].compute(logits, labels) == pytest.approx(expected, abs=1e-12)
+    if classes == 2:
+        found = metrics.METRICS["average_precision"].compute(logits, labels)
+        assert found == pytest.approx(sk.average_precision_score(labels, shares[:, 1]), abs=1e-12)
+
+
+def test_logits_that_a_probability_cannot_tell_apart_are_ranked() -> None:
+    """In float32 both positives have the probability 1."""
+    logits, labels = np.array([[0, 40], [0, 50], [0, 60]], np.float32), np.array([0, 1, 1])
+    assert metrics.METRICS["auroc"].compute(logits, labels) == 1.0
+
+
+@pytest.mark.parametrize("name", [name for name, metric in metrics.METRICS.items() if metric.of != "numbers"])
+def test_a_metric_of_classes_is_1_for_what_is_right_and_in_scores_from_minus_1_to_1(name: str) -> None:
+    metric, generator = metrics.METRICS[name], np.random.default_rng(1)
+    labels = generator.integers(0, 2, 50)
+    for predicted in (labels, 1 - labels, generator.integers(0, 2, 50)):
+        answers = np.eye(2, dtype=np.float32)[predicted] if metric.takes_logits else predicted
+        value = metric.compute(answers, labels)
+        assert value is not None
+        assert -1 <= value <= 1
+        assert (value == pytest.approx(1)) == (predicted is labels)
+    assert metric.in_scores
+
+
+@pytest.mark.parametrize(
+    ("name", "predictions", "labels"),
+    [
+        ("precision", [0, 0], [0, 1]),
+        ("recall", [0, 1], [0, 0]),
+        ("cohen_kappa", [1, 1], [1, 1]),
+        ("auroc", [0, 1], [1, 1]),
+        ("average_precision", [0, 1], [0, 0]),
+        ("r2", [1.0, 2.0], [3.0, 3.0]),
+        ("r2", [1.0], [3.0]),
+    ],
+)
+def test_what_is_0_over_0_is_undefined(name: str, predictions: list[float], labels: list[float]) -> None:
+    metric = metrics.METRICS[name]
+    answers = np.eye(2, dtype=np.float32)[np.array(predictions, int)] if metric.takes_logits else np.array(predictions)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert metric.compute(answers, np.array(labels)) is None
+
+
+def test_errors_are_in_the_labels_own_unit_and_in_no_score() -> None:
+    predictions, labels = np.array([1, 2, 6], np.float32), np.array([1, 4, 6], np.float32)
+    assert metrics.METRICS["mae"].compute(predictions, labels) == pytest.approx(2 / 3)
+    assert metrics.METRICS["rmse"].compute(predictions, labels) == pytest.approx((4 / 3) ** 0.5)
+    assert not any(metrics.METRICS[name].in_scores for name in ("rmse", "mae", "r2"))

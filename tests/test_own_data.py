@@ -17,6 +17,7 @@ import torch
 import yaml
 from sklearn.utils.class_weight import compute_class_weight
 
+from compress import teacher
 from compress.config import identity
 from compress.config.conf_files import conf_folder
 from compress.config.overrides import compositions
@@ -25,6 +26,7 @@ from compress.data import corpus, demo, tokenization
 from compress.data.augmentation import Augmentation
 from compress.data.tokenization import Dataset, Tokens
 from compress.errors import ConfigError
+from compress.runs import predictions
 from compress.task.config import TaskConfig, stated
 from compress.training import class_weights
 from compress.training.loop import task_loss
@@ -304,6 +306,66 @@ def test_the_loss_is_the_weighted_mean() -> None:
     expected = (each * weights[labels]).sum() / weights[labels].sum()
     assert task_loss(logits, labels, weights).item() == pytest.approx(expected.item(), abs=1e-6)
     assert task_loss(logits, labels, torch.ones(2)).item() == pytest.approx(task_loss(logits, labels).item(), abs=1e-6)
+
+
+# --- metrics ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"metrics": ["f1"]},
+            r"^task\.metrics=f1: is of two classes, and the task has 3 classes; must be of acc",
+        ),
+        ({"metrics": ["macro_f2"]}, r"^task\.metrics=macro_f2: must be of .* \(did you mean macro_f1\?\)"),
+        (
+            {"labels": None, "metrics": ["rmse"]},
+            r"^task\.metrics=rmse: is averaged to no .*; give it as task\.mo",
+        ),
+        (
+            {"labels": None},
+            r"^task\.metrics=accuracy: is of classes, and the task has a score; must be of pea",
+        ),
+        (
+            {"more_metrics": ["mae"]},
+            r"^task\.more_metrics=mae: is of numbers, and the task has 3 classes; must be ",
+        ),
+    ],
+)
+def test_a_metric_that_is_not_of_the_labels_or_fit_for_a_score_is_refused(
+    composed: Callable[..., Config], changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        composed(**changes)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_logits_are_kept_where_a_metric_takes_them(tmp_path: Path, classes: int) -> None:
+    generator = np.random.default_rng(0)
+    labels, logits = generator.integers(0, classes, 100), generator.normal(0, 9, (100, classes)).astype(np.float32)
+    split = predictions.Split(labels, logits.argmax(axis=1), logits)
+    packed = predictions.pack("0123456789ab", classes, {"validation": split})
+    predictions.write(tmp_path, packed)
+    kept = predictions.read(tmp_path, "0123456789ab")
+    assert kept is not None
+    found = kept.splits()["validation"].logits
+    assert found is not None
+    assert np.array_equal(found, logits)
+    wrong = predictions.pack("0123456789ab", classes, {"validation": replace(split, logits=-logits)})
+    with pytest.raises(ValueError, match="the logits of validation are not those of its predictions"):
+        wrong.splits()
+    assert "logits" not in predictions.pack("0123456789ab", 2, {"x": predictions.Split(labels, labels)}).document()
+
+
+@pytest.mark.parametrize(
+    ("metrics", "constant"), [(["macro_f1"], 1 / 3), (["auroc"], 0.5), (["matthews_correlation"], 0)]
+)
+def test_a_teacher_is_compared_with_the_best_constant_answer_by_the_tasks_own_metric(
+    composed: Callable[..., Config], metric: str, constant: float
+) -> None:
+    task = composed(labels=["a", "b"], metrics=[metric], accuracy_metrics=[metric]).task
+    assert teacher._best_constant(metric, np.array([0, 1] * 50), task) == pytest.approx(constant)
 
 
 # --- identity ---------------------------------------------------------------------------------------------------------

@@ -196,7 +196,8 @@ def _line(document: Document) -> Document:
     measured: Latency | None = document.get("latency")
     line = {key: value for key, value in document.items() if key not in BESIDE}
     if packed is not None:
-        line["predictions"] = {"format": packed.format, "dev": packed.dev.digest(), "predicted": packed.predicted}
+        kept = {key: value for key, value in packed.document().items() if key != "run_id"}
+        line["predictions"] = kept | {"dev": packed.dev.digest()}
     if measured is not None:
         line["latency"] = asdict(measured)
     return line

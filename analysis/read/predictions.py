@@ -39,12 +39,13 @@ class Predictions:
 
     def metrics(self, rows: Rows | None = None) -> dict[str, float | None]:
         """The task's metrics, under the names in its result, over all rows or the given ones; None: undefined."""
-        splits = self.splits if rows is None else {
-            name: Split(split.labels[rows[name]], split.predictions[rows[name]]) for name, split in self.splits.items()
-        }  # fmt: skip
+        splits = self.splits
+        if rows is not None:
+            splits = {name: split.chosen(rows[name]) for name, split in splits.items()}
         predictions = {name: split.predictions for name, split in splits.items()}
         labels = {name: split.labels for name, split in splits.items()}
-        return of_splits(predictions, labels, self.task.metrics + self.task.accuracy_metrics, self.task.validation)
+        logits = {name: split.logits for name, split in splits.items() if split.logits is not None}
+        return of_splits(predictions, labels, self.task.all_metrics, self.task.validation, logits)
 
     def score(self, kind: Kind = "glue", rows: Rows | None = None) -> float | None:
         """`score_glue` or `score_accuracy` (`kind`), in points, over all rows or the given ones; None: undefined."""

@@ -3,6 +3,7 @@
 Of classes `labels` are packed into bits, as few as a class needs (the first row's come first, the most significant
 bit first), and predictions as (prediction − label) modulo the number of classes: most are 0, so they compress. Numbers
 of a regression are float32, all of their first bytes first (little-endian), then all second ones … Both in base64.
+Where a metric takes them (AUROC), `logits` are there too, row after row, written as the numbers of a regression are.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ class Split:
 
     labels: Array
     predictions: Array
+    logits: np.ndarray[Any, np.dtype[Any]] | None = None  # float32 [rows, classes], if a metric takes them
+
+    def chosen(self, rows: Array) -> Split:
+        """Those of some rows, which may repeat."""
+        return Split(self.labels[rows], self.predictions[rows], None if self.logits is None else self.logits[rows])
 
 
 @stored
@@ -62,18 +68,33 @@ class Packed:
     run_id: str
     dev: DevSet
     predicted: dict[str, str]  # packed, by split
+    logits: dict[str, str] | None = None  # packed, by split; None where no metric takes them
+
+    def document(self) -> dict[str, Any]:
+        """As files have it: without what is not there."""
+        return {key: value for key, value in asdict(self).items() if key != "logits" or value is not None}
 
     def splits(self) -> dict[str, Split]:
         """Labels and predictions; ValueError of one line where they are damaged or do not fit each other."""
         if not self.dev.rows.keys() == self.dev.labels.keys() == self.predicted.keys():
             raise ValueError(f"rows, labels and predictions are not of the same splits ({', '.join(self.predicted)})")
+        if self.logits is not None and self.logits.keys() != self.predicted.keys():
+            raise ValueError(f"predictions and logits are not of the same splits ({', '.join(self.logits)})")
         return {split: self._split(split, rows) for split, rows in self.dev.rows.items()}
 
     def _split(self, split: str, rows: int) -> Split:
         classes = self.dev.classes
         labels = _unpacked(self.dev.labels[split], rows, classes, f"labels of {split}")
         predicted = _unpacked(self.predicted[split], rows, classes, f"predictions of {split}")
-        return Split(labels, predicted if classes is None else (labels + predicted) % classes)
+        if classes is None:
+            return Split(labels, predicted)
+        predicted = (labels + predicted) % classes
+        if self.logits is None:
+            return Split(labels, predicted)
+        logits = _unpacked(self.logits[split], rows * classes, None, f"logits of {split}").reshape(rows, classes)
+        if (logits.argmax(axis=1) != predicted).any():
+            raise ValueError(f"the logits of {split} are not those of its predictions")
+        return Split(labels, predicted, logits)
 
 
 def pack(run_id: str, classes: int | None, splits: Mapping[str, Split]) -> Packed:
@@ -88,12 +109,13 @@ def pack(run_id: str, classes: int | None, splits: Mapping[str, Split]) -> Packe
         labels={name: _packed(split.labels, classes) for name, split in splits.items()},
     )
     predicted = {name: _packed(values, classes) for name, values in differences.items()}
-    return Packed(format=1, run_id=run_id, dev=dev, predicted=predicted)
+    logits = {name: _packed(split.logits, None) for name, split in splits.items() if split.logits is not None}
+    return Packed(format=1, run_id=run_id, dev=dev, predicted=predicted, logits=logits or None)
 
 
 def write(folder: Path, predictions: Packed) -> None:
     """Put the file in place in a run folder; the same predictions give the same bytes."""
-    text = json.dumps(asdict(predictions), separators=(",", ":"))
+    text = json.dumps(predictions.document(), separators=(",", ":"))
     write_bytes(folder / FILE, gzip.compress(text.encode(), mtime=0))
 
 
@@ -124,7 +146,7 @@ def _bits(classes: int) -> int:
     return max(1, (classes - 1).bit_length())
 
 
-def _packed(values: Array, classes: int | None) -> str:
+def _packed(values: np.ndarray[Any, np.dtype[Any]], classes: int | None) -> str:
     import numpy as np
 
     if classes is None:

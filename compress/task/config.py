@@ -11,7 +11,8 @@ from pydantic import Field, field_validator
 
 from compress.checked import checked, default_of
 from compress.errors import ConfigError, nearest
-from compress.task.metrics import METRICS
+from compress.task.metrics import METRICS, Metric
+from compress.wording import plural
 
 
 @checked
@@ -24,6 +25,9 @@ class TaskConfig:
     validation: list[str] = Field(description="splits to score on; their scores are averaged", min_length=1)
     metrics: list[str] = Field(description="official metrics, averaged to score_glue", min_length=1)
     accuracy_metrics: list[str] = Field(description="metrics averaged to score_accuracy", min_length=1)
+    more_metrics: list[str] | None = Field(
+        default=None, description="metrics that are reported and averaged to no score, such as rmse"
+    )
     label: str = Field(default="label", description="column of the labels", min_length=1)
     hub: str | None = Field(default=None, description="its own data set on the hub, or a folder, in place of data.hub")
     subset: str | None = Field(default=None, description="which configuration of that data set; null: its only one")
@@ -46,14 +50,24 @@ class TaskConfig:
             return labels
         return [str(name) if isinstance(name, int) and not isinstance(name, bool) else name for name in labels]
 
-    @field_validator("metrics", "accuracy_metrics")
+    @field_validator("metrics", "accuracy_metrics", "more_metrics")
     @classmethod
-    def _check_names(cls, names: list[str]) -> list[str]:
+    def _check_names(cls, names: list[str] | None) -> list[str] | None:
         """Refuse a metric that nobody has written."""
-        for name in names:
+        for name in names or ():
             if name not in METRICS:
                 raise ConfigError(f"task.metrics={name}: must be of {', '.join(METRICS)}{nearest(name, METRICS)}")
         return names
+
+    @property
+    def all_metrics(self) -> list[str]:
+        """Those that are reported, each once."""
+        return list(dict.fromkeys([*self.metrics, *self.accuracy_metrics, *(self.more_metrics or ())]))
+
+    @property
+    def needs_logits(self) -> bool:
+        """Whether a metric takes more than the predicted classes."""
+        return any(METRICS[name].takes_logits for name in self.all_metrics)
 
     @property
     def regression(self) -> bool:
@@ -99,6 +113,9 @@ def check(task: TaskConfig) -> None:
         cause = "one split is cut off, and task.validation has several; name one there"
         raise ConfigError(f"task.held_out={task.held_out}: {cause}")
     _check_weights(task)
+    for key in ("metrics", "accuracy_metrics", "more_metrics"):
+        for name in getattr(task, key) or ():
+            _check_metric(f"task.{key}={name}", METRICS[name], task, in_scores=key != "more_metrics")
     for split in task.splits or ():
         if split not in ("train", *task.validation):
             known = ("train", *task.validation)
@@ -117,3 +134,15 @@ def _check_weights(task: TaskConfig) -> None:
         raise ConfigError(f"{key}: must be {len(task.labels)} numbers, one for each of {', '.join(task.labels)}")
     if isinstance(weights, list) and not all(0 < weight < math.inf for weight in weights):
         raise ConfigError(f"{key}: must be numbers greater than 0; leave the rows of a class out that is not to count")
+
+
+def _check_metric(what: str, metric: Metric, task: TaskConfig, *, in_scores: bool) -> None:
+    """Refuse a metric that is not of the task's labels, or not fit for a score."""
+    fit = ["numbers"] if task.labels is None else ["classes", "two classes"][: 2 if len(task.labels) == 2 else 1]
+    if metric.of not in fit:
+        theirs = "a score" if task.labels is None else plural(len(task.labels), "class", "classes")
+        fitting = ", ".join(name for name, each in METRICS.items() if each.of in fit and each.in_scores >= in_scores)
+        raise ConfigError(f"{what}: is of {metric.of}, and the task has {theirs}; must be of {fitting}")
+    if in_scores and not metric.in_scores:
+        cause = "is averaged to no score, in which more is better and 1 is best"
+        raise ConfigError(f"{what}: {cause}; give it as task.more_metrics=[{what.rpartition('=')[2]}]")

@@ -1,13 +1,20 @@
-"""GLUE's metrics (Wang et al., 2019, section 3) as pure functions of predictions and labels.
+"""Metrics by name: pure functions of predictions and labels.
 
 Each takes two arrays of shape [n] and returns a number, or None where its formula is 0/0 and the metric is
-therefore undefined. They equal scikit-learn's and SciPy's, whose import would cost more than a small experiment.
+therefore undefined. GLUE's (Wang et al., 2019, section 3) are written here: they equal scikit-learn's and SciPy's,
+whose import would cost more than a small experiment. All others are scikit-learn's, imported when they are asked for.
+
+Only what is better the larger it is, and lies between −1 and 1, is averaged into a score. Errors (RMSE, MAE), whose
+scale is that of the labels, and R², which has no lower bound, are reported beside it (`task.more_metrics`).
 """
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,17 +74,114 @@ def _ranks(values: Array) -> Array:
     return mean_rank
 
 
-METRICS: dict[str, Callable[[Array, Array], float | None]] = {
-    function.__name__: function for function in (accuracy, f1, matthews_correlation, pearson, spearman)
+def sklearn(name: str, **settings: object) -> Callable[[Array, Array], float | None]:
+    """The metric of this name in `sklearn.metrics`, with settings; undefined where that is NaN or refused."""
+
+    def compute(predictions: Array, labels: Array) -> float | None:
+        from sklearn import metrics
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is undefined, which is told in notes
+            try:
+                value = float(getattr(metrics, name)(labels, predictions, **settings))
+            except ValueError:
+                return None
+        return value if math.isfinite(value) else None
+
+    return compute
+
+
+def auroc(logits: Any, labels: Array) -> float | None:
+    """Area under the ROC curve; of several classes the mean of each against the rest. Undefined if one is absent.
+
+    Logits are float32 [n, classes]. Of two classes their difference ranks the rows, without the ties of probabilities.
+    """
+    import numpy as np
+
+    classes = logits.shape[1]
+    if len(np.unique(labels)) < classes:
+        return None
+    if classes == 2:
+        return sklearn("roc_auc_score")(_margin(logits), labels)
+    return sklearn("roc_auc_score", multi_class="ovr", average="macro")(_probabilities(logits), labels)
+
+
+def average_precision(logits: Any, labels: Array) -> float | None:
+    """Area under the curve of precision by recall of class 1 (average precision); undefined where it is absent."""
+    return sklearn("average_precision_score")(_margin(logits), labels) if (labels == 1).any() else None
+
+
+def _margin(logits: Any) -> Array:
+    import numpy as np
+
+    margin: Array = logits[:, 1].astype(np.float64) - logits[:, 0]
+    return margin
+
+
+def _probabilities(logits: Any) -> Array:
+    import numpy as np
+
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    shares: Array = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+Kind = Literal["two classes", "classes", "numbers"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a metric is of.
+
+    Attributes:
+        of: the labels that it takes.
+        takes_logits: float32 [n, classes], in place of predicted classes.
+        in_scores: whether it may be averaged into a score.
+    """
+
+    compute: Callable[[Array, Array], float | None]
+    of: Kind
+    takes_logits: bool = False
+    in_scores: bool = True
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric(accuracy, "classes"),
+    "f1": Metric(f1, "two classes"),
+    "matthews_correlation": Metric(matthews_correlation, "two classes"),
+    "pearson": Metric(pearson, "numbers"),
+    "spearman": Metric(spearman, "numbers"),
+    "macro_f1": Metric(sklearn("f1_score", average="macro", zero_division=0), "classes"),
+    "weighted_f1": Metric(sklearn("f1_score", average="weighted", zero_division=0), "classes"),
+    "precision": Metric(sklearn("precision_score", zero_division=math.nan), "two classes"),
+    "recall": Metric(sklearn("recall_score", zero_division=math.nan), "two classes"),
+    "balanced_accuracy": Metric(sklearn("balanced_accuracy_score"), "classes"),
+    "cohen_kappa": Metric(sklearn("cohen_kappa_score"), "classes"),
+    "quadratic_kappa": Metric(sklearn("cohen_kappa_score", weights="quadratic"), "classes"),
+    "auroc": Metric(auroc, "classes", takes_logits=True),
+    "average_precision": Metric(average_precision, "two classes", takes_logits=True),
+    "rmse": Metric(sklearn("root_mean_squared_error"), "numbers", in_scores=False),
+    "mae": Metric(sklearn("mean_absolute_error"), "numbers", in_scores=False),
+    "r2": Metric(sklearn("r2_score", force_finite=False), "numbers", in_scores=False),
 }
 
 
 def of_splits(
-    predictions: Mapping[str, Array], labels: Mapping[str, Array], names: Sequence[str], validation: Sequence[str]
+    predictions: Mapping[str, Array],
+    labels: Mapping[str, Array],
+    names: Sequence[str],
+    validation: Sequence[str],
+    logits: Mapping[str, Array] | None = None,
 ) -> dict[str, float | None]:
-    """The named metrics on each split that is there, as `named` calls them; `validation`: those of the task."""
+    """The named metrics on each split that is there, as `named` calls them; `validation`: those of the task.
+
+    Args:
+        logits: float32 [rows, classes] of each split, for metrics that take them.
+    """
     return {
-        named(name, split, validation): METRICS[name](predictions[split], labels[split])
+        named(name, split, validation): METRICS[name].compute(
+            (logits or {})[split] if METRICS[name].takes_logits else predictions[split], labels[split]
+        )
         for split in predictions
         for name in dict.fromkeys(names)
     }
@@ -85,7 +189,9 @@ def of_splits(
 
 def named(metric: str, split: str, validation: Sequence[str]) -> str:
     """A metric's name on a split: of a task with several it ends in what tells them apart, `accuracy_mismatched`."""
-    return metric if len(validation) == 1 else metric + split.removeprefix("validation")
+    if len(validation) == 1 or split == "validation":
+        return metric
+    return f"{metric}_{split.removeprefix('validation_')}"
 
 
 def score(metrics: Mapping[str, float | None], names: Sequence[str]) -> float | None:

@@ -28,6 +28,7 @@ class Scores:
         glue: in points, as `accuracy`.
         notes: what should be known about them.
         predictions: by split, [rows]; class ids, or float32 of a regression.
+        logits: by split, float32 [rows, outputs].
     """
 
     metrics: dict[str, float | None]
@@ -35,6 +36,7 @@ class Scores:
     accuracy: float | None
     notes: list[str]
     predictions: dict[str, NDArray[Any]]
+    logits: Mapping[str, NDArray[np.float32]]
 
 
 def predict(
@@ -84,16 +86,16 @@ def evaluate(model: torch.nn.Module, dataset: Dataset, task: TaskConfig, padding
 
 def scored(answers: Mapping[str, NDArray[np.float32]], dataset: Dataset, task: TaskConfig) -> Scores:
     """Score logits, float32 [rows, outputs] for each validation split."""
-    names, labels = [*task.metrics, *task.accuracy_metrics], {split: dataset.splits[split].labels for split in answers}
+    names, labels = task.all_metrics, {split: dataset.splits[split].labels for split in answers}
     predictions = {
         split: logits[:, 0] if task.regression else logits.argmax(axis=1) for split, logits in answers.items()
     }
-    metrics = of_splits(predictions, labels, names, task.validation)
+    metrics = of_splits(predictions, labels, names, task.validation, answers)
     notes: list[str] = []
     for split, predicted in predictions.items():
-        undefined = [name for name in dict.fromkeys(names) if metrics[named(name, split, task.validation)] is None]
+        undefined = [name for name in names if metrics[named(name, split, task.validation)] is None]
         notes += [f"{split}: {name} is undefined (0/0)" for name in undefined]
         if (predicted == predicted[0]).all():
             notes.append(f"{split}: every prediction is {predicted[0].item():g}")
     glue, accuracy = (score(metrics, chosen) for chosen in (task.metrics, task.accuracy_metrics))
-    return Scores(metrics, glue, accuracy, notes, predictions)
+    return Scores(metrics, glue, accuracy, notes, predictions, answers)

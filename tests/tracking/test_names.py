@@ -52,6 +52,7 @@ CELLS: tuple[Sequence[str], ...] = (
     (*DEMO, "data.max_train=100"),
     (*DEMO, "data.max_validation=100"),
     (*DEMO, "task.label=other"),
+    (*DEMO, "task.more_metrics=[recall]"),
     (*DEMO, "task.class_weights=balanced"),
     (*DEMO, "task.class_weights=[1,2]"),
     (*DEMO, "task.splits={train:training}"),
