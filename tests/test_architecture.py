@@ -79,7 +79,10 @@ def room(name: str) -> str:
 
 
 def test_rooms_know_those_below_them_only() -> None:
+    """But for the door to a command that is called by a room's name."""
     for name, ends in graph().items():
+        if name.endswith(".__main__"):
+            continue
         own = room(name)
         for end in (end for end in ends if name.startswith("compress.") and end.startswith("compress.") and own):
             leaf = end.removeprefix("compress.") in LEAVES

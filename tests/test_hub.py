@@ -360,6 +360,29 @@ def test_another_revision_of_a_branch_is_other_tokens(server: HubServer, home: P
     assert tokens()[0] != first
 
 
+def test_a_data_set_of_ones_own_in_csv(server: HubServer, home: Path, compose: Compose) -> None:
+    """Its README names its files; who asks for a branch hears which commit it was."""
+    readme = "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/a-*\n"
+    readme += "  - split: test\n    path: [data/b.jsonl]\n---\n"
+    reviews = Repository.of("datasets", "owner/reviews", {
+        "README.md": readme.encode(),
+        "data/a-00000-of-00002.csv": b"text,stars\na fine film,good\n",
+        "data/a-00001-of-00002.csv": b"text,stars\n\"dull, and long\",bad\n",
+        "data/b.jsonl": b'{"text": "so so", "stars": "bad"}\n',
+    })  # fmt: skip
+    server.publish(reviews)
+    words = ("task.hub=owner/reviews", "task.text=[text]", "task.label=stars", "task.labels=[bad,good]",
+             "task.splits={validation:test}")  # fmt: skip
+    found = texts(compose, "sst2", *words)
+    assert found["train"] == Texts([["a fine film", "dull, and long"]], [1, 0])
+    assert found["validation"] == Texts([["so so"]], [0])
+    config = compose("model=tiny", "task=sst2", *words)
+    made = tokenization.prepare(config.data, config.task, demo.build_tokenizer(), home / "cache")
+    assert made.notes == [f"task.hub=owner/reviews: its revision main was commit {reviews.commit}"]
+    pinned = compose("model=tiny", "task=sst2", *words, f"task.revision={reviews.commit}")
+    assert corpus.contents(pinned.data, pinned.task)["revision"] == reviews.commit
+
+
 # --- as a user --------------------------------------------------------------------------------------------------------
 
 

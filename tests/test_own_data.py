@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,11 @@ import torch
 import yaml
 from sklearn.utils.class_weight import compute_class_weight
 
-from compress import teacher
+from analysis.read.predictions import read_predictions
+from compress import task_file, teacher
 from compress.config import identity
 from compress.config.conf_files import conf_folder
-from compress.config.overrides import compositions
+from compress.config.overrides import compositions, read_one
 from compress.config.schema import Config
 from compress.data import corpus, demo, tokenization
 from compress.data.augmentation import Augmentation
@@ -358,14 +362,19 @@ def test_logits_are_kept_where_a_metric_takes_them(tmp_path: Path, classes: int)
     assert "logits" not in predictions.pack("0123456789ab", 2, {"x": predictions.Split(labels, labels)}).document()
 
 
-@pytest.mark.parametrize(
-    ("metrics", "constant"), [(["macro_f1"], 1 / 3), (["auroc"], 0.5), (["matthews_correlation"], 0)]
-)
+@pytest.mark.parametrize(("metric", "constant"), [("macro_f1", 1 / 3), ("auroc", 0.5), ("matthews_correlation", 0)])
 def test_a_teacher_is_compared_with_the_best_constant_answer_by_the_tasks_own_metric(
     composed: Callable[..., Config], metric: str, constant: float
 ) -> None:
     task = composed(labels=["a", "b"], metrics=[metric], accuracy_metrics=[metric]).task
     assert teacher._best_constant(metric, np.array([0, 1] * 50), task) == pytest.approx(constant)
+
+
+def test_a_key_that_the_tasks_file_leaves_out_can_be_added(composed: Callable[..., Config], conf: Write) -> None:
+    assert composed("+task.held_out=0.2").task.held_out == 0.2
+    told = r"^task.held_out=0.2: the chosen task does not set it; \+task.held_out=0.2 adds it"
+    with pytest.raises(ConfigError, match=told):
+        read_one(["--config-dir", str(conf()), "model=tiny", "task=reviews", "task.held_out=0.2"], conf_folder())
 
 
 # --- identity ---------------------------------------------------------------------------------------------------------
@@ -388,3 +397,150 @@ def test_keys_that_were_added_later_do_not_count_while_they_have_their_defaults(
     assert stated(task) == {key: value for key, value in TASK.items() if key != "label"}
     assert stated(replace(task, label="stars"))["label"] == "stars"
     assert json.dumps(stated(replace(task, hub="a/b", revision="c"))) == json.dumps(stated(task))
+
+
+# --- python -m compress.task ------------------------------------------------------------------------------------------
+
+
+def looked(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[dict[str, Any], str]:
+    """The values of the YAML that is printed, and its comments."""
+    assert task_file.main(list(map(str, words))) == 0
+    printed = capsys.readouterr().out
+    return yaml.safe_load(printed), "".join(line for line in printed.splitlines(True) if line.startswith("#"))
+
+
+def test_a_file_is_looked_at_and_its_task_can_be_run(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = {"id": range(100), "review": [f"film {row} is fine" for row in range(98)] + ["film 0 is fine", ""],
+            "stars": ([1, 2, 3, 3] * 25)}  # fmt: skip
+    put(tmp_path / "data", reviews=rows, other=ROWS)
+    file = tmp_path / "data" / "reviews.csv"
+    values, told = looked(capsys, file)
+    assert values["labels"] == [1, 2, 3]
+    assert (values["text"], values["label"], values["held_out"]) == (["review"], "stars", 0.1)
+    assert told.splitlines() == [
+        "# train: 100 rows in reviews.csv, of which 10% are cut off for validation",
+        "#   review: 4 words in the median, 4 at 95 %, 4 at most; 1 empty text",
+        "#   stars: 3 50, 1 25, 2 25",
+        "# 1 row of train read like an earlier one",
+        "# doubles may be on both sides of what is cut off: leave them out first",
+    ]
+    out = tmp_path / "mine"
+    assert task_file.main([str(file), "--out", str(out), "--name", "films"]) == 0
+    assert "--config-dir" in capsys.readouterr().out
+    assert yaml.safe_load((out / "task" / "films.yaml").read_text()) == values | {"name": "films"}
+    words = [f"hydra.searchpath=[file://{out}]", "model=tiny", "task=films", "task.held_out=0.2"]
+    splits = texts_of(next(compositions(words, conf_folder(), multirun=False)))
+    assert (len(splits["train"][1]), len(splits["validation"][1])) == (80, 20)
+    assert task_file.main([str(file), "--out", str(out), "--name", "films"]) == 2
+    assert "is there already; remove it, or give another --name" in capsys.readouterr().err
+
+
+def test_a_folder_is_looked_at_with_doubles_between_its_splits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / "reviews", training=ROWS, test={name: values[:2] for name, values in ROWS.items()})
+    values, told = looked(capsys, tmp_path / "reviews")
+    assert values["splits"] == {"train": "training", "validation": "test"}
+    assert (values["name"], values["held_out"], values["labels"]) == ("reviews", None, ["bad", "fair", "good"])
+    assert "doubles: 2 of the 2 rows of validation read like one of train" in told
+    assert {*values} == {field.name for field in fields(TaskConfig)}
+
+
+def test_scores_are_a_regression_and_a_test_split_without_labels_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = {"first": ["a dog runs", "it is hot"], "second": ["a cat sits", "it rains today"], "score": [0.5, 4.2]}
+    put(tmp_path / "pairs", train=pairs, test=pairs | {"score": [-1, -1]})
+    values, told = looked(capsys, tmp_path / "pairs")
+    assert (values["labels"], values["text"], values["held_out"]) == (None, ["first", "second"], 0.1)
+    assert (values["metrics"], values["more_metrics"]) == (["pearson", "spearman"], ["rmse", "mae", "r2"])
+    assert "score: 0.5 to 4.2, 2.35 in the mean" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere.csv"], "nowhere.csv: no such file or folder; give"),
+        (["a.xlsx"], "a.xlsx: must end in .parquet, .csv"),
+        (["a.csv", "--label", "star"], "--label star: no such column (did you mean stars?); there are review, stars"),
+        (["a.csv", "--text", "txt"], "--text txt: no column txt"),
+        (["b.csv"], "--label: which column has the labels? give --label COLUMN; there are review, x"),
+        (["b.csv", "--label", "x"], "--label x: is 1 in every row; there is nothing to learn from one class"),
+        (["c.csv"], "--text: no column has texts of several words; give --text"),
+        (["d.csv"], "FILE: d.csv: line 2: "),
+        (["e.csv"], "e.csv: e.parquet lies beside it and would be read; move one of them"),
+        (["a.csv", "--name", "a/b"], "--name='a/b': results are filed under it"),
+        (["."], ".: has no train.parquet (or .csv, .tsv, .jsonl); give the file with the training rows"),
+        ([], "FILE: give a file, or a folder"),
+        (["a.csv", "--lable", "x"], "unrecognized arguments: --lable x"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, a=ROWS, b={"review": ROWS["review"], "x": 1}, c={"text": ["a"], "label": [1]}, e=ROWS)
+    (tmp_path / "a.xlsx").touch()
+    (tmp_path / "d.csv").write_text('text,label\n"a" b,1\n')
+    pd.DataFrame(ROWS).to_parquet(tmp_path / "e.parquet")
+    before = sorted(tmp_path.rglob("*"))
+    assert task_file.main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {told}")
+    assert error.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+# --- from file to report ----------------------------------------------------------------------------------------------
+
+
+def module(folder: Path, *words: str) -> str:
+    """What `python -m …` prints, in a folder."""
+    environment = os.environ | {"WANDB_MODE": "disabled"}
+    command = [sys.executable, "-m", *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_three_classes_and_a_regression_from_file_to_report(tmp_path: Path, cache: Path) -> None:
+    """CSV with labels from 1 to 3 and no dev split, and JSON lines with scores: what the README shows."""
+    claims, pairs = (demo.generate(task)["train"] for task in ("mnli", "stsb"))
+    (tmp_path / "data").mkdir()
+    numbered = pd.DataFrame(claims)[["premise", "hypothesis", "label"]].head(300)
+    numbered.assign(label=numbered.label + 1).to_csv(tmp_path / "data" / "claims.csv", index=False)
+    (tmp_path / "alike").mkdir()
+    alike = pd.DataFrame(pairs).rename(columns={"label": "rating"})[["sentence1", "sentence2", "rating"]]
+    for split, rows in (("train", alike.head(300)), ("dev", alike.tail(100))):
+        rows.to_json(tmp_path / "alike" / f"{split}.jsonl", orient="records", lines=True)
+    demo.build_tokenizer().save_pretrained(tmp_path / "words")
+
+    assert "written" in module(tmp_path, "compress.task", "data/claims.csv", "--out", "mine")
+    assert "written" in module(tmp_path, "compress.task", "alike", "--out", "mine")
+    module(
+        tmp_path, "compress", "-m", "--config-dir", "mine", "task=claims,alike", "model=demo/tiny,demo/mini",
+        "model.tokenizer=words", "quantize=none,int8", "train=demo", "train.max_steps=30",
+        "device=cpu", "tracking=none", "data.max_length=32",
+    )  # fmt: skip
+    results = [json.loads(file.read_text()) for file in (tmp_path / "runs").rglob("result.json")]
+    assert len(results) == 8
+    for result in results:
+        has_classes = result["task"] == "claims"
+        names = ["macro_f1", "accuracy", "balanced_accuracy"] if has_classes else ["pearson", "spearman"]
+        names += [] if has_classes else ["rmse", "mae", "r2"]
+        assert list(result["metrics"]) == names
+        assert all(value is not None for value in result["metrics"].values()), result["metrics"]
+        if has_classes:
+            assert result["notes"][:2] == [
+                "the labels 1, 2, 3 of the data are the classes 0, 1, 2",
+                "validation is 30 of the 300 rows of train, cut off by data.seed=0",
+            ]
+    module(tmp_path, "analysis", "report", "runs", "--out", "report")
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "claims" in page
+    assert "alike" in page
+    found = read_predictions(tmp_path / "runs")
+    assert all(kept.metrics() == kept.result.metrics for kept in found.values())

@@ -29,6 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 from compress.config.arguments import Arguments
 from compress.config.groups import Groups
 from compress.config.option_folders import Folders
+from compress.config.schema import keys
 from compress.config.yaml_check import checking_sources
 from compress.errors import ConfigError, first_line, nearest, one_line
 from compress.methods import registry
@@ -133,6 +134,8 @@ class Composer:
         if name in names or not names:
             return None
         added = f"; +{written} adds one" if whole.partition(".")[0] == "resources" else ""
+        if key in keys():  # which the chosen option's file leaves out
+            return f"{written}: the chosen {whole} does not set it; +{written} adds it, or write it into that file"
         return f"{written}: no such key{nearest(name, names)}; {whole} has {', '.join(names)}{added}"
 
     def _explained(self, error: Exception) -> str:

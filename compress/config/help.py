@@ -27,7 +27,10 @@ Examples:
 def render(conf: Path) -> str:
     """The whole page."""
     lines = ["usage: python -m compress [-m] [GROUP=OPTION ...] [KEY=VALUE ...]", ""]
-    lines += ["Fine-tune BERT on one GLUE task, compressed as told, and store the model with its scores.", ""]
+    lines += [
+        "Fine-tune BERT on one task, of GLUE or your own, compressed as told, and store the model with its scores.",
+        "",
+    ]
     lines += ["Groups (GROUP=OPTION; the first is the default):"]
     folders, main = (conf, *registry.folders()), yaml.safe_load((conf / "config.yaml").read_text())
     defaults = {key: option for entry in main["defaults"] if isinstance(entry, dict) for key, option in entry.items()}
@@ -47,6 +50,7 @@ def render(conf: Path) -> str:
               for line in _key(field.name, main[field.name], field)]  # fmt: skip
     lines += ["", EXAMPLES, ""]
     lines += ["Other commands, each with -h:"]
+    lines += ["  python -m compress.task FILE    look at a file of yours, and write the YAML of its task"]
     lines += ["  python -m compress.augment      show the rewritten texts that a student trains on"]
     lines += ["  python -m compress.export RUN   write a finished model as ONNX, checked against itself"]
     lines += ["  python -m compress.latency RUN  measure finished models, int8 against float32", ""]

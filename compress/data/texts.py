@@ -64,7 +64,9 @@ def _checked(split: str, table: Table, order: list[int] | None, task: TaskConfig
                 raise ConfigError(f"data: {column} in row {row} of {task.name}/{split} is {_written(value)}; {fix}")
     labels: list[float] = []
     for row, value in enumerate(stored):
-        label = _score_of(value) if task.labels is None else _class_of(value, task, order, untyped=table.untyped)
+        label = (
+            number_of(value, text=True) if task.labels is None else _class_of(value, task, order, untyped=table.untyped)
+        )
         if label is None:
             allowed = "a finite number"
             if task.labels is not None:
@@ -83,15 +85,15 @@ def _written(value: object) -> str:
     return "null" if value is None else f"{value!r:.60}"
 
 
-def _score_of(value: object) -> float | None:
-    """A regression's label; None if it is no finite number. A text that reads as one is one."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+def number_of(value: object, *, text: bool) -> float | None:
+    """A finite number that is stored, or written in a text if it may be; None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str) or isinstance(value, str) > text:
         return None
     try:
-        score = float(value)
+        number = float(value)
     except (ValueError, OverflowError):
         return None
-    return score if math.isfinite(score) else None
+    return number if math.isfinite(number) else None
 
 
 def _class_of(value: object, task: TaskConfig, order: Sequence[int] | None, *, untyped: bool) -> int | None:
@@ -103,7 +105,7 @@ def _class_of(value: object, task: TaskConfig, order: Sequence[int] | None, *, u
     if isinstance(value, str) and value in labels:
         return labels.index(value)
     if untyped and isinstance(value, str):
-        value = _score_of(value)
+        value = number_of(value, text=True)
     if not isinstance(value, int | float | Decimal) or not math.isfinite(value) or value != int(value):
         return None
     number = int(value)
