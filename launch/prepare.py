@@ -10,7 +10,6 @@ from tqdm import tqdm
 
 from compress import experiment
 from compress.config.schema import Config, teacher_experiment
-from compress.data import corpus
 from compress.methods import registry
 from compress.methods.base import EnlargesData
 from compress.storage.hub_cache import cache_folder
@@ -22,7 +21,7 @@ def prepare(configs: Sequence[Config]) -> None:
     both = [*configs, *(teacher_experiment(config) for config in configs if config.teacher is not None)]
     models = {config.model: config for config in both}
     texts = {(config.model.pretrained, config.model.revision, config.model.tokenizer, config.task.name,
-              corpus.whole(config.data), registry.the_one(config.methods, EnlargesData), config.seed): config
+              config.data.whole, registry.the_one(config.methods, EnlargesData), config.seed): config
              for config in both}  # fmt: skip
     with tqdm(total=len(models) + len(texts), disable=not sys.stderr.isatty(), unit="file") as bar:
         for config in models.values():

@@ -12,8 +12,7 @@ from analysis.read.results import Results, from_documents
 from analysis.subsets import Compressions, split
 from compress.errors import ConfigError, first_line
 from compress.runs.result import Compression, Head, from_document
-from compress.tracking.run_record import AGENTS_RUN
-from compress.tracking.wandb_client import session, tear_down, why_offline
+from compress.tracking.wandb_client import AGENTS_RUN, session, tear_down, why_offline
 
 PAGE = 500  # runs in a query
 SECONDS = 60  # that the server may take to answer

@@ -44,6 +44,11 @@ class DataConfig:
         """Whether the texts come with a vocabulary, for models from scratch, and a table of synonyms of their own."""
         return self.source == "demo"
 
+    @property
+    def whole(self) -> DataConfig:
+        """All rows of the same data, which are cached once."""
+        return replace(self, max_train=None, max_validation=None)
+
 
 def check(data: DataConfig, task: TaskConfig) -> None:
     """Refuse missing files and settings that contradict each other, without reading any text."""
@@ -190,11 +195,6 @@ def contents(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> di
 def _print_once(note: str) -> None:
     """Contents are asked for before and after texts are read, and for a student's teacher too."""
     print(note, flush=True)
-
-
-def whole(data: DataConfig) -> DataConfig:
-    """All rows of the same data, which are cached once."""
-    return replace(data, max_train=None, max_validation=None)
 
 
 def load_texts(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> dict[str, Texts]:

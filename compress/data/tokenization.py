@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.data.augmentation import unchanged
-from compress.data.corpus import DataConfig, contents, load_texts, placed, whole
+from compress.data.corpus import DataConfig, contents, load_texts, placed
 from compress.data.texts import Texts
 from compress.errors import ConfigError
 from compress.model.tokenizer import reset
@@ -122,7 +122,7 @@ def prepare(
     def described() -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "data": contents(whole(data), task, seconds),
+            "data": contents(data.whole, task, seconds),
             "task": stated(task),
             "tokenizer": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
             "augmentation": augmentation and augmentation.identity(),

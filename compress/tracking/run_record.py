@@ -15,10 +15,10 @@ from compress.runs.result import Head
 from compress.storage.files import write_json
 from compress.tracking import tracking_options, wandb_settings
 from compress.tracking.tracking_options import TrackingConfig
+from compress.tracking.wandb_client import AGENTS_RUN
 
 FOLDER = TRACKING  # in a run folder; the client's own files are there too
 NESTED = ("compression", "config", "identity")  # what of a run is sent as it is, beside the flat factors
-AGENTS_RUN = "agents_run"  # in a run's config: its id in W&B, where that is not the experiment's
 RECORD = "card.json"  # written before the run starts, so that it can be sent later
 UPLOADED = "uploaded.json"
 UNTRACKED = "its teacher was run without tracking"

@@ -15,6 +15,7 @@ from compress.tracking import wandb_settings
 
 PROBE_SECONDS = 5.0  # for the server's first answer
 NO_FIELDS = ("anonymous", "ignore_globs", "root_dir", "settings_system")  # the client takes these out of a file
+AGENTS_RUN = "agents_run"  # in a run's config: its id in W&B, where that is not the experiment's
 TEAR_DOWN_SECONDS = 2.0  # for the client to end by itself
 
 
