@@ -52,12 +52,13 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _intermixed(words: Sequence[str]) -> argparse.Namespace:
-    """With settings before, between and behind options; argparse takes them up to the first option only."""
+    """With words before, between and behind options; argparse takes them up to the first option only."""
     parser = _parser()
     options, left = parser.parse_known_args(words)
-    if hasattr(options, "settings"):
-        options.settings += [word for word in left if not word.startswith("-")]
-        left = [word for word in left if word.startswith("-")]
+    for several in ("settings", "which"):
+        if hasattr(options, several):
+            getattr(options, several).extend(word for word in left if not word.startswith("-"))
+            left = [word for word in left if word.startswith("-")]
     if left:
         parser.error(f"unrecognized arguments: {' '.join(left)}")
     return options

@@ -11,6 +11,7 @@ import pytest
 from compress.errors import ConfigError
 from compress.runs.folder import ExperimentLock
 from launch import progress
+from launch.cli import main
 from launch.experiments import Outcome
 from launch.logs import logs
 from launch.sweep import Sweep
@@ -41,6 +42,12 @@ def test_all_tracebacks_are_told_at_once(some: Sweep, capsys: pytest.CaptureFixt
         f"== rte tiny none seed 0, failed: ValueError: no  ({log})\n{traceback}\n"
         f"== rte tiny none seed 0, failed: killed by SIGKILL  ({other})\ndied early\n"
     )
+
+
+def test_words_and_options_come_in_any_order(some: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["rte", "-n", "1", "cccc"], ["-n", "1", "rte", "cccc"], ["rte", "cccc", "-n", "1"]):
+        assert main(["logs", str(some.runs), *words]) == 0
+        assert capsys.readouterr().out.splitlines()[1:] == ["line 29"]
 
 
 @pytest.mark.parametrize(("lines", "first"), [(20, 10), (3, 27), (0, 0)])
