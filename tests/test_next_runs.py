@@ -17,11 +17,9 @@ from analysis.options import Options
 from analysis.read.results import FAILURE_COLUMNS, Results
 from analysis.statistics import equivalent_size
 from analysis.statistics import next_runs as module
-from analysis.statistics.inventory import Block
 from analysis.statistics.next_runs import Next, next_runs
 from analysis.statistics.next_told import looks_document, read_looks, sentences
 from analysis.statistics.open_claims import ARCHITECTURES, OTHER, TASKS
-from analysis.statistics.score_size import Array
 from compress.errors import ConfigError
 from tests.benchmarks.sequential import CELL, with_costs
 from tests.grids import document, write_run
@@ -105,22 +103,6 @@ def test_a_round_goes_half_way_unless_little_is_missing(monkeypatch: pytest.Monk
     every = next_runs(some, Options())
     assert 0.25 * len(every.runs) <= len(half.runs) < 0.75 * len(every.runs)
     assert half.runs == every.runs[: len(half.runs)]
-
-
-@pytest.mark.parametrize("grid", [LOUD, replace(LOUD, missing=0.15), Grid(ceilings=True, seeds=2, sizes=4)])
-def test_that_outdated_offers_are_not_all_made_anew_costs_nothing(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LITTLE", math.inf)
-    quick = next_runs(collection(grid), Options())
-    take = module._Path._take
-
-    def take_and_make_anew(path: module._Path, key: tuple[int, int], block: Block, gain: Array) -> None:
-        take(path, key, block, gain)
-        path.offers |= {other: path._offer(*other) for other in path.outdated}
-        path.outdated.clear()
-
-    monkeypatch.setattr(module._Path, "_take", take_and_make_anew)
-    careful = next_runs(collection(grid), Options())
-    assert quick.hours == pytest.approx(careful.hours, rel=0.1)
 
 
 def test_what_is_dear_is_run_less() -> None:

@@ -185,7 +185,6 @@ class _Path:
         self.totals, self.inverses = list[Array](), list[Array]()
         self._note()
         self.offers = {key: self._offer(*key) for key in inventory.places()}
-        self.outdated = set[tuple[int, int]]()  # offers of before another seed of the same task
 
     def blocks(self) -> Iterator[Block]:
         """In the order in which they pay; the inventory then has them all."""
@@ -205,32 +204,19 @@ class _Path:
             yield offer[0]
 
     def _best(self, nearer: Sequence[tuple[Number, float]]) -> tuple[int, int] | None:
-        """The block that brings most per second of what these claims miss; None if none brings anything.
-
-        More seeds of a task make another of its seeds worth less. So what an outdated offer brings is a bound: it is
-        made anew only if it is the best.
-        """
+        """The block that brings most per second of what these claims miss; None if none brings anything."""
         directions = np.array([self._direction(number) for number, _ in nearer])
         missing = np.array([number.missing(ratio) for number, ratio in nearer])
-
-        def worth(key: tuple[int, int]) -> float:
-            offer = self.offers[key]
+        best, most = None, 0.0
+        for key, offer in self.offers.items():
             if offer is None or offer[0].seconds > self.budget:
-                return 0.0
-            brought = np.einsum("ck,kl,cl->c", directions, offer[1], directions) / missing if nearer else np.zeros(1)
-            return (float(self.blind) + float(np.minimum(brought, 1).sum())) / offer[0].seconds
-
-        worths = {key: worth(key) for key in self.offers}
-        while worths:
-            key = max(worths, key=lambda one: worths[one])
-            if worths[key] <= 0:
-                return None
-            if key not in self.outdated:
-                return key
-            self.offers[key] = self._offer(*key)
-            self.outdated.discard(key)
-            worths[key] = worth(key)
-        return None
+                continue
+            block, gain = offer
+            brought = np.einsum("ck,kl,cl->c", directions, gain, directions) / missing if nearer else np.zeros(1)
+            worth = (float(self.blind) + float(np.minimum(brought, 1).sum())) / block.seconds
+            if worth > most:
+                best, most = key, worth
+        return best
 
     def _take(self, key: tuple[int, int], block: Block, gain: Array) -> None:
         self.budget -= block.seconds
@@ -238,9 +224,9 @@ class _Path:
         self.precisions[block.place] = self.precisions[block.place] + gain
         self._note()
         self.inventory.take(block)
-        self.outdated |= {other for other in self.offers if other[0] == block.place}
         if self.blind:  # of what is not known to vary, a second seed tells first
             del self.offers[key]
+        self.offers |= {other: self._offer(*other) for other in self.offers if other[0] == block.place}
 
     def _note(self) -> None:
         self.totals.append(np.asarray(sum(self.precisions)))
