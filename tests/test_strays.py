@@ -14,6 +14,7 @@ from analysis.options import Options
 from analysis.read.results import Results
 from analysis.statistics.next_runs import Next, next_runs
 from analysis.statistics.next_told import sentences
+from analysis.statistics.open_claims import ARCHITECTURES
 from analysis.statistics.shift_model import fit
 from analysis.statistics.strays import far_off
 from analysis.statistics.treatments import cells_of
@@ -81,6 +82,14 @@ def test_what_no_hours_or_seeds_are_left_for_holds_nothing_up() -> None:
         assert not said.runs
     failures = pd.DataFrame([{**STRAY, "seed": seed, "run_id": "gone", "cause": "diverged"} for seed in range(2, 9)])
     assert next_runs(replace(results, failures=failures), Options()).looks
+
+
+def test_where_no_seed_would_help_none_is_asked_for() -> None:
+    results = spoiled(2, 1, **STRAY)
+    two = replace(results, runs=results.runs[results.runs["model"].isin(["tiny", "small"])])
+    said = next_runs(two, Options())
+    assert all(claim.lacks == ARCHITECTURES for claim in said.claims)
+    assert not said.runs
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,13 @@ slopes stay. If the estimate stays where it is, that says whether the claim will
 with `seeds` seeds everywhere takes into account that the estimate moves by a variance of V − V(seeds), as successive
 estimates do (conditional power; Lan, Simon & Halperin 1982, Sequential Analysis 1:207). Below `FUTILE` nothing is
 proposed for it: other tasks, or other architectures, would be needed. With fewer than three seeds a run that collapsed
-is not told from the others. So V(seeds) has the noise of a usual run, by the median residual, and nothing is given up
-before half of the cells have three.
+is not told from the others. So cells that lie far off (`strays`) are run again before anything is looked at; V(seeds)
+has the noise of a usual run, by the median residual; and nothing is given up before half of the cells have three seeds.
 
 A round is made of blocks: one more seed of a task and a model, the same for all treatments that the open claims
 compare, since runs of a seed share noise that cancels. One after the other it takes the block that brings the open
-claims nearest to a verdict per device-hour, to first order, until all would be settled. If not even all blocks would
-settle them, it takes the first of these, which bring half of what all would: the next look may know better. Costs are
+claims nearest to a verdict per device-hour, to first order, until all would be settled. Of these a round takes the
+first, which bring half of what all would, unless they cost little: the next look may know better. Costs are
 mean wall seconds of finished runs of the same cell, as if each had a device to itself; where a new seed's teacher is
 not there, it is added and paid for. An experiment that failed is not proposed again.
 """
@@ -123,7 +123,8 @@ def next_runs(
     numbers = [Number.of(one, model, taught, now, most) for one in every]
     claims = [claim_of(number, history) for number in numbers]
     looks = list(history)
-    if strays := list(again(inventory, hours * 3600)):
+    hopeless = all(claim.verdict == UNDEFINED and claim.lacks for claim in claims)
+    if strays := [] if hopeless else list(again(inventory, hours * 3600)):
         claims = [claim.held(f"first {STRAYS.format(plural(len(strays), 'cell'))}") for claim in claims]
         runs = [inventory.run(*pair) for block in strays for pair in block.keys]
     else:

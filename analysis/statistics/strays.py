@@ -2,8 +2,9 @@
 
 One such run shifts its cell's score, and the task's whole curve, by many times what seeds vary; among three or more it
 hardly counts (`treatments.robust_means`). How far is far is measured by the median residual, which the few that
-collapsed do not move much. A cell lies far off if its score does, off its curve, or if two seeds differ by as much.
-From three seeds on it is so no longer if they agree: then it is the curve that does not fit, and more would not help.
+collapsed do not move much. A cell lies far off if its score does, off its curve, or if its two seeds differ far more
+than others' two. From three seeds on it does so no longer if they agree: then it is the curve that does not fit, and
+more would not help.
 """
 
 from __future__ import annotations
@@ -41,9 +42,12 @@ def far_off(model: Fit, place: int) -> NDArray[np.bool_]:
     task = model.tasks[place]
     if _freedom(model, place) < TELLING:
         return np.zeros(len(task.cells.seeds), dtype=bool)
-    far, few = FAR * np.sqrt(usual_variance(model, place)), task.cells.seeds < REPEATED
-    off_curve = np.abs(model.residuals_of(task)) > far
-    differ = np.ptp(task.cells.deviations, axis=1) > np.sqrt(2) * far
+    usual, cells = np.sqrt(usual_variance(model, place)), task.cells
+    off_curve = np.abs(model.residuals_of(task)) > FAR * usual
+    spread, few = np.ptp(cells.deviations, axis=1), cells.seeds < REPEATED
+    pairs = cells.seeds == 2
+    between = np.median(spread[pairs]) / NORMAL / np.sqrt(2) if pairs.sum() >= TELLING else usual
+    differ = spread > FAR * np.sqrt(2) * np.where(pairs, between, usual)
     return np.asarray(np.where(few, off_curve | differ, off_curve & differ))
 
 
