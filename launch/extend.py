@@ -141,9 +141,9 @@ def _why_not_on(launched: Sequence[Sweep]) -> str:
 
 
 def _failed(sweep: Sweep, run_id: str) -> bool:
-    """Whether an experiment, or its teacher, says itself what it failed of."""
-    tried = {run_id, sweep.experiments[run_id].teacher or run_id}
-    return any(result.failure(sweep.run_folder(one)) is not None for one in tried)
+    """Whether an experiment, or its teacher, has failed by itself, and tells with which seed."""
+    folders = {sweep.run_folder(one) for one in (run_id, sweep.experiments[run_id].teacher) if one is not None}
+    return any(result.failure(folder) is not None and (folder / "config.yaml").exists() for folder in folders)
 
 
 def _asked(runs: Path, here: Path, options: Sequence[str]) -> dict[str, Any]:
