@@ -121,6 +121,9 @@ def labelled(seen: Seen, label: str) -> Seen:
     dev = seen.splits.get("validation")
     if dev is None or any(_is_there(value) and str(value) != "-1" for value in dev.columns.get(label, ())):
         return seen
+    if seen.called["validation"] == "validation":
+        fix = "write them, or take the file away, and a part of train is cut off instead"
+        raise ConfigError(f"FILE: {seen.files['validation'][0]} has no labels in {label}; {fix}")
     train = {"train": seen.called["train"]}
     return Seen(seen.folder, train, {"train": seen.files["train"]}, {"train": seen.splits["train"]})
 
@@ -201,8 +204,9 @@ def task_of(seen: Seen, name: str, text: str | None, column: str) -> dict[str, o
 
 def report(seen: Seen, values: Mapping[str, object]) -> list[str]:
     """What was seen, a sentence each."""
-    columns, label = values["text"], str(values["label"])
+    columns, label, names = values["text"], str(values["label"]), values["labels"] or []
     assert isinstance(columns, list)
+    assert isinstance(names, list)
     lines = []
     for split, table in seen.splits.items():
         rows = len(table.columns[label])
@@ -210,6 +214,8 @@ def report(seen: Seen, values: Mapping[str, object]) -> list[str]:
         lines.append(f"{split}: {plural(rows, 'row')} in {', '.join(file.name for file in seen.files[split][:3])}{cut}")
         lines += [f"  {column}: {_lengths(table.columns[column])}" for column in columns]
         lines.append(f"  {label}: {_values(table, label, is_score=values['labels'] is None)}")
+    if isinstance(names and names[0], int):
+        lines.append("whole numbers are taken for classes; for a regression write labels: null, and its metrics")
     return lines + _doubles(seen, columns)
 
 

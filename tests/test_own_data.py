@@ -423,6 +423,7 @@ def test_a_file_is_looked_at_and_its_task_can_be_run(
         "# train: 100 rows in reviews.csv, of which 10% are cut off for validation",
         "#   review: 4 words in the median, 4 at 95 %, 4 at most; 1 empty text",
         "#   stars: 3 50, 1 25, 2 25",
+        "# whole numbers are taken for classes; for a regression write labels: null, and its metrics",
         "# 1 row of train read like an earlier one",
         "# doubles may be on both sides of what is cut off: leave them out first",
     ]
@@ -472,6 +473,7 @@ def test_scores_are_a_regression_and_a_test_split_without_labels_is_none(
         (["d.csv"], "FILE: d.csv: line 2: "),
         (["e.csv"], "e.csv: e.parquet lies beside it and would be read; move one of them"),
         (["a.csv", "--name", "a/b"], "--name='a/b': results are filed under it"),
+        (["f"], "FILE: f/validation.csv has no labels in stars; write them"),
         (["."], ".: has no train.parquet (or .csv, .tsv, .jsonl); give the file with the training rows"),
         ([], "FILE: give a file, or a folder"),
         (["a.csv", "--lable", "x"], "unrecognized arguments: --lable x"),
@@ -482,6 +484,7 @@ def test_what_cannot_be_looked_at_is_told_in_a_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     put(tmp_path, a=ROWS, b={"review": ROWS["review"], "x": 1}, c={"text": ["a"], "label": [1]}, e=ROWS)
+    put(tmp_path / "f", train=ROWS, validation={"review": ROWS["review"], "stars": -1})
     (tmp_path / "a.xlsx").touch()
     (tmp_path / "d.csv").write_text('text,label\n"a" b,1\n')
     pd.DataFrame(ROWS).to_parquet(tmp_path / "e.parquet")
