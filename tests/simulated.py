@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import combinations
 from math import comb
 from typing import Any
@@ -12,7 +13,7 @@ import pandas as pd
 
 from analysis import names
 from analysis.read.results import FAILURE_COLUMNS, Results
-from analysis.subsets import Compressions, collected, split
+from analysis.subsets import Compressions, collected, joined, split
 from tests.grids import EMBEDDINGS, PARAMETERS, STUDY, entry
 
 TASKS = tuple(names.TASKS)
@@ -53,6 +54,7 @@ class Grid:
         ceilings: whether it is a logistic curve of ln(bytes), other in each task; above most sizes in some, at its
             ceiling in others; runs near floor or ceiling are the less noisy.
         differ: standard deviation over tasks of what each method reduces alone; half of it, of each pair's interaction.
+            If it is not 0, the logistic curves are drawn too, with replacement.
         heavy: whether noise has the tails of Student's t with three degrees of freedom.
         collapsed: share of the runs that end at a constant answer's score.
         failing: share of the cells that are not there, of them most where models are worst; as many of the other runs.
@@ -97,11 +99,11 @@ class Grid:
         """Of a subset, at equal score."""
         return sum(ALONE[method] for method in split(methods)) + self.known(methods, "total")
 
-    def score(self, log_bytes: float, methods: str, task: int = 0, more: float = 0.0) -> float:
-        """Without noise, in a task where the subset reduces by exp(more) more than in the mean."""
+    def score(self, log_bytes: float, methods: str, curve: int = 0, more: float = 0.0) -> float:
+        """Without noise, in a task with such a curve where the subset reduces by exp(more) more than in the mean."""
         above = log_bytes + self.log_reduction(methods) + more - np.log(4 * PARAMETERS["tiny"])
         if self.ceilings:
-            middle, ceiling = CURVES[task]
+            middle, ceiling = CURVES[curve]
             return float(FLOOR + (ceiling - FLOOR) / (1 + np.exp(middle - above)))
         return float(72 + 3.6 * above if self.linear else 92 - 20 * np.exp(-0.45 * above))
 
@@ -112,31 +114,40 @@ class Grid:
     def simulate(self, random: np.random.Generator) -> Simulated:
         """Runs, and what they would be without noise."""
         noises = [float(np.mean(self.noise))] if self.tasks == 1 else np.geomspace(*self.noise, self.tasks)
-        rows: list[dict[str, Any]] = []
-        subsets = collected([tuple(map(entry, self.methods))]).subsets
+        cells: list[dict[str, Any]] = []
+        subsets = _subsets(self.methods)
         for number, noise in enumerate(noises):
             of_size = random.standard_normal((self.sizes, self.seeds))
             of_teacher = random.standard_normal(self.seeds)
+            curve = int(random.integers(len(CURVES))) if self.ceilings and self.differ else number
             more = self._differences(random) if self.differ else dict.fromkeys(subsets, 0.0)
             for methods in subsets:
-                rows += self._curve(number, methods, more[methods], float(noise), of_size, of_teacher, random)
-        whole = pd.DataFrame(rows)
-        whole["variant"] = whole["compression"].map(collected(whole["compression"]).variant)
+                cells += self._curve(number, curve, methods, more[methods], float(noise), of_size, of_teacher, random)
+        whole = self._runs_of(cells)
         kept = whole["kept"] & ~self._failed(whole, random) if self.failing else whole["kept"]
         exact = whole[whole["seed"] == 0]
         exact = exact.assign(score_glue=exact["truth"], score_accuracy=exact["truth"])
         runs, exact = (table.drop(columns=["kept", "truth"]).reset_index(drop=True) for table in (whole[kept], exact))
         return Simulated(runs, exact)
 
+    def _runs_of(self, cells: list[dict[str, Any]]) -> pd.DataFrame:
+        """A row per seed of each cell."""
+        scores, kept = (np.concatenate([cell.pop(name) for cell in cells]) for name in ("scores", "kept"))
+        seeds = np.tile(np.arange(self.seeds), len(cells))
+        names = np.repeat([cell.pop("name") for cell in cells], self.seeds)
+        of_cells = pd.DataFrame(cells)
+        whole = of_cells.loc[of_cells.index.repeat(self.seeds)].reset_index(drop=True)
+        run_ids = [f"{name}-{seed}" for name, seed in zip(names, seeds, strict=True)]
+        return whole.assign(seed=seeds, score_glue=scores, score_accuracy=scores, kept=kept, run_id=run_ids)
+
     def _differences(self, random: np.random.Generator) -> dict[str, float]:
         """By how much a task's log-reductions differ from the mean over all tasks."""
         alone = {name: random.normal(0, self.differ) for name in self.methods}
         pairs = {pair: random.normal(0, self.differ / 2) for pair in combinations(self.methods, 2)}
-        subsets = collected([tuple(map(entry, self.methods))]).subsets
         return {
             subset: sum(alone[name] for name in split(subset))
             + sum(more for pair, more in pairs.items() if set(pair) <= set(split(subset)))
-            for subset in subsets
+            for subset in _subsets(self.methods)
         }
 
     def _failed(self, whole: pd.DataFrame, random: np.random.Generator) -> pd.Series:
@@ -150,7 +161,7 @@ class Grid:
         return (of_cell < odds) | (random.random(len(whole)) < odds)
 
     def _curve(
-        self, task: int, methods: str, more: float, noise: float, of_size: Any, of_teacher: Any,
+        self, task: int, curve: int, methods: str, more: float, noise: float, of_size: Any, of_teacher: Any,
         random: np.random.Generator,
     ) -> list[dict[str, Any]]:  # fmt: skip
         pruned, quantized, distilled = (name in split(methods) for name in ("prune", "quantize", "distill"))
@@ -158,7 +169,7 @@ class Grid:
         there = random.random(len(cells)) >= self.missing
         there[random.permutation(len(cells))[:3]] = True  # a curve has at least three cells
         taught = self.teacher if distilled else 0.0
-        rows: list[dict[str, Any]] = []
+        of_cells: list[dict[str, Any]] = []
         for (size, sparsity), kept in zip(cells, there, strict=True):
             model = SIZES[size]
             bytes = PARAMETERS[model] * (1 - (1 - EMBEDDINGS) * sparsity) * (1 if quantized else 4)
@@ -171,23 +182,35 @@ class Grid:
             present = random.random(self.seeds) >= self.missing
             present[0] |= not present.any()
             acts = SIZES[size - 1] if self.dip and size == self.sizes // 2 else model
-            truth = self.score(float(np.log(bytes * PARAMETERS[acts] / PARAMETERS[model])), methods, task, more)
+            truth = self.score(float(np.log(bytes * PARAMETERS[acts] / PARAMETERS[model])), methods, curve, more)
             if self.ceilings:
-                share = (truth - FLOOR) / (CURVES[task][1] - FLOOR)
+                share = (truth - FLOOR) / (CURVES[curve][1] - FLOOR)
                 all_noise = all_noise * 2 * np.sqrt(share * (1 - share))
             scores = truth + all_noise
             if self.collapsed:
                 scores = np.where(random.random(self.seeds) < self.collapsed, FLOOR, scores)
-            for seed in range(self.seeds):
-                rows.append(
-                    {"task": TASKS[task], "model": model, "methods": methods, "seed": seed,
-                     "compression": _entries(methods, sparsity), "teacher_run_id": "taught" if distilled else None,
-                     "score_glue": scores[seed], "score_accuracy": scores[seed],
-                     "nominal_bytes": bytes, "artifact_bytes": bytes, "parameters": PARAMETERS[model],
-                     "folder": None, "url": None, "run_id": f"{TASKS[task]}-{model}-{methods}-{sparsity}-{seed}",
-                     "kept": bool(kept and present[seed]), "truth": truth}
-                )  # fmt: skip
-        return rows
+            compression, variant = _cell(self.methods, methods, sparsity)
+            of_cells.append(
+                {"task": TASKS[task], "model": model, "methods": methods, "variant": variant,
+                 "compression": compression, "teacher_run_id": "taught" if distilled else None,
+                 "nominal_bytes": bytes, "artifact_bytes": bytes, "parameters": PARAMETERS[model],
+                 "folder": None, "url": None, "name": f"{TASKS[task]}-{model}-{methods}-{sparsity}",
+                 "scores": scores, "kept": kept & present, "truth": truth}
+            )  # fmt: skip
+        return of_cells
+
+
+@cache
+def _subsets(methods: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(collected([tuple(map(entry, methods))]).subsets)
+
+
+@cache
+def _cell(every: tuple[str, ...], methods: str, sparsity: float) -> tuple[Compressions, str]:
+    """What a subset of `every` method does to a model, and its variant where several sparsities are run."""
+    grid = collected([_entries(joined(every), sparsity) for sparsity in SPARSITIES])
+    entries = _entries(methods, sparsity)
+    return entries, grid.variant(entries)
 
 
 def _entries(methods: str, sparsity: float) -> Compressions:

@@ -31,7 +31,7 @@ from analysis.read.results import Results
 from analysis.statistics.interactions import UNDEFINED, verdict
 from analysis.statistics.like_with_like import MAIN, Contrast, Terms, contrasts, terms
 from analysis.statistics.score_size import Array
-from analysis.statistics.shift_model import SINGULAR, Fit, TaskFit, fit
+from analysis.statistics.shift_model import FEW, Fit, TaskFit, fit
 from analysis.statistics.treatments import UNCOMPRESSED, Cells, TaskCells, cells_of, subset_of
 from analysis.statistics.uncertainty import (
     ONE_SEED,
@@ -47,7 +47,6 @@ ALONE = 1 - 1e-6  # share of a number's variance from which on it is one task's
 INESTIMABLE, LEAST_SHARE, NO_SLOPE = 1e-6, 1e-3, 1e-9
 TWO_SIZES = "two sizes: how far architectures lie off a curve of sizes is not known"
 LARGEST = 700.0  # log of a factor that a float holds
-FEW = 3  # degrees of freedom below which the error of slopes must not be most of an interval
 OFF = "the {} architectures lie off any curve of sizes, so that what is learned is known to ± {:.0f} % at best"
 BEYOND = "no size has architectures for all that is compared; bytes are of the nearest"
 COLUMNS = (
@@ -57,8 +56,8 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def table(results: Results, options: Options) -> pd.DataFrame:
-    """Every contrast, of the mean over tasks like these and of each task; columns `COLUMNS`.
+def table(results: Results, options: Options, of_tasks: bool = True) -> pd.DataFrame:
+    """Every contrast, of the mean over tasks like these and, with `of_tasks`, of each task; columns `COLUMNS`.
 
     `estimate`, `learned` and `arithmetic` are logs of factors of size, positive where models become smaller; `points`
     are of score, higher is better. `observed` and `expected` are a combination's factors. `weight` is a task's share in
@@ -71,7 +70,7 @@ def table(results: Results, options: Options) -> pd.DataFrame:
     taught = students(results, cells)
     rows: list[dict[str, object]] = []
     for contrast in contrasts(results, cells.treatments):
-        rows += _rows(contrast, cells, model, scored, taught)
+        rows += _rows(contrast, cells, model, scored, taught, of_tasks)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -98,8 +97,7 @@ def known(model: Fit, value: float, by_shift: Array, taught: Array) -> Known:
     nothing = np.zeros(len(model.tasks))
     if np.abs(by_shift).max(initial=0.0) < NO_SLOPE:
         return Known(Interval(value, value, 0.0, math.inf), nothing, "bytes")
-    inverse = np.linalg.pinv(model.precisions.sum(axis=0), rcond=SINGULAR, hermitian=True)
-    direction = inverse @ by_shift
+    direction = model.covariance @ by_shift
     if np.abs(model.precisions.sum(axis=0) @ direction - by_shift).max() > INESTIMABLE * np.abs(by_shift).max():
         return Known(Interval(reason="no task has scores of all that is compared"), nothing)
     by_task = model.precisions @ direction
@@ -107,22 +105,21 @@ def known(model: Fit, value: float, by_shift: Array, taught: Array) -> Known:
     shares = variances / variances.sum()
     if shares.max() > ALONE:
         return Known(_from_seeds(model, int(shares.argmax()), value, direction, by_shift, taught), shares, "seeds")
-    left = np.diag(variances) - by_task @ inverse @ by_task.T
+    left = np.diag(variances) - by_task @ model.covariance @ by_task.T
     tells = variances > 0
     scale = np.divide(variances, np.diag(left), where=tells, out=np.zeros_like(variances))
     squares = float(scale @ (model.residuals @ direction) ** 2)
     scaled = scale[:, None] * left
     freedom = float(np.trace(scaled) ** 2 / np.trace(scaled @ scaled))
     inflation = squares / float(variances.sum())
-    interval = _with_slopes(model, value, float(by_shift @ model.mean), [(squares, freedom)])
+    interval = _with_slopes(model, value, model.slope_variance(by_shift, model.mean), [(squares, freedom)])
     return Known(interval, shares, "tasks", freedom, inflation)
 
 
-def _with_slopes(model: Fit, value: float, learned: float, parts: Parts) -> Interval:
-    """From the independent parts of a variance, and what is not known of the slopes: they divide what is learned."""
+def _with_slopes(model: Fit, value: float, of_slopes: float, parts: Parts) -> Interval:
+    """From the independent parts of a variance, and that because the slopes are off: they divide what is learned."""
     if not model.slope_freedom:
         return Interval(reason=TWO_SIZES)
-    of_slopes = (learned * model.slope_error) ** 2
     variance = of_slopes + sum(part for part, _ in parts)
     if of_slopes > variance / 2 and model.slope_freedom < FEW:
         return Interval(reason=OFF.format(model.slope_freedom + 2, 100 * model.slope_error))
@@ -135,7 +132,9 @@ def _from_seeds(model: Fit, place: int, value: float, direction: Array, by_shift
     task = model.tasks[place]
     influence = direction @ model.gains[place] @ task.influence
     parts = _seed_parts(task.cells, influence, abs(float(by_shift @ taught)) > INESTIMABLE)
-    return _with_slopes(model, value, float(by_shift @ model.mean), parts) if parts else Interval(reason=ONE_SEED)
+    if not parts:
+        return Interval(reason=ONE_SEED)
+    return _with_slopes(model, value, model.slope_variance(by_shift, model.mean), parts)
 
 
 def _seed_parts(cells: TaskCells, influence: Array, together: bool) -> list[tuple[float, float]]:
@@ -153,12 +152,11 @@ def of_task(model: Fit, place: int, value: float, by_shift: Array, mean: Known) 
     if mean.interval.reason:
         return mean.interval
     spread, precision = model.spread, model.precisions[place]
-    inverse = np.linalg.pinv(model.precisions.sum(axis=0), rcond=SINGULAR, hermitian=True)
     pooled = by_shift - precision @ spread @ by_shift
-    variance = by_shift @ (spread - spread @ precision @ spread) @ by_shift + pooled @ inverse @ pooled
+    variance = by_shift @ (spread - spread @ precision @ spread) @ by_shift + pooled @ model.covariance @ pooled
     variance = max(float(variance), 0.0) * max(mean.inflation, 1.0)
-    learned = float(by_shift @ model.tasks[place].shifts)
-    return _with_slopes(model, value, learned, [(variance, mean.freedom)])
+    of_slopes = model.slope_variance(by_shift, model.tasks[place].shifts)
+    return _with_slopes(model, value, of_slopes, [(variance, mean.freedom)])
 
 
 class CellScores:
@@ -169,45 +167,64 @@ class CellScores:
         fits = {fitted.cells.task: fitted for fitted in model.tasks} if model else {}
         self.scores = {task.task: _filled(cells, task, model, fits.get(task.task)) for task in cells.tasks}
 
-    def points(self, contrast: Contrast, task: TaskCells, together: bool) -> tuple[float, Interval]:
-        """Mean over the architectures that all of a comparison were run on, and its interval from seeds."""
-        weights = np.zeros_like(self.scores[task.task])
+    def weights(self, contrast: Contrast) -> Array:
+        """Of each score, shape (M, K + 1): the mean over the architectures that all of a comparison were run on, NaN
+        without such."""
+        weights = np.zeros((len(self.cells.models), len(self.cells.treatments) + 1))
         for like in contrast.comparisons:
             numbers = list(like.weights)
             models = np.isfinite(self.cells.changes[:, numbers]).all(axis=1)
             if not models.any():
-                return math.nan, Interval(reason="no architecture has all that is compared")
-            for number, weight in like.weights.items():
-                weights[models, number] += like.share * weight / models.sum()
-                weights[models, UNCOMPRESSED] -= like.share * weight / models.sum()
-        value = float((weights * self.scores[task.task])[weights != 0].sum())
+                return np.full_like(weights, math.nan)
+            share = like.share / models.sum()
+            weights[np.ix_(np.flatnonzero(models), numbers)] += share * np.array(list(like.weights.values()))
+            weights[models, UNCOMPRESSED] -= share * sum(like.weights.values())
+        return weights
+
+    def points(self, weights: Array, task: TaskCells) -> float:
+        """A task's sum with these weights, shape (M, K + 1)."""
+        return float((weights * self.scores[task.task])[weights != 0].sum())
+
+    def interval(self, weights: Array, task: TaskCells, together: bool) -> Interval:
+        """Of `points`, from seeds."""
+        if np.isnan(weights).any():
+            return Interval(reason="no architecture has all that is compared")
         parts = _seed_parts(task, weights[task.models, task.treatments], together)
+        if not parts:
+            return Interval(reason=ONE_SEED)
         error = math.sqrt(sum(variance for variance, _ in parts))
-        return value, t_interval(value, error, satterthwaite(parts)) if parts else Interval(reason=ONE_SEED)
+        return t_interval(self.points(weights, task), error, satterthwaite(parts))
 
 
 def _filled(cells: Cells, task: TaskCells, model: Fit | None, fitted: TaskFit | None) -> Array:
     """Shape (M, K + 1), the uncompressed last; NaN for what is missing and not fitted."""
-    count = len(cells.treatments)
-    scores = np.full((len(cells.models), count + 1), math.nan)
-    if model and fitted:
-        shifts = np.append(fitted.shifts, 0.0)
-        models = np.arange(len(cells.models))
-        scores = np.stack([model.scores(fitted, models, shift) for shift in shifts], axis=1)
+    scores = np.full((len(cells.models), len(cells.treatments) + 1), math.nan)
     scores[task.models, task.treatments] = task.scores  # UNCOMPRESSED is the last
-    return scores
+    return np.where(np.isnan(scores), model.scores(fitted), scores) if model and fitted else scores
 
 
 def _rows(
-    contrast: Contrast, cells: Cells, model: Fit | None, scored: CellScores, taught: Array
+    contrast: Contrast, cells: Cells, model: Fit | None, scored: CellScores, taught: Array, of_tasks: bool
 ) -> list[dict[str, object]]:
     """Of the mean over tasks like these, then of each task."""
     together = abs(float(contrast.weights(len(taught)) @ taught)) > INESTIMABLE
-    points = {task.task: scored.points(contrast, task, together) for task in cells.tasks}
+    weights = scored.weights(contrast)
+    points = {task.task: scored.points(weights, task) for task in cells.tasks}
+
+    def of_seeds(task: TaskCells) -> dict[str, object]:
+        return _points(points[task.task], scored.interval(weights, task, together))
+
     whole = {"contrast": contrast.methods, "kind": contrast.kind, "scope": "mean"}
-    rows = [whole | _points(list(points.values())) | _counts(contrast, cells.tasks)]
+    defined = [task for task in cells.tasks if math.isfinite(points[task.task])]
+    if len(defined) == 1:
+        of_mean = of_seeds(defined[0])
+    else:
+        values = np.array([points[task.task] for task in defined])
+        of_mean = _points(float(values.mean()), over_tasks(values)) if defined else {}
+    rows = [whole | of_mean | _counts(contrast, cells.tasks)]
     rows += [
-        whole | {"scope": task.task} | _points([points[task.task]]) | _counts(contrast, [task]) for task in cells.tasks
+        whole | {"scope": task.task} | of_seeds(task) | _counts(contrast, [task])
+        for task in (cells.tasks if of_tasks else ())
     ]
     if not contrast.comparisons or model is None:
         reason = contrast.reason or "no task has two sizes, so that how its scores depend on size is not known"
@@ -218,8 +235,8 @@ def _rows(
     bytes = known(model, at_mean.arithmetic, at_mean.by_arithmetic, taught)
     if sizes.interval.reason and not sizes.shares.any():
         return [_EMPTY | {"reason": sizes.interval.reason} | row for row in rows]
-    fitted = {of_task.cells.task: place for place, of_task in enumerate(model.tasks)}
-    notes = [*cells.left_out, *(f"{row['scope']}: one size" for row in rows[1:] if row["scope"] not in fitted)]
+    fitted = {own.cells.task: place for place, own in enumerate(model.tasks)}
+    notes = [*cells.left_out, *(f"{task.task}: one size" for task in cells.tasks if task.task not in fitted)]
     notes += [f"{own.cells.task}: scores do not rise with size" for own in model.tasks if not own.nuisance[1]]
     notes += [BEYOND] if at_mean.beyond else []
     notes += [] if model.converged else ["the fit did not come to rest"]
@@ -270,15 +287,8 @@ def _factor(log: float) -> float:
     return math.exp(log) if log < LARGEST else math.inf
 
 
-def _points(of_tasks: Sequence[tuple[float, Interval]]) -> dict[str, object]:
-    """The mean over the tasks that have it; from the differences between tasks, from seeds of one alone."""
-    defined = [(value, interval) for value, interval in of_tasks if math.isfinite(value)]
-    if not defined:
-        return {}
-    values = np.array([value for value, _ in defined])
-    interval = defined[0][1] if len(of_tasks) == 1 or len(values) == 1 else over_tasks(values)
-    return {"points": float(values.mean()), "points_low": interval.low, "points_high": interval.high,
-            "points_error": interval.error}  # fmt: skip
+def _points(value: float, interval: Interval) -> dict[str, object]:
+    return {"points": value, "points_low": interval.low, "points_high": interval.high, "points_error": interval.error}
 
 
 def _counts(contrast: Contrast, tasks: Sequence[TaskCells]) -> dict[str, object]:

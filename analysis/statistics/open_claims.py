@@ -111,7 +111,7 @@ class Number:
         at = terms(contrast, model.cells, model.mean)
         by_shift, value = at.by_learned + at.by_arithmetic, at.learned + at.arithmetic
         told = known(model, value, by_shift, taught)
-        slopes = (float(by_shift @ model.mean) * model.slope_error) ** 2 if model.slope_freedom else math.nan
+        slopes = model.slope_variance(by_shift, model.mean)
         of_tasks = max(told.interval.error**2 - slopes, 0.0)
         unit = variance(now, by_shift)
         ratio = variance(most, by_shift) / unit if unit else 1.0

@@ -2,14 +2,15 @@
 
 A model of architecture m with a treatment scores on a task as an uncompressed one would that is exp(g) times as large:
 
-    y[task, m, treatment] = c + b · H(x[m] + g[treatment]; k, q) + u[m] + noise,      H'(s) = exp(k s + q s²), H(0) = 0,
+    y[task, m, treatment] = c + b · H(x[m] + g[treatment]) + u[m] + noise,     H'(s) = exp(k s + q s² + r s³), H(0) = 0,
 
-where x is ln(bytes) of the uncompressed architecture, less the mean of the architectures. c, b, k, q, u and g are the
-task's own. b is a slope in points per unit of ln(bytes); its log is quadratic in size, so that curves may be straight
-(k = q = 0), saturate (k < 0) or be sigmoid (q < 0). It is not negative: where scores fall with size, b is 0. u is how
-far an architecture lies off the task's curve, with what the runs of a seed share; it is orthogonal to straight lines,
-so that b is the trend of these architectures. Over tasks k, q, u and g vary normally, g around the mean γ over tasks
-like these:
+where x is ln(bytes) of the uncompressed architecture, less the mean of the architectures. c, b, k, q, r, u and g are
+the task's own. b is a slope in points per unit of ln(bytes); its log is cubic in size, so that curves may be straight
+(k = q = r = 0), saturate (k < 0) or be sigmoid (q < 0), with their middle anywhere (r: without it sums of shifts are
+off by half a percent on logistic curves). It is not negative: where scores fall with size, b is 0. u is how far an
+architecture lies off the task's curve, with what the runs of a seed share; it is orthogonal to straight lines, so that
+b is the trend of these architectures. Over tasks k, q, r, u and g vary normally, g around the mean γ over tasks like
+these:
 
     g[task, treatment] = γ[treatment] + sum of w[task, part] over the treatment's parts,
 
@@ -28,6 +29,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +39,13 @@ from analysis.statistics.treatments import UNCOMPRESSED, Cells, TaskCells, parts
 
 STEPS, PRECISION = 60, 1e-4  # Gauss–Newton steps; the change of γ at which they end
 UNDAMPED = 15  # of them are whole; later ones are shorter, against cycles
-SHAPE = np.array([0.5, 0.15])  # standard deviations of k and q over tasks
-FARTHEST = 1.0  # change of g, k and q in a step
+SHAPE = np.array([0.5, 0.15, 0.03])  # standard deviations of k, q and r over tasks
+U = 2 + len(SHAPE)  # place of u in a task's nuisance
+FARTHEST = 1.0  # change of g and of a curve's shape in a step
 FIRST_SPREAD, LEAST_OFFSETS, LEAST_VARIANCE = 0.1, 1e-3, 1e-18
 LEAST_SHARE = 1e-10  # of the variance of a task's scores that its noise has at least
 MOST_GROWTH = 16.0  # of a variance in a step, squared
+FEW = 3  # degrees of freedom of the slopes below which each stretch of the curve has an error of its own
 SINGULAR = 1e-10  # of the greatest eigenvalue
 NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(10)
 
@@ -51,8 +55,9 @@ class TaskFit:
     """One task, linearized at its partially pooled shifts.
 
     Attributes:
+        off_line: how its architectures can lie off a curve, `off_lines`.
         shifts: g, shape (K,).
-        nuisance: c, b, k, q and u, this by `off_lines`.
+        nuisance: c, b, the curve's shape k, q, r, and u, this by `off_line`.
         variance: of one run around the fitted curves, points².
         information: of the task's own g, everything else fitted, shape (K, K).
         score: information · the task's own g, defined where the information is not of full rank, shape (K,).
@@ -60,6 +65,7 @@ class TaskFit:
     """
 
     cells: TaskCells
+    off_line: Array
     shifts: Array
     nuisance: Array
     variance: float
@@ -99,18 +105,31 @@ class Fit:
     slope_error: float
     slope_freedom: int
 
-    def scores(self, task: TaskFit, models: NDArray[np.int64], shifts: Array) -> Array:
-        """What the task's curve says of architectures that act as if exp(shifts) times as large."""
-        c, b, k, q = task.nuisance[:4]
-        at = self.cells.log_bytes[models] - self.origin + shifts
-        off = off_lines(self.cells.log_bytes - self.origin, task.cells.models) @ task.nuisance[4:]
-        return np.asarray(c + b * _curve(at, k, q)[0] + off[models])
+    @cached_property
+    def covariance(self) -> Array:
+        """Of γ, shape (K, K)."""
+        return np.asarray(np.linalg.pinv(self.precisions.sum(axis=0), rcond=SINGULAR, hermitian=True))
+
+    def slope_variance(self, by_shift: Array, shifts: Array) -> float:
+        """Of a sum of shifts with these weights, shape (K,) both, because slopes are off; NaN if that is not known.
+
+        With many architectures the mean over them makes all slopes off by one factor, and so the sum. With few each
+        stretch of the curve is off by one of its own: the lengths that a sum passes over do not cancel.
+        """
+        if not self.slope_freedom:
+            return math.nan
+        off = passed_over(by_shift, shifts) if self.slope_freedom < FEW else float(by_shift @ shifts)
+        return (off * self.slope_error) ** 2
+
+    def scores(self, task: TaskFit) -> Array:
+        """What the task's curve says of every architecture and treatment, uncompressed the last, shape (M, K + 1)."""
+        (c, b), shape, u = task.nuisance[:2], task.nuisance[2:U], task.nuisance[U:]
+        at = (self.cells.log_bytes - self.origin)[:, None] + np.append(task.shifts, 0.0)
+        return np.asarray(c + b * _curve(at, shape)[0] + (task.off_line @ u)[:, None])
 
     def residuals_of(self, task: TaskFit) -> Array:
         """Of the cells' scores from the task's curves, points, shape (N,)."""
-        models, shifts = np.arange(len(self.cells.models)), np.append(task.shifts, 0.0)  # UNCOMPRESSED is the last
-        fitted = np.stack([self.scores(task, models, shift) for shift in shifts], axis=1)
-        return np.asarray(task.cells.scores - fitted[task.cells.models, task.cells.treatments])
+        return np.asarray(task.cells.scores - self.scores(task)[task.cells.models, task.cells.treatments])
 
     def precision(self, place: int, seeds: Array, variance: float | None = None) -> Array:
         """What a task would say of γ, shape (K, K), if its cells had so many seeds, shape (N,), and all else stayed.
@@ -123,6 +142,16 @@ class Fit:
         return np.asarray(np.linalg.inv(np.eye(len(self.mean)) + information @ self.spread) @ information)
 
 
+def passed_over(weights: Array, shifts: Array) -> float:
+    """How long a stretch of the curve a weighted sum of shifts passes over, shape (K,) both: what one shift goes there
+    and another back is not passed over, and what lies apart does not cancel."""
+    ends = np.unique(np.append(shifts, 0.0))
+    middles = (ends[:-1] + ends[1:]) / 2
+    up = (middles > 0) & (middles < shifts[:, None])
+    down = (middles < 0) & (middles > shifts[:, None])
+    return float(np.abs(weights @ (up.astype(float) - down)) @ np.diff(ends))
+
+
 def off_lines(sizes: Array, models: NDArray[np.int64]) -> Array:
     """Orthonormal ways in which a task's M' of M architectures can lie off every straight line, shape (M, M' − 2)."""
     there = np.unique(models)
@@ -132,12 +161,18 @@ def off_lines(sizes: Array, models: NDArray[np.int64]) -> Array:
     return ways
 
 
-def _curve(at: Array, k: float, q: float) -> tuple[Array, Array, Array, Array]:
-    """H, H', and the derivatives of H by k and by q; each of the shape of `at`."""
+def _curve(at: Array, shape: Array) -> tuple[Array, Array, Array]:
+    """H and H', of the shape of `at`, and the derivatives of H by the curve's shape, shape (…, P)."""
     points = at[..., None] * (1 + NODES) / 2
-    slopes = np.exp(np.clip(k * points + q * points**2, -20, 20)) * NODE_WEIGHTS * at[..., None] / 2
-    here = np.exp(np.clip(k * at + q * at**2, -20, 20))
-    return slopes.sum(-1), here, (slopes * points).sum(-1), (slopes * points**2).sum(-1)
+    of_points = _powers(points, len(shape))
+    slopes = np.exp(np.clip(of_points @ shape, -20, 20)) * NODE_WEIGHTS * at[..., None] / 2
+    here = np.exp(np.clip(_powers(at, len(shape)) @ shape, -20, 20))
+    return slopes.sum(-1), here, np.einsum("...n,...np->...p", slopes, of_points)
+
+
+def _powers(of: Array, count: int) -> Array:
+    """From the first to that of `count`, in a last dimension."""
+    return np.cumprod(np.broadcast_to(of[..., None], (*of.shape, count)), axis=-1)
 
 
 def fit(cells: Cells) -> Fit | None:
@@ -181,7 +216,7 @@ def _slope_error(fits: Sequence[TaskFit], sizes: Array) -> tuple[float, int]:
 
     In units of ln(bytes) an architecture's common offset is sum(b u / σ²) / sum(b² / σ²) over the tasks.
     """
-    off = np.array([off_lines(sizes, own.cells.models) @ own.nuisance[4:] for own in fits])
+    off = np.array([own.off_line @ own.nuisance[U:] for own in fits])
     there = np.array([np.isin(np.arange(len(sizes)), own.cells.models) for own in fits])
     slopes, variances = np.array([own.nuisance[1] for own in fits]), np.array([own.variance for own in fits])
     known = there.any(axis=0)
@@ -203,10 +238,13 @@ def _first(task: TaskCells, sizes: Array, count: int) -> TaskFit:
         at[own] -= at[own].mean()
         scores[own] -= scores[own].mean()
     slope = max(float(at @ scores / (at @ at)), 0.0) if at.any() else 0.0
-    nuisance = np.zeros(4 + off_lines(sizes, task.models).shape[1])
+    off_line = off_lines(sizes, task.models)
+    nuisance = np.zeros(U + off_line.shape[1])
     nuisance[:2] = (task.scores - slope * sizes[task.models]).mean(), slope
     nothing = np.zeros((count, count))
-    return TaskFit(task, np.zeros(count), nuisance, 1.0, nothing, np.zeros(count), np.zeros((count, len(scores))))
+    return TaskFit(
+        task, off_line, np.zeros(count), nuisance, 1.0, nothing, np.zeros(count), np.zeros((count, len(scores)))
+    )
 
 
 class _Step:
@@ -218,13 +256,13 @@ class _Step:
     """
 
     def __init__(self, before: TaskFit, sizes: Array, offsets: float) -> None:
-        cells, (c, b, k, q), u = before.cells, before.nuisance[:4], before.nuisance[4:]
-        off_line = off_lines(sizes, cells.models)
+        cells, (c, b), u = before.cells, before.nuisance[:2], before.nuisance[U:]
+        off_line = before.off_line
         treated = cells.treatments != UNCOMPRESSED
         at = sizes[cells.models] + np.where(treated, before.shifts[cells.treatments], 0.0)
-        value, slope, by_k, by_q = _curve(at, k, q)
+        value, slope, by_shape = _curve(at, before.nuisance[2:U])
         self.before = before
-        self.by_nuisance = np.column_stack([np.ones(len(at)), value, b * by_k, b * by_q, off_line[cells.models]])
+        self.by_nuisance = np.column_stack([np.ones(len(at)), value, b * by_shape, off_line[cells.models]])
         self.by_shift = (b * slope * treated)[:, None] * (cells.treatments[:, None] == np.arange(len(before.shifts)))
         self.residuals = cells.scores - c - b * value - off_line[cells.models] @ u
         weights = cells.seeds / before.variance
@@ -237,7 +275,7 @@ class _Step:
         self.information = self.influence @ self.by_shift
         pulled = self.by_shift.T * weights @ (self.by_nuisance @ self.pull)
         self.score = self.influence @ self.residuals + pulled + self.information @ before.shifts
-        self.offsets = (u**2 + np.diag(covariance)[4:]) / before.variance
+        self.offsets = (u**2 + np.diag(covariance)[U:]) / before.variance
         fitted = float(np.trace(covariance @ gram)) + len(np.unique(cells.treatments[treated]))
         self.freedom = float(cells.seeds.sum()) - fitted
 
@@ -248,12 +286,12 @@ class _Step:
         left = self.residuals - self.by_shift @ change
         nuisance = self.projected @ left - self.pull
         nuisance[1] = max(nuisance[1], -before.nuisance[1])
-        nuisance[2:4] = np.clip(nuisance[2:4], -FARTHEST, FARTHEST)
+        nuisance[2:U] = np.clip(nuisance[2:U], -FARTHEST, FARTHEST)
         left = left - self.by_nuisance @ nuisance
         squares = before.cells.seeds @ left**2 + before.cells.squares
         least = max(LEAST_SHARE * float(before.cells.scores.var()), LEAST_VARIANCE)
         variance = max(squares / max(self.freedom, 1.0), least)
         return TaskFit(
-            before.cells, before.shifts + change, before.nuisance + nuisance, variance,
+            before.cells, before.off_line, before.shifts + change, before.nuisance + nuisance, variance,
             self.information, self.score, self.influence,
         )  # fmt: skip

@@ -91,7 +91,8 @@ def cells_of(results: Results, options: Options) -> Cells:
     models = tuple(model for model in results.models if math.isfinite(base[model]) and treated[model])
     why = {True: "run uncompressed only", False: "not run uncompressed"}
     left_out = [f"{model}: {why[math.isfinite(base[model])]}" for model in results.models if model not in models]
-    compressed = [key for key in compressed if sizes.loc[list(models), key].notna().any()]
+    known = sizes.loc[list(models), compressed].notna().any()
+    compressed = [key for key, there in zip(compressed, known, strict=True) if there]
     kept = runs[runs[options.score_column].notna() & runs["model"].isin(models)]
     numbers = {key: number for number, key in enumerate(compressed)} | dict.fromkeys(bare, UNCOMPRESSED)
     frame = pd.DataFrame({

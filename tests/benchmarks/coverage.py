@@ -1,6 +1,6 @@
 """How often 95 % intervals hold what is true, and how far estimates are off, over simulated grids.
 
-    python -m tests.benchmarks.coverage [--grids 500] [--only missing] [--curves] [--each]
+    python -m tests.benchmarks.coverage [--grids 500] [--only missing] [--part curves] [--each]
 
 Every kind of grid is hard in its own way. What is told of tasks like these (`equivalent_size`) is compared with the
 mean over all tasks, from which each grid's tasks are drawn anew; what is told of the collection's own tasks (score-size
@@ -14,20 +14,23 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis import reference
 from analysis.options import Options
 from analysis.read.results import Results, read_runs
 from analysis.statistics import equivalent_size, interactions, priorities, table1
+from analysis.statistics.contrasts import curves_by_task
 from analysis.statistics.equivalent_size import CellScores
 from analysis.statistics.like_with_like import MAIN, contrasts
-from analysis.statistics.treatments import cells_of
+from analysis.statistics.score_size import Array
+from analysis.statistics.treatments import UNCOMPRESSED, cells_of, treatment_of
 from tests.simulated import ALONE, Grid, Simulated, as_results
 
 HARD = Grid(interaction=0.2, differ=0.15)
@@ -42,7 +45,6 @@ GRIDS: Mapping[str, Grid | None] = {
     "the stored real grid's cells and seeds": None,
 }
 STORED = reference.HERE / "glue" / "results.jsonl.gz"
-SIZES = ("one model: interactions", "one model: main effects, size")
 POINTS = "one model: main effects, points"
 MOSTLY = 0.9  # share of grids without an interval from which on a statistic has none
 KEY = ["statistic", "contrast", "kind"]
@@ -53,36 +55,55 @@ def stored() -> Results:
     return read_runs(STORED)
 
 
+@dataclass(frozen=True)
+class StoredTask:
+    """A task of the stored grid.
+
+    Attributes:
+        runs, exact: its runs; one of each cell, with the cell's mean for its score.
+        means: of each run's cell.
+        blocks: of each size, the runs' places by cell and seed, and their deviations from the means, shape (cells, S).
+    """
+
+    runs: pd.DataFrame
+    exact: pd.DataFrame
+    means: Array
+    blocks: list[tuple[NDArray[np.int64], Array]]
+
+
+@cache
+def stored_task(task: str) -> StoredTask:
+    """Of its name."""
+    runs = stored().runs
+    own = runs[runs["task"] == task].reset_index(drop=True)
+    means = own.groupby(["model", "methods", "variant"])["score_glue"].transform("mean")
+    table = own.assign(place=own.index, off=own["score_glue"] - means)
+    cells = [of_size.pivot(index=["methods", "variant"], columns="seed") for _, of_size in table.groupby("model")]
+    blocks = [(of_size["place"].to_numpy(np.int64), of_size["off"].to_numpy(float)) for of_size in cells]
+    exact = own.assign(score_glue=means, score_accuracy=means)[own["seed"] == own["seed"].min()]
+    return StoredTask(own, exact, means.to_numpy(float), blocks)
+
+
 def plasmode(random: np.random.Generator) -> Simulated:
-    """The stored grid with its tasks drawn with replacement and new seeds."""
-    runs, made, exact = stored().runs, [], []
+    """The stored grid with its tasks drawn with replacement and new seeds: each a combination of its seeds' deviations,
+    alike for all runs of a task and size."""
+    runs, exact = [], []
     tasks = stored().tasks
-    for place, task in enumerate(random.choice(tasks, len(tasks))):
-        own = runs[runs["task"] == task].assign(task=f"task {place}")
-        cells = own.groupby(["model", "methods", "variant"])["score_glue"]
-        means = cells.transform("mean")
-        exact.append(own.assign(score_glue=means, score_accuracy=means)[own["seed"] == own["seed"].min()])
-        own = own.assign(score_glue=means + _new_noise(own, own["score_glue"] - means, random))
-        made.append(own.assign(score_accuracy=own["score_glue"]))
-    return Simulated(pd.concat(made, ignore_index=True), pd.concat(exact, ignore_index=True))
-
-
-def _new_noise(runs: pd.DataFrame, deviations: pd.Series, random: np.random.Generator) -> pd.Series:
-    """Of each run: its cell's deviations, combined alike for all runs of a size and new seed."""
-    noise = pd.Series(0.0, index=runs.index)
-    for _, of_size in runs.groupby("model"):
-        by_seed = of_size.assign(off=deviations).pivot_table(index=["methods", "variant"], columns="seed", values="off")
-        count = by_seed.shape[1]
-        new = by_seed.to_numpy() @ random.standard_normal((count, count)) / np.sqrt(count - 1)
-        drawn = pd.DataFrame(new, by_seed.index, by_seed.columns).stack()
-        places = pd.MultiIndex.from_frame(of_size[["methods", "variant", "seed"]])
-        noise.loc[of_size.index] = drawn.loc[places].to_numpy()
-    return noise
+    for number, task in enumerate(random.choice(tasks, len(tasks))):
+        own = stored_task(task)
+        scores = own.means.copy()
+        for places, off in own.blocks:
+            seeds = off.shape[1]
+            scores[places] += off @ random.standard_normal((seeds, seeds)) / np.sqrt(seeds - 1)
+        name = f"task {number}"
+        runs.append(own.runs.assign(task=name, score_glue=scores, score_accuracy=scores))
+        exact.append(own.exact.assign(task=name))
+    return Simulated(pd.concat(runs, ignore_index=True), pd.concat(exact, ignore_index=True))
 
 
 def told_of_tasks_like_these(runs: Results, options: Options) -> pd.DataFrame:
     """What the one model says, with its intervals; columns `KEY`, value, low, high, error."""
-    sizes = equivalent_size.table(runs, options).query("scope == 'mean'")
+    sizes = equivalent_size.table(runs, options, of_tasks=False)
     main, combined = sizes[sizes["kind"] == "main"], sizes[sizes["kind"] != "main"]
     points = {"value": main["points"], "low": main["points_low"], "high": main["points_high"]}
     frames = [
@@ -93,58 +114,86 @@ def told_of_tasks_like_these(runs: Results, options: Options) -> pd.DataFrame:
     return pd.concat(frames)[[*KEY, "value", "low", "high", "error"]]
 
 
-def exact_points(exact: Results) -> pd.Series:
-    """Main effects on the score of a complete grid without noise, by `KEY`."""
-    cells = cells_of(exact, Options())
+def weights_of_points(exact: pd.DataFrame) -> dict[str, Array]:
+    """Contrast -> the weight of each row of a complete grid of one seed in the main effect on the score."""
+    cells = cells_of(as_results(exact), Options())
     scores = CellScores(cells, None)
-    values = {}
-    for contrast in (contrast for contrast in contrasts(exact, cells.treatments) if contrast.kind == MAIN):
-        of_tasks = [scores.points(contrast, task, False)[0] for task in cells.tasks]
-        values[POINTS, contrast.methods, MAIN] = float(np.mean(of_tasks))
-    return pd.Series(values)
+    models = [cells.models.index(model) if model in cells.models else None for model in exact["model"]]
+    numbers = {treatment: number for number, treatment in enumerate(cells.treatments)} | {(): UNCOMPRESSED}
+    treatments = [numbers[treatment_of(entries)] for entries in exact["compression"]]
+    made = {}
+    for contrast in (contrast for contrast in contrasts(as_results(exact), cells.treatments) if contrast.kind == MAIN):
+        by_cell = scores.weights(contrast) / len(cells.tasks)
+        rows = zip(models, treatments, strict=True)
+        made[contrast.methods] = np.array([0.0 if model is None else by_cell[model, own] for model, own in rows])
+    return made
 
 
 def told_of_own_tasks(runs: Results, options: Options) -> pd.DataFrame:
-    """What score-size curves and Table 1 say; columns `KEY`, value, low, high, error."""
-    curves = interactions.table(runs, options).query("scope == 'mean'")
-    effects = priorities.main_effects(runs, options).query("scope == 'mean'")
+    """What score-size curves say; columns `KEY`, value, low, high, error."""
+    tasks = curves_by_task(runs.runs, options)
+    curves = interactions.table(runs, options, tasks).query("scope == 'mean'")
+    effects = priorities.main_effects(runs, options, tasks).query("scope == 'mean'")
     measure = effects["measure"].map({"bytes": "size", "score": "points"})
-    reduced = table1.table(runs, options)
     frames = [
         curves.assign(statistic="curves: interactions", value=curves["interaction"]),
         effects.assign(
             statistic="curves: main effects, " + measure, contrast=effects["method"], kind=MAIN,
             value=effects["effect"],
         ),
-        reduced.assign(
-            statistic="Table 1", contrast=reduced["methods"], kind=reduced["model"], value=np.log(reduced["factor"]),
-            low=np.nan, high=np.nan, error=np.nan,
-        ),
     ]  # fmt: skip
     return pd.concat(frames)[[*KEY, "value", "low", "high", "error"]]
 
 
-def study(name: str, count: int, options: Options, curves: bool) -> pd.DataFrame:
-    """What is told of each of `count` grids of a kind, and what is true, in the column truth."""
-    grid = GRIDS[name]
-    made = []
-    for number in range(count):
+def told_of_picks(runs: Results, options: Options) -> pd.DataFrame:
+    """What Table 1 says, without intervals; columns `KEY`, value, low, high, error."""
+    reduced = table1.table(runs, options)
+    reduced = reduced.assign(statistic="Table 1", contrast=reduced["methods"], kind=reduced["model"])
+    reduced = reduced.assign(value=np.log(reduced["factor"]), low=np.nan, high=np.nan, error=np.nan)
+    return reduced[[*KEY, "value", "low", "high", "error"]]
+
+
+PARTS: Mapping[str, Callable[[Results, Options], pd.DataFrame]] = {
+    "model": told_of_tasks_like_these,
+    "curves": told_of_own_tasks,
+    "table1": told_of_picks,
+}
+
+
+def study(name: str, count: int, options: Options, part: str = "model") -> pd.DataFrame:
+    """What a part (`PARTS`) tells of each of `count` grids of a kind, and what is true, in the column truth."""
+    return with_truth(name, told_of_grids(name, range(count), options, part), options, part)
+
+
+def told_of_grids(name: str, numbers: Iterable[int], options: Options, part: str) -> pd.DataFrame:
+    """What is told of grids of these numbers, and what is true of each, in the column truth."""
+    grid, told = GRIDS[name], PARTS[part]
+    made: list[pd.DataFrame] = []
+    weights: dict[str, Array] = {}
+    for number in numbers:
         random = np.random.default_rng([0, number])
         simulated = grid.simulate(random) if grid else plasmode(random)
-        exact, runs = as_results(simulated.exact), as_results(simulated.runs)
-        if curves:
-            true = told_of_own_tasks(exact, replace(options, bootstrap=0)).set_index(KEY)["value"]
-            table = told_of_own_tasks(runs, options).set_index(KEY)
+        table = told(as_results(simulated.runs), options).set_index(KEY)
+        if part == "model":
+            weights = weights or weights_of_points(simulated.exact)  # all grids of a kind have the same cells
+            scores = simulated.exact["score_glue"].to_numpy(float)
+            true = pd.Series({(POINTS, method, MAIN): own @ scores for method, own in weights.items()})
         else:
-            true, table = exact_points(exact), told_of_tasks_like_these(runs, options).set_index(KEY)
+            true = told(as_results(simulated.exact), replace(options, bootstrap=0)).set_index(KEY)["value"]
         made.append(table.assign(truth=true.reindex(table.index)).reset_index())
-    table = pd.concat(made, ignore_index=True)
+    return pd.concat(made, ignore_index=True)
+
+
+def with_truth(name: str, table: pd.DataFrame, options: Options, part: str) -> pd.DataFrame:
+    """What is true of all tasks in place of what is true of each grid's, where tasks like these are told of."""
+    if part != "model":
+        return table
+    grid, table = GRIDS[name], table.copy()
     points = table["statistic"] == POINTS
     table.loc[points, "truth"] = table[points].groupby(KEY)["truth"].transform("mean")
-    pooled = table["statistic"].isin(SIZES)
     whole = {} if grid else told_of_tasks_like_these(stored(), options).set_index(KEY)["value"].to_dict()
-    keys = table.loc[pooled, KEY].itertuples(index=False, name=None)
-    table.loc[pooled, "truth"] = [_known(grid, *key) if grid else whole[key] for key in keys]
+    keys = table.loc[~points, KEY].itertuples(index=False, name=None)
+    table.loc[~points, "truth"] = [_known(grid, *key) if grid else whole[key] for key in keys]
     return table
 
 
@@ -189,12 +238,12 @@ def main() -> None:
     parser.add_argument("--grids", type=int, default=500)
     parser.add_argument("--bootstrap", type=int, default=200)
     parser.add_argument("--only", default="", help="kinds whose name has this in it")
-    parser.add_argument("--curves", action="store_true", help="score-size curves and Table 1, not the one model")
+    parser.add_argument("--part", choices=PARTS, default="model", help="the one model, score-size curves, or Table 1")
     parser.add_argument("--each", action="store_true", help="every contrast")
     options = parser.parse_args()
     for name in [name for name in GRIDS if options.only in name]:
         began = time.perf_counter()
-        made = summary(study(name, options.grids, Options(bootstrap=options.bootstrap), options.curves))
+        made = summary(study(name, options.grids, Options(bootstrap=options.bootstrap), options.part))
         print(f"\n{name} ({(time.perf_counter() - began) / options.grids:.2f} s each)")
         print((made if options.each else in_short(made)).round(3).to_string(), flush=True)
 
