@@ -120,7 +120,7 @@ def test_the_readmes_words_have_the_models_numbers() -> None:
     assert model.loc[[("distill", "main"), ("prune", "main")], "low"].isna().all()
     (error,) = {re.search(r"± (\d+ %)", why)[1] for why in model["unsure"] if "±" in why}  # type: ignore[index]
     assert f"how many points a size is worth is known to ± {error} at best" in WORDS
-    for combination, words in (("quantize+prune", "within 7 %"), ("quantize+distill", "within 10 %")):
+    for combination, words in (("quantize+prune", "within 7 %"), ("quantize+distill", "within 11 %")):
         farthest = max(abs(math.exp(model.loc[(combination, "pair"), key]) - 1) for key in ("low", "high"))
         assert words == f"within {math.ceil(100 * farthest - 0.5)} %"
         assert words in WORDS

@@ -177,7 +177,7 @@ class CellScores:
             if not models.any():
                 return np.full_like(weights, math.nan)
             share = like.share / models.sum()
-            weights[np.ix_(np.flatnonzero(models), numbers)] += share * np.array(list(like.weights.values()))
+            weights[np.ix_(np.flatnonzero(models), np.array(numbers))] += share * np.array(list(like.weights.values()))
             weights[models, UNCOMPRESSED] -= share * sum(like.weights.values())
         return weights
 

@@ -172,7 +172,7 @@ def _curve(at: Array, shape: Array) -> tuple[Array, Array, Array]:
 
 def _powers(of: Array, count: int) -> Array:
     """From the first to that of `count`, in a last dimension."""
-    return np.cumprod(np.broadcast_to(of[..., None], (*of.shape, count)), axis=-1)
+    return np.asarray(np.cumprod(np.broadcast_to(of[..., None], (*of.shape, count)), axis=-1), dtype=float)
 
 
 def fit(cells: Cells) -> Fit | None:
