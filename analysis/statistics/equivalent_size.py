@@ -6,12 +6,14 @@ needs for the same score: a distilled model is of a smaller one, with less to pr
 a method's main effect or an interaction, is the sum of these two terms.
 
 The mean is over tasks like these, each counting by what it can tell. Its 95 % interval is for other tasks and seeds: a
-task is one observation, whatever its runs have in common. The variance is the sum of the tasks' squared
-contributions, each over the share of it that fitting the mean leaves (CR2), with the degrees of freedom of that sum
-(Bell & McCaffrey 2002, Survey Methodology 28:169; Pustejovsky & Tipton 2018, J. Bus. Econ. Stat. 36:672). To it comes
-what is not known of the slopes because the architectures are few and lie off any curve; where that is most, with fewer
-than five architectures, there is no interval. Where one task alone tells of a number the interval is for other seeds;
-`basis` says which. A task's own numbers are partially pooled: the less it can tell, the nearer the mean.
+task is one observation, whatever its runs have in common. The variance is the sum of the tasks' squared contributions,
+each over the share of it that fitting the mean leaves (CR2), with the degrees of freedom of that sum (Bell & McCaffrey
+2002, Survey Methodology 28:169; Pustejovsky & Tipton 2018, J. Bus. Econ. Stat. 36:672). To it comes what is not known
+of the slopes because the architectures are few and lie off any curve. With fewer than five each stretch of the curve
+is off by a factor of its own, so that shifts which go there and back leave an error even where their sum is 0
+(`Fit.slope_variance`); where that is most of the variance, there is no interval. Where one task alone tells of a
+number the interval is for other seeds; `basis` says which. A task's own numbers are partially pooled: the less it can
+tell, the nearer the mean.
 
 Points are of the same architecture, the mean over all that a comparison was run on; a cell that is missing in one task
 counts with the score that the model fits.

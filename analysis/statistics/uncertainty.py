@@ -176,9 +176,15 @@ def seed_scale(scores: Array) -> float:
 
 def seed_variation(runs: pd.DataFrame, curves: Mapping[str, ScoreSizeCurve], score: str) -> SeedVariation | None:
     """From the runs of one task and the curves made of them; None if no cell has two seeds."""
-    scores = runs[runs[score].notna()].pivot_table(index=CURVE_CELL, columns="seed", values=score, aggfunc="first")
+    scores = runs[runs[score].notna()]
     keys = [(name, *cell) for name, curve in curves.items() for cell in zip(curve.models, curve.variants, strict=True)]
-    by_seed = scores.loc[keys].to_numpy(float)
+    rows = {key: number for number, key in enumerate(keys)}
+    columns = {seed: number for number, seed in enumerate(np.unique(scores["seed"]))}
+    by_seed = np.full((len(keys), len(columns)), math.nan)
+    cells = zip(*(scores[name] for name in CURVE_CELL), strict=True)
+    for cell, seed, found in zip(cells, scores["seed"], scores[score], strict=True):
+        place = rows[cell], columns[seed]
+        by_seed[place] = found if math.isnan(by_seed[place]) else by_seed[place]
     seeds = np.isfinite(by_seed).sum(axis=1)
     deviations = np.nan_to_num(by_seed - np.nanmean(by_seed, axis=1, keepdims=True))
     freedom = int((seeds - 1).sum())
