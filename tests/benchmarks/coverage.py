@@ -1,6 +1,6 @@
 """How often 95 % intervals hold what is true, and how far estimates are off, over simulated grids.
 
-    python -m tests.benchmarks.coverage [--grids 500] [--only missing] [--part curves] [--each]
+    python -m tests.benchmarks.coverage [--grids 500] [--only missing] [--part curves] [--each] [--keep DIR]
 
 Every kind of grid is hard in its own way. What is told of tasks like these (`equivalent_size`) is compared with the
 mean over all tasks, from which each grid's tasks are drawn anew; what is told of the collection's own tasks (score-size
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,7 @@ GRIDS: Mapping[str, Grid | None] = {
 STORED = reference.HERE / "glue" / "results.jsonl.gz"
 POINTS = "one model: main effects, points"
 MOSTLY = 0.9  # share of grids without an interval from which on a statistic has none
+STEP = 20  # grids that are written at once
 KEY = ["statistic", "contrast", "kind"]
 
 
@@ -160,9 +162,22 @@ PARTS: Mapping[str, Callable[[Results, Options], pd.DataFrame]] = {
 }
 
 
-def study(name: str, count: int, options: Options, part: str = "model") -> pd.DataFrame:
-    """What a part (`PARTS`) tells of each of `count` grids of a kind, and what is true, in the column truth."""
-    return with_truth(name, told_of_grids(name, range(count), options, part), options, part)
+def study(name: str, count: int, options: Options, part: str = "model", kept: Path | None = None) -> pd.DataFrame:
+    """What a part (`PARTS`) tells of each of `count` grids of a kind, and what is true, in the column truth.
+
+    `kept` is a folder in which every `STEP` grids are written, and from which they are read if they are there, whatever
+    the code was then.
+    """
+    tables = []
+    for first in range(0, count, STEP):
+        file = kept / f"{part}-{list(GRIDS).index(name)}-{first}.pkl" if kept else None
+        if file and file.exists():
+            tables.append(pd.read_pickle(file))
+            continue
+        tables.append(told_of_grids(name, range(first, min(first + STEP, count)), options, part))
+        if file and first + STEP <= count:
+            tables[-1].to_pickle(file)
+    return with_truth(name, pd.concat(tables, ignore_index=True), options, part)
 
 
 def told_of_grids(name: str, numbers: Iterable[int], options: Options, part: str) -> pd.DataFrame:
@@ -205,20 +220,20 @@ def _known(grid: Grid, statistic: str, contrast: str, kind: str) -> float:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per contrast: the share without an interval, bias, spread, mean stated error, coverage, mean length."""
+    """A row per contrast: the share without an interval; then of the grids with one, or of all if none has: bias,
+    spread, mean stated error, coverage, mean length."""
     table = table[table["truth"].notna()]
     inside = (table["low"] <= table["truth"]) & (table["truth"] <= table["high"])
-    table = table.assign(off=table["value"] - table["truth"], known=table["low"].notna(), held=inside)
-    every, known = table.groupby(KEY, sort=False), table[table["known"]].groupby(KEY, sort=False)
-    made = pd.DataFrame(
-        {"undefined": 1 - every["known"].mean(), "bias": every["off"].mean(), "spread": every["off"].std()}
-    )
-    shown = {
-        "error": known["error"].mean(),
-        "held": known["held"].mean(),
-        "length": (known["high"].mean() - known["low"].mean()),
-    }
-    return made.assign(**shown)
+    table = table.assign(
+        off=table["value"] - table["truth"], known=table["low"].notna(), held=inside.astype(float).where(table["low"].notna()),
+        length=table["high"] - table["low"],
+    )  # fmt: skip
+    undefined = 1 - table.groupby(KEY, sort=False)["known"].mean()
+    told = table[table["known"] | ~table.groupby(KEY)["known"].transform("any")].groupby(KEY, sort=False)
+    return pd.DataFrame({
+        "undefined": undefined, "bias": told["off"].mean(), "spread": told["off"].std(), "error": told["error"].mean(),
+        "held": told["held"].mean(), "length": told["length"].mean(),
+    }).reindex(undefined.index)  # fmt: skip
 
 
 def in_short(made: pd.DataFrame) -> pd.DataFrame:
@@ -239,11 +254,15 @@ def main() -> None:
     parser.add_argument("--bootstrap", type=int, default=200)
     parser.add_argument("--only", default="", help="kinds whose name has this in it")
     parser.add_argument("--part", choices=PARTS, default="model", help="the one model, score-size curves, or Table 1")
+    parser.add_argument("--keep", type=Path, help="a folder of what was computed; given again, it goes on from there")
     parser.add_argument("--each", action="store_true", help="every contrast")
     options = parser.parse_args()
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
     for name in [name for name in GRIDS if options.only in name]:
         began = time.perf_counter()
-        made = summary(study(name, options.grids, Options(bootstrap=options.bootstrap), options.part))
+        told = study(name, options.grids, Options(bootstrap=options.bootstrap), options.part, options.keep)
+        made = summary(told)
         print(f"\n{name} ({(time.perf_counter() - began) / options.grids:.2f} s each)")
         print((made if options.each else in_short(made)).round(3).to_string(), flush=True)
 
