@@ -223,9 +223,9 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """A row per contrast: the share without an interval; then of the grids with one, or of all if none has: bias,
     spread, mean stated error, coverage, mean length."""
     table = table[table["truth"].notna()]
-    inside = (table["low"] <= table["truth"]) & (table["truth"] <= table["high"])
+    known, inside = table["low"].notna(), (table["low"] <= table["truth"]) & (table["truth"] <= table["high"])
     table = table.assign(
-        off=table["value"] - table["truth"], known=table["low"].notna(), held=inside.astype(float).where(table["low"].notna()),
+        off=table["value"] - table["truth"], known=known, held=inside.astype(float).where(known),
         length=table["high"] - table["low"],
     )  # fmt: skip
     undefined = 1 - table.groupby(KEY, sort=False)["known"].mean()
