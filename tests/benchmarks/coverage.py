@@ -72,6 +72,14 @@ class StoredTask:
     means: Array
     blocks: list[tuple[NDArray[np.int64], Array]]
 
+    def scores(self, random: np.random.Generator) -> Array:
+        """Of its runs with new seeds: each a combination of the seeds' deviations, alike for all runs of a size."""
+        scores = self.means.copy()
+        for places, off in self.blocks:
+            seeds = off.shape[1]
+            scores[places] += off @ random.standard_normal((seeds, seeds)) / np.sqrt(seeds - 1)
+        return scores
+
 
 @cache
 def stored_task(task: str) -> StoredTask:
@@ -87,19 +95,13 @@ def stored_task(task: str) -> StoredTask:
 
 
 def plasmode(random: np.random.Generator) -> Simulated:
-    """The stored grid with its tasks drawn with replacement and new seeds: each a combination of its seeds' deviations,
-    alike for all runs of a task and size."""
+    """The stored grid with its tasks drawn with replacement and new seeds."""
     runs, exact = [], []
     tasks = stored().tasks
     for number, task in enumerate(random.choice(tasks, len(tasks))):
-        own = stored_task(task)
-        scores = own.means.copy()
-        for places, off in own.blocks:
-            seeds = off.shape[1]
-            scores[places] += off @ random.standard_normal((seeds, seeds)) / np.sqrt(seeds - 1)
-        name = f"task {number}"
-        runs.append(own.runs.assign(task=name, score_glue=scores, score_accuracy=scores))
-        exact.append(own.exact.assign(task=name))
+        own, scores = stored_task(task), stored_task(task).scores(random)
+        runs.append(own.runs.assign(task=f"task {number}", score_glue=scores, score_accuracy=scores))
+        exact.append(own.exact.assign(task=f"task {number}"))
     return Simulated(pd.concat(runs, ignore_index=True), pd.concat(exact, ignore_index=True))
 
 

@@ -28,7 +28,7 @@ from analysis.statistics import equivalent_size
 from analysis.statistics.next_runs import SEEDS, next_runs
 from analysis.statistics.open_claims import Claim
 from launch.cost import GPU, ROWS, TOKENS
-from tests.benchmarks.coverage import GRIDS, _new_noise, stored
+from tests.benchmarks.coverage import GRIDS, stored, stored_task
 from tests.simulated import Grid
 
 CELL = ["task", "model", "methods", "variant"]
@@ -69,10 +69,9 @@ def of_stored(random: np.random.Generator) -> pd.DataFrame:
     """The stored grid's cells with five new seeds, as `coverage.plasmode` makes as many as it has."""
     made = []
     for place, task in enumerate(random.choice(stored().tasks, len(stored().tasks))):
-        own = stored().runs[stored().runs["task"] == task].assign(task=f"task {place}")
-        means = own.groupby(CELL)["score_glue"].transform("mean")
+        own = stored_task(task).runs.assign(task=f"task {place}")
         for first in range(0, SEEDS, own["seed"].nunique()):
-            scores = means + _new_noise(own, own["score_glue"] - means, random)
+            scores = stored_task(task).scores(random)
             names = {name: f"{place}-{first}-" + own[name] for name in ("run_id", "teacher_run_id")}
             made.append(own.assign(seed=own["seed"] + first, score_glue=scores, score_accuracy=scores, **names))
     runs = pd.concat(made, ignore_index=True)
