@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def by_seed(sweep: Sweep) -> dict[int, Any]:
 def misbehaving(monkeypatch: pytest.MonkeyPatch, acts: dict[int, Callable[[], None]]) -> None:
     """Have experiments do something else, by their seed; the others do nothing."""
 
-    def run(config: Config, *, locked: bool, teaches: bool) -> None:
+    def run(config: Config, *, locked: bool, teaches: bool, command: Sequence[str] | None) -> None:
         assert locked
         acts.get(config.seed, lambda: None)()
 
@@ -129,7 +129,7 @@ def test_students_wait_for_their_own_teacher_only_and_fail_with_it(
     started = tmp_path / "started"
     started.mkdir()
 
-    def run(config: Config, *, locked: bool, teaches: bool) -> None:
+    def run(config: Config, *, locked: bool, teaches: bool, command: Sequence[str] | None) -> None:
         task, student = config.task.name, "distill" in config.methods
         (started / f"{task}-{'student' if student else 'teacher'}").touch()
         if student:
@@ -164,7 +164,7 @@ def test_two_workers_never_run_an_experiment_twice(
 ) -> None:
     log = tmp_path / "log"
 
-    def run(config: Config, *, locked: bool, teaches: bool) -> None:
+    def run(config: Config, *, locked: bool, teaches: bool, command: Sequence[str] | None) -> None:
         with log.open("a") as stream:
             stream.write(f"{config.seed}\n")
         time.sleep(0.02)
@@ -278,7 +278,7 @@ def test_forced_experiments_run_once_more_and_once_only(
     experiment.run(config)
     log = tmp_path / "log"
 
-    def run(config: Config, *, locked: bool, teaches: bool) -> None:
+    def run(config: Config, *, locked: bool, teaches: bool, command: Sequence[str] | None) -> None:
         log.write_text(log.read_text() + "x" if log.exists() else "x")
 
     monkeypatch.setattr(experiment, "run", run)
@@ -416,9 +416,9 @@ def test_an_experiment_that_is_killed_after_its_result_is_finished_and_its_stude
     (teacher,) = made.teachers
     real = experiment.run
 
-    def run(config: Config, *, locked: bool, teaches: bool) -> None:
+    def run(config: Config, *, locked: bool, teaches: bool, command: Sequence[str] | None) -> None:
         if teaches:
-            real(config, locked=locked, teaches=teaches)
+            real(config, locked=locked, teaches=teaches, command=command)
             (made.run_folder(teacher) / "checkpoint").mkdir()
             (made.run_folder(teacher) / "error.json").touch()
             os.kill(os.getpid(), signal.SIGKILL)

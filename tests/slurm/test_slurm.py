@@ -202,8 +202,9 @@ def test_a_pending_element_that_is_cancelled_is_noticed_and_run_by_retry(command
     assert len(results(tmp_path)) == 3
 
 
-@pytest.mark.parametrize("subset", [(), ALL], ids=["none", "all"])
-@pytest.mark.parametrize("how", ["warned", "requeued", "killed"])
+@pytest.mark.parametrize(
+    ("how", "subset"), [("warned", ()), ("requeued", ALL), ("killed", ALL)], ids=["warned", "requeued", "killed"]
+)
 def test_a_job_that_is_interrupted_goes_on_and_ends_bit_for_bit_the_same(
     command: Command, tmp_path: Path, subset: tuple[str, ...], how: str, tracked: WandbServer
 ) -> None:
