@@ -43,7 +43,7 @@ def test_every_task_runs_with_all_three_methods(compose: Compose, glue: Path, we
         "model=tiny", f"model.pretrained={weights / 'standin-tiny'}", f"task={task}", f"data.path={glue}",
         "quantize=int8", "distill=kd", "distill.weak_teacher=true",
         f"distill.teacher={weights / 'standin-tiny'}", "prune=magnitude",
-        "train.max_steps=6", "data.max_train=160", "device=cpu",
+        "train.max_steps=6", "data.max_train=160", "data.max_validation=1000", "device=cpu",
     )  # fmt: skip
     document = experiment.run(config).document()
     assert document["methods"] == ["quantize", "distill", "prune"]
