@@ -202,7 +202,7 @@ def _interactions(results: Results, chosen: Options, options: argparse.Namespace
 
     def vary() -> pd.DataFrame:
         curves = claims.curve_claims(contrasts, priorities.main_effects(results, chosen))
-        return sensitivity.table(results, chosen, {"model": claims.model_claims(sizes), "curves": curves})
+        return sensitivity.table(results, chosen, {claims.MODEL: claims.model_claims(sizes), claims.CURVES: curves})
 
     more: dict[str, object] = {}
     if options.json:

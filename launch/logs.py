@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from launch.status import Status
 from launch.sweep import Sweep, all_sweeps, concerned
 
 TRACEBACK = "Traceback (most recent call last):"
-FOLLOW_SECONDS = 0.5
+FOLLOW_SECONDS, SURVEY_SECONDS = 0.5, 3.0
 
 
 def logs(runs: Path, words: Sequence[str], *, lines: int, follow: bool) -> int:
@@ -25,8 +26,8 @@ def logs(runs: Path, words: Sequence[str], *, lines: int, follow: bool) -> int:
         lines: of each log its last ones, if it has no traceback; 0: all of it.
         follow: go on as a log grows, until its experiment ends; of one experiment alone.
     """
-    sweeps = concerned(all_sweeps(runs))
-    found = status.survey(runs).experiments
+    every = all_sweeps(runs)
+    sweeps, found = concerned(every), status.survey(runs, every).experiments
     chosen = (
         [one for one in found if _is_meant(one, words)] if words else [one for one in found if one.state == "failed"]
     )
@@ -45,10 +46,10 @@ def logs(runs: Path, words: Sequence[str], *, lines: int, follow: bool) -> int:
         log = _log(one, runs, sweeps)
         cause = f": {one.detail}" if one.detail else ""
         print(f"{'' if place == 0 else chr(10)}== {one.name}, {one.state}{cause}  ({log or 'no log yet'})")
-        text = log.read_text(encoding="utf-8", errors="replace") if log else ""
-        print(_end(text, lines), end="", flush=True)
+        content = log.read_bytes() if log else b""
+        print(_end(content.decode(errors="replace"), lines), end="", flush=True)
     if follow:
-        _follow(chosen[0], runs, sweeps, len(text.encode()))
+        _follow(chosen[0], runs, sweeps, len(content))
     return 0
 
 
@@ -75,10 +76,11 @@ def _end(text: str, lines: int) -> str:
 
 def _follow(one: Status, runs: Path, sweeps: dict[str, Sweep], offset: int) -> None:
     """Print what is added to a log until its experiment has ended; a log that begins anew is printed from there."""
+    ended, asked = False, -math.inf
     while True:
-        ended = all(
-            now.state not in status.GOING_ON for now in status.survey(runs).experiments if now.run_id == one.run_id
-        )
+        if time.monotonic() >= asked + SURVEY_SECONDS:  # which asks SLURM
+            found, asked = status.survey(runs).experiments, time.monotonic()
+            ended = all(now.state not in status.GOING_ON for now in found if now.run_id == one.run_id)
         if (log := _log(one, runs, sweeps)) is not None:
             with log.open("rb") as stream:
                 size = stream.seek(0, 2)

@@ -27,6 +27,7 @@ from compress.model import encoder
 from compress.training.evaluate import scored
 from tests import odd_checkpoints, odd_inputs
 from tests import odd_data as odd
+from tests import odd_data_changes as changes
 from tests.odd_inputs import Case, Refused, Taken, Values, asking, assert_one_line, cases, taken
 
 TAKEN, REFUSED = cases(odd.KINDS, Taken), cases(odd.KINDS, Refused)
@@ -39,7 +40,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The good data, beside a checkpoint."""
     folder = tmp_path_factory.mktemp("data")
     odd_checkpoints.good(folder / "checkpoint")
-    return odd.good(folder / "good")
+    return changes.good(folder / "good")
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +74,7 @@ def test_read_as_the_good_one_is(asked: Make, name: str) -> None:
     expected, config = TAKEN[name].expected, asked(TAKEN[name])()
     assert isinstance(expected, Taken)
     found = texts_of(config)
-    good = odd.PLAIN if config.task.name == "sst2" else odd.PAIRS
+    good = changes.PLAIN if config.task.name == "sst2" else changes.PAIRS
     for split, table in {**good, **expected.splits}.items():
         assert found[split].columns == [table[column] for column in config.task.text]
         assert found[split].labels == table["label"]
@@ -105,7 +106,7 @@ def test_right_answers_score_100_in_whatever_order_the_classes_are(asked: Make, 
     """And not 0, as where the order of train is taken for that of validation."""
     config = asked(TAKEN[name])()
     dataset, _ = experiment.load_data(config)
-    right = np.eye(2, dtype=np.float32)[odd.PLAIN["validation"]["label"]]
+    right = np.eye(2, dtype=np.float32)[changes.PLAIN["validation"]["label"]]
     assert scored({"validation": right}, dataset, config.task).glue == 100
 
 

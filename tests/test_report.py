@@ -22,6 +22,7 @@ from analysis.read.results import Results
 from analysis.report import drawn, payload, report, sections, verdicts
 from analysis.report.report import both_ways, findings
 from analysis.report.sections import Table
+from analysis.statistics.interactions import by_model
 from tests import crossings, grids
 
 QUICK = Options(bootstrap=0)
@@ -363,7 +364,7 @@ def test_what_is_drawn_is_the_models_with_the_curves_and_the_study_beside_it() -
     assert tuple(found.loc["mean", ["shown_low", "shown_high", "shown_by"]]) == (0.02, 0.18, "model")
     nothing = sizes.assign(estimate=GONE)
     assert drawn.drawn(nothing, contrasts) is contrasts
-    assert not drawn.by_model(contrasts)
+    assert not by_model(contrasts)
 
 
 # --- beside result.json -----------------------------------------------------------------------------------------------

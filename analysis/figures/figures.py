@@ -33,7 +33,7 @@ from analysis.figures.plotting import (
 )
 from analysis.names import INTERVAL, LOG_MEGABYTES, PARTS, SCORES, SIZES, Names, task_label
 from analysis.read.results import Results
-from analysis.statistics.interactions import CURVES, LEFT_OUT, MEANS, STUDY, counted, of_tasks
+from analysis.statistics.interactions import CURVES, LEFT_OUT, MEANS, STUDY, by_model, counted, of_tasks
 from analysis.statistics.means import MeanScores, breakdown, mean_scores
 from analysis.subsets import NONE
 from compress.wording import megabytes
@@ -90,8 +90,7 @@ def write(results: Results, out: Path, score: str, contrasts: pd.DataFrame | Non
             made[f"tasks{suffix}"] = tasks(each), told + (f" Bar at the left: the median {GAIN}." if seeds else "")
     if contrasts is not None and contrasts["interaction"].notna().any():
         names, count = Names(results.methods), len(results.tasks)
-        modelled = (contrasts["scope"] == CURVES).any()
-        told = INTERACTIONS.format(BY_MODEL if modelled else BY_CURVES)
+        told = INTERACTIONS.format(BY_MODEL if by_model(contrasts) else BY_CURVES)
         made["interactions"] = interactions(contrasts, names, count), f"{told}{_left_out(contrasts, names)}"
     if len(breakdown(results)):
         made["sizes"] = sizes(results), SIZES_OF_PARTS
@@ -243,8 +242,8 @@ def _stack(axes: Axes, rows: pd.DataFrame) -> None:
 def interactions(contrasts: pd.DataFrame, names: Names, tasks: int) -> Figure:
     """Observed over expected reduction of each combination with its 95 % interval, and below it a dot for each task.
 
-    It is of nominal and of file bytes: left of 1 where methods reduce by less
-    than their product, right of it where by more. At the right: of how many `tasks` it is, and which are left out.
+    It is of nominal and of file bytes: left of 1 where methods reduce by less than their product, right of it where by
+    more. At the right: of how many `tasks` it is, and which are left out.
     """
     means = contrasts[contrasts["scope"] == "mean"]
     rows = list(dict.fromkeys(zip(means["contrast"], means["kind"], strict=True)))
@@ -267,8 +266,8 @@ def interactions(contrasts: pd.DataFrame, names: Names, tasks: int) -> Figure:
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         dashed = "; dashed: from differences between tasks" if (means["shown_by"] == "tasks").any() else ""
-        curves_alone = not (contrasts["scope"] == CURVES).any()
-        left_out = f"\n{LEFT_OUT}" if curves_alone and of_tasks(contrasts)["interaction"].isna().any() else ""
+        lacking = not by_model(contrasts) and of_tasks(contrasts)["interaction"].isna().any()
+        left_out = f"\n{LEFT_OUT}" if lacking else ""
         axes.set_xlabel(f"Observed / expected size reduction with 95 % interval (log scale{dashed}){left_out}")
         legend(figure, sorted(handles, key=lambda handle: not isinstance(handle, Line2D)), columns=5)
         return figure

@@ -33,8 +33,3 @@ def drawn(sizes: pd.DataFrame, contrasts: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
     curves = contrasts[contrasts["scope"] == "mean"].assign(scope=CURVES)
     return pd.concat([modelled, curves, contrasts[contrasts["scope"] == STUDY]], ignore_index=True)
-
-
-def by_model(drawn_interactions: pd.DataFrame) -> bool:
-    """Whether the estimates are the model's."""
-    return bool((drawn_interactions["scope"] == CURVES).any())

@@ -10,13 +10,12 @@ from analysis.names import KINDS, enumerated
 from analysis.read.results import Results, Row
 from analysis.report.texts import factor, interval
 from analysis.statistics import sensitivity
-from analysis.statistics.claims import NOTHING
+from analysis.statistics.claims import MODEL, NOTHING
 from analysis.statistics.interactions import EQUAL, INCONCLUSIVE, SUB, SUPER, UNDEFINED
 from analysis.statistics.like_with_like import MAIN
 from analysis.subsets import split
 from compress.wording import plural
 
-MODEL = "model"  # the claims that are told: those of one model of all tasks
 TOGETHER = {
     SUPER: "{} together reduce sizes by more than the product of what each does",
     EQUAL: "{} together reduce sizes as the product of what each does, to within a tenth",

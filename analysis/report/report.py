@@ -51,8 +51,8 @@ def findings(results: Results, options: Options) -> Findings:
     one_model = pd.concat(sizes, ignore_index=True)
     settings = ablation.table(results, options)
     asked = {
-        "model": claims.model_claims(one_model[one_model["bytes"] == "nominal"]),
-        "curves": claims.curve_claims(contrasts["nominal"], effects["nominal"]),
+        claims.MODEL: claims.model_claims(one_model[one_model["bytes"] == "nominal"]),
+        claims.CURVES: claims.curve_claims(contrasts["nominal"], effects["nominal"]),
     }
     varied = sensitivity.table(results, replace(options, bytes="nominal"), asked)
     contrasts["nominal"] = interactions.with_study(contrasts["nominal"], results.methods)
@@ -95,8 +95,8 @@ def write(results: Results, out: Path, options: Options) -> list[Path]:
     )
     runs = out / "tables" / "runs.csv"  # for programs alone
     runs.write_text(tables.csv(flat(results.runs)), encoding="utf-8")
-    interactions = drawn.drawn(statistics.equivalent_size, statistics.interactions)
-    pictures = figures.write(results, out / "figures", options.score, interactions)
+    shown = drawn.drawn(statistics.equivalent_size, statistics.interactions)
+    pictures = figures.write(results, out / "figures", options.score, shown)
     return [report, *pictures, *written, runs]
 
 
@@ -153,7 +153,7 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
         "study": interactions.study_sentence(contrasts, names.contrast),
         "over_product": sections.over_product(statistics.table1),
         "left_out": f"{interactions.LEFT_OUT}; each with its reason below." if contrasts["reason"].any() else "",
-        "by_model": drawn.by_model(shown),
+        "by_model": interactions.by_model(shown),
         "each_task": sections.each_task(contrasts),
         "ablation": sections.ablation(statistics.ablation),
         "bytes": SIZES,

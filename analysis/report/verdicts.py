@@ -13,11 +13,10 @@ from analysis.read.results import Row
 from analysis.report.sections import Cell, Certainties, Table
 from analysis.report.texts import counts, factor, interval, number, stacked
 from analysis.statistics import sensitivity
-from analysis.statistics.claims import NOTHING, model_claims
+from analysis.statistics.claims import CURVES, MODEL, NOTHING, model_claims
 from analysis.statistics.like_with_like import MAIN
 from analysis.tables import tables
 
-MODEL, CURVES = "model", "curves"  # keys of `names.ESTIMATORS`
 Key = tuple[str, str]  # methods and kind of a contrast
 Rows = dict[tuple[str, str, str], Row]  # of both ways of counting bytes, by contrast, kind, bytes
 

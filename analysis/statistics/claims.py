@@ -22,6 +22,7 @@ from analysis.statistics.like_with_like import MAIN
 from analysis.statistics.uncertainty import quantile
 
 SMALLER, LARGER, BETTER, WORSE = names.EFFECT_SIGNS
+MODEL, CURVES = names.ESTIMATORS  # the names of the estimators
 NOTHING = (INCONCLUSIVE, UNDEFINED)  # verdicts that claim nothing
 CLAIM = ("claim", "kind")  # what a claim is of: a combination or a method; a key of `names.KINDS`
 CLAIMS = (*CLAIM, "family", "estimate", "low", "high", "error", "freedom", "verdict")
@@ -29,8 +30,8 @@ Estimator = Callable[[Results, Options], pd.DataFrame]
 
 
 def estimators() -> dict[str, Estimator]:
-    """By the keys of `names.ESTIMATORS`."""
-    return {"model": by_model, "curves": Curves()}
+    """By their names."""
+    return {MODEL: by_model, CURVES: Curves()}
 
 
 def by_model(results: Results, options: Options) -> pd.DataFrame:

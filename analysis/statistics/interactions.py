@@ -136,6 +136,11 @@ def of_tasks(contrasts: pd.DataFrame) -> pd.DataFrame:
     return contrasts[~contrasts["scope"].isin([*MEANS, STUDY, CURVES])]
 
 
+def by_model(contrasts: pd.DataFrame) -> bool:
+    """Whether estimates are those of one model of all tasks, beside which the curves' are told (scope `CURVES`)."""
+    return bool((contrasts["scope"] == CURVES).any())
+
+
 def counted(alike: pd.DataFrame, tasks: int) -> list[str]:
     """Of one interaction's rows: of how many of the collection's `tasks` it is, and which are left out.
 
