@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -41,7 +42,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     about: str
 
-    @property
+    @cached_property
     def kinds(self) -> list[str]:
         """Of each column: `number` stands right, `words` are wrapped; else empty."""
         return [_kind([row[place] for row in self.rows]) for place in range(len(self.headings))]
