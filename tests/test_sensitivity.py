@@ -18,7 +18,7 @@ from analysis.report import report, sections
 from analysis.report.report import findings
 from analysis.statistics import claims, equivalent_size, interactions, priorities, sensitivity
 from analysis.statistics.claims import CLAIM, CLAIMS, Curves, Estimator
-from analysis.statistics.interactions import EQUAL, INCONCLUSIVE, SUPER, UNDEFINED, ZONE
+from analysis.statistics.interactions import INCONCLUSIVE, SUPER, UNDEFINED, ZONE
 from analysis.statistics.sensitivity import ASKED
 from analysis.statistics.uncertainty import t_interval
 from analysis.tables import tables
@@ -273,7 +273,7 @@ def test_a_page_calls_nothing_sure_that_is_not(glue: tuple[Results, pd.DataFrame
     sure = certainty[certainty["sure"]]
     assert 0 < len(sure) < len(certainty)
     assert len(re.findall(r"\bsure: the same", html)) == len(sure)
-    opening = re.search(r"only this is the same in every variation below, and so sure: (.*?)\.</p>", html)
+    opening = re.search(r"all of it is the same in every variation below, and so sure: (.*?)\.</p>", html)
     assert opening
     assert opening[1].count(";") == (sure["by"] == "model").sum() - 1
     assert len(re.findall(r"\b[Ss]ure\b", html)) == len(sure) + 2  # and the sentence that says what is called so
@@ -305,4 +305,4 @@ def test_the_table_has_a_row_for_each_claim(glue: tuple[Results, pd.DataFrame], 
     lines = written[".md"].read_text(encoding="utf-8").splitlines()
     assert len(lines) == 2 + len(varied[varied["variation"] == ASKED])
     assert "| Score-size curves | distill, points | better | 17 of 17 | sure: the same in all 17 variations |" in lines
-    assert EQUAL in written[".tex"].read_text(encoding="utf-8")
+    assert INCONCLUSIVE in written[".tex"].read_text(encoding="utf-8")

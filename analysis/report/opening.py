@@ -46,7 +46,16 @@ def _first(known: pd.DataFrame) -> str:
     best, *others = main
     told = f"{best['contrast']} first: models of equal score are {_times(best)} smaller with it"
     rest = [f"{row['contrast']}, {_times(row)}{' (so larger)' if row['estimate'] < 0 else ''}" for row in others]
-    return _begun("; then ".join([told, *rest]) + ".")
+    return _begun("; then ".join([told, *rest]) + ".") + _unsure(main)
+
+
+def _unsure(rows: Sequence[Row]) -> str:
+    """Which of them have no interval, and why."""
+    without: dict[str, list[str]] = {}
+    for row in rows:
+        if row["unsure"]:
+            without.setdefault(row["unsure"], []).append(row["contrast"])
+    return "".join(f" No interval for {enumerated(names)}: {reason}." for reason, names in without.items())
 
 
 def _together(known: pd.DataFrame) -> str:

@@ -11,9 +11,9 @@ each over the share of it that fitting the mean leaves (CR2), with the degrees o
 2002, Survey Methodology 28:169; Pustejovsky & Tipton 2018, J. Bus. Econ. Stat. 36:672). To it comes what is not known
 of the slopes because the architectures are few and lie off any curve. With fewer than five each stretch of the curve
 is off by a factor of its own, so that shifts which go there and back leave an error even where their sum is 0
-(`Fit.slope_variance`); where that is more than half of the error, there is no interval. Where one task alone tells of a
-number the interval is for other seeds; `basis` says which. A task's own numbers are partially pooled: the less it can
-tell, the nearer the mean.
+(`Fit.slope_variance`); where that is more than a quarter of the error, and half a percent, there is no interval. Where
+one task alone tells of a number the interval is for other seeds; `basis` says which. A task's own numbers are partially
+pooled: the less it can tell, the nearer the mean.
 
 Points are of the same architecture, the mean over all that a comparison was run on; a cell that is missing in one task
 counts with the score that the model fits.
@@ -49,7 +49,8 @@ ALONE = 1 - 1e-6  # share of a number's variance from which on it is one task's
 INESTIMABLE, LEAST_SHARE, NO_SLOPE = 1e-6, 1e-3, 1e-9
 TWO_SIZES = "two sizes: how far architectures lie off a curve of sizes is not known"
 LARGEST = 700.0  # log of a factor that a float holds
-MOST_OF_SLOPES = 0.5  # share of an error above which there is no interval if the architectures are few
+MOST_OF_SLOPES = 0.25  # share of an error above which there is no interval if the architectures are few,
+LEAST_OF_SLOPES = 0.005  # unless it is no more than this, in log size
 OFF = "the {} architectures lie off any curve of sizes, so that what is learned is known to ± {:.0f} % at best"
 BEYOND = "no size has architectures for all that is compared; bytes are of the nearest"
 COLUMNS = (
@@ -124,7 +125,8 @@ def _with_slopes(model: Fit, value: float, of_slopes: float, parts: Parts) -> In
     if not model.slope_freedom:
         return Interval(reason=TWO_SIZES)
     variance = of_slopes + sum(part for part, _ in parts)
-    if math.sqrt(of_slopes) > MOST_OF_SLOPES * math.sqrt(variance) and model.slope_freedom < FEW:
+    most = max(MOST_OF_SLOPES * math.sqrt(variance), LEAST_OF_SLOPES)
+    if math.sqrt(of_slopes) > most and model.slope_freedom < FEW:
         return Interval(reason=OFF.format(model.slope_freedom + 2, 100 * model.slope_error))
     freedom = satterthwaite([*parts, (of_slopes, model.slope_freedom)])
     return t_interval(value, math.sqrt(variance), freedom)

@@ -5,9 +5,9 @@
 Every kind of grid is hard in its own way. What is told of tasks like these (`equivalent_size`) is compared with the
 mean over all tasks, from which each grid's tasks are drawn anew; what is told of the collection's own tasks (score-size
 curves, Table 1) with the same statistic of the same tasks, all of them, complete and without noise. The last grids are
-made of the stored real one: its cells' means are the truth, its tasks are drawn with replacement, and new seeds are
-random combinations of its seeds' deviations, alike for all runs of a task and size. There what is told of tasks like
-these is compared with what the stored grid itself gives.
+made of the stored real one: its cells' means are the truth, its tasks are all there or drawn with replacement, and new
+seeds are random combinations of its seeds' deviations, alike for all runs of a task and size. There what is told of
+tasks like these is compared with what the stored grid itself gives.
 """
 
 from __future__ import annotations
@@ -34,8 +34,16 @@ from analysis.statistics.score_size import Array
 from analysis.statistics.treatments import UNCOMPRESSED, cells_of, treatment_of
 from tests.simulated import ALONE, Grid, Simulated, as_results
 
+
+@dataclass(frozen=True)
+class Stored:
+    """The stored real grid with new seeds; `drawn`: its tasks with replacement, else each once."""
+
+    drawn: bool
+
+
 HARD = Grid(interaction=0.2, differ=0.15)
-GRIDS: Mapping[str, Grid | None] = {
+GRIDS: Mapping[str, Grid | Stored] = {
     "saturating curves": HARD,
     "logistic curves with ceilings; noise uneven and shared": replace(HARD, ceilings=True, shared=0.6, teacher=0.2),
     "tails of t3, 3 % of the runs collapsed": replace(HARD, heavy=True, collapsed=0.03),
@@ -43,7 +51,8 @@ GRIDS: Mapping[str, Grid | None] = {
     "15 % missing where models are worst": replace(HARD, failing=0.15),
     "three sizes": replace(HARD, sizes=3),
     "three sizes, the middle no better than the smaller": replace(HARD, sizes=3, dip=True),
-    "the stored real grid's cells and seeds": None,
+    "the stored real grid's cells and seeds": Stored(drawn=True),
+    "the stored real grid's own tasks, each once": Stored(drawn=False),
 }
 STORED = reference.HERE / "glue" / "results.jsonl.gz"
 POINTS = "one model: main effects, points"
@@ -94,11 +103,11 @@ def stored_task(task: str) -> StoredTask:
     return StoredTask(own, exact, means.to_numpy(float), blocks)
 
 
-def plasmode(random: np.random.Generator) -> Simulated:
-    """The stored grid with its tasks drawn with replacement and new seeds."""
+def plasmode(random: np.random.Generator, drawn: bool = True) -> Simulated:
+    """The stored grid with new seeds, its tasks with replacement if they are `drawn`."""
     runs, exact = [], []
     tasks = stored().tasks
-    for number, task in enumerate(random.choice(tasks, len(tasks))):
+    for number, task in enumerate(random.choice(tasks, len(tasks)) if drawn else tasks):
         own, scores = stored_task(task), stored_task(task).scores(random)
         runs.append(own.runs.assign(task=f"task {number}", score_glue=scores, score_accuracy=scores))
         exact.append(own.exact.assign(task=f"task {number}"))
@@ -189,7 +198,7 @@ def told_of_grids(name: str, numbers: Iterable[int], options: Options, part: str
     weights: dict[str, Array] = {}
     for number in numbers:
         random = np.random.default_rng([0, number])
-        simulated = grid.simulate(random) if grid else plasmode(random)
+        simulated = plasmode(random, grid.drawn) if isinstance(grid, Stored) else grid.simulate(random)
         table = told(as_results(simulated.runs), options).set_index(KEY)
         if part == "model":
             weights = weights or weights_of_points(simulated.exact)  # all grids of a kind have the same cells
@@ -208,9 +217,12 @@ def with_truth(name: str, table: pd.DataFrame, options: Options, part: str) -> p
     grid, table = GRIDS[name], table.copy()
     points = table["statistic"] == POINTS
     table.loc[points, "truth"] = table[points].groupby(KEY)["truth"].transform("mean")
-    whole = {} if grid else told_of_tasks_like_these(stored(), options).set_index(KEY)["value"].to_dict()
-    keys = table.loc[~points, KEY].itertuples(index=False, name=None)
-    table.loc[~points, "truth"] = [_known(grid, *key) if grid else whole[key] for key in keys]
+    keys = list(table.loc[~points, KEY].itertuples(index=False, name=None))
+    if isinstance(grid, Stored):
+        whole = told_of_tasks_like_these(stored(), options).set_index(KEY)["value"].to_dict()
+        table.loc[~points, "truth"] = [whole[key] for key in keys]
+    else:
+        table.loc[~points, "truth"] = [_known(grid, *key) for key in keys]
     return table
 
 
