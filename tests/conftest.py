@@ -34,6 +34,20 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_report_header() -> list[str]:
+    """What some tests need, and of it what is not here."""
+    needed = {
+        "real GLUE files and checkpoints (shared/ beside the project)": SHARED.is_dir(),
+        "SLURM (SLURM_CONF)": "SLURM_CONF" in os.environ,
+        "Chromium (/usr/bin/chromium)": Path("/usr/bin/chromium").exists(),
+        "WordNet (wordnet-base)": Path("/usr/share/wordnet/cntlist.rev").exists(),
+    }
+    absent = [what for what, here in needed.items() if not here]
+    ends = "failed, since this is CI" if os.environ.get("CI") == "true" else "skipped"
+    told = f"not here, so that tests that need them are {ends}: {'; '.join(absent)}" if absent else "all is here"
+    return [f"needs: {'; '.join(needed)}", told]
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give a file's tests to one process; and all that take turns at the one cluster, lest others wait for them."""
