@@ -8,6 +8,11 @@ BIN := .venv/bin
 PLUGINS := $(wildcard launch/plugin/hydra_plugins/*/*.py)
 .venv/installed: pyproject.toml constraints.txt $(PLUGINS)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	touch $@
+
+# with what only tests and linters need
+.venv/tested: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --upgrade --target .venv/torchao torchao
 	touch $@
@@ -36,23 +41,23 @@ family: .venv/installed
 	$(BIN)/python -m analysis collect runs/family $(wildcard $(FAMILY)/results.jsonl.gz) --out $(FAMILY)/results.jsonl.gz
 	$(BIN)/python -m analysis report $(FAMILY)/results.jsonl.gz --out report/family
 
-test: .venv/installed
+test: .venv/tested
 	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-slurm-test: .venv/installed
+slurm-test: .venv/tested
 	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest tests/slurm $(ARGS)
 
 # Processes that end and disks that fail at any file operation, a few hundred places chosen by a seed: make faults SEED=1
-faults: .venv/installed
+faults: .venv/tested
 	$(BIN)/python -m tests.faults $(SEED:%=--seed %) $(POINTS:%=--points %) $(ARGS)
 
-lint: .venv/installed
+lint: .venv/tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # All about speed, compared with others (tests/README.md): make bench ARGS='--long --out FILE'
-bench: .venv/installed
+bench: .venv/tested
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean:

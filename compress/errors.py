@@ -38,6 +38,13 @@ def exit_code(work: Callable[[], int]) -> int:
     except ConfigError as error:
         tell(error)
         return 2
+    except ModuleNotFoundError as error:  # of an extra that was left out
+        if str(error.name).partition(".")[0] in ("compress", "launch", "analysis"):
+            raise
+        tell(
+            ConfigError(f"the package {error.name} is not installed; in the project's folder: pip install -e '.[all]'")
+        )
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

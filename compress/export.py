@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ENOUGH = 0.995  # share of the dev set's predictions that must agree
 SAME_SCORE = 0.05  # how far apart two answers of a regression (GLUE's run from 0 to 5) may be and agree
-EXTRA = 'the packages onnx, onnxscript and onnxruntime are needed: pip install "combining-compressions[export]"'
+EXTRA = "onnx, onnxscript and onnxruntime are needed; in the project's folder: pip install -e '.[export]'"
 
 
 class ExportError(Exception):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import compress.cli
+from compress.errors import exit_code
 from tests.conftest import ROOT, Command
 
 DEMO = ("model=demo/tiny", "data=demo", "task=rte", "train.max_steps=3")
@@ -146,3 +148,20 @@ def test_completion_offers_options_and_keys_in_a_real_shell(program: str, tmp_pa
     assert complete(f"{program} train.precision=") == ["train.precision=fp32", "train.precision=bf16"]
     assert complete(f"{program} +exp") == ["+experiment="]
     assert complete(f"{program} data.path=tes") == ["data.path=tests/"]
+
+
+def test_what_was_left_out_of_an_installation_is_told(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:
+    """Without the extras: W&B is refused before anything is written, and the analysis names what it lacks."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert compress.cli.main([*DEMO, "tracking=wandb"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "error: tracking=wandb: the package wandb is not installed; in the project's folder: pip install"
+    )
+    assert told.endswith(", or give tracking=none\n")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert exit_code(lambda: __import__("matplotlib").x) == 2
+    assert capsys.readouterr().err.startswith("error: the package matplotlib is not installed; in the project's folder")
+    assert not list(tmp_path.iterdir())

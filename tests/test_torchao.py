@@ -22,7 +22,7 @@ FOLDER = ROOT / ".venv" / "torchao"
 def torchao() -> ModuleType:
     """Its primitives; the tests are skipped without it, and fail without it in CI."""
     if not FOLDER.is_dir():
-        missing(f"torchao is not in {FOLDER}; make .venv/installed puts it there")
+        missing(f"torchao is not in {FOLDER}; make .venv/tested puts it there")
     sys.path.append(str(FOLDER))
     try:
         from torchao.quantization import quant_primitives

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from importlib.util import find_spec
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from compress.checked import checked
 from compress.errors import ConfigError, nearest
 from compress.tracking import wandb_settings
 
+MISSING = "the package wandb is not installed; in the project's folder: pip install -e '.[tracking]'"
 PROJECT = "combining-compressions"  # where nobody says otherwise
 FORBIDDEN = "/\\#?%:"  # in a project's name
 LONGEST = 128  # characters of a project's, a run's or a group's name
@@ -51,6 +53,8 @@ class TrackingConfig:
 def check(tracking: TrackingConfig) -> None:
     """Refuse what W&B does not have, or its agent asks for in vain, by ConfigError, before anything is written."""
     if mode_of(tracking) != "disabled":
+        if find_spec("wandb") is None:
+            raise ConfigError(f"tracking={tracking.name}: {MISSING}, or give tracking=none")
         project_of(tracking)
         wandb_settings.agent()
 
