@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from dataclasses import dataclass as plain_dataclass
 from functools import cache
@@ -98,17 +98,20 @@ def _is_local(data: DataConfig) -> bool:
     return not data.generated and (data.path is not None or local_folder(data.hub) is not None)
 
 
-def source(data: DataConfig, task: TaskConfig, seconds: float = SECONDS) -> Source:
-    """The files of a task's splits, all of them here: of a local folder, or fetched from the hub in `seconds`."""
+def source(data: DataConfig, task: TaskConfig, seconds: float = SECONDS, only: Sequence[str] = ()) -> Source:
+    """The files of a task's splits, all of them here: of a local folder, or fetched from the hub in `seconds`.
+
+    With `only`, splits of these names in place of those that the task is trained and scored on.
+    """
     if data.path is not None:
-        return _not_cut_twice(_in_folder(data.path, task), task)
+        return _not_cut_twice(_in_folder(data.path, task, only), task)
     what, data = _hub(data, task), placed(data, task)
     assert data.hub is not None, "check() refuses it"
     splits: dict[str, list[str]] = {}
     classes: list[str] = []
 
     def choose(repository: Repository) -> list[str]:
-        splits.update(split_files.files_of_repository(repository, task))
+        splits.update(split_files.files_of_repository(repository, task, only))
         classes[:] = split_files.class_names(repository, task) or []
         described = ["README.md"] if "README.md" in repository.names else []
         return described + [name for files in splits.values() for name in files]
@@ -126,38 +129,41 @@ def _not_cut_twice(where: Source, task: TaskConfig) -> Source:
     return where
 
 
-def _in_folder(path: str, task: TaskConfig) -> Source:
+def _in_folder(path: str, task: TaskConfig, only: Sequence[str] = ()) -> Source:
     """The files in a folder of the task's name, or in the folder itself, if there is none of that name."""
     root, what = local_folder(path), f"data.path={path}"
     folder = (local_folder(str(root / task.name)) or root) if root else None
     try:
         names = in_folder(folder).names if folder else []
-        if folder is None or (folder == root and not _has_data(names, task)):
+        if folder is None or (folder == root and not _has_data(names, task, only)):
             folders = sorted(child.name for child in root.iterdir() if child.is_dir()) if root else []
             has = f"it has {', '.join(folders[:12]) or 'no folders'}" if root else "there is no such folder"
             fix = "leave data.path out to load from the hub, or use data=demo"
-            files = f"{task.name}/train{split_files.FORMATS} and validation alike"
+            files = f"{task.name}/{only[0] if only else 'train'}{split_files.FORMATS}"
+            files += "" if only else " and validation alike"
             raise ConfigError(f"{what}: needs {files}, in a folder {task.name} or not, but {has}; {fix}")
     except OSError as error:
         raise ConfigError(f"{what}: cannot be read ({error}); give a folder that this user may read") from error
     try:
-        files_of = split_files.split_files(names, task)
+        files_of = split_files.split_files(names, task, only=only)
     except Lacking as error:
-        raise ConfigError(f"{what}: {task.name} lacks {error}; {_way_out(names)}") from error
+        raise ConfigError(f"{what}: {task.name} lacks {error}; {_way_out(names, only)}") from error
     return Source({split: [folder / name for name in names] for split, names in files_of.items()}, what)
 
 
-def _has_data(names: Collection[str], task: TaskConfig) -> bool:
+def _has_data(names: Collection[str], task: TaskConfig, only: Sequence[str]) -> bool:
     """Whether a folder has tables in it, itself or in a folder that is called as a split of the task is."""
-    called = {name for names_of in split_files.aliases(task).values() for name in names_of}
+    called = {name for names_of in split_files.aliases(task, only).values() for name in names_of}
     folders = ((name.rpartition("/")[0].removesuffix(".parquet"), name) for name in names)
     return any(name.endswith(split_files.SUFFIXES) and folder in {"", *called} for folder, name in folders)
 
 
-def _way_out(names: Collection[str]) -> str:
+def _way_out(names: Collection[str], only: Sequence[str]) -> str:
     """What to do about a split that a folder lacks."""
     others = [name for name in names if name.endswith((*split_files.SUFFIXES, ".arrow", ".txt", ".xlsx"))]
     named = f"it has {', '.join(others[:6])}: " if others else ""
+    if only:
+        return f"{named}add it, or take the hub's: data.path=null"
     return f"{named}fetch it, or add it; splits of other names are given as task.splits={{train: …, validation: …}}"
 
 

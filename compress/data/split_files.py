@@ -6,7 +6,7 @@ A repository's README may say so, and name the classes, in the YAML at its head 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 
@@ -19,35 +19,40 @@ SHARD = re.compile(rf"(.+)-(\d{{5}})-of-(\d{{5}})(-[0-9a-f]+)?({'|'.join(map(re.
 FORMATS = ".parquet (or .csv, .tsv, .jsonl)"  # as messages call them
 
 
-def aliases(task: TaskConfig) -> dict[str, list[str]]:
+def aliases(task: TaskConfig, only: Sequence[str] = ()) -> dict[str, list[str]]:
     """The names under which a task's splits may be found; its first validation split also as plain `validation`.
 
-    A split that `task.splits` names is found under that name alone.
+    A split that `task.splits` names is found under that name alone. With `only` these splits in place of the task's,
+    the first of `test_matched`, `test_mismatched` also as plain `test`.
     """
-    first, *others = task.validation
-    usual = {"train": ["train"], first: list(dict.fromkeys([first, "validation"]))} | {name: [name] for name in others}
-    return usual | {split: [called] for split, called in (task.splits or {}).items()}
+    first, *others = only or task.validation
+    plain = first.partition("_")[0] if only else "validation"
+    usual = {first: list(dict.fromkeys([first, plain]))} | {name: [name] for name in others}
+    usual = usual if only else {"train": ["train"], **usual}
+    return usual | {split: [called] for split, called in (task.splits or {}).items() if not only or split in only}
 
 
-def split_files(names: Collection[str], task: TaskConfig, below: str = "") -> dict[str, list[str]]:
+def split_files(
+    names: Collection[str], task: TaskConfig, below: str = "", only: Sequence[str] = ()
+) -> dict[str, list[str]]:
     """The files of a task's splits, whose names begin with `below`; Lacking, but for a second validation split.
 
     `train.parquet`, all of `train-00000-of-00002.parquet` …, or all Parquet files in `train/` or `train.parquet/`. Only
     where there is no such file of a split, those of another format, which are called alike.
     """
     splits = {}
-    for number, (split, called) in enumerate(aliases(task).items()):
+    for number, (split, called) in enumerate(aliases(task, only).items()):
         files = next((files for name in called if (files := _files(names, f"{below}{name}"))), [])
         if files:
             splits[split] = files
-        elif _required(number, task):
+        elif _required(number, task, only):
             raise Lacking(" or ".join(f"{below}{name}{FORMATS}" for name in called))
     return splits
 
 
-def _required(number: int, task: TaskConfig) -> bool:
+def _required(number: int, task: TaskConfig, only: Sequence[str]) -> bool:
     """Whether the files of a split, train being the first, must be there: one for scoring may be cut off train."""
-    return number == 0 or (number == 1 and task.held_out is None)
+    return number == 0 or (number == 1 and not only and task.held_out is None)
 
 
 def _files(names: Collection[str], split: str) -> list[str]:
@@ -83,23 +88,23 @@ def whole(files: list[str]) -> list[str]:
     return files
 
 
-def files_of_repository(repository: Repository, task: TaskConfig) -> dict[str, list[str]]:
+def files_of_repository(repository: Repository, task: TaskConfig, only: Sequence[str] = ()) -> dict[str, list[str]]:
     """The files of a task's splits in a repository: as its README says, else `<subset>/<split>…`; or Lacking.
 
     The subset is the task's name in a data set of several tasks, `task.subset` in one of its own.
     """
     listed = _listed(repository, task)
     if not listed:
-        return _unlisted(repository, task)
+        return _unlisted(repository, task, only)
     splits = {}
-    for number, (split, called) in enumerate(aliases(task).items()):
+    for number, (split, called) in enumerate(aliases(task, only).items()):
         patterns = next((listed[name] for name in called if name in listed), [])
         files = sorted(name for name in repository.names if any(_matches(name, pattern) for pattern in patterns))
         if others := [name for name in files if not name.endswith(SUFFIXES)]:
             raise Lacking(f"files of {split} that can be read (it has {others[0]}; try revision=refs/convert/parquet)")
         if files:
             splits[split] = whole(files)
-        elif _required(number, task):
+        elif _required(number, task, only):
             where = f" ({', '.join(patterns)})" if patterns else f" (its README names {', '.join(listed)})"
             raise Lacking(f"files of {split} in its {_subset(task) or 'README.md'}{where}")
     return splits
@@ -134,14 +139,14 @@ def _of_subset(described: list[dict[str, object]], task: TaskConfig) -> dict[str
     return usual[0] if usual else described[0] if len(described) == 1 else None
 
 
-def _unlisted(repository: Repository, task: TaskConfig) -> dict[str, list[str]]:
+def _unlisted(repository: Repository, task: TaskConfig, only: Sequence[str]) -> dict[str, list[str]]:
     """The files that lie where they usually do; of a data set of its own in any of the usual folders."""
     subset = _subset(task)
     folders = [f"{subset}/"] if subset else ["", "data/", "default/"]
     for below in folders:
         with suppress(Lacking):
-            return split_files(repository.names, task, below)
-    return split_files(repository.names, task, folders[0])
+            return split_files(repository.names, task, below, only)
+    return split_files(repository.names, task, folders[0], only)
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -47,21 +47,14 @@ def _order(split: str, table: Table, task: TaskConfig) -> list[int] | None:
     return [task.labels.index(name) for name in table.names]
 
 
+def unlabelled(split: str, table: Table, task: TaskConfig) -> Texts:
+    """The texts of a split, whose labels are not looked at: every one is 0."""
+    columns = _texts(split, table, task, tuple(task.text))
+    return Texts(columns, [0] * len(columns[0]))
+
+
 def _checked(split: str, table: Table, order: list[int] | None, task: TaskConfig) -> Texts:
-    for column in (*task.text, task.label):
-        if column not in table.columns:
-            key = "label" if column == task.label else "text"
-            has = f"{split} has the columns {', '.join(table.columns)}, no {column}{nearest(column, table.columns)}"
-            fix = f"rename the one that is meant, or give its name in task.{key}"
-            raise ConfigError(f"task.{key}={getattr(task, key)}: {has}; {fix}")
-    stored = table.columns[task.label]
-    if not stored:
-        raise ConfigError(f"data: {task.name}/{split} has no rows; give some")
-    for column in task.text:
-        for row, value in enumerate(table.columns[column]):
-            if not isinstance(value, str):
-                fix = "must be a text: leave the row out, or write the column as texts"
-                raise ConfigError(f"data: {column} in row {row} of {task.name}/{split} is {_written(value)}; {fix}")
+    columns, stored = _texts(split, table, task, (*task.text, task.label)), table.columns[task.label]
     labels: list[float] = []
     for row, value in enumerate(stored):
         label = (
@@ -78,7 +71,25 @@ def _checked(split: str, table: Table, order: list[int] | None, task: TaskConfig
             where = f"in row {row} of {task.name}/{split}"
             raise ConfigError(f"data: label {_written(value)} {where}; must be {allowed}{hint}")
         labels.append(label)
-    return Texts([[str(value) for value in table.columns[column]] for column in task.text], labels)
+    return Texts(columns, labels)
+
+
+def _texts(split: str, table: Table, task: TaskConfig, needed: Sequence[str]) -> list[list[str]]:
+    """The columns of texts; the needed ones are there, and have rows, and texts are texts."""
+    for column in needed:
+        if column not in table.columns:
+            key = "label" if column == task.label else "text"
+            has = f"{split} has the columns {', '.join(table.columns)}, no {column}{nearest(column, table.columns)}"
+            fix = f"rename the one that is meant, or give its name in task.{key}"
+            raise ConfigError(f"task.{key}={getattr(task, key)}: {has}; {fix}")
+    if not table.columns[task.text[0]]:
+        raise ConfigError(f"data: {task.name}/{split} has no rows; give some")
+    for column in task.text:
+        for row, value in enumerate(table.columns[column]):
+            if not isinstance(value, str):
+                fix = "must be a text: leave the row out, or write the column as texts"
+                raise ConfigError(f"data: {column} in row {row} of {task.name}/{split} is {_written(value)}; {fix}")
+    return [[str(value) for value in table.columns[column]] for column in task.text]
 
 
 def _written(value: object) -> str:
