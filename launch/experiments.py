@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Literal
 
 from compress.checked import stored
@@ -25,6 +27,22 @@ class Planned:
     @property
     def name(self) -> str:
         return f"{self.task} {self.model} {self.methods} seed {self.seed}"
+
+
+NAME_LENGTH = 60  # of what a scheduler shows of experiments, at most
+
+
+def in_common(experiments: Iterable[Planned]) -> str:
+    """As the name of a scheduler's job: `rte-tiny-prune-s0` of one, `rte-2models-none-3seeds` of several."""
+    several = list(experiments)
+    facts = {
+        "tasks": {planned.task for planned in several},
+        "models": {planned.model for planned in several},
+        "subsets": {planned.methods for planned in several},
+        "seeds": {f"s{planned.seed}" for planned in several},
+    }
+    words = (f"{len(values)}{what}" if len(values) > 1 else next(iter(values)) for what, values in facts.items())
+    return re.sub(r"[^\w.+-]+", "_", "-".join(words), flags=re.ASCII)[:NAME_LENGTH].strip("-_")
 
 
 @stored

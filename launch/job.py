@@ -11,18 +11,22 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 from submitit.core.job_environment import JobEnvironment
 from submitit.core.submission import process_job
 from submitit.core.utils import DelayedSubmission, temporary_save_path
 
-from launch import submitted
+from launch import commands, submitted
 from launch.batches import Batch, SlurmSettings
+from launch.experiments import in_common
 from launch.start import settings_of
 from launch.submitted import Array
 from launch.sweep import Sweep
 
+COMMENT_LENGTH = 250  # characters
 KILLED_WITHIN_SECONDS = 900.0  # after a SIGTERM that is followed by SIGKILL
 
 
@@ -31,6 +35,7 @@ def main(folder: Path, number: int) -> None:
     (array,) = (array for array in submitted.arrays(folder) if array.number == number)
     if not array.elements:
         return
+    _tell_what_runs(folder, array)
     os.environ["SUBMITIT_FOLDER"] = str(folder / "jobs")
     pickle = JobEnvironment().paths.submitted_pickle
     pickle.with_suffix(".pkl.save_tmp").unlink(missing_ok=True)  # of a job that was killed while it was requeued
@@ -40,10 +45,30 @@ def main(folder: Path, number: int) -> None:
     process_job(folder / "jobs")
 
 
+def _tell_what_runs(folder: Path, array: Array) -> None:
+    """Have SLURM show the experiments of this job: as its comment, and of an array's in its name."""
+    sweep = Sweep.read(folder)
+    experiments = [sweep.experiments[run_id] for run_id in _run_ids(array)]
+    changes = []
+    if "comment" not in cast(dict[str, object], sweep.launcher.get("additional") or {}):  # that the user gave
+        changes.append("Comment=" + "; ".join(planned.name for planned in experiments)[:COMMENT_LENGTH])
+    if len(array.elements) > 1:
+        with suppress(OSError):  # a launcher that was killed finds its array by that name only
+            if array.job is None:
+                array = submitted.confirm(folder, array, os.environ["SLURM_ARRAY_JOB_ID"])
+            changes.append(f"JobName={array.name_of(in_common(experiments))}")
+    commands.run(["scontrol", "update", f"JobId={os.environ['SLURM_JOB_ID']}", *changes])  # if it does not: as before
+
+
+def _run_ids(array: Array) -> list[str]:
+    """The experiments of this job's element."""
+    return array.elements[int(os.environ["SLURM_ARRAY_TASK_ID"]) if len(array.elements) > 1 else 0]
+
+
 def _submission(folder: Path, array: Array) -> DelayedSubmission:
     """What this job has to do, for submitit."""
     sweep = Sweep.read(folder)
-    run_ids = array.elements[int(os.environ["SLURM_ARRAY_TASK_ID"]) if len(array.elements) > 1 else 0]
+    run_ids = _run_ids(array)
     settings = settings_of("slurm", {key: value for key, value in sweep.launcher.items() if key != "name"})
     assert isinstance(settings, SlurmSettings)
     resources = sweep.experiments[run_ids[0]].resources

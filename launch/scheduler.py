@@ -105,7 +105,7 @@ def in_queue(jobs: Iterable[str], arrays: Mapping[str, Array], pauses: Sequence[
     wanted, queued = set(jobs), dict[str, Job]()
     for portion in portions(sorted({array_of(job) for job in wanted})):
         for job_id, array, job in squeue(["--jobs=" + ",".join(portion)], pauses):
-            if job_id in wanted and (array not in arrays or arrays[array].name == job.name):
+            if job_id in wanted and (array not in arrays or arrays[array].is_named(job.name)):
                 queued[job_id] = job
     missing = {job: arrays[array_of(job)].user for job in wanted - queued.keys() if array_of(job) in arrays}
     others = [job for job, user in missing.items() if user != os.getuid()]
@@ -145,7 +145,8 @@ def confirm_submitted(sweep: Sweep, pauses: Sequence[float] = PAUSES) -> list[Ar
         if array.name in ids:
             with suppress(OSError):  # another user's folder: they will
                 submitted.confirm(sweep.folder, array, ids[array.name])
-    return [array for array in unknown if array.name not in ids]
+    confirmed = {array.number for array in submitted.arrays(sweep.folder) if array.job is not None}  # by the job itself
+    return [array for array in unknown if array.name not in ids and array.number not in confirmed]
 
 
 def _ended_by_name(names: Sequence[str], since: float) -> dict[str, str]:

@@ -15,7 +15,7 @@ from compress.storage.files import write_text
 from launch import sbatch, scheduler, submitted
 from launch.batches import Batch, SlurmSettings, batches
 from launch.commands import Unanswered
-from launch.experiments import Outcome
+from launch.experiments import Outcome, in_common
 from launch.sweep import Sweep
 
 ROOM_SECONDS = 60.0  # between tries to submit more, if none of the sweep's jobs has ended meanwhile
@@ -129,7 +129,8 @@ class Submission:
         """Call sbatch for a batch, noted before and after; Refused, or Unanswered if nobody knows what came of it."""
         folder = self.sweep.folder
         after = list(self._dependencies(batch))
-        array = submitted.intend(folder, batch.elements)
+        experiments = [self.sweep.experiments[run_id] for run_id in batch.run_ids()]
+        array = submitted.intend(folder, batch.elements, in_common(experiments))
         if batch.lane is not None:
             self.lanes[array.number] = batch.lane
         command = f"-u -m launch.job {shlex.quote(str(folder))} {array.number}"

@@ -32,11 +32,19 @@ class Array:
     """One call of sbatch: a job array, or a plain job where there is one element only."""
 
     number: int  # of the call, within the sweep
-    name: str  # of the job, `compress-<8 digits of the sweep>-<number>`; no two arrays have the same
+    name: str  # of the job, `<what it runs>-<8 digits of the sweep>-<number>`; no two arrays have the same
     elements: list[list[str]]  # the run_ids of each element, by its index
     written: float  # when, in seconds of the epoch
     user: int  # the number of who submits it
     job: str | None = None  # SLURM's id, of the whole array; None: it is not known whether there is one
+
+    def is_named(self, name: str) -> bool:
+        """Whether a job of that name is one of these: those of an array are given names of their own as they start."""
+        return name == self.name_of(name.rsplit("-", 2)[0])
+
+    def name_of(self, what: str) -> str:
+        """The name of a job of these that runs this."""
+        return "-".join([what, *self.name.rsplit("-", 2)[1:]])
 
     def job_ids(self) -> list[str]:
         """The job of each element: `34_0`, `34_1`, …; `34` of the only one. None as long as SLURM's id is not known."""
@@ -49,12 +57,15 @@ class Array:
         return {run_id: job for job, element in zip(self.job_ids(), self.elements) for run_id in element}  # noqa: B905
 
 
-def intend(folder: Path, elements: Sequence[Sequence[str]]) -> Array:
-    """Write down what is about to be submitted, before sbatch is called with `--job-name` of what is returned."""
+def intend(folder: Path, elements: Sequence[Sequence[str]], what: str = "compress") -> Array:
+    """Write down what is about to be submitted, before sbatch is called with `--job-name` of what is returned.
+
+    The name begins with `what`, and ends such that no other array has it.
+    """
     before = arrays(folder)
     number = before[-1].number + 1 if before else 0
-    tag = before[-1].name.split("-")[1] if before else secrets.token_hex(4)
-    array = Array(number, f"compress-{tag}-{number}", [list(element) for element in elements], time.time(), os.getuid())
+    tag = before[-1].name.rsplit("-", 2)[1] if before else secrets.token_hex(4)
+    array = Array(number, f"{what}-{tag}-{number}", [list(element) for element in elements], time.time(), os.getuid())
     _write(folder, array)
     return array
 

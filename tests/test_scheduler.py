@@ -99,6 +99,8 @@ def test_jobs_are_asked_for_by_id_and_known_by_their_name(slurm: Slurm, tmp_path
     assert scheduler.queue([sweep]).keys() == {"34_0", "34_1", "7"}
     slurm.jobs["7"] = ("of a stranger, whom SLURM gave this id", "RUNNING", "")
     assert scheduler.queue([sweep]).keys() == {"34_0", "34_1"}
+    slurm.jobs["34_1"] = (submitted.arrays(sweep.folder)[0].name_of("rte-tiny-none-s1"), "RUNNING", "")
+    assert scheduler.queue([sweep]).keys() == {"34_0", "34_1"}, "an element that runs has a name of its own"
     slurm.jobs.clear()
     assert scheduler.queue([sweep]) == {}, "ids that SLURM has forgotten are an answer"
     sweep.record(Outcome(A, "finished", 1.0))
@@ -169,6 +171,21 @@ def test_a_damaged_note_of_what_was_submitted_is_told_and_stops_nobody(
     }
     assert cli.main(["cancel", str(tmp_path)]) == 0
     assert slurm.jobs.keys() == {"34"}
+
+
+def test_a_job_tells_slurm_what_it_runs(slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An element that runs has a name and a comment of its own, and can be found although it is renamed."""
+    sweep = sweep_of(tmp_path, "first", A, B)
+    array = submitted.intend(sweep.folder, [[A], [B]], "rte-tiny-none-s0")
+    for name, value in {"JOB_ID": "36", "ARRAY_JOB_ID": "35", "ARRAY_TASK_ID": "1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    told: list[Sequence[str]] = []
+    monkeypatch.setattr(commands, "run", told.append)
+    job._tell_what_runs(sweep.folder, array)
+    assert told == [["scontrol", "update", "JobId=36", "Comment=rte tiny none seed 0", f"JobName={array.name}"]]
+    assert array.is_named(array.name_of("anything-else"))
+    assert not array.is_named("rte-tiny-none-s0-deadbeef-0")
+    assert sweep.jobs() == {A: "35_0", B: "35_1"}
 
 
 # --- what status makes of it ------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from compress.errors import ConfigError
 from launch import sbatch, scheduler
 from launch.batches import Batch, SlurmSettings, batches
 from launch.commands import Unanswered
-from launch.experiments import Outcome, Planned
+from launch.experiments import Outcome, Planned, in_common
 from launch.submission import Submission
 from launch.submitted import arrays, borrow, confirm, intend, unconfirmed
 from launch.sweep import Sweep, accepted, concerned
@@ -194,6 +195,16 @@ def test_arrays_of_a_lane_wait_for_one_another(start: Start) -> None:
     waits = [text.partition("--dependency=")[2].partition("\n")[0] if "--dependency" in text else ""
              for _, text in sorted(texts.items())]  # fmt: skip
     assert waits == ["", "afterany:101", "afterok:101,afterany:102"]
+
+
+def test_a_jobs_name_tells_what_it_runs(start: Start) -> None:
+    submission, _ = start(Slurm(room=100), [planned("t"), planned("s", "t"), planned("other")])
+    names = [array.name for array in arrays(submission.sweep.folder)]
+    assert [name.rsplit("-", 2)[0] for name in names] == ["rte-tiny-x-s0"] * 3
+    assert len({name.rsplit("-", 2)[1] for name in names}) == 1
+    several = [planned("a"), replace(planned("b"), task="sst 2|x", seed=1), replace(planned("c"), seed=2)]
+    assert in_common(several) == "2tasks-tiny-x-3seeds"
+    assert in_common(several[1:2]) == "sst_2_x-tiny-x-s1"
 
 
 # --- the script -------------------------------------------------------------------------------------------------------
