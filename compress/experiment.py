@@ -171,7 +171,7 @@ def _run(config: Config, run_id: str, folder: Path, asked: Asked) -> Result:
     hub.use_cache_without_network()
     device = pick_device(config.device)
     teacher_result = find_teacher(config, run_id, folder) if config.teacher else None
-    started = time.perf_counter()
+    started, computed = time.perf_counter(), time.process_time()
     inputs = _load(config, teacher_result, device)
     if identity.run_id(config) != run_id:
         raise ConfigError("the checkpoint or the data changed while they were read; run again")
@@ -196,7 +196,8 @@ def _run(config: Config, run_id: str, folder: Path, asked: Asked) -> Result:
                 finished = _train_and_store(config, head, folder, inputs, methods, reporter)
                 finished = replace(finished, notes=[*inputs.dataset.notes, *notes, *finished.notes])
                 seconds = time.perf_counter() - started - tracker.waited
-                finished = replace(finished, timing=replace(finished.timing, wall_seconds=seconds))
+                taken: dict[str, Any] = environment.used(device, since=computed) | {"wall_seconds": seconds}
+                finished = replace(finished, timing=replace(finished.timing, **taken))
                 with result.written_last(folder, finished):
                     reporter.finish()
                     tracker.finish(finished)
@@ -323,7 +324,7 @@ def _train_and_store(
         teacher_run_id=None if inputs.teacher_result is None else inputs.teacher_result.run_id,
         artifact_sha256=store.digest(folder / "artifact"),
         notes=[*scores.notes, *_emptied(stored)],
-        environment=environment.environment() | {"device": device_name(model.device)},
+        environment=environment.environment() | environment.allocation() | {"device": device_name(model.device)},
         start=asdict(inputs.start),
     )
 

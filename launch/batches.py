@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from pydantic import Field, field_validator
 
 from compress.checked import checked
-from compress.config.resources import Needs
+from compress.config.resources import WHERE, Needs
 from launch.commands import portions
 from launch.experiments import Planned
 
@@ -22,10 +23,10 @@ OURS = ("array", "dependency", "error", "job-name", "kill-on-invalid-dep", "open
 class SlurmSettings:
     """`hydra/launcher=slurm`."""
 
-    partition: str | None = Field(description="sbatch --partition")
-    account: str | None = Field(description="sbatch --account")
-    qos: str | None = Field(description="sbatch --qos")
-    constraint: str | None = Field(description="sbatch --constraint")
+    partition: str | None = Field(description="sbatch --partition; null: resources.partition")
+    account: str | None = Field(description="sbatch --account; null: resources.account")
+    qos: str | None = Field(description="sbatch --qos; null: resources.qos")
+    constraint: str | None = Field(description="sbatch --constraint; null: resources.constraint")
     additional: dict[str, str | int | float | bool] = Field(description="other options of sbatch")
     setup: list[str] = Field(description="shell lines before each job; one that fails ends it")
     throttle: int | None = Field(description="jobs of the sweep at once", ge=1)
@@ -36,7 +37,8 @@ class SlurmSettings:
     signal_seconds: int = Field(description="before its time limit a job checkpoints and is requeued", ge=1)
     max_requeues: int = Field(description="after so many time limits a job is given up", ge=0)
     array_size: int = Field(description="elements of one job array at most", ge=1)
-    python: str | None = Field(description="command that starts Python on the nodes; null: this one")
+    python: str | None = Field(description="command that starts Python on the nodes; null: this one, or `python`")
+    container: str | None = Field(default=None, description="a command before Python, or options of srun", min_length=1)
     wait: bool = Field(description="false: return once all is submitted")
 
     @field_validator("additional")
@@ -46,6 +48,16 @@ class SlurmSettings:
         if taken := [name for name in options if name.replace("_", "-") in OURS]:
             raise ValueError(f"{taken[0]} is set by the launcher; leave it out")
         return options
+
+    @field_validator("container")
+    @classmethod
+    def _read_as_words(cls, command: str | None) -> str | None:
+        """Refuse what bash would not read as words."""
+        try:
+            shlex.split(command or "")
+        except ValueError as error:
+            raise ValueError(f"must be words as bash reads them ({str(error).lower()})") from error
+        return command
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,11 @@ class Batch:
         """The time limit of a job: that of an experiment, as often as its experiments follow one another."""
         rounds = max(math.ceil(len(element) / settings.per_device) for element in self.elements)
         return math.ceil((settings.timeout_min or self.resources.timeout_min) * rounds)
+
+    def where(self, settings: SlurmSettings) -> dict[str, str]:
+        """Partition, account, qos and constraint of a job, where they are given; the launcher's first."""
+        given = {key: getattr(settings, key) or getattr(self.resources, key) for key in WHERE}
+        return {key: value for key, value in given.items() if value is not None}
 
 
 def batches(to_run: Sequence[Planned], settings: SlurmSettings, awaited: Collection[str]) -> list[Batch]:

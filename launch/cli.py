@@ -45,7 +45,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
         raise ConfigError(f"{verb or 'no verb'}: must be of {', '.join(VERBS)}{nearest(verb, VERBS)}")
     if verb not in OF_SWEEPS:
         return _intermixed(words)
-    flags = [word for word in words[1:] if word in ("-h", "--help", "--json")]
+    flags = [word for word in words[1:] if word in ("-h", "--help", "--json", "--sbatch")]
     options = _parser().parse_args([verb, *flags])
     options.words = [word for word in words[1:] if word not in flags]
     return options
@@ -70,12 +70,14 @@ def _parser() -> Parser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
     for verb, what in OF_SWEEPS.items():
-        usage = f"python -m launch {verb} [-h] {'[--json] ' if verb == 'plan' else ''}[OVERRIDES ...]"
+        usage = f"python -m launch {verb} [-h] {'[--json | --sbatch] ' if verb == 'plan' else ''}[OVERRIDES ...]"
         flags = "and its flags: --config-dir DIR, --config-name NAME"
         described = f"OVERRIDES are those of python -m compress -m: +experiment=grid task=rte …, {flags}"
         parser_of_verb = verbs.add_parser(verb, help=what, usage=usage, description=described)
         if verb == "plan":
-            parser_of_verb.add_argument("--json", action="store_true", help="one document, nothing else")
+            shown = parser_of_verb.add_mutually_exclusive_group()
+            shown.add_argument("--json", action="store_true", help="one document, nothing else")
+            shown.add_argument("--sbatch", action="store_true", help="what SLURM would be given, nothing else")
     status = verbs.add_parser("status", help="where every experiment is")
     status.add_argument("--watch", action="store_true", help="again every few seconds, until nothing runs or waits")
     status.add_argument("--json", action="store_true", help="one document, nothing else")
@@ -141,7 +143,7 @@ def _do(options: argparse.Namespace) -> int:
         raise ConfigError(f"{options.runs}: no such folder; give the folder of runs, as in paths.runs")
     match options.verb:
         case "plan":
-            return _plan(options.words, as_json=options.json)
+            return _plan(options.words, as_json=options.json, as_sbatch=options.sbatch)
         case "prepare":
             from compress.config.overrides import read_sweep
             from launch.prepare import prepare
@@ -176,7 +178,7 @@ def _do(options: argparse.Namespace) -> int:
             return sync(options.runs, options.project, options.entity)
 
 
-def _plan(words: Sequence[str], *, as_json: bool) -> int:
+def _plan(words: Sequence[str], *, as_json: bool, as_sbatch: bool) -> int:
     from compress.config.overrides import read_sweep
     from launch import local, plan, slurm
     from launch.batches import SlurmSettings
@@ -184,9 +186,13 @@ def _plan(words: Sequence[str], *, as_json: bool) -> int:
 
     configs, launcher = read_sweep(words, conf_folder())
     settings = settings_of(name_of_target(str(launcher["_target_"])), launcher)
+    if as_sbatch and not isinstance(settings, SlurmSettings):
+        raise ConfigError("--sbatch: hydra/launcher=local calls no sbatch; add hydra/launcher=slurm")
     planned = plan_for(configs, settings)
     if as_json:
         print(json.dumps(plan.as_document(planned)))
+    elif as_sbatch and isinstance(settings, SlurmSettings):
+        print(slurm.texts(planned, settings))
     elif isinstance(settings, SlurmSettings):
         print(plan.describe(planned, slurm.describe(planned, settings)))
     else:
@@ -195,7 +201,7 @@ def _plan(words: Sequence[str], *, as_json: bool) -> int:
 
 
 def _status(runs: Path, *, as_json: bool, watch: bool) -> int:
-    from launch import progress, status
+    from launch import progress, status, usage
     from launch.sync import reminder
 
     while True:
@@ -206,7 +212,8 @@ def _status(runs: Path, *, as_json: bool, watch: bool) -> int:
             if watch and sys.stdout.isatty():
                 print("\033[H\033[2J", end="")
             ended = (each.folder(runs) for each in survey.experiments if each.state in ("finished", "failed"))
-            print("\n".join([progress.render(survey), *reminder(runs, ended)]), flush=True)
+            finished = [each.folder(runs) for each in survey.experiments if each.state == "finished"]
+            print("\n".join([progress.render(survey), *usage.lines(finished), *reminder(runs, ended)]), flush=True)
         if not watch or not status.GOING_ON & {each.state for each in survey.experiments}:
             return 0
         time.sleep(WATCH_SECONDS)

@@ -7,6 +7,7 @@ that was killed since. Stopped, it is requeued and goes on.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import cast
 from submitit.core.job_environment import JobEnvironment
 from submitit.core.submission import process_job
 from submitit.core.utils import DelayedSubmission, temporary_save_path
+from submitit.slurm.slurm import SlurmJobEnvironment
 
 from launch import commands, submitted
 from launch.batches import Batch, SlurmSettings
@@ -37,12 +39,19 @@ def main(folder: Path, number: int) -> None:
         return
     _tell_what_runs(folder, array)
     os.environ["SUBMITIT_FOLDER"] = str(folder / "jobs")
+    if shutil.which("scontrol") is None:
+        setattr(SlurmJobEnvironment, "_requeue", _leave_requeueing)  # noqa: B010 - submitit calls scontrol itself
     pickle = JobEnvironment().paths.submitted_pickle
     pickle.with_suffix(".pkl.save_tmp").unlink(missing_ok=True)  # of a job that was killed while it was requeued
     if not pickle.exists():  # else it was requeued, and has its number of time limits in it
         with temporary_save_path(pickle) as scratch:
             _submission(folder, array).dump(scratch)
     process_job(folder / "jobs")
+
+
+def _leave_requeueing(environment: SlurmJobEnvironment, countdown: int) -> None:
+    """In a container without scontrol: have the job's script, which is outside, requeue it (`sbatch.REQUEUE`)."""
+    Path(os.environ["SUBMITIT_FOLDER"], f"{os.environ['SLURM_JOB_ID']}.requeue").touch()
 
 
 def _tell_what_runs(folder: Path, array: Array) -> None:

@@ -99,9 +99,10 @@ class Changes:
             if word.startswith(f"{RESOURCES}="):
                 values = asdict(next(compositions([word], conf_folder(), multirun=False)).resources)
                 continue
-            if _path(word)[0] == "timeout_min" and settings.timeout_min is not None:
-                raise ConfigError(f"{word}: {LAUNCHER}timeout_min={settings.timeout_min:g} of the sweep stands before "
-                                  f"it; give {LAUNCHER}timeout_min=null too, or another number there")  # fmt: skip
+            if (first := getattr(settings, key := _path(word)[0], None)) is not None:
+                shown = f"{first:g}" if isinstance(first, float) else first
+                raise ConfigError(f"{word}: {LAUNCHER}{key}={shown} of the sweep stands before it; "
+                                  f"give {LAUNCHER}{key}=null too, or another value there")  # fmt: skip
             values = _changed(values, _path(word), _value(word))
         return replace(config, resources=build(ResourcesConfig, values, f"{RESOURCES}."))
 

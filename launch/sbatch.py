@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from compress.config.resources import Needs
+from compress.config.resources import WHERE, Needs
 from compress.errors import ConfigError
 from launch import commands
 from launch.batches import Batch, SlurmSettings
@@ -25,6 +25,11 @@ LIMIT = re.compile(r"\w*Submit\w*Limit|temporarily una\w+")  # what passes when 
 UNCLEAR = re.compile(r"timed out|[Uu]nable to contact|[Zz]ero [Bb]ytes|[Cc]onnect")  # it may have been submitted
 SAID = re.compile(r"^(sbatch: )?(error: )?(Batch job submission failed: |allocation failure: )?")
 OR_FAIL = 'or_fail() { [ "$1" -eq 0 ] || { echo "error: hydra.launcher.setup: $2: exit code $1" >&2; exit "$1"; }; }'
+REQUEUE = (  # outside a container in which there is no scontrol
+    "code=$?",
+    'if rm {jobs}/"$SLURM_JOB_ID.requeue" 2> /dev/null; then scontrol requeue "$SLURM_JOB_ID"; fi',
+    'exit "$code"',
+)
 PROBE = "compress-probe"  # name of a job that does nothing
 LEAST: dict[str, int | None] = {"gpus": 0, "cpus": 1, "memory_gb": None}
 
@@ -45,8 +50,8 @@ class TooLarge(Refused):
     """SLURM takes no array of so many elements."""
 
 
-def parameters(batch: Batch, settings: SlurmSettings, after: Sequence[str]) -> dict[str, object]:
-    """What submitit's SlurmExecutor is told for a batch, and its dependencies."""
+def parameters(jobs: Path, batch: Batch, settings: SlurmSettings, after: Sequence[str]) -> dict[str, object]:
+    """What submitit's SlurmExecutor is told for a batch that logs into the folder `jobs`, and its dependencies."""
     resources, additional = batch.resources, {"requeue": True, **settings.additional}
     if any(condition.startswith("afterok:") for condition in after):
         additional["kill-on-invalid-dep"] = "yes"
@@ -67,8 +72,11 @@ def parameters(batch: Batch, settings: SlurmSettings, after: Sequence[str]) -> d
         given["mem"] = f"{math.ceil(resources.memory_gb * 1024)}MB"
     if settings.setup:
         given["setup"] = list(checked_setup(settings.setup))
-    return given | {key: value for key in ("partition", "account", "qos", "constraint")
-                    if (value := getattr(settings, key)) is not None}  # fmt: skip
+    if settings.container:
+        if settings.container.startswith("--"):
+            given["srun_args"] = shlex.split(settings.container)
+        given["teardown"] = [line.format(jobs=shlex.quote(str(jobs))) for line in REQUEUE]
+    return given | batch.where(settings)
 
 
 def script(jobs: Path, name: str, batch: Batch, settings: SlurmSettings, command: str, after: Sequence[str]) -> str:
@@ -79,11 +87,12 @@ def script(jobs: Path, name: str, batch: Batch, settings: SlurmSettings, command
     import submitit
 
     executor = submitit.SlurmExecutor(jobs)
-    executor.update_parameters(**parameters(batch, settings, after), job_name=name)
+    executor.update_parameters(**parameters(jobs, batch, settings, after), job_name=name)
     if len(batch.elements) > 1:
         executor.parameters["map_count"] = len(batch.elements)
-    python = settings.python or shlex.quote(sys.executable)
-    return executor._make_submission_file_text(f"{python} {command}", "")
+    python = settings.python or ("python" if settings.container else shlex.quote(sys.executable))
+    inside = f"{settings.container} " if settings.container and "srun_args" not in executor.parameters else ""
+    return executor._make_submission_file_text(f"{inside}{python} {command}", "")
 
 
 def checked_setup(lines: Sequence[str]) -> Iterator[str]:
@@ -189,14 +198,17 @@ def _blamed(reason: str, batch: Batch, settings: SlurmSettings) -> str:
     """The key and the value that a refusal is about."""
     if invalid := re.search(r"invalid (account|partition|qos|feature)", reason.lower()):
         key = invalid[1].replace("feature", "constraint")
+        given = getattr(batch.resources, key)
+        if getattr(settings, key) is None and given is not None:
+            return f"resources.{key}={given}"
         return f"hydra.launcher.{key}={getattr(settings, key) or 'null'}"
     for key, least in LEAST.items():
         needed = getattr(batch.resources, key)
         less = replace(batch, resources=Needs(**asdict(batch.resources) | {key: least}))
         if needed != least and not refusal(less, settings):
             return f"resources.{key}={_plain(needed)}"
-    needs = asdict(batch.resources)
-    return ", ".join(f"resources.{key}={_plain(value)}" for key, value in needs.items() if value is not None)
+    needs = {key: value for key, value in asdict(batch.resources).items() if key not in WHERE and value is not None}
+    return ", ".join(f"resources.{key}={_plain(value)}" for key, value in needs.items())
 
 
 def _plain(number: float) -> str:
@@ -205,14 +217,16 @@ def _plain(number: float) -> str:
 
 def _require_time(batch: Batch, settings: SlurmSettings) -> None:
     """Refuse a time limit that the partition does not allow; SLURM takes such a job and never starts it."""
-    if settings.qos is not None or not (limits := _limits(settings.partition)):
+    where = batch.where(settings)
+    partition = where.get("partition")
+    if "qos" in where or not (limits := _limits(partition)):
         return  # a quality of service may lift a partition's limit
     minutes, most = batch.minutes(settings), max(limits)
     if minutes > most:
         key = f"resources.timeout_min={batch.resources.timeout_min:g}"
         packed = f" ({minutes} min a job, with hydra.launcher.pack={settings.pack})" if settings.pack > 1 else ""
-        where = settings.partition or "the default partition"
-        raise ConfigError(f"{key}{packed}: {where} allows {most:g} min; ask for less, a job that its limit stops is "
+        place = partition or "the default partition"
+        raise ConfigError(f"{key}{packed}: {place} allows {most:g} min; ask for less, a job that its limit stops is "
                           "requeued and goes on from its checkpoint; nothing was submitted")  # fmt: skip
 
 

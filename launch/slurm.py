@@ -7,21 +7,22 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from tqdm import tqdm
 
 from compress.errors import ConfigError, tell
 from compress.wording import are, plural
-from launch import commands, submitted
+from launch import commands, sbatch, submitted
 from launch.batches import Batch, SlurmSettings, batches
 from launch.commands import Unanswered, portions
-from launch.experiments import Outcome
+from launch.experiments import Outcome, in_common
 from launch.losses import Watch, listed, numbers
-from launch.plan import Plan
-from launch.progress import conclude, follow
+from launch.plan import Plan, elapsed
+from launch.progress import conclude, duration, follow
 from launch.scheduler import HIDDEN, in_queue, queue
 from launch.submission import Submission, kept_up
-from launch.sweep import Sweep
+from launch.sweep import SWEEPS, Sweep
 
 POLL_SECONDS = 3.0
 
@@ -166,7 +167,7 @@ def _still_there(jobs: Sequence[str]) -> list[str]:
 def describe(plan: Plan, settings: SlurmSettings) -> list[str]:
     """What `plan` says of how the cluster would be used."""
     by_class: dict[str, list[Batch]] = defaultdict(list)
-    for batch in batches(plan.to_run, settings, {planned.run_id for planned in plan.teachers}):
+    for batch in _batches(plan, settings):
         by_class[_asked_of(batch, settings)].append(batch)
     lines = [
         f"{plural(sum(len(batch.elements) for batch in arrays), 'job')} in {plural(len(arrays), 'array')}: {needs}"
@@ -175,7 +176,55 @@ def describe(plan: Plan, settings: SlurmSettings) -> list[str]:
     if settings.throttle is not None:
         lines.append(f"at most {settings.throttle} jobs at once")
     seconds = sum(planned.seconds for planned in plan.to_run) / settings.per_device
-    return [*lines, f"time: {seconds / 3600:.2f} device-hours"]
+    last = duration(wall_seconds(plan, settings))
+    return [*lines, f"time: about {last} from the first job's start, if none waits for a free place; "
+                    f"{seconds / 3600:.2f} device-hours"]  # fmt: skip
+
+
+def wall_seconds(plan: Plan, settings: SlurmSettings) -> float:
+    """How long all takes once jobs start, if SLURM has places for as many as the throttle lets run."""
+    experiments = {planned.run_id: planned for planned in plan.to_run}
+    jobs = [
+        replace(experiments[element[0]], teacher=batch.after, seconds=max(took, default=0.0))
+        for batch in _batches(plan, settings)
+        for element in batch.elements
+        for took in [_rounds([experiments[run_id].seconds for run_id in element], settings.per_device)]
+    ]
+    return elapsed(jobs, settings.throttle or max(1, len(jobs)))
+
+
+def _rounds(seconds: Sequence[float], at_once: int) -> list[float]:
+    """When each place of a job is through, if the next experiment goes where there is room first."""
+    ends = [0.0] * at_once
+    for each in seconds:
+        ends[ends.index(min(ends))] += each
+    return ends
+
+
+def _batches(plan: Plan, settings: SlurmSettings) -> list[Batch]:
+    return batches(plan.to_run, settings, {planned.run_id for planned in plan.teachers})
+
+
+def texts(plan: Plan, settings: SlurmSettings) -> str:
+    """What sbatch would be given; of arrays that differ in their jobs, their name or their teacher the longest.
+
+    SWEEP and JOB stand for what is known only when it is submitted.
+    """
+    experiments = {planned.run_id: planned for planned in plan.to_run}
+    alike: dict[tuple[object, ...], list[Batch]] = defaultdict(list)
+    for batch in _batches(plan, settings):
+        alike[batch.resources, batch.minutes(settings), batch.after is None, batch.lane is None].append(batch)
+    jobs, said = plan.runs.absolute() / SWEEPS / "SWEEP" / "jobs", []
+    for group in alike.values():
+        batch = max(group, key=lambda batch: len(batch.elements))
+        after = ["afterok:JOB"] if batch.after is not None else []
+        after += ["afterany:JOB"] if batch.lane is not None and len(group) > 1 else []
+        name = f"{in_common(experiments[run_id] for run_id in batch.run_ids())}-SWEEP-NUMBER"
+        command = f"-u -m launch.job {shlex.quote(str(jobs.parent))} NUMBER"
+        many = plural(sum(len(batch.elements) for batch in group), "job")
+        said += [f"# {many} in {plural(len(group), 'array')} like this",
+                 sbatch.script(jobs, name, batch, settings, command, after)]  # fmt: skip
+    return "\n".join(said)
 
 
 def _asked_of(batch: Batch, settings: SlurmSettings) -> str:
@@ -185,4 +234,5 @@ def _asked_of(batch: Batch, settings: SlurmSettings) -> str:
     each = settings.timeout_min or needs.timeout_min
     longest = max(map(len, batch.elements))
     packed = "" if longest == 1 else f" each ({longest} experiments of {each:g} min, {settings.per_device} at once)"
-    return f"{needs.gpus} GPUs, {needs.cpus} CPUs{memory}, {minutes} min{packed}"
+    where = "".join(f", {key} {value}" for key, value in batch.where(settings).items())
+    return f"{needs.gpus} GPUs, {needs.cpus} CPUs{memory}, {minutes} min{packed}{where}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -21,11 +22,12 @@ from compress.config.resources import Needs
 from compress.config.schema import Config, document, teacher_experiment
 from compress.errors import ConfigError
 from compress.runs.result import Result, Timing, from_document
-from launch import cost, plan
+from launch import cli, cost, plan, slurm
 from launch.experiments import Planned
 from launch.plan import Plan, elapsed
 from tests import grids
 from tests.conftest import Compose
+from tests.test_submission import settings as slurm_settings
 
 BASE = ("model=demo/tiny", "data=demo", "train=demo", "task=rte", "device=cpu")
 GLUE = ("distill.copies=0",)  # needs no WordNet
@@ -146,6 +148,9 @@ def test_resources_are_by_model_and_each_can_be_overridden(compose: Compose) -> 
     assert needs("resources.memory_gb=64", "model=demo/large").memory_gb == 64
     assert needs("resources.timeout_min.tiny=7").timeout_min == 7
     assert needs("model.name=other").memory_gb == 32
+    assert needs("resources.partition=gpu", "resources.account=lab") == Needs(1, 4, 8, 240, "gpu", "lab")
+    assert needs("+resources.partition.large=bigmem", "+resources.qos.other=low") == Needs(1, 4, 8, 240, qos="low")
+    assert needs("+resources.partition.large=bigmem", "model=demo/large").partition == "bigmem"
     with pytest.raises(
         ConfigError, match=r"resources.gpus: has base, but nothing for tiny; give \+resources.gpus.tiny="
     ):
@@ -220,8 +225,40 @@ def test_plan_for_a_cluster_says_jobs_by_what_they_ask_for(tmp_path: Path) -> No
         "2 jobs in 2 arrays: 1 GPUs, 4 CPUs, 32 GB, 2880 min\n",
         "1 GPUs, 4 CPUs, 8 GB, 960 min each (8 experiments of 240 min, 2 at once)\n",
         "at most 5 jobs at once\n",
+        " from the first job's start, if none waits for a free place; ",
     ):
         assert told in done.stdout
+
+
+def test_plan_shows_what_sbatch_would_be_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["model=demo/tiny", "data=demo", "task=rte", "seed=0,1", "distill=none,kd", "hydra/launcher=slurm"]
+    more = ["+resources.partition.large=bigmem", "hydra.launcher.account=lab"]
+    assert cli.main(["plan", *words, *more, "hydra.launcher.container=apptainer exec x.sif", "--sbatch"]) == 0
+    teachers, others, students = capsys.readouterr().out.split("#!/bin/bash")[1:]
+    assert "#SBATCH --job-name=rte-large-none-2seeds-SWEEP-NUMBER\n" in teachers
+    assert "#SBATCH --partition=bigmem\n" in teachers
+    assert "--partition" not in others
+    assert "# 2 jobs in 2 arrays like this" in others
+    assert "#SBATCH --dependency=afterok:JOB\n" in students
+    for text in (teachers, others, students):
+        assert "#SBATCH --account=lab\n" in text
+        assert re.search(r"^srun .* apptainer exec x.sif python -u -m launch.job ", text, re.MULTILINE)
+    assert cli.main(["plan", *words[:-1], "--sbatch"]) == 2
+    assert capsys.readouterr().err.startswith("error: --sbatch: hydra/launcher=local calls no sbatch; add hydra/launch")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_time_of_jobs_that_are_packed_and_throttled() -> None:
+    every = [planned("t", 10), *(planned(f"e{n}", 6) for n in range(4)), planned("s", 5, "t")]
+    found = Plan(Path("runs"), 6, every, every, 0)
+    assert slurm.wall_seconds(found, slurm_settings()) == 10 + 5
+    assert slurm.wall_seconds(found, slurm_settings(throttle=1)) == 10 + 4 * 6 + 5
+    assert slurm.wall_seconds(found, slurm_settings(pack=4, throttle=1)) == 10 + 4 * 6 + 5
+    assert slurm.wall_seconds(found, slurm_settings(pack=4, per_device=2)) == 10 + 5
+    assert slurm.wall_seconds(found, slurm_settings(pack=4)) == 24
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -238,6 +239,35 @@ def test_a_line_of_the_setup_that_fails_ends_the_job_and_is_named(lines: list[st
 def test_a_setup_that_bash_does_not_understand_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"hydra.launcher.setup=if true; then x: bash: line \d: syntax error"):
         list(sbatch.checked_setup(["true", "if true; then", "x"]))
+
+
+@pytest.mark.parametrize("outside", [True, False], ids=["apptainer", "srun"])
+def test_a_job_runs_in_its_container_and_is_requeued_from_outside(tmp_path: Path, outside: bool) -> None:
+    """With stand-ins for srun, apptainer and scontrol that run, or note, what they are given."""
+    for name, text in {
+        "srun": 'echo "srun $*" >> said; while [[ "$1" == -* ]]; do [[ "$1" == --output ]] && shift; shift; done; "$@"',
+        "apptainer": '[[ "$1 $2 $3" == "exec --nv an image.sif" ]] || exit 9; shift 3; INSIDE=1 "$@"',
+        "python": 'echo "python $* inside $INSIDE" >> said; touch $SLURM_JOB_ID.requeue; exit 3',
+        "scontrol": 'echo "scontrol $*" >> said',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    container = "apptainer exec --nv 'an image.sif'" if outside else "--container-image=x.sqsh --container-mounts=/data"
+    batch = Batch(Needs(1, 4, 8, 240), None, [["a"]])
+    text = sbatch.script(tmp_path, "name", batch, settings(container=container), "-m launch.job SWEEP 0", ())
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "34"}
+    done = subprocess.run(["bash", "-c", text], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (3, "")
+    srun, python, scontrol = (tmp_path / "said").read_text().splitlines()
+    assert ("--container-image=x.sqsh --container-mounts=/data python" in srun) != outside
+    assert python == f"python -m launch.job SWEEP 0 inside {'1' if outside else ''}"
+    assert scontrol == "scontrol requeue 34"
+    assert not (tmp_path / "34.requeue").exists()
+
+
+def test_a_container_that_bash_does_not_understand_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"must be words as bash reads them \(no closing quotation\)"):
+        settings(container="apptainer exec 'x")
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import resource
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 CPU_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "i8mm")
 
@@ -32,6 +39,31 @@ def environment() -> dict[str, object]:
 def place(device: str) -> dict[str, object]:
     """Where a run is, flat: host, device and commit."""
     return {"host": platform.node(), "device": device, "commit": _git_commit()}
+
+
+def allocation() -> dict[str, object]:
+    """The host, and of SLURM's job its id, how often it was requeued, and the cores that it has."""
+    job = os.environ.get("SLURM_JOB_ID")
+    array, element = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
+    requeues = os.environ.get("SLURM_RESTART_COUNT", "0")
+    return {
+        "host": os.environ.get("SLURMD_NODENAME") or platform.node(),
+        "job": f"{array}_{element}" if array and element else job,
+        "requeues": int(requeues) if requeues.isdigit() else 0,
+        "cores": len(os.sched_getaffinity(0)),
+    }
+
+
+def used(device: torch.device, since: float) -> dict[str, float | int | None]:
+    """What this process has used, as fields of a result's timing; of cores from this `time.process_time()` on."""
+    import torch
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "cpu_seconds": time.process_time() - since,
+        "memory_bytes": most * (1 if sys.platform == "darwin" else 1024),
+        "gpu_memory_bytes": torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None,
+    }
 
 
 def command() -> list[str]:

@@ -74,13 +74,19 @@ class Size(Part):
 
 @dataclass(frozen=True, kw_only=True, config=READ)
 class Timing:
-    """What a run took; `resumed` is how often it went on from a checkpoint, `wall_seconds` are without tracking."""
+    """What a run took; `resumed` is how often it went on from a checkpoint, `wall_seconds` are without tracking.
+
+    Of one that was resumed, seconds and memory are those of its last process.
+    """
 
     train_seconds: float | None = None
     steps: int | None = None
     steps_per_second: float | None = None
     resumed: int = 0
     wall_seconds: float | None = None
+    cpu_seconds: float | None = None  # of all cores together
+    memory_bytes: int | None = None  # most at once of main memory
+    gpu_memory_bytes: int | None = None  # most at once of the GPU's; None without one
 
 
 @dataclass(frozen=True, kw_only=True, config=READ)
