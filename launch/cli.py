@@ -6,7 +6,6 @@ import argparse
 import json
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ Before and after a sweep (python -m compress -m …):
 
   plan OVERRIDES     what that sweep would run, on what, for how long; starts nothing
   prepare OVERRIDES  fetch its checkpoints and texts into the caches, for nodes without a network
-  status RUNS        where every experiment is, by size and methods; --watch repeats it
+  status RUNS        where every experiment is, by size and methods; --watch follows them
   logs RUNS [WHICH]  what failed experiments said, or those called WHICH; -f goes on as a log grows
   retry RUNS         run again just what failed, was stopped or is missing
   extend RUNS        run further seeds, round after round, until every verdict is settled
@@ -27,7 +26,6 @@ Before and after a sweep (python -m compress -m …):
   tune RUNS --out D  of a search (+experiment=search) a learning rate and a length for each model and task
   sync RUNS          upload to Weights & Biases what was offline
 """
-WATCH_SECONDS = 3.0
 VERBS = ("plan", "prepare", "status", "logs", "retry", "extend", "cancel", "tune", "sync")
 OF_SWEEPS = {"plan": "what a sweep would do", "prepare": "fill the caches for a sweep"}
 
@@ -79,7 +77,7 @@ def _parser() -> Parser:
             shown.add_argument("--json", action="store_true", help="one document, nothing else")
             shown.add_argument("--sbatch", action="store_true", help="what SLURM would be given, nothing else")
     status = verbs.add_parser("status", help="where every experiment is")
-    status.add_argument("--watch", action="store_true", help="again every few seconds, until nothing runs or waits")
+    status.add_argument("--watch", action="store_true", help="a page that follows them until nothing runs or waits")
     status.add_argument("--json", action="store_true", help="one document, nothing else")
     logs = verbs.add_parser("logs", help="what experiments said")
     logs.add_argument("-n", "--lines", type=_lines, default=20, metavar="N",
@@ -204,19 +202,19 @@ def _status(runs: Path, *, as_json: bool, watch: bool) -> int:
     from launch import progress, status, usage
     from launch.sync import reminder
 
-    while True:
-        survey = status.survey(runs)
-        if as_json:
-            print(json.dumps(progress.as_document(runs, survey)))
-        else:
-            if watch and sys.stdout.isatty():
-                print("\033[H\033[2J", end="")
-            ended = (each.folder(runs) for each in survey.experiments if each.state in ("finished", "failed"))
-            finished = [each.folder(runs) for each in survey.experiments if each.state == "finished"]
-            print("\n".join([progress.render(survey), *usage.lines(finished), *reminder(runs, ended)]), flush=True)
-        if not watch or not status.GOING_ON & {each.state for each in survey.experiments}:
-            return 0
-        time.sleep(WATCH_SECONDS)
+    if watch:
+        from launch.watch import watch as follow
+
+        surveyed = follow(runs, as_json=as_json)
+    else:
+        surveyed = status.survey(runs)
+    if not as_json:
+        ended = (each.folder(runs) for each in surveyed.experiments if each.state in ("finished", "failed"))
+        finished = [each.folder(runs) for each in surveyed.experiments if each.state == "finished"]
+        print("\n".join([progress.render(surveyed), *usage.lines(finished), *reminder(runs, ended)]), flush=True)
+    elif not watch:
+        print(json.dumps(progress.as_document(runs, surveyed)))
+    return 0
 
 
 def _cancel(runs: Path) -> int:

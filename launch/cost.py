@@ -104,16 +104,17 @@ class Experience:
                 continue
             self.runs += 1
             ratio = finished.timing.wall_seconds / arithmetic(typed(finished.config), self.speed)
-            for key in _keys(finished.task, finished.model, finished.subset):
+            for key in alike(finished.task, finished.model, finished.subset):
                 self.ratios[key].append(ratio)
 
     def seconds(self, config: Config, model: str, methods: str) -> float:
         """How long an experiment should take."""
-        ratio = next((self.ratios[key] for key in _keys(config.task.name, model, methods) if key in self.ratios), [1.0])
+        ratio = next((self.ratios[key] for key in alike(config.task.name, model, methods) if key in self.ratios), [1.0])
         return arithmetic(config, self.speed) * statistics.median(ratio)
 
 
-def _keys(task: str, model: str, methods: str) -> list[tuple[str, ...]]:
+def alike(task: str, model: str, methods: str) -> list[tuple[str, ...]]:
+    """What an experiment's time is told from that of others by: the same cell, methods and size, size, or any."""
     return [(task, model, methods), (model, methods), (model,), ()]
 
 

@@ -19,6 +19,7 @@ from compress.errors import ConfigError
 from compress.runs import result
 from compress.wording import plural
 from launch.experiments import Outcome
+from launch.forecast import Forecast
 from launch.status import ROOM, STATES, Status, Survey
 from launch.sweep import Sweep
 from launch.sync import reminder
@@ -79,8 +80,8 @@ def conclude(sweep: Sweep, ended: Mapping[str, Outcome], seconds: float) -> int:
     return 1 if failed else 0
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Columns under headings, folded to fit a terminal; without one, each row is one line."""
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], width: int | None = None) -> str:
+    """Columns under headings, folded to fit a width or the terminal; without one, each row is one line."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -91,7 +92,8 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100_000
+    if width is None:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100_000
     stream = io.StringIO()
     Console(file=stream, width=width, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
@@ -126,8 +128,39 @@ def as_document(runs: Path, survey: Survey) -> dict[str, object]:
         "runs": str(runs),
         "unanswered": survey.unanswered,
         "counts": counts(survey.experiments),
+        "seconds_left": survey.forecast.seconds_left,
+        "at_once": survey.forecast.at_once,
+        "failures": [
+            {"cause": cause, "log": alike[0].log, "run_ids": [status.run_id for status in alike]}
+            for cause, alike in causes(survey.experiments).items()
+        ],
         "experiments": [asdict(status) for status in survey.experiments],
     }
+
+
+def causes(experiments: Iterable[Status]) -> dict[str, list[Status]]:
+    """The experiments that failed, by what they failed of; what most did first."""
+    alike: dict[str, list[Status]] = defaultdict(list)
+    for status in experiments:
+        if status.state == "failed":
+            alike[status.detail].append(status)
+    return dict(sorted(alike.items(), key=lambda group: -len(group[1])))
+
+
+def headline(survey: Survey) -> str:
+    """How many experiments are where, and how long they will still take, in one line."""
+    experiments = survey.experiments
+    states = ", ".join(f"{n} {state}" for state, n in counts(experiments).items() if n)
+    return f"{plural(len(experiments), 'experiment')}: {states}{time_left(survey.forecast)}"
+
+
+def time_left(forecast: Forecast) -> str:
+    """`; about 12 min left, done about 14:05`; nothing of what is not known."""
+    if forecast.seconds_left is None:
+        return ""
+    end = time.localtime(time.time() + forecast.seconds_left)
+    done = time.strftime("%H:%M" if time.strftime("%j", end) == time.strftime("%j") else "%a %H:%M", end)
+    return f"; about {duration(forecast.seconds_left)} left, done about {done}"
 
 
 def counts(experiments: Sequence[Status]) -> dict[str, int]:
@@ -138,10 +171,9 @@ def counts(experiments: Sequence[Status]) -> dict[str, int]:
 
 def render(survey: Survey, longest: int = 15) -> str:
     """A table by size and methods, what runs (no more than `longest`), and what failed."""
-    experiments, totals = survey.experiments, counts(survey.experiments)
+    experiments = survey.experiments
     lines = [f"{survey.unanswered}: what hangs on it is told as unknown", ""] if survey.unanswered else []
-    states = ", ".join(f"{n} {state}" for state, n in totals.items() if n)
-    lines += [f"{plural(len(experiments), 'experiment')}: {states}", "", _by_size_and_methods(experiments)]
+    lines += [headline(survey), "", by_size_and_methods(experiments)]
     running = sorted((status for status in experiments if status.state == "running"), key=lambda s: s.seconds_left or 0)
     if running:
         rows = [(status.name, status.detail, duration(status.seconds_left), status.job or "") for status in running]
@@ -157,14 +189,15 @@ def render(survey: Survey, longest: int = 15) -> str:
     return "\n".join(lines)
 
 
-def _by_size_and_methods(experiments: Sequence[Status]) -> str:
+def by_size_and_methods(experiments: Sequence[Status], width: int | None = None) -> str:
+    """How many of each model and subset are finished, and where the others are."""
     names = dict.fromkeys(status.methods for status in experiments)
     columns = sorted(names, key=lambda name: (name != "none", name.count("+")))
     cells: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for status in experiments:
         cells[status.model][status.methods][status.state] += 1
     rows = [[model, *(_cell(row[column]) for column in columns)] for model, row in cells.items()]
-    return table(["finished / all", *columns], rows)
+    return table(["finished / all", *columns], rows, width)
 
 
 def _cell(states: Counter[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,12 +17,15 @@ from compress.wording import plural
 from launch import losses, scheduler, submitted
 from launch.commands import Unanswered
 from launch.experiments import Outcome, Planned
-from launch.sweep import Sweep, all_sweeps, concerned
+from launch.forecast import NOTHING_KNOWN, Forecast, forecast
+from launch.sweep import PLAN, Sweep, all_sweeps, concerned
 
 STATES = ("finished", "running", "waiting", "pending", "stopped", "failed", "missing", "unknown")
 GOING_ON = {"running", "waiting", "pending", "unknown"}  # states that change by themselves
 ROOM = "room in SLURM's queue"
 AGAIN = {"failed", "stopped", "missing"}
+ASK_SECONDS, SELDOM_SECONDS = 15.0, 120.0  # between questions to SLURM of who looks again and again
+AGAIN_SECONDS = 3.0  # after which it is asked about what was submitted since
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class State:
     detail: str = ""  # of a running one how far it is, of a failed one the cause, of a pending one what it waits for
     log: str = ""  # a file where to read more; or nothing
     seconds_left: float | None = None  # of a running one, if it is known
+    progress: Progress | None = None  # of a running one, as it last told
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Status:
     job: str | None = None
     seconds_left: float | None = None
     seed: int | None = None
+    progress: Progress | None = None
 
     @property
     def name(self) -> str:
@@ -67,15 +72,107 @@ class Survey:
 
     experiments: list[Status]
     unanswered: str | None = None
+    forecast: Forecast = NOTHING_KNOWN
 
 
-def survey(runs: Path, sweeps: Sequence[Sweep] | None = None) -> Survey:
-    """Where all experiments of a folder of runs are; `sweeps` are all of it, if they have just been read."""
-    look = _Look(runs, all_sweeps(runs) if sweeps is None else sweeps)
+class Memory:
+    """What who looks again and again need neither read nor ask again.
+
+    SLURM is asked every `ASK_SECONDS`, more and more rarely while it answers the same, up to `SELDOM_SECONDS`; and
+    soon if jobs were submitted meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.sweeps: dict[Path, tuple[tuple[int, ...], Sweep]] = {}
+        self.results: dict[tuple[Path, Path], tuple[int, ...]] = {}  # by sweep and run folder, of those that count
+        self.queue: Queue | None = None
+        self.patience = ASK_SECONDS
+
+    def all_sweeps(self, runs: Path, left_out: list[str] | None) -> list[Sweep]:
+        """As `sweep.all_sweeps`; a plan that was read before is not read again."""
+        there = all_sweeps(runs, left_out, self._read_sweep)
+        self.sweeps = {sweep.folder: self.sweeps[sweep.folder] for sweep in there}
+        return there
+
+    def _read_sweep(self, folder: Path) -> Sweep:
+        now, folder = _signature(folder / PLAN), folder.absolute()
+        before, known = self.sweeps.get(folder, ((), None))
+        if known is None or before != now:
+            known = Sweep.read(folder)
+            self.sweeps[folder] = now, known
+        return known
+
+    def finished(self, sweep: Path, folder: Path, look: Callable[[], bool]) -> bool:
+        """Whether an experiment is finished; `look` says it where its result is not the one that was read before."""
+        try:
+            now = _signature(folder / result.FILE)
+        except OSError:
+            return look()
+        if self.results.get((sweep, folder)) != now and not look():
+            return False
+        self.results[sweep, folder] = now
+        return True
+
+    def ask(self, sweeps: Sequence[Sweep]) -> Queue:
+        """SLURM's queue, as it was asked for not long ago."""
+        if (last := self.queue) is not None:
+            age, more = time.monotonic() - last.asked, _open_jobs(sweeps).items() - last.jobs.items()
+            if age < (AGAIN_SECONDS if more else self.patience):
+                return last
+        now = Queue(sweeps)
+        same = last is not None and (now.there, now.unanswered) == (last.there, last.unanswered)
+        self.patience = min(1.5 * self.patience, SELDOM_SECONDS) if same else ASK_SECONDS
+        self.queue = now
+        return now
+
+
+def _signature(file: Path) -> tuple[int, ...]:
+    """What tells a file from the one that is put in its place."""
+    state = file.stat()
+    return state.st_ino, state.st_mtime_ns, state.st_size
+
+
+class Queue:
+    """SLURM's queue, if there are jobs to ask for, and which jobs those were."""
+
+    def __init__(self, sweeps: Sequence[Sweep]) -> None:
+        self.jobs = _open_jobs(sweeps)  # what is submitted from here on is not in the queue that is looked at
+        self.there: dict[str, scheduler.Job] | None = None  # None: SLURM does not answer
+        self.unanswered: str | None = None
+        self.asked = time.monotonic()
+        try:
+            self.there = scheduler.queue(sweeps)
+        except Unanswered as error:
+            self.unanswered = str(error)
+        self.lost: dict[Path, Mapping[str, Outcome]] = {}  # by sweep, what became of jobs that are gone
+
+
+def survey(
+    runs: Path, sweeps: Sequence[Sweep] | None = None, memory: Memory | None = None, left_out: list[str] | None = None
+) -> Survey:
+    """Where all experiments of a folder of runs are.
+
+    Args:
+        sweeps: all of it, if they have just been read.
+        memory: of who looks again and again.
+        left_out: gets why sweeps could not be read; without it that is printed.
+    """
+    if sweeps is None:
+        sweeps = all_sweeps(runs, left_out) if memory is None else memory.all_sweeps(runs, left_out)
+    look = _Look(runs, sweeps, memory or Memory())
     planned = [Status(run_id, planned.task, planned.model, planned.methods, **vars(look.state(run_id)),
                       job=look.jobs.get(run_id), seed=planned.seed) for run_id, planned in look.planned()]  # fmt: skip
-    alone = [_alone(folder, runs) for folder in result.run_folders(runs) if folder.name not in look.latest]
-    return Survey(planned + alone, look.unanswered)
+    alone = [_alone(folder, runs, look.memory)
+             for folder in result.run_folders(runs) if folder.name not in look.latest]  # fmt: skip
+    return Survey(planned + alone, look.unanswered, _forecast(planned, look.latest))
+
+
+def _forecast(planned: Sequence[Status], latest: Mapping[str, Sweep]) -> Forecast:
+    """Of all that sweeps have not brought to an end; nothing, if it is not known where some of that is."""
+    if any(status.state == "unknown" for status in planned):
+        return Forecast(None, sum(status.state == "running" for status in planned))
+    going = {status.run_id: latest[status.run_id] for status in planned if status.state in GOING_ON}
+    return forecast(going, {status.run_id: status.progress for status in planned if status.state == "running"})
 
 
 def to_run_again(runs: Path, sweeps: Sequence[Sweep]) -> set[str]:
@@ -91,20 +188,18 @@ def to_run_again(runs: Path, sweeps: Sequence[Sweep]) -> set[str]:
 class _Look:
     """One look at all sweeps of a folder of runs, and at the queue."""
 
-    def __init__(self, runs: Path, sweeps: Sequence[Sweep]) -> None:
+    def __init__(self, runs: Path, sweeps: Sequence[Sweep], memory: Memory) -> None:
+        self.memory = memory
         self.latest = concerned(sweeps)  # the sweep that speaks for each experiment
-        self.finished = cache(lambda run_id: self.latest[run_id].finished(run_id))
+        self.finished = cache(self._finished)
         self.locked = cache(lambda run_id: ExperimentLock(runs, run_id).taken())
-        self.lost = cache(lambda sweep: {} if self.there is None else losses.lost(sweep, self.there))
-        before = _open_jobs(sweeps)  # what is submitted from here on is not in the queue that is looked at
-        self.there: dict[str, scheduler.Job] | None = None  # the queue, if SLURM answers
-        self.unanswered: str | None = None
-        try:
-            self.there = scheduler.queue(sweeps)
-        except Unanswered as error:
-            self.unanswered = str(error)
+        before = memory.queue
+        self.queue = memory.ask(sweeps)
+        self.there, self.unanswered = self.queue.there, self.queue.unanswered
         # the last job of each experiment that has not ended, then of each
-        self.open = before | {run_id: job for run_id, job in _open_jobs(sweeps).items() if job in (self.there or {})}
+        now = _open_jobs(sweeps)
+        self.open = self.queue.jobs | {run_id: job for run_id, job in now.items() if job in (self.there or {})}
+        self.just_submitted = now.items() - self.open.items() if self.queue is before else set()
         self.jobs = {run_id: job for sweep in sweeps for run_id, job in sweep.jobs().items()}
         self.unclear = {run_id for sweep in sweeps for array in submitted.unconfirmed(sweep.folder)
                         for element in array.elements for run_id in element}  # fmt: skip
@@ -119,6 +214,18 @@ class _Look:
                     self.outcomes[run_id, job] = outcome
                 else:
                     self.members[job].append(run_id)
+
+    def _finished(self, run_id: str) -> bool:
+        sweep = self.latest[run_id]
+        return self.memory.finished(sweep.folder, sweep.run_folder(run_id), lambda: sweep.finished(run_id))
+
+    def lost(self, sweep: Sweep) -> Mapping[str, Outcome]:
+        """What became of experiments whose jobs are gone; asked once for each look at the queue."""
+        if self.there is None:
+            return {}
+        if sweep.folder not in self.queue.lost:
+            self.queue.lost[sweep.folder] = losses.lost(sweep, self.there)
+        return self.queue.lost[sweep.folder]
 
     def planned(self) -> Iterator[tuple[str, Planned]]:
         """All that was planned, but for teachers that nobody needs any more."""
@@ -137,6 +244,8 @@ class _Look:
             return State("finished")
         if self.locked(run_id):
             return _running(sweep.run_folder(run_id))
+        if not ended and (run_id, self.jobs.get(run_id)) in self.just_submitted:
+            return _in_line("just submitted", waits=waits)
         if self.there is None and not ended and (job is not None or run_id in self.unclear):
             return State("unknown", "SLURM does not answer")
         if job is not None and not ended and self.there and job in self.there:
@@ -189,7 +298,8 @@ def _running(folder: Path) -> State:
         return State("running", "starting")
     left = None if at.seconds_left is None else max(0.0, at.seconds_left - (time.time() - at.time))
     detail = f"{at.unit} {at.done}/{at.total}"
-    return State("running", detail if at.unit == "step" else f"{at.what}: {detail}", seconds_left=left)
+    detail = detail if at.unit == "step" else f"{at.what}: {detail}"
+    return State("running", detail, seconds_left=left, progress=at)
 
 
 def _existing(log: str | Path) -> str:
@@ -203,10 +313,10 @@ def _left_behind(folder: Path) -> State:
     return State("stopped", "goes on from its checkpoint") if stopped else State("missing")
 
 
-def _alone(folder: Path, runs: Path) -> Status:
+def _alone(folder: Path, runs: Path, memory: Memory) -> Status:
     """An experiment that was run without a sweep."""
     task, model, methods, run_id = folder.relative_to(runs).parts
-    if result.read(folder, run_id) is not None:
+    if memory.finished(runs, folder, lambda: result.read(folder, run_id) is not None):
         state = State("finished")
     elif ExperimentLock(runs, run_id).taken():
         state = _running(folder)

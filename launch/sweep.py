@@ -176,12 +176,14 @@ def _cause(error: OSError | ValueError) -> str:
     return one_line((error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__)
 
 
-def all_sweeps(runs: Path, left_out: list[str] | None = None) -> list[Sweep]:
+def all_sweeps(
+    runs: Path, left_out: list[str] | None = None, read_one: Callable[[Path], Sweep] = Sweep.read
+) -> list[Sweep]:
     """Every readable sweep of a folder of runs, oldest first; why one is left out is told, to `left_out` if given."""
     dated: list[tuple[int, Sweep]] = []
     for file in sorted((runs / SWEEPS).glob(f"*/{PLAN}")):
         try:
-            dated.append((file.stat().st_mtime_ns, Sweep.read(file.parent)))
+            dated.append((file.stat().st_mtime_ns, read_one(file.parent)))
         except FileNotFoundError:  # it was just removed
             continue
         except (ConfigError, OSError) as error:

@@ -35,6 +35,8 @@ class Progress:
     host: str
     pid: int
     time: float  # of this report, in seconds of the epoch
+    rate: float | None = None  # of `unit`s a second, if it is known
+    since: float | None = None  # when its process took the experiment up, in seconds of the epoch
 
 
 class ExperimentLock(Lock):

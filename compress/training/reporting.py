@@ -35,6 +35,7 @@ class Reporter:
         self.rows: list[str] = []
         self.on_row: Callable[[], None] = lambda: None  # called when there is a new one
         self.written = self.spoke = time.monotonic()
+        self.since = time.time()
         self.reported = -math.inf  # when progress.json was written
         self.loss: float | None = None
         self.first: tuple[int, float] | None = None  # the step that `progress` first heard of, and when
@@ -120,7 +121,9 @@ class Reporter:
         if now - self.reported > FLUSH_SECONDS:
             self.reported = now
             host, pid = socket.gethostname(), os.getpid()
-            report = Progress(self.title, self.unit, step, total, self.loss, left, host, pid, time.time())
+            report = Progress(
+                self.title, self.unit, step, total, self.loss, left, host, pid, time.time(), rate, self.since
+            )
             self._survive(lambda: write_json(self.folder / PROGRESS, asdict(report)))
         if sys.stderr.isatty():
             if self.bar is None:
