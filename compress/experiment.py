@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.config import identity, run_names
-from compress.config.schema import document, teacher_experiment
+from compress.config.schema import document, own_training, prerequisites
 from compress.data import augmentation, tokenization
 from compress.errors import ConfigError
 from compress.methods import registry
@@ -79,7 +79,7 @@ def warm_up(config: Config) -> None:
     use_threads(1)
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification  # noqa: F401
 
-    from compress import teacher  # noqa: F401
+    from compress import finished_start, teacher  # noqa: F401
     from compress.training import loop  # noqa: F401
 
     nothing = BertConfig(vocab_size=1, hidden_size=1, num_hidden_layers=0, num_attention_heads=1, intermediate_size=1)
@@ -94,12 +94,20 @@ def warm_up(config: Config) -> None:
     gc.freeze()  # else every collection in a child copies all pages
 
 
-def run(config: Config, *, locked: bool = False, teaches: bool = False, command: Sequence[str] | None = None) -> Result:
+def run(
+    config: Config,
+    *,
+    locked: bool = False,
+    teaches: bool = False,
+    single: bool = True,
+    command: Sequence[str] | None = None,
+) -> Result:
     """Train, store and score one experiment, unless it is finished already.
 
     Args:
         locked: this process, or the one that it was forked from, holds the experiment's lock.
         teaches: a student is known to wait for it; W&B calls it a teacher.
+        single: it is asked for by itself, not by another experiment that needs it, or by a worker (`locked`).
         command: that asked for it, `-m compress` and what follows, for W&B; None: this process's own.
 
     Raises:
@@ -108,20 +116,20 @@ def run(config: Config, *, locked: bool = False, teaches: bool = False, command:
         Stopped: it was asked to stop while training; run again it goes on.
     """
     run_id, folder = identity.run_id(config), identity.run_folder(config)
-    if (finished := _finished(config, run_id, folder)) is not None:
+    if (finished := _finished_already(config, run_id, folder)) is not None:
         run_folders.tidy(folder) if locked else run_folders.tidy_alone(config.paths.runs, folder)
-        teacher_result = _finished_teacher(config) if config.teacher else None
-        if not (locked or teaches) and wandb_settings.agent() is not None:
+        teacher_result = _finished(prerequisites(config)["teacher"]) if config.teacher else None
+        if single and not (locked or teaches) and wandb_settings.agent() is not None:
             _tell_agent(config, finished, folder, teacher_result, Asked(teaches, single=True, command=command))
         return finished
     surroundings.runs(config.paths.runs).require_writable(folder)
     if locked:
         return _run(config, run_id, folder, Asked(teaches, single=False, command=command))
     with _alone(config, run_id):
-        if (finished := _finished(config, run_id, folder)) is not None:  # by whoever was at it
+        if (finished := _finished_already(config, run_id, folder)) is not None:  # by whoever was at it
             run_folders.tidy(folder)
             return finished
-        return _run(config, run_id, folder, Asked(teaches, single=True, command=command))
+        return _run(config, run_id, folder, Asked(teaches, single=single, command=command))
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,7 @@ class Asked:
     command: Sequence[str] | None
 
 
-def _finished(config: Config, run_id: str, folder: Path) -> Result | None:
+def _finished_already(config: Config, run_id: str, folder: Path) -> Result | None:
     finished = None if config.force else result.read(folder, run_id)
     if finished is not None:
         moved = _moved(config, finished)
@@ -170,9 +178,10 @@ def _alone(config: Config, run_id: str) -> Iterator[None]:
 def _run(config: Config, run_id: str, folder: Path, asked: Asked) -> Result:
     hub.use_cache_without_network()
     device = pick_device(config.device)
-    teacher_result = find_teacher(config, run_id, folder) if config.teacher else None
+    needed = {what: find(what, other, run_id, folder) for what, other in prerequisites(config).items()}
+    teacher_result = needed.get("teacher")
     started, computed = time.perf_counter(), time.process_time()
-    inputs = _load(config, teacher_result, device)
+    inputs = _load(config, teacher_result, needed.get("start"), device)
     if identity.run_id(config) != run_id:
         raise ConfigError("the checkpoint or the data changed while they were read; run again")
     runs, head = surroundings.runs(config.paths.runs), describe(config, run_id)
@@ -252,7 +261,7 @@ def _tell_agent(config: Config, finished: Result, folder: Path, teacher_result: 
         tracker.finish(finished)
 
 
-def _load(config: Config, teacher_result: Result | None, device: torch.device) -> Inputs:
+def _load(config: Config, teacher_result: Result | None, start_result: Result | None, device: torch.device) -> Inputs:
     """Data, tokenizer and model; nothing is trained or written."""
     import torch
 
@@ -263,7 +272,12 @@ def _load(config: Config, teacher_result: Result | None, device: torch.device) -
     dataset, tokenizer = load_data(config)
     weights = class_weights.of(config.task, dataset)
     torch.manual_seed(config.seed)
-    model, start = build_model(config, tokenizer)
+    if start_result is None:
+        model, start = build_model(config, tokenizer)
+    else:
+        from compress.finished_start import load
+
+        model, start = load(config, start_result)
     notes = [*dataset.notes, *class_weights.notes(config.task, weights)]
     notes += [*tokenization.check_texts(dataset, tokenizer), *start.notes]
     return Inputs(replace(dataset, notes=notes), tokenizer, model.to(device), start, teacher_result, weights)
@@ -325,13 +339,18 @@ def _train_and_store(
         artifact_sha256=store.digest(folder / "artifact"),
         notes=[*scores.notes, *_emptied(stored)],
         environment=environment.environment() | environment.allocation() | {"device": device_name(model.device)},
-        start=asdict(inputs.start),
+        start=_described_start(inputs.start),
     )
+
+
+def _described_start(start: Start) -> dict[str, object]:
+    """What a result tells of it."""
+    return {key: value for key, value in asdict(start).items() if key != "run_id" or value is not None}
 
 
 def _limited(config: Config, dataset: Dataset) -> TrainConfig:
     """The training's settings, with no more steps than the rows alone would take if an enlarged set is not to have."""
-    enlarges, train = registry.the_one(config.methods, EnlargesData), config.train
+    enlarges, train = registry.the_one(config.methods, EnlargesData), own_training(config)
     if enlarges is None or enlarges.steps == "enlarged":
         return train
     sources = dataset.splits["train"].sources[dataset.train_rows]
@@ -396,28 +415,31 @@ def _ask_teacher(
     return answers, weak
 
 
-def find_teacher(config: Config, run_id: str, folder: Path) -> Result:
-    """The result of the teacher, which is trained now if it is not finished.
+def find(what: str, needed: Config, run_id: str, folder: Path) -> Result:
+    """The result of an experiment that another needs as its teacher or start; it is run now if it is not finished.
+
+    Args:
+        what: it is to the other (see `prerequisites`), whose run_id and folder follow.
 
     Raises:
-        ExperimentError: it failed, and so the student did.
+        ExperimentError: it failed, and so the other did.
     """
-    if (finished := _finished_teacher(config)) is not None:
+    if (finished := _finished(needed)) is not None:
         return finished
-    surroundings.cache(config.paths.cache).require_writable()  # its answers will have to be stored
+    if what == "teacher":
+        surroundings.cache(needed.paths.cache).require_writable()  # its answers will have to be stored
     try:
-        return run(teacher_experiment(config), teaches=True)
+        return run(needed, teaches=what == "teacher", single=False)
     except ExperimentError as error:
         write_error(folder, run_id, error)
         raise
 
 
-def _finished_teacher(config: Config) -> Result | None:
-    """The teacher's result if it is finished; what killed processes left beside it goes."""
-    experiment = teacher_experiment(config)
-    finished = result.read(identity.run_folder(experiment), identity.run_id(experiment))
+def _finished(needed: Config) -> Result | None:
+    """The result of an experiment that another needs, if it is finished; what killed processes left beside it goes."""
+    finished = result.read(identity.run_folder(needed), identity.run_id(needed))
     if finished is not None:
-        run_folders.tidy_alone(experiment.paths.runs, identity.run_folder(experiment))
+        run_folders.tidy_alone(needed.paths.runs, identity.run_folder(needed))
     return finished
 
 

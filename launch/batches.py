@@ -65,7 +65,7 @@ class Batch:
     """Elements of one job array: they ask for the same and wait for the same."""
 
     resources: Needs
-    after: str | None  # the teacher that must have succeeded first
+    after: tuple[str, ...]  # the teacher, and the start, that must have succeeded first
     elements: list[list[str]]  # the run_ids of each
     lane: int | None = None  # of a sweep with a throttle: the arrays of a lane run one after the other
     at_once: int | None = None  # how many elements may run at once; None: all
@@ -88,14 +88,15 @@ class Batch:
 def batches(to_run: Sequence[Planned], settings: SlurmSettings, awaited: Collection[str]) -> list[Batch]:
     """How experiments are put into job arrays, in the order in which they are submitted.
 
-    First teachers, then those that wait for nobody, then students. Teachers have jobs of their own, lest another's
-    failure keep students from starting. `awaited` are the teachers that are not finished, and will be.
+    First those that others need (teachers, and models to start from), then those that wait for nobody, then the others.
+    What is needed has jobs of its own, lest another's failure keep others from starting. `awaited` are those that are
+    not finished, and will be.
     """
-    needed = {planned.teacher for planned in to_run}
-    groups: dict[tuple[int, Needs, str | None], list[Planned]] = defaultdict(list)
+    needed = {run_id for planned in to_run for run_id in planned.needs}
+    groups: dict[tuple[int, Needs, tuple[str, ...]], list[Planned]] = defaultdict(list)
     for planned in to_run:
-        after = planned.teacher if planned.teacher in awaited else None
-        stage = 0 if planned.run_id in needed else 1 if after is None else 2
+        after = tuple(run_id for run_id in planned.needs if run_id in awaited)
+        stage = 0 if planned.run_id in needed else 2 if after else 1
         groups[stage, planned.resources, after].append(planned)
     whole = []
     for (stage, resources, after), members in sorted(groups.items(), key=lambda group: group[0][0]):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from compress.config.schema import Config, typed
+from compress.config.schema import Config, own_training, typed
 from compress.errors import ConfigError
 from compress.methods import registry
 from compress.methods.base import EnlargesData
@@ -47,7 +47,7 @@ GPU = Speed(3e13, 0.015, 2e-11, 15.0)
 
 def arithmetic(config: Config, speed: Speed = CORE) -> float:
     """Seconds, roughly: 6 operations per weight and token of a training step (forward and backward)."""
-    data, train, shape = config.data, config.train, _shape(config.model)
+    data, train, shape = config.data, own_training(config), _shape(config.model)
     encoder = shape["layers"] * (4 * shape["hidden"] ** 2 + 2 * shape["hidden"] * shape["intermediate"])
     embeddings = 30522 * shape["hidden"] if data.source == "glue" else 1000 * shape["hidden"]
     rows, tokens = _rows(config)

@@ -19,10 +19,20 @@ class Planned:
     methods: str  # `none`, or the active ones joined with `+`
     seed: int
     teacher: str | None  # its run_id, of a student
-    added: bool  # whether nobody asked for it but a student needs it
+    added: bool  # whether nobody asked for it but another needs it
     seconds: float  # how long it is expected to take on one device
     resources: Needs  # what it needs
     config: dict[str, object]  # the whole configuration as plain values
+    start: str | None = None  # the run_id of the finished model that it starts from
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The run_ids of the experiments that must be finished before, each once."""
+        return tuple(dict.fromkeys(run_id for run_id in (self.teacher, self.start) if run_id is not None))
+
+    def role_of(self, needed: str) -> str:
+        """What one of them is to it, in a word."""
+        return "teacher" if needed == self.teacher else "start"
 
     @property
     def name(self) -> str:

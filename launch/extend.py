@@ -141,8 +141,8 @@ def _why_not_on(launched: Sequence[Sweep]) -> str:
 
 
 def _failed(sweep: Sweep, run_id: str) -> bool:
-    """Whether an experiment, or its teacher, has failed by itself, and tells with which seed."""
-    folders = {sweep.run_folder(one) for one in (run_id, sweep.experiments[run_id].teacher) if one is not None}
+    """Whether an experiment, or one that it needs, has failed by itself, and tells with which seed."""
+    folders = {sweep.run_folder(one) for one in (run_id, *sweep.experiments[run_id].needs)}
     return any(result.failure(folder) is not None and (folder / "config.yaml").exists() for folder in folders)
 
 

@@ -35,7 +35,7 @@ NOTHING_KNOWN = Forecast(None, 0)
 def forecast(going: Mapping[str, Sweep], running: Mapping[str, Progress | None]) -> Forecast:
     """The time that is left of experiments that have not ended.
 
-    Those of each sweep go to as many places as it has been seen to use, students after their teachers, as in
+    Those of each sweep go to as many places as it has been seen to use, each after those that it needs, as in
     `launch plan`; the last sweep to be through counts.
 
     Args:

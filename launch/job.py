@@ -83,7 +83,7 @@ def _submission(folder: Path, array: Array) -> DelayedSubmission:
     resources = sweep.experiments[run_ids[0]].resources
     threads = settings.threads or max(1, resources.cpus // settings.per_device)
     submission = DelayedSubmission(Element(folder, run_ids, settings.per_device, threads))
-    submission.set_timeout(Batch(resources, None, array.elements).minutes(settings), settings.max_requeues)
+    submission.set_timeout(Batch(resources, (), array.elements).minutes(settings), settings.max_requeues)
     return submission
 
 

@@ -38,14 +38,14 @@ def lost(sweep: Sweep, there: Mapping[str, Job]) -> dict[str, Outcome]:
     states, unknown = _accounted(lost_jobs)
     ends: dict[str, Outcome] = {}
     for run_id, job in gone.items():
-        teacher = sweep.experiments[run_id].teacher
-        of_teacher = outcomes.get(teacher) or ends.get(teacher) if teacher else None
+        before = (outcomes.get(needed) or ends.get(needed) for needed in sweep.experiments[run_id].needs)
+        failed = next((outcome for outcome in before if outcome is not None and outcome.state == "failed"), None)
         if sweep.finished(run_id):
             ends[run_id] = Outcome(run_id, "finished", 0.0)
         elif run_id in owners:
             ends[run_id] = owners[run_id]
-        elif of_teacher is not None and of_teacher.state == "failed":
-            ends[run_id] = Outcome(run_id, "failed", 0.0, sweep.failure_of_teacher(of_teacher.run_id), of_teacher.log)
+        elif failed is not None:
+            ends[run_id] = Outcome(run_id, "failed", 0.0, sweep.failure_before(run_id, failed.run_id), failed.log)
         else:
             log = log_of(sweep, job)
             end = states.get(job) or unknown + ("; it wrote no log" if log is None else "")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from compress.config import identity
 from compress.config.memo import Memo
-from compress.config.schema import Config, document, teacher_experiment
+from compress.config.schema import Config, document, prerequisites
 from compress.errors import ConfigError
 from compress.model.encoder import label
 from compress.runs import result
@@ -20,6 +20,8 @@ from compress.wording import plural
 from launch.cost import Experience
 from launch.experiments import Planned
 
+UNCOMPRESSED = "uncompressed model"  # that others start from
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -27,20 +29,26 @@ class Plan:
 
     runs: Path  # the folder of all runs
     asked: int  # how many experiments were written; some may be the same
-    experiments: list[Planned]  # each once, teachers first, then the longest first
+    experiments: list[Planned]  # each once, those that others need first, then the longest first
     to_run: list[Planned]  # those among them that are not finished
     experience: int  # how many past runs the times were taken from
 
     @property
     def added(self) -> list[Planned]:
-        """Teachers to run that nobody asked for."""
+        """Those to run that nobody asked for: teachers, and models that others start from."""
         return [planned for planned in self.to_run if planned.added]
 
     @property
-    def teachers(self) -> list[Planned]:
+    def awaited(self) -> list[Planned]:
         """The first stage: those to run that others wait for."""
-        needed = {planned.teacher for planned in self.to_run}
+        needed = {run_id for planned in self.to_run for run_id in planned.needs}
         return [planned for planned in self.to_run if planned.run_id in needed]
+
+    @property
+    def teachers(self) -> list[Planned]:
+        """Those to run that others learn from."""
+        learned_from = {planned.teacher for planned in self.to_run}
+        return [planned for planned in self.to_run if planned.run_id in learned_from]
 
     @property
     def unique(self) -> int:
@@ -55,7 +63,7 @@ def make(
     *,
     gpu: bool = False,
 ) -> Plan:
-    """Plan a sweep: each experiment once, and the teachers that are missing; nothing is written.
+    """Plan a sweep: each experiment once, and the teachers and starts that are missing; nothing is written.
 
     Args:
         past: the results of past runs in a folder.
@@ -73,22 +81,22 @@ def make(
         raise ConfigError(f"paths.runs={','.join(map(str, sorted(folders)))}: a sweep has one folder of runs; give one")
     runs = folders.pop()
     wanted: dict[str, tuple[Config, Path, bool]] = {}
-    teacher_ids: dict[str, str] = {}
+    needed: dict[str, dict[str, str]] = {}  # by run_id, the run_ids of its teacher and its start
     memo = Memo()
     for config in cells:
         folder = identity.run_folder(config, memo)
         wanted[folder.name] = (config, folder, False)
     for run_id, (config, _, _) in list(wanted.items()):
-        if config.teacher is not None:
-            teacher_config = teacher_experiment(config)
-            folder = identity.run_folder(teacher_config, memo)
-            teacher_ids[run_id] = folder.name
-            wanted.setdefault(folder.name, (teacher_config, folder, True))
+        needed[run_id] = {}
+        for what, other in prerequisites(config, memo).items():
+            folder = identity.run_folder(other, memo)
+            needed[run_id][what] = folder.name
+            wanted.setdefault(folder.name, (other, folder, True))
     experience = Experience(past(runs), gpu=gpu)
     every = []
     for run_id, (config, folder, added) in wanted.items():
         model, methods = label(config.model), folder.parent.name
-        needs = config.resources.for_model(model)
+        resources, others = config.resources.for_model(model), needed.get(run_id, {})
         every.append(
             Planned(
                 run_id=run_id,
@@ -97,29 +105,32 @@ def make(
                 model=model,
                 methods=methods,
                 seed=config.seed,
-                teacher=teacher_ids.get(run_id),
+                teacher=others.get("teacher"),
+                start=others.get("start"),
                 added=added,
                 seconds=experience.seconds(config, model, methods),
-                resources=needs if timeout_min is None else replace(needs, timeout_min=timeout_min),
+                resources=resources if timeout_min is None else replace(resources, timeout_min=timeout_min),
                 config=document(config),
             )
         )
-    needed = set(teacher_ids.values())
-    every.sort(key=lambda planned: (planned.run_id not in needed, -planned.seconds))
+    awaited = {run_id for planned in every for run_id in planned.needs}
+    every.sort(key=lambda planned: (planned.run_id not in awaited, -planned.seconds))
     to_run = [each for each in every if each.config["force"] or result.read(runs / each.folder, each.run_id) is None]
-    # a finished teacher is not needed again, nor is one whose students are all finished
-    missing = {planned.teacher for planned in to_run}
+    # a finished teacher is not needed again, nor is one whose students are all finished; a start likewise
+    missing = {run_id for planned in to_run for run_id in planned.needs}
     to_run = [planned for planned in to_run if not planned.added or planned.run_id in missing]
     return Plan(runs, len(cells), every, to_run, experience.runs)
 
 
 def elapsed(to_run: Sequence[Planned], slots: int) -> float:
-    """Seconds until all have run on so many devices, each as long as expected, students after their teacher."""
-    waiting: dict[str | None, list[Planned]] = defaultdict(list)
+    """Seconds until all have run on so many devices, each as long as expected, after those that it needs."""
     ids = {planned.run_id for planned in to_run}
+    missing = {planned.run_id: ids & {*planned.needs} for planned in to_run}
+    waiting: dict[str, list[Planned]] = defaultdict(list)
     for planned in to_run:
-        waiting[planned.teacher if planned.teacher in ids else None].append(planned)
-    first, now = waiting.pop(None, []), 0.0
+        for run_id in missing[planned.run_id]:
+            waiting[run_id].append(planned)
+    first, now = [planned for planned in to_run if not missing[planned.run_id]], 0.0
     running = [(planned.seconds, planned.run_id) for planned in first[:slots]]
     heapq.heapify(running)
     arrived = itertools.count()  # of equally long ones, who is ready first runs first
@@ -128,7 +139,9 @@ def elapsed(to_run: Sequence[Planned], slots: int) -> float:
     while running:
         now, run_id = heapq.heappop(running)
         for planned in waiting.pop(run_id, []):
-            heapq.heappush(ready, (-planned.seconds, next(arrived), planned.run_id))
+            missing[planned.run_id].remove(run_id)
+            if not missing[planned.run_id]:
+                heapq.heappush(ready, (-planned.seconds, next(arrived), planned.run_id))
         while ready and len(running) < slots:
             seconds, _, run_id = heapq.heappop(ready)
             heapq.heappush(running, (now - seconds, run_id))
@@ -142,21 +155,26 @@ def headline(plan: Plan) -> list[str]:
     experiments += f" ({plan.asked} asked for, {repeated} the same as others)" if repeated else ""
     finished = plan.unique - sum(not planned.added for planned in plan.to_run)
     lines = [f"{experiments}: {len(plan.to_run) - len(plan.added)} to run, {finished} finished"]
-    if plan.added:
-        missing = "that are missing" if len(plan.added) > 1 else "that is missing"
-        lines += [f"{plural(len(plan.added), 'teacher')} added {missing}"]
+    teachers = {planned.run_id for planned in plan.teachers}
+    added = Counter("teacher" if planned.run_id in teachers else UNCOMPRESSED for planned in plan.added)
+    lines += [f"{plural(n, what)} added that {'is' if n == 1 else 'are'} missing" for what, n in sorted(added.items())]
     return lines
 
 
 def describe(plan: Plan, where: Sequence[str]) -> str:
     """What `python -m launch plan` prints; `where` is what the launcher says of its jobs and the time."""
     lines = headline(plan)
-    if teachers := plan.teachers:
-        tasks = ", ".join(f"{n} {task}" for task, n in Counter(planned.task for planned in teachers).items())
-        lines += [f"stage 1: {plural(len(teachers), 'teacher')} ({tasks})"]
-        others = plural(len(plan.to_run) - len(teachers), "other")
-        waiting = sum(planned.teacher in {teacher.run_id for teacher in teachers} for planned in plan.to_run)
-        lines += [f"stage 2: {others}, {waiting} of them after their teacher"]
+    if awaited := plan.awaited:
+        tasks = ", ".join(f"{n} {task}" for task, n in Counter(planned.task for planned in awaited).items())
+        first = {planned.run_id for planned in awaited}
+        waiting = [(planned, run_id) for planned in plan.to_run for run_id in planned.needs if run_id in first]
+        after = " or ".join(sorted({planned.role_of(run_id) for planned, run_id in waiting}, reverse=True))
+        teachers, what = plan.teachers, plural(len(awaited), "teacher")
+        if len(teachers) < len(awaited):
+            what = f"{plural(len(awaited), UNCOMPRESSED)} that others need, {len(teachers)} as teachers"
+        lines += [f"stage 1: {what} ({tasks})"]
+        others, later = plural(len(plan.to_run) - len(awaited), "other"), {planned.run_id for planned, _ in waiting}
+        lines += [f"stage 2: {others}, {len(later)} of them after their {after}"]
     lines += where
     source = "arithmetic: no run is finished"
     if plan.experience:

@@ -9,7 +9,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from compress import experiment
-from compress.config.schema import Config, teacher_experiment
+from compress.config.memo import Memo
+from compress.config.schema import Config, prerequisites
 from compress.methods import registry
 from compress.methods.base import EnlargesData
 from compress.storage.hub_cache import cache_folder
@@ -18,8 +19,9 @@ from compress.wording import plural
 
 def prepare(configs: Sequence[Config]) -> None:
     """Load each checkpoint, and tokenize each task for each vocabulary and augmentation, or raise ConfigError."""
-    both = [*configs, *(teacher_experiment(config) for config in configs if config.teacher is not None)]
-    models = {config.model: config for config in both}
+    memo = Memo()
+    both = [*configs, *(needed for config in configs for needed in prerequisites(config, memo).values())]
+    models = {config.model: config for config in both if config.model.start != "finished"}
     texts = {(config.model.pretrained, config.model.revision, config.model.tokenizer, config.task.name,
               config.data.whole, registry.the_one(config.methods, EnlargesData), config.seed): config
              for config in both}  # fmt: skip

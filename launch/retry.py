@@ -50,9 +50,9 @@ def sweeps_to_go_on_with(runs: Path) -> tuple[list[Sweep], list[str]]:
 
 
 def _groups(chosen: Mapping[str, Sweep], changes: Changes) -> list[Group]:
-    """Those that were launched alike together; teachers no later than their students."""
+    """Those that were launched alike together; none before what it needs."""
     groups: dict[str, Group] = {}
-    for run_id, sweep in sorted(chosen.items(), key=lambda item: item[1].experiments[item[0]].teacher is not None):
+    for run_id, sweep in sorted(chosen.items(), key=lambda item: bool(item[1].experiments[item[0]].needs)):
         settings = changes.launcher(sweep.launcher)
         config = changes.config(sweep.config(run_id), settings)
         group = groups.setdefault(repr((settings, sweep.directory)), Group([], settings, Path(sweep.directory)))

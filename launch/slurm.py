@@ -185,7 +185,7 @@ def wall_seconds(plan: Plan, settings: SlurmSettings) -> float:
     """How long all takes once jobs start, if SLURM has places for as many as the throttle lets run."""
     experiments = {planned.run_id: planned for planned in plan.to_run}
     jobs = [
-        replace(experiments[element[0]], teacher=batch.after, seconds=max(took, default=0.0))
+        replace(experiments[element[0]], seconds=max(took, default=0.0))
         for batch in _batches(plan, settings)
         for element in batch.elements
         for took in [_rounds([experiments[run_id].seconds for run_id in element], settings.per_device)]
@@ -202,22 +202,22 @@ def _rounds(seconds: Sequence[float], at_once: int) -> list[float]:
 
 
 def _batches(plan: Plan, settings: SlurmSettings) -> list[Batch]:
-    return batches(plan.to_run, settings, {planned.run_id for planned in plan.teachers})
+    return batches(plan.to_run, settings, {planned.run_id for planned in plan.awaited})
 
 
 def texts(plan: Plan, settings: SlurmSettings) -> str:
-    """What sbatch would be given; of arrays that differ in their jobs, their name or their teacher the longest.
+    """What sbatch would be given; of arrays that differ in their jobs, their name or what they wait for the longest.
 
     SWEEP and JOB stand for what is known only when it is submitted.
     """
     experiments = {planned.run_id: planned for planned in plan.to_run}
     alike: dict[tuple[object, ...], list[Batch]] = defaultdict(list)
     for batch in _batches(plan, settings):
-        alike[batch.resources, batch.minutes(settings), batch.after is None, batch.lane is None].append(batch)
+        alike[batch.resources, batch.minutes(settings), len(batch.after), batch.lane is None].append(batch)
     jobs, said = plan.runs.absolute() / SWEEPS / "SWEEP" / "jobs", []
     for group in alike.values():
         batch = max(group, key=lambda batch: len(batch.elements))
-        after = ["afterok:JOB"] if batch.after is not None else []
+        after = ["afterok:JOB" for _ in batch.after]
         after += ["afterany:JOB"] if batch.lane is not None and len(group) > 1 else []
         name = f"{in_common(experiments[run_id] for run_id in batch.run_ids())}-SWEEP-NUMBER"
         command = f"-u -m launch.job {shlex.quote(str(jobs.parent))} NUMBER"

@@ -142,8 +142,8 @@ def _checked(group: Group) -> plan.Plan:
         scheduler.require()
     planned = plan_for(group.configs, settings)
     if isinstance(settings, SlurmSettings) and planned.to_run:
-        teachers = {teacher.run_id for teacher in planned.teachers}
-        require_startable(batches(planned.to_run, settings, teachers), settings)
+        awaited = {experiment.run_id for experiment in planned.awaited}
+        require_startable(batches(planned.to_run, settings, awaited), settings)
     return planned
 
 

@@ -32,9 +32,9 @@ AGAIN_SECONDS = 3.0  # after which it is asked about what was submitted since
 class State:
     """Where an experiment is."""
 
-    # `finished`; `running`; `waiting` for its teacher; `pending`: some worker or job will run it; `stopped`: nobody is
-    # at it, its checkpoint is there; `failed`; `missing`: nobody is at it and nothing is there; `unknown`: it was
-    # submitted, and the scheduler does not say what became of it
+    # `finished`; `running`; `waiting` for its teacher or start; `pending`: some worker or job will run it; `stopped`:
+    # nobody is at it, its checkpoint is there; `failed`; `missing`: nobody is at it and nothing is there; `unknown`: it
+    # was submitted, and the scheduler does not say what became of it
     state: str
     detail: str = ""  # of a running one how far it is, of a failed one the cause, of a pending one what it waits for
     log: str = ""  # a file where to read more; or nothing
@@ -228,7 +228,7 @@ class _Look:
         return self.queue.lost[sweep.folder]
 
     def planned(self) -> Iterator[tuple[str, Planned]]:
-        """All that was planned, but for teachers that nobody needs any more."""
+        """All that was planned, but for what nobody needs any more."""
         for run_id, sweep in self.latest.items():
             experiment = sweep.experiments[run_id]
             if not experiment.added or run_id in sweep.to_run or self.finished(run_id):
@@ -238,8 +238,8 @@ class _Look:
         """State and details of an experiment that a sweep planned."""
         sweep, job = self.latest[run_id], self.open.get(run_id)
         ended = run_id in sweep.outcomes() or (run_id, job) in self.outcomes
-        teacher = sweep.experiments[run_id].teacher
-        waits = teacher is not None and not self.finished(teacher)
+        planned = sweep.experiments[run_id]
+        waits = next((planned.role_of(needed) for needed in planned.needs if not self.finished(needed)), None)
         if self.finished(run_id):
             return State("finished")
         if self.locked(run_id):
@@ -249,13 +249,13 @@ class _Look:
         if self.there is None and not ended and (job is not None or run_id in self.unclear):
             return State("unknown", "SLURM does not answer")
         if job is not None and not ended and self.there and job in self.there:
-            return self._in_job(run_id, job, self.there[job], waits=waits)
+            return self._in_job(run_id, job, self.there[job], waits)
         if sweep.folder in self.alive and run_id in sweep.to_run and not ended:
             where = ROOM if sweep.launcher["name"] == "slurm" else "a free device"
-            return _in_line("its teacher" if waits else where, waits=waits)
+            return _in_line(where, waits)
         return self._ended(run_id, sweep)
 
-    def _in_job(self, run_id: str, name: str, job: scheduler.Job, *, waits: bool) -> State:
+    def _in_job(self, run_id: str, name: str, job: scheduler.Job, waits: str | None) -> State:
         """Of an experiment whose job is in the queue and that holds no lock that can be seen here."""
         if job.state == "RUNNING":
             if run_id in self._running(name):
@@ -264,7 +264,7 @@ class _Look:
         if job == scheduler.HIDDEN:
             return State("unknown", job.reason)
         if job.reason == "Dependency":
-            return _in_line("its teacher" if waits else "jobs before it", waits=waits)
+            return _in_line("jobs before it", waits)
         return _in_line(job.why_pending(name))
 
     def _running(self, job: str) -> Sequence[str]:
@@ -286,9 +286,9 @@ def _open_jobs(sweeps: Iterable[Sweep]) -> dict[str, str]:
     return {run_id: job for sweep in sweeps for run_id, job in sweep.open_jobs().items()}
 
 
-def _in_line(what_for: str, *, waits: bool = False) -> State:
-    """Of an experiment that will run: whether it waits for its teacher, and for what else."""
-    return State("waiting" if waits else "pending", what_for)
+def _in_line(what_for: str, waits: str | None = None) -> State:
+    """Of an experiment that will run: whether it waits for its `teacher` or `start`, and for what else."""
+    return State("waiting", f"its {waits}") if waits else State("pending", what_for)
 
 
 def _running(folder: Path) -> State:

@@ -1,4 +1,4 @@
-"""Submit a sweep to SLURM: job arrays, students after their teachers, as much at a time as SLURM takes."""
+"""Submit a sweep to SLURM: job arrays, each after those that it needs, as much at a time as SLURM takes."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ class Submission:
         there = scheduler.queued_elsewhere(self.sweep)
         if self.left is None:
             to_run = [self.sweep.experiments[run_id] for run_id in self.sweep.to_run]
-            teachers = {planned.teacher for planned in to_run if planned.teacher is not None}
-            awaited = {run_id for run_id in teachers if not self.sweep.finished(run_id)}
+            needed = {run_id for planned in to_run for run_id in planned.needs}
+            awaited = {run_id for run_id in needed if not self.sweep.finished(run_id)}
             new = [planned for planned in to_run if planned.run_id not in there]
             self.left = batches(new, replace(self.settings, array_size=self.most), awaited)
             self.elsewhere = {planned.run_id for planned in to_run} & there.keys()
@@ -104,7 +104,7 @@ class Submission:
         """Submit the first array that is left, or as much of it as SLURM takes; or say what it waits for."""
         assert self.left
         batch = self.left[0]
-        if cause := self._teacher_failed(batch):
+        if cause := self._failed_before(batch):
             self._refuse(batch.run_ids(), cause)
             del self.left[0]
             return
@@ -146,20 +146,21 @@ class Submission:
                 raise
 
     def _dependencies(self, batch: Batch) -> Iterator[str]:
-        teacher = self.sweep.jobs().get(batch.after or "")
-        if teacher is not None and not self.sweep.finished(batch.after or ""):
-            yield f"afterok:{teacher}"
+        jobs = self.sweep.jobs()
+        yield from (f"afterok:{jobs[run_id]}" for run_id in batch.after
+                    if run_id in jobs and not self.sweep.finished(run_id))  # fmt: skip
         lane = [array.job for array in submitted.arrays(self.sweep.folder)
                 if array.job is not None and self.lanes.get(array.number, -1) == batch.lane]  # fmt: skip
         if lane:
             yield f"afterany:{lane[-1]}"
 
-    def _teacher_failed(self, batch: Batch) -> str:
-        """Why a batch is not submitted: what became of its teacher; nothing if that may still succeed."""
-        ended = self.refused.get(batch.after or "") or self.sweep.outcomes().get(batch.after or "")
-        if ended is None or ended.state != "failed":
-            return ""
-        return self.sweep.failure_of_teacher(ended.run_id)
+    def _failed_before(self, batch: Batch) -> str:
+        """Why a batch is not submitted: what became of those it needs; nothing if all may still succeed."""
+        for run_id in batch.after:
+            ended = self.refused.get(run_id) or self.sweep.outcomes().get(run_id)
+            if ended is not None and ended.state == "failed":
+                return self.sweep.failure_before(batch.elements[0][0], run_id)
+        return ""
 
     def _refuse(self, run_ids: Collection[str], cause: str) -> None:
         self.refused |= {run_id: Outcome(run_id, "failed", 0.0, cause) for run_id in run_ids}

@@ -68,9 +68,9 @@ class Sweep:
         """The other sweeps of the same runs, oldest first."""
         return [sweep for sweep in all_sweeps(self.runs) if sweep.folder != self.folder]
 
-    def failure_of_teacher(self, teacher: str) -> str:
-        """What a student fails of whose teacher has."""
-        return f"its teacher {self.experiments[teacher].name} failed"
+    def failure_before(self, run_id: str, needed: str) -> str:
+        """What an experiment fails of whose teacher, or start, has."""
+        return f"its {self.experiments[run_id].role_of(needed)} {self.experiments[needed].name} failed"
 
     def write(self) -> None:
         """Put plan.json in place."""

@@ -37,7 +37,7 @@ class Worker:
 
     Args:
         threads: of each experiment.
-        waits: whether students wait for teachers that others train; else they find or train their own.
+        waits: whether experiments wait for what they need and others train; else they find or train it themselves.
         timeout: whether an experiment that takes longer than its `resources.timeout_min` is killed.
     """
 
@@ -54,7 +54,7 @@ class Worker:
         self.sweep, self.slots, self.threads, self.waits, self.timeout = sweep, slots, threads, waits, timeout
         self.pending = [sweep.experiments[run_id] for run_id in (sweep.to_run if only is None else only)]
         self.children: dict[int, Child] = {}
-        self.ready: set[str] = set()  # teachers that are finished
+        self.ready: set[str] = set()  # teachers and starts that are finished
         self.unwritten: dict[str, Outcome] = {}  # of experiments that have ended; on a full disk, say
         self.stopping: int | None = None  # the signal that asked to stop
 
@@ -104,13 +104,14 @@ class Worker:
 
     def _start_or_rule_out(self, planned: Planned, outcomes: Mapping[str, Outcome]) -> bool:
         """Start an experiment if it can run, or say why it never will; False if neither is known yet."""
-        if self.waits and planned.teacher is not None and not self._teacher_is_ready(planned.teacher, outcomes):
-            ended = outcomes.get(planned.teacher)
-            if ended is None or ended.state != "failed":
-                return False
-            cause = self.sweep.failure_of_teacher(planned.teacher)
-            self._record(Outcome(planned.run_id, "failed", 0.0, cause, ended.log))
-            return True
+        awaited = [run_id for run_id in planned.needs if self.waits and not self._is_ready(run_id, outcomes)]
+        for ended in (outcomes[run_id] for run_id in awaited if run_id in outcomes):
+            if ended.state == "failed":
+                cause = self.sweep.failure_before(planned.run_id, ended.run_id)
+                self._record(Outcome(planned.run_id, "failed", 0.0, cause, ended.log))
+                return True
+        if awaited:
+            return False
         lock = ExperimentLock(self.sweep.runs, planned.run_id)
         if not lock.take():
             return False  # another worker, or another sweep, is at it
@@ -120,12 +121,12 @@ class Worker:
             if all(child.lock is not lock for child in self.children.values()):
                 lock.release()
 
-    def _teacher_is_ready(self, teacher: str, outcomes: Mapping[str, Outcome]) -> bool:
-        if teacher not in self.ready:
-            ended = outcomes.get(teacher)
-            if ended.state == "finished" if ended else teacher not in self.sweep.to_run or self._finished(teacher):
-                self.ready.add(teacher)
-        return teacher in self.ready
+    def _is_ready(self, needed: str, outcomes: Mapping[str, Outcome]) -> bool:
+        if needed not in self.ready:
+            ended = outcomes.get(needed)
+            if ended.state == "finished" if ended else needed not in self.sweep.to_run or self._finished(needed):
+                self.ready.add(needed)
+        return needed in self.ready
 
     def _finished(self, run_id: str) -> bool:
         return not self.sweep.experiments[run_id].config["force"] and self.sweep.finished(run_id)

@@ -193,7 +193,7 @@ class Grid:
             of_cells.append(
                 {"task": TASKS[task], "model": model, "methods": methods, "variant": variant,
                  "compression": compression, "teacher_run_id": "taught" if distilled else None,
-                 "nominal_bytes": bytes, "artifact_bytes": bytes, "parameters": PARAMETERS[model],
+                 "start_run_id": None, "nominal_bytes": bytes, "artifact_bytes": bytes, "parameters": PARAMETERS[model],
                  "folder": None, "url": None, "name": f"{TASKS[task]}-{model}-{methods}-{sparsity}",
                  "scores": scores, "kept": kept & present, "truth": truth}
             )  # fmt: skip

@@ -203,7 +203,10 @@ def test_the_command_line_prices_and_its_document_is_complete(tmp_path, capsys) 
     assert answer["latency"] == "32 × 128 tokens, 1 thread of A"
     own = answer["chosen"]
     assert (own["model"], own["milliseconds"]) == ("tiny", 80.0)
-    assert own["training"] == {"seconds": 12.5, "taught": True, "teacher_seconds": 200.5, "devices": ["a GPU", "cpu"]}
+    assert own["training"] == {
+        "seconds": 12.5, "taught": True, "teacher_seconds": 200.5, "devices": ["a GPU", "cpu"],
+        "started": False, "start_seconds": None,
+    }  # fmt: skip
     for wrong in ("0x128", "128", "1x", "1xa"):
         assert main([*words[:-1], wrong]) == 2
         assert "must be a batch and its tokens, 1x128" in capsys.readouterr().err

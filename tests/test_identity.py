@@ -91,6 +91,7 @@ def test_no_scientific_key_is_forgotten_above() -> None:
     without_effect_here = {
         # tested below, and in test_encoders.py
         "model.pretrained", "model.revision", "model.tokenizer", "model.type", "model.first_layers",
+        "model.start", "train.further_epochs", "train.further_rate",  # in test_start.py
         "data.source", "data.hub", "data.revision", "data.path",
         "task.hub", "task.subset", "task.revision", "task.held_out",  # in test_own_data.py
         "distill.wordnet", "distill.weak_teacher", "distill.rewrite", "distill.steps",  # in test_distill.py

@@ -69,7 +69,7 @@ def test_no_more_elements_than_the_throttle_can_run_at_once(throttle: int | None
 
 
 def test_a_job_asks_for_the_time_of_all_that_follow_one_another_in_it() -> None:
-    batch = Batch(Needs(1, 4, 8, 240), None, [["a"] * 8, ["b"] * 3])
+    batch = Batch(Needs(1, 4, 8, 240), (), [["a"] * 8, ["b"] * 3])
     assert batch.minutes(settings()) == 8 * 240
     assert batch.minutes(settings(per_device=3)) == 3 * 240
     assert batch.minutes(settings(timeout_min=0.5)) == 4
@@ -253,7 +253,7 @@ def test_a_job_runs_in_its_container_and_is_requeued_from_outside(tmp_path: Path
         (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
         (tmp_path / name).chmod(0o755)
     container = "apptainer exec --nv 'an image.sif'" if outside else "--container-image=x.sqsh --container-mounts=/data"
-    batch = Batch(Needs(1, 4, 8, 240), None, [["a"]])
+    batch = Batch(Needs(1, 4, 8, 240), (), [["a"]])
     text = sbatch.script(tmp_path, "name", batch, settings(container=container), "-m launch.job SWEEP 0", ())
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "34"}
     done = subprocess.run(["bash", "-c", text], cwd=tmp_path, env=environment, capture_output=True, text=True)

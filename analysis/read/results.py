@@ -23,9 +23,9 @@ CELL = ["task", "model", "methods", "variant"]  # its runs differ only in their 
 COLUMNS = (
     "run_id", "task", "model", "methods", "variant", "compression", "seed", "score_glue", "score_accuracy",
     "parameters", "nonzero", "nominal_bytes", "artifact_bytes", "by_part", "train_seconds", "steps", "steps_per_second",
-    "wall_seconds", "teacher_run_id", "recipe", "device", "latency", "folder", "url",
+    "wall_seconds", "teacher_run_id", "start_run_id", "recipe", "device", "latency", "folder", "url",
 )  # fmt: skip
-MAY_BE_ABSENT = ("teacher_run_id", "device", "latency", "folder", "url")
+MAY_BE_ABSENT = ("teacher_run_id", "start_run_id", "device", "latency", "folder", "url")
 FAILURE_COLUMNS = ("run_id", "task", "model", "methods", "seed", "cause")
 Row = Mapping[str, Any]  # of a table, by its columns
 Documents = Iterable[Mapping[str, object]]
@@ -140,6 +140,7 @@ def _row(result: Result, document: Mapping[str, object]) -> Row:
         **{key: _defined(value) for key, value in vars(result.timing).items()},
         "device": result.environment.get("device"),
         **{key: document.get(key) for key in ("latency", "folder", "url")},
+        "start_run_id": selection.start_of(result),
         "configured": {entry.method: result.config.get(entry.method) or {} for entry in compressions},
         "as_run": recipe_of(result),
         "model_recipe": model_recipe(result),

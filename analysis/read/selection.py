@@ -2,7 +2,8 @@
 
 A recipe is data, training and the settings of each method's option. Models, tasks, seeds and methods with their options
 and strengths are what a grid varies. The learning rate belongs to the model. What else an option is set to must agree
-between the runs that have it on; others stand beside all of them.
+between the runs that have it on; others stand beside all of them. So do uncompressed runs, however the compressed ones
+start: from the checkpoint, as they do, or from the finished uncompressed model.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from compress.wording import plural
 
 RUN_KEYS = ["task", "model", "compression", "seed"]  # one run each
 OTHER_FILES = "other data files"
-VARIED = ("model", "task", "seed", "schema")
+VARIED = ("model", "task", "seed", "schema", "start")
+CHECKPOINT = "{}"  # the start of compressed runs that begin as uncompressed ones do
 
 
 @dataclass(frozen=True)
@@ -33,26 +35,33 @@ class Recipe:
         base: data and training.
         files: digest of local data files, which differs between tasks; None for the hub's and generated data.
         options: `prune=magnitude` and its settings but for its strength, of the options that are on, in order.
+        start: of compressed runs, how they train further where they start from the finished uncompressed model, else
+            `CHECKPOINT`; None of an uncompressed run.
     """
 
     base: str
     files: str | None
     options: tuple[tuple[str, str], ...]
+    start: str | None = None
 
     def fits(self, chosen: Recipe) -> bool:
         """Whether a run of this recipe may stand beside runs of the chosen one."""
-        same = (self.base, self.files) == (chosen.base, chosen.files)
+        same = (self.base, self.files) == (chosen.base, chosen.files) and self.start in (None, chosen.start)
         return same and set(self.options) <= set(chosen.options)
 
     def document(self) -> dict[str, object]:
         """As nested values, without the files' digest."""
-        return {**json.loads(self.base), **{name: json.loads(text) for name, text in self.options}}
+        start = {"start": json.loads(self.start)} if self.start not in (None, CHECKPOINT) else {}
+        return {**json.loads(self.base), **start, **{name: json.loads(text) for name, text in self.options}}
 
     def distance(self, other: Recipe) -> int:
-        """In how many settings of the options that both have they differ."""
+        """In how many settings of the options that both have, and of the start, they differ."""
         mine, theirs = (dict(recipe.options) for recipe in (self, other))
+        starts = self.start != other.start
         common = [tuple(flat(json.loads(of[name])) for of in (mine, theirs)) for name in mine.keys() & theirs.keys()]
-        return sum(left.get(key, left) != right.get(key, right) for left, right in common for key in {**left, **right})
+        return starts + sum(
+            left.get(key, left) != right.get(key, right) for left, right in common for key in {**left, **right}
+        )
 
     def digest(self) -> str:
         """Eight hex digits that name it."""
@@ -68,7 +77,18 @@ def recipe_of(result: Result) -> Recipe:
     files = None if data.get("path") is None else str(data["path"])
     data["path"] = files and "local files"
     options = {f"{entry.method}={entry.option}": canonical(_settings(result, entry)) for entry in result.compression}
-    return Recipe(canonical(base), files, tuple(sorted(options.items())))
+    start = None if not active else canonical(_start(result)) if "start" in result.identity else CHECKPOINT
+    return Recipe(canonical(base), files, tuple(sorted(options.items())), start)
+
+
+def start_of(result: Result) -> str | None:
+    """The run of the finished model that it started from; None of one that did not."""
+    return str(_part(result, "start").get("run")) if "start" in result.identity else None
+
+
+def _start(result: Result) -> dict[str, object]:
+    """How it was trained from the finished model on, which is another run for each task, model and seed."""
+    return {"from": "finished", **_without(_part(result, "start"), "run")}
 
 
 def _of_model(result: Result) -> tuple[str, ...]:
@@ -94,14 +114,26 @@ def _part(result: Result, name: str) -> Mapping[str, object]:
 
 
 def complete(recipes: Sequence[Recipe], tasks: Sequence[str]) -> list[Recipe]:
-    """Each recipe with the settings of options that its run lacks: the task's most frequent, or all tasks'."""
+    """Each recipe with the options' settings and the start that its run lacks: the usual of the task, or of all."""
     everywhere = _usual((recipe.base, recipe) for recipe in recipes)
     in_task = _usual(((task, recipe.base), recipe) for task, recipe in zip(tasks, recipes, strict=True))
+    starts = _usual_start((recipe.base, recipe) for recipe in recipes)
+    starts |= _usual_start(((task, recipe.base), recipe) for task, recipe in zip(tasks, recipes, strict=True))
     whole = []
     for task, recipe in zip(tasks, recipes, strict=True):
         options = {**everywhere[recipe.base], **in_task[task, recipe.base], **dict(recipe.options)}
-        whole.append(replace(recipe, options=tuple(sorted(options.items()))))
+        usual = starts.get((task, recipe.base)) or starts.get(recipe.base, CHECKPOINT)
+        whole.append(replace(recipe, options=tuple(sorted(options.items())), start=recipe.start or usual))
     return whole
+
+
+def _usual_start(pairs: Iterable[tuple[object, Recipe]]) -> dict[object, str]:
+    """Key -> the most frequent start of the compressed among its recipes, if there are any."""
+    counts: dict[object, Counter[str]] = {}
+    for key, recipe in pairs:
+        if recipe.start is not None:
+            counts.setdefault(key, Counter())[recipe.start] += 1
+    return {key: min(starts, key=lambda start: (-starts[start], start)) for key, starts in counts.items()}
 
 
 def _usual(pairs: Iterable[tuple[object, Recipe]]) -> dict[object, dict[str, str]]:
@@ -125,6 +157,11 @@ def model_recipe(result: Result) -> str:
 
 def differences(document: Mapping[str, object], other: Mapping[str, object]) -> str:
     """In words, where two recipes differ: `train.epochs 6 instead of 3`; options that only one has do not count."""
+    if ("start" in document) != ("start" in other):
+        document, other = (
+            {**whole, "start": "from the finished model" if "start" in whole else "from the checkpoint"}
+            for whole in (document, other)
+        )
     alone = {name for name in document.keys() ^ other.keys() if "=" in name}
     left, right = (flat({key: part for key, part in whole.items() if key not in alone}) for whole in (document, other))
     keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
@@ -255,8 +292,7 @@ def with_other_settings(table: pd.DataFrame, chosen: Mapping[str, Recipe], kept:
     Adds `options`, the settings of each option that is on. Of a cell, its settings and a seed there is one run.
     """
     pairs = zip(table["task"], table["as_run"], strict=True)
-    alike = table[[task in chosen and (recipe.base, recipe.files) == (chosen[task].base, chosen[task].files)
-                   for task, recipe in pairs]]  # fmt: skip
+    alike = table[[task in chosen and replace(recipe, options=()).fits(chosen[task]) for task, recipe in pairs]]
     usual = kept.groupby(["task", "model"])["model_recipe"].agg(lambda recipes: recipes.mode().iloc[0])
     keys = zip(alike["task"], alike["model"], alike["model_recipe"], strict=True)
     same_model = alike[[usual.get((task, model), recipe) == recipe for task, model, recipe in keys]]

@@ -68,7 +68,8 @@ def results() -> Results:
     runs = figure.assign(
         run_id=[f"figure-{place}" for place in figure.index], task=MEAN, seed=0, compression=compressions,
         score_glue=float("nan"), score_accuracy=figure["score"], parameters=figure["model"].map(parameters),
-        nominal_bytes=figure["bytes"], artifact_bytes=float("nan"), teacher_run_id=None, folder=None, url=None,
+        nominal_bytes=figure["bytes"], artifact_bytes=float("nan"), teacher_run_id=None, start_run_id=None,
+        folder=None, url=None,
     )  # fmt: skip
     return Results(runs, pd.DataFrame(columns=list(FAILURE_COLUMNS)), [], SOURCE)
 

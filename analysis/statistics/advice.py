@@ -274,12 +274,14 @@ def _price(choice: Choice, latency: str) -> str:
     """What it takes to train, on what, and to run."""
     trained = choice.training
     own = "training time not known" if trained.seconds is None else f"trained in {duration(trained.seconds)}"
-    teacher = ""
-    if trained.taught:
-        known = trained.teacher_seconds
-        teacher = "'s training is not in the collection" if known is None else f" in {duration(known)}"
-        teacher = f", its teacher{teacher}"
+    for what, needed, known in (
+        ("start", trained.started, trained.start_seconds),
+        ("teacher", trained.taught, trained.teacher_seconds),
+    ):
+        if needed:
+            took = "'s training is not in the collection" if known is None else f" in {duration(known)}"
+            own += f", its {what}{took}"
     where = f", on {' and '.join(trained.devices)}" if trained.devices else ""
     measured = choice.milliseconds
     answers = f"latency not measured ({MEASURE})" if measured is None else f"{measured:.3g} ms ({latency})"
-    return f"{own}{teacher}{where}; {answers}"
+    return f"{own}{where}; {answers}"

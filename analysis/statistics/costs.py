@@ -1,9 +1,9 @@
-"""What a model costs besides bytes: seconds to train it, its teacher's included, and milliseconds to answer.
+"""What a model costs besides bytes: seconds to train it and what it needs, and milliseconds to answer.
 
-Training is the time that the loop took, on the device that is named: a distilled model's own steps, and the training of
-its teacher, a run of the same collection. A teacher's time counts whole for each of its students, whoever else it
-teaches. Latency is `python -m compress.latency`'s median for a batch, of the model as it is stored; times of other
-machines, or with other threads, are not compared.
+Training is the time that the loop took, on the device that is named: a model's own steps, the training of its teacher,
+and that of the finished model that it started from, runs of the same collection. Their time counts whole for each model
+that needs them, whoever else does. Latency is `python -m compress.latency`'s median for a batch, of the model as it is
+stored; times of other machines, or with other threads, are not compared.
 """
 
 from __future__ import annotations
@@ -31,34 +31,43 @@ class Training:
     Attributes:
         seconds: its own steps; None if a run does not tell.
         taught: whether it had a teacher; `teacher_seconds` is the teacher's training, None if that is not known.
-        devices: that trained it and its teachers.
+        started: whether it started from a finished model; `start_seconds` is that one's training likewise.
+        devices: that trained it and what it needs.
     """
 
     seconds: float | None
     taught: bool
     teacher_seconds: float | None
     devices: tuple[str, ...]
+    started: bool = False
+    start_seconds: float | None = None
 
     @property
     def whole(self) -> float | None:
-        """Seconds with the teacher's; None if a part is not known."""
-        parts = [self.seconds, self.teacher_seconds if self.taught else 0.0]
+        """Seconds with the teacher's and the start's; None if a part is not known."""
+        parts = [
+            self.seconds,
+            self.teacher_seconds if self.taught else 0.0,
+            self.start_seconds if self.started else 0.0,
+        ]
         return None if None in parts else sum(part for part in parts if part is not None)
 
 
 def training(runs: pd.DataFrame, results: Results) -> Training:
-    """Of the runs of one model, methods and variant; teachers are found among the collection's runs."""
+    """Of the runs of one model, methods and variant; what they need is found among the collection's runs."""
     everywhere = pd.concat([results.settings, results.runs]) if len(results.settings) else results.runs
-    teachers = everywhere.drop_duplicates("run_id", keep="last").set_index("run_id")[["train_seconds", "device"]]
-    named = runs["teacher_run_id"].dropna()
-    there = teachers.reindex(named.unique())
-    taught_by = runs["teacher_run_id"].map(there["train_seconds"])
-    devices = dict.fromkeys([*runs["device"], *there["device"]])
+    others = everywhere.drop_duplicates("run_id", keep="last").set_index("run_id")[["train_seconds", "device"]]
+    named = {column: runs[column].dropna().unique() for column in ("teacher_run_id", "start_run_id")}
+    took = {column: _mean(runs[column].map(others["train_seconds"]), runs["task"]) if len(named[column]) else None
+            for column in named}  # fmt: skip
+    needed = [device for run_ids in named.values() for device in others.reindex(run_ids)["device"]]
     return Training(
         seconds=_mean(runs["train_seconds"], runs["task"]),
-        taught=bool(len(named)),
-        teacher_seconds=_mean(taught_by, runs["task"]) if len(named) else None,
-        devices=tuple(str(device) for device in devices if isinstance(device, str)),
+        taught=bool(len(named["teacher_run_id"])),
+        teacher_seconds=took["teacher_run_id"],
+        devices=tuple(device for device in dict.fromkeys([*runs["device"], *needed]) if isinstance(device, str)),
+        started=bool(len(named["start_run_id"])),
+        start_seconds=took["start_run_id"],
     )
 
 

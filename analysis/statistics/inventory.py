@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
+import pandas as pd
 
 from analysis.read.results import Results
 from analysis.statistics.score_size import Array
@@ -33,11 +34,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Block:
-    """One more seed of a task's and a model's cells: the runs, those of teachers first, and seconds they take."""
+    """One more seed of a task's and a model's cells: the runs, those that others need first, and seconds they take."""
 
     place: int
     cells: Array  # 1 for the task's cells that get a seed, shape (N,)
-    keys: list[tuple[Key, int]]  # with seeds, those of teachers too
+    keys: list[tuple[Key, int]]  # with seeds, those of teachers and starts too
     seconds: float
 
 
@@ -54,9 +55,7 @@ class Inventory:
             key = of_run[row["run_id"]] = row["task"], row["model"], row["treatment"]
             self.like.setdefault(key, {name: str(row[name]) for name in ("methods", "variant", "run_id")})
             self.there[key].add(int(row["seed"]))
-        taught = runs[runs["teacher_run_id"].notna()]
-        pairs = zip(taught["task"], taught["model"], taught["treatment"], taught["teacher_run_id"], strict=True)
-        self.teachers = {(task, name, treatment): of_run.get(teacher) for task, name, treatment, teacher in pairs}
+        self.needed = {what: _needed(runs, f"{what}_run_id", of_run) for what in ("teacher", "start")}
         seconds = runs["wall_seconds"].astype(float)
         self.of_cell = seconds.groupby([runs["task"], runs["model"], runs["treatment"]]).mean().to_dict()
         self.of_kind = seconds.groupby([runs["model"], runs["treatment"]]).mean().to_dict()
@@ -67,10 +66,9 @@ class Inventory:
         self.failed = set(zip(*columns, strict=True))
         used = sorted(int(seed) for seed in runs["seed"].unique())
         self.order = [*used, *(seed for seed, _ in zip(count(used[-1] + 1), range(seeds), strict=False))]
-        missing = sum(teacher is None for teacher in self.teachers.values())
-        self.notes = [f"what the teachers of {missing} cells take is not known: their runs are not here"] * bool(
-            missing
-        )
+        missing = {what: sum(key is None for key in keys.values()) for what, keys in self.needed.items()}
+        self.notes = [f"what the {what}s of {count} cells take is not known: their runs are not here"
+                      for what, count in missing.items() if count]  # fmt: skip
 
     def attainable(self, place: int) -> Array:
         """How many seeds each of a task's cells may come to have, shape (N,)."""
@@ -97,12 +95,11 @@ class Inventory:
                 key = self._key(cells.task, model, int(cells.treatments[cell]))
                 if not self._lacks(key, seed):
                     continue
-                teacher = self.teachers.get(key)
-                if teacher is not None and self._failed(teacher, seed):
+                needed = [other for keys_of in self.needed.values() if (other := keys_of.get(key)) is not None]
+                if any(self._failed(other, seed) for other in needed):
                     continue
                 adds[cell] = 1.0
-                if teacher is not None and seed not in self.there[teacher]:
-                    keys[teacher, seed] = None
+                keys |= dict.fromkeys((other, seed) for other in needed if seed not in self.there[other])
                 keys[key, seed] = None
             if adds.any():
                 return Block(place, adds, list(keys), sum(self._cost(key) for key, _ in keys))
@@ -134,3 +131,10 @@ class Inventory:
     def run(self, key: Key, seed: int) -> Run:
         like = self.like[key]
         return Run(key[0], key[1], like["methods"], like["variant"], seed, like["run_id"], self._seconds(key))
+
+
+def _needed(runs: pd.DataFrame, column: str, of_run: Mapping[str, Key]) -> dict[Key, Key | None]:
+    """For each cell whose runs name another run in a column, the cell of that; None if it is not here."""
+    named = runs[runs[column].notna()]
+    rows = zip(named["task"], named["model"], named["treatment"], named[column], strict=True)
+    return {(task, name, treatment): of_run.get(run_id) for task, name, treatment, run_id in rows}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from compress.checked import default_of
 from compress.config.memo import Memo
-from compress.config.schema import DERIVED, Config, teacher_experiment
+from compress.config.schema import DERIVED, Config, start_experiment, teacher_experiment
 from compress.data import augmentation, corpus
 from compress.methods.base import EnlargesData, LearnsFromTeacher
 from compress.methods.registry import option_of
@@ -20,12 +20,14 @@ from compress.training.loop import TrainConfig
 
 # fields that cannot change a result; train.checkpoint_seconds is another
 INFRASTRUCTURE = ("paths", "tracking", "resources", "device", "force", "hub_seconds")
+FURTHER = ("further_epochs", "further_rate")  # which count where a training starts from a fine-tuned model
 
 
 def scientific(config: Config, memo: Memo | None = None) -> dict[str, object]:
     """The full configuration without infrastructure; local files count by the digests of their contents.
 
-    A disabled method does not count, so one that is added later changes no identity; a teacher counts by its run_id.
+    A disabled method does not count, so one that is added later changes no identity; a teacher counts by its run_id,
+    and so does the finished model that a training starts from: `train` is how that was trained, `start` what follows.
     With a memo that configurations share, groups that they have in common are described, and files read, once.
     """
     memo = memo or Memo()
@@ -33,8 +35,10 @@ def scientific(config: Config, memo: Memo | None = None) -> dict[str, object]:
         "model": memo(encoder.identity, config.model, config.data.generated),
         "data": memo(corpus.identity, config.data, config.task),
         "task": memo(stated, config.task),
-        "train": memo(_training, config.train),
+        "train": memo(_training_with_head if config.model.start == "head" else _training, config.train),
     }
+    if config.model.start == "finished":
+        values_of["start"] = memo(_start, config, memo, by=tuple(_deciding(config).values()))
     for name, group in _deciding(config).items():
         values_of.setdefault(name, group if name == "seed" else memo(_values, group))
     methods = {name: _method(name, method, config, memo) for name, method in config.methods.items()}
@@ -56,10 +60,28 @@ def _deciding(config: Config) -> dict[str, object]:
 
 def _training(train: TrainConfig) -> dict[str, object]:
     """Of a tuned recipe what was tried: what was chosen for this cell stands under its own keys."""
-    values = {key: value for key, value in asdict(train).items() if key not in ("checkpoint_seconds", "tuned")}
+    left_out = ("checkpoint_seconds", "tuned", *FURTHER)
+    values = {key: value for key, value in asdict(train).items() if key not in left_out}
     if train.tuned is None:
         return values
     return values | {"tuned": {key: value for key, value in train.tuned.items() if key != "chosen"}}
+
+
+def _training_with_head(train: TrainConfig) -> dict[str, object]:
+    return _training(train.further())
+
+
+def changed_further(train: TrainConfig) -> dict[str, object]:
+    """What is not the default of how a fine-tuned model is trained further."""
+    values = {f"train.{name}": getattr(train, name) for name in FURTHER}
+    usual = {f"train.{field.name}": default_of(field) for field in fields(TrainConfig)}
+    return {key: value for key, value in values.items() if value != usual[key]}
+
+
+def _start(config: Config, memo: Memo) -> dict[str, object]:
+    """The run of the finished model, and what is trained from there on."""
+    start = run_id(start_experiment(config, memo), memo)
+    return {"run": start, "epochs": config.train.further_epochs, "rate": config.train.further_rate}
 
 
 def _method(name: str, method: object, config: Config, memo: Memo) -> dict[str, object]:

@@ -18,8 +18,8 @@ from typing import Any
 from compress.checked import build
 from compress.config import identity
 from compress.config.conf_files import conf_folders, option_values
-from compress.config.identity import unstated_values
-from compress.config.schema import document, flat, from_mapping
+from compress.config.identity import changed_further, unstated_values
+from compress.config.schema import document, flat, from_mapping, own_training, typed
 from compress.data.corpus import DataConfig
 from compress.errors import ConfigError
 from compress.methods import registry
@@ -31,6 +31,7 @@ from compress.storage.repositories import local_folder, looks_like_path
 from compress.task.config import TaskConfig, unstated
 from compress.tracking.run_record import Names
 from compress.tracking.tracking_options import LONGEST, digest, shortened
+from compress.training.loop import TrainConfig
 
 ROOM = 24  # characters for the seed, behind a cell's name
 USUAL = {"data": "glue", "train": "paper"}  # the study's options of groups that no part of a name stands for
@@ -99,6 +100,9 @@ def _flat_settings(head: Head) -> dict[str, object]:
     settings = {key.rpartition(".")[2]: value for key, value in flat(values).items() if key not in following}
     if (learns := registry.the_one(methods, LearnsFromTeacher)) is not None:
         settings["teacher"] = learns.teacher
+    if "start" in head.identity:  # the passes and the rate are the experiment's own, not its start's
+        own = own_training(typed(head.config))
+        settings |= {"epochs": own.epochs, "learning_rate": own.learning_rate}
     left_out = ("name", "seed", "path", "hub", "revision", "source", "version", "synonyms")
     return {key: value for key, value in settings.items() if value is not None and key not in left_out}
 
@@ -125,7 +129,7 @@ def _changed(head: Head) -> dict[str, object]:
 
 def _settings(config: Mapping[str, Any], identity: Mapping[str, object]) -> dict[str, object]:
     """All that decides a result but the seed and what a cell's name begins with, dotted."""
-    groups = {name: group for name, group in identity.items() if name not in ("seed", "schema")}
+    groups = {name: group for name, group in identity.items() if name not in ("seed", "schema", "start")}
     methods = registry.read_all(config)
     left_out = {"model.name", "task.name", *(f"{group}.name" for group in methods)}
     for group, option in registry.options_of(methods).items():
@@ -135,6 +139,9 @@ def _settings(config: Mapping[str, Any], identity: Mapping[str, object]) -> dict
                  for key, value in unstated_values(method).items()}  # fmt: skip
     task = build(TaskConfig, config["task"], "task.")
     settings |= {f"task.{key}": value for key, value in unstated(task).items()}
+    if "start" in identity:
+        train = build(TrainConfig, config["train"], "train.")
+        settings |= {"model_start": "finished"} | changed_further(train)
     if isinstance(teacher := config.get("teacher"), Mapping):  # by its name, if it is as its option says
         data, name = build(DataConfig, config["data"], "data."), str(teacher["name"])
         usual, described = _option("model", [f"{data.source}/{name}", name]), _described(data, teacher)

@@ -159,6 +159,8 @@ def from_mapping(values: Mapping[str, object], folders: Sequence[Path] = (), mem
                 f"seed={config.seed}: learning rates and epochs were chosen by runs with it (train.tuned.seeds); "
                 "give another, or choose train=paper"
             )
+    if not config.methods:  # the uncompressed model is what others start from
+        config = replace(config, model=memo(encoder.from_checkpoint, config.model))
     memo(corpus.check, config.data, config.task)
     memo(registry.check, config.methods, by=tuple(config.methods.values()))
     memo(encoder.check, config.model, config.data.max_length, config.data.generated, by=(config.model, config.data))
@@ -209,7 +211,7 @@ def _teacher_model(
         encoder.check(model, texts.max_length, texts.generated)
     except ConfigError as error:
         raise ConfigError(f"{what}: {error}") from error
-    return model
+    return encoder.from_checkpoint(model)
 
 
 @cache
@@ -237,3 +239,21 @@ def teacher_experiment(config: Config) -> Config:
         teacher=None,
         force=False,
     )
+
+
+def start_experiment(config: Config, memo: Memo | None = None) -> Config:
+    """The experiment whose finished model this one starts from: the same cell of the grid without compression."""
+    assert config.model.start == "finished", "it starts from its checkpoint"
+    memo = memo or Memo()
+    return replace(config, model=memo(encoder.from_checkpoint, config.model), methods={}, teacher=None, force=False)
+
+
+def prerequisites(config: Config, memo: Memo | None = None) -> dict[str, Config]:
+    """The experiments that must be finished before this one, by what they are to it: `teacher`, `start`."""
+    needed = {} if config.teacher is None else {"teacher": teacher_experiment(config)}
+    return needed | ({"start": start_experiment(config, memo)} if config.model.start == "finished" else {})
+
+
+def own_training(config: Config) -> TrainConfig:
+    """How the experiment itself trains, which takes fewer passes over what is fine-tuned already."""
+    return config.train if config.model.start == "pretrained" else config.train.further()

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 OFF = "none"
-RESERVED = ("model", "task", "data", "train", "tracking", "resources", "paths", "experiment", "hydra", "methods")
+RESERVED = ("model", "task", "data", "train", "tracking", "resources", "paths", "experiment", "hydra", "methods",
+            "start")  # fmt: skip
 Active = Mapping[str, Any]  # group -> the checked values of its option, of methods that are on
 T = TypeVar("T")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,7 @@ from compress.storage.surroundings import check_name
 from compress.wording import plural
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from compress.task.config import TaskConfig
@@ -58,6 +59,11 @@ class ModelConfig:
     dropout: float | None = Field(description="of hidden states and attention; null: the checkpoint's", ge=0, lt=1)
     initializer_range: float | None = Field(description="standard deviation of new weights", gt=0)
     learning_rate: float = Field(description="of this size; train.learning_rate is it by default", gt=0)
+    start: Literal["pretrained", "finished", "head"] = Field(
+        default="pretrained",
+        description="of compressed models: the checkpoint, the finished uncompressed model, or (of all) the "
+        "checkpoint with its head",
+    )
 
 
 @plain_dataclass(frozen=True)
@@ -71,6 +77,12 @@ class Start:
     prefix: str  # what stood before the names of the checkpoint's tensors
     unused: list[str]  # names of tensors that have no place here, of other heads
     notes: list[str]  # what a reader of the result should know of it
+    run_id: str | None = None  # of the finished experiment whose artifact it is; `sha256` is over that
+
+
+def from_checkpoint(model: ModelConfig) -> ModelConfig:
+    """The same to start from its checkpoint, if it was to start from a finished model."""
+    return replace(model, start="pretrained") if model.start == "finished" else model
 
 
 def label(model: ModelConfig) -> str:
@@ -117,8 +129,24 @@ def check(model: ModelConfig, max_length: int, builds_vocabulary: bool) -> None:
         raise ConfigError(
             f"model.first_layers={model.first_layers}: is of a checkpoint; from scratch give model.layers instead"
         )
+    if model.start == "head":
+        _check_has_head(model)
     if folder := local_folder(model.pretrained):
         _described(model, folder, max_length)
+
+
+def _check_has_head(model: ModelConfig) -> None:
+    """Refuse to take over a head where there can be none."""
+    if model.pretrained is None:
+        raise ConfigError(
+            "model.start=head: from scratch there is none; give a checkpoint that was fine-tuned for the task, "
+            "model=pretrained model.pretrained=FOLDER-or-hub-name"
+        )
+    if model.first_layers is not None:
+        raise ConfigError(
+            f"model.start=head: a head reads what the last layer writes, and model.first_layers={model.first_layers} "
+            "leaves that out; give model.first_layers=null, or model.start=pretrained"
+        )
 
 
 def _what(model: ModelConfig) -> str:
@@ -147,6 +175,8 @@ def identity(model: ModelConfig, builds_vocabulary: bool) -> dict[str, object]:
     for added_later in ("type", "first_layers"):  # their null changes no identity
         if deciding[added_later] is None:
             del deciding[added_later]
+    if model.start != "head":  # a finished model counts by its run
+        del deciding["start"]
     if folder:
         files = [file for file in folder.iterdir() if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
         deciding["pretrained"] = digest_files(files)
@@ -241,17 +271,14 @@ def _from_checkpoint(
         layout = architecture.layout(config)
         weights = first_layers_of(weights, layout)
     pooled = layout.pooler.keys() <= weights.tensors.keys()
-    head = {name: tuple(value.shape) for name, value in weights.head.items()}
-    classes = [name.lower() for name in class_names(described)]
-    fits = pooled and head == layout.head and classes == [name.lower() for name in task.labels or ["score"]]
-    fits = fits and not model.first_layers  # a head reads what the last layer writes
-    kept = weights.head if fits else {}
+    kept, reordered = _kept_head(model, task, weights.head, layout.head, class_names(described), pooled=pooled)
+    fits = bool(kept)
     check_finite(kept, what)
     state = weights.tensors | kept
     new = ([] if fits else ["head"]) + ([] if pooled else ["pooler"])
     notes = [source.note] if source.note else []
     notes += [f"of the checkpoint the first {plural(model.first_layers, 'layer')}"] if model.first_layers else []
-    notes += ["the head is the checkpoint's, whose labels are the task's"] if fits else []
+    notes += [f"the head is the checkpoint's, whose labels are the task's{reordered}"] if fits else []
     notes += ["the pooler is new: the checkpoint has none"] if "pooler" in new else []
     digest = digest_files([source.folder / file for file in source.files])
     unused = weights.unused + ([] if fits else sorted(weights.head))
@@ -265,6 +292,48 @@ def _from_checkpoint(
         raise ConfigError(f"{what}: its weights were not loaded as they should be ({loading}); please report this")
     mark_new(built, drawn)
     return built, start
+
+
+def _kept_head(
+    model: ModelConfig,
+    task: TaskConfig,
+    head: dict[str, torch.Tensor],
+    shapes: Mapping[str, tuple[int, ...]],
+    classes: Sequence[str],
+    *,
+    pooled: bool,
+) -> tuple[dict[str, torch.Tensor], str]:
+    """The checkpoint's head in the order of the task's labels, and a word if that was another; none if it is not kept.
+
+    By itself a head is kept that fits as it is. With `start=head` one that does not fit is refused.
+
+    Args:
+        head: the tensors of the layer with the outputs, [outputs, …] each.
+        shapes: that they should have.
+        classes: what config.json calls the outputs.
+        pooled: whether the checkpoint has all that the head reads.
+    """
+    ours, theirs = [name.lower() for name in task.labels or ["score"]], [name.lower() for name in classes]
+    same = {name: tuple(value.shape) for name, value in head.items()} == dict(shapes)
+    if model.start != "head":
+        return (head, "") if pooled and same and theirs == ours and not model.first_layers else ({}, "")
+    what = f"model.start=head: {_what(model)}"
+    instead = "give a checkpoint that was fine-tuned for the task, or model.start=pretrained for a new head"
+    if not head or not pooled:
+        raise ConfigError(f"{what} has no {'pooler that a head reads' if head else 'head'}; {instead}")
+    if not same:
+        outputs = plural(len(next(iter(head.values()))), "output")
+        raise ConfigError(f"{what} has a head of {outputs}, {task.name} wants {task.outputs}; {instead}")
+    if task.regression or theirs == ours:
+        return head, ""
+    if sorted(theirs) != sorted(ours):
+        named = f"calls its outputs {', '.join(classes)}" if classes else "does not say what its outputs are"
+        raise ConfigError(
+            f"{what} {named}, {task.name} has {', '.join(task.labels or ())}; write their names in order to id2label "
+            f"(and label2id) in its config.json, or {instead}"
+        )
+    order = [theirs.index(name) for name in ours]
+    return {name: value[order] for name, value in head.items()}, ", put in their order"
 
 
 def _for_training(model: ModelConfig, config: PreTrainedConfig, settings: Mapping[str, Any]) -> PreTrainedConfig:

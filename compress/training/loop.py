@@ -43,6 +43,12 @@ class TrainConfig:
     compile: bool = Field(description="torch.compile the model: slow to start, for long runs on GPUs")
     select: Literal["last", "best"] = Field(description="keep the last step, or the epoch with the best dev score")
     checkpoint_seconds: float = Field(description="between checkpoints, from which a killed run goes on", gt=0)
+    further_epochs: int = Field(
+        default=1, description="passes of what starts from a fine-tuned model (model.start), in place of epochs", ge=1
+    )
+    further_rate: float = Field(
+        default=1.0, description="peak of its learning rate, as a multiple of learning_rate", gt=0
+    )
     tuned: Tuned | None = Field(default=None, description="table of learning rates and epochs that take their place")
 
     def for_cell(self, task: str, model: str, learning_rate: float) -> TrainConfig:
@@ -51,6 +57,10 @@ class TrainConfig:
             return replace(self, learning_rate=learning_rate)
         chosen = choice(self.tuned, task, model)
         return replace(self, learning_rate=chosen["learning_rate"], epochs=chosen["epochs"])
+
+    def further(self) -> TrainConfig:
+        """The training of a model that is fine-tuned already."""
+        return replace(self, epochs=self.further_epochs, learning_rate=self.learning_rate * self.further_rate)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ CELLS: tuple[Sequence[str], ...] = (
     (*DEMO, "task.class_weights=[1,2]"),
     (*DEMO, "task.splits={train:training}"),
     (*DEMO, "quantize=int8"),
+    (*DEMO, "quantize=int8", "model.start=finished"),
+    (*DEMO, "quantize=int8", "model.start=finished", "train.further_epochs=2"),
     (*DEMO, "quantize=int8", "quantize.activations=false"),
     (*DEMO, "prune=magnitude"),
     (*DEMO, "prune=magnitude", "prune.sparsity=0.123456789"),
