@@ -38,6 +38,7 @@ class Child:
     started: float
     deadline: float
     timed_out: bool = False
+    cancelled: bool = False
 
 
 def cause_of_exit(child: Child, code: int, log: Path) -> tuple[str, str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compress.config.conf_files import conf_folder
-from compress.errors import ConfigError, Parser, exit_code, nearest, tell
-from compress.wording import plural
+from compress.errors import ConfigError, Parser, exit_code, nearest
+
+if TYPE_CHECKING:
+    from launch.selection import Selection
 
 DESCRIPTION = """\
 Before and after a sweep (python -m compress -m …):
@@ -100,10 +102,16 @@ def _parser() -> Parser:
                       help="below the best that a shorter training may be (default 0.5)")  # fmt: skip
     for parser_of_verb in (status, logs, retry, extend, cancel, tune, sync):
         parser_of_verb.add_argument("runs", type=Path, help="the folder of runs (paths.runs)")
-    told = "words of their names (rte tiny seed 0) or a run id; without any those that failed"
-    logs.add_argument("which", nargs="*", help=told)
+    told = "words of their names (rte tiny seed 0) or a run id; without any "
+    logs.add_argument("which", nargs="*", help=f"{told}those that failed")
+    cancel.add_argument("which", nargs="*", help=f"{told}all")
+    for parser_of_verb, example in ((cancel, "pending,waiting"), (retry, "failed")):
+        parser_of_verb.add_argument("--state", help=f"only those in these states: {example}")
+        parser_of_verb.add_argument("--sweep", metavar="NAME", help="only those of a sweep: last, or its folder's name")
+        parser_of_verb.add_argument("-y", "--yes", action="store_true", help="do not ask on a terminal")
     for parser_of_verb in (retry, extend):
         told = "hydra.launcher.KEY=VALUE, resources.KEY=VALUE; all else as before"
+        told += "" if parser_of_verb is extend else "; and words of the names of those that are meant (rte tiny seed 0)"
         parser_of_verb.add_argument("settings", nargs="*", help=told)
     return parser
 
@@ -156,8 +164,11 @@ def _do(options: argparse.Namespace) -> int:
             return logs(options.runs, options.which, lines=options.lines, follow=options.follow)
         case "retry":
             from launch.retry import retry
+            from launch.status import AGAIN
 
-            return retry(options.runs, options.settings)
+            settings = [word for word in options.settings if "=" in word or "." in word]
+            meant = _selection(options, [word for word in options.settings if word not in settings], AGAIN)
+            return retry(options.runs, settings, meant, yes=options.yes)
         case "extend":
             from launch.extend import extend
 
@@ -165,7 +176,10 @@ def _do(options: argparse.Namespace) -> int:
             asked = [word for name, value in given.items() if value is not None for word in (name, value)]
             return extend(options.runs, options.settings, hours=options.hours, rounds=options.rounds, options=asked)
         case "cancel":
-            return _cancel(options.runs)
+            from launch.cancel import cancel
+            from launch.status import GOING_ON
+
+            return cancel(options.runs, _selection(options, options.which, GOING_ON), yes=options.yes)
         case "tune":
             from launch.tune import tune
 
@@ -174,6 +188,14 @@ def _do(options: argparse.Namespace) -> int:
             from launch.sync import sync
 
             return sync(options.runs, options.project, options.entity)
+
+
+def _selection(options: argparse.Namespace, words: Sequence[str], states: Collection[str]) -> Selection:
+    from launch.selection import Selection, states_of
+    from launch.status import STATES
+
+    chosen = states_of(options.state, [state for state in STATES if state in states]) if options.state else []
+    return Selection(words, chosen, options.sweep)
 
 
 def _plan(words: Sequence[str], *, as_json: bool, as_sbatch: bool) -> int:
@@ -215,25 +237,3 @@ def _status(runs: Path, *, as_json: bool, watch: bool) -> int:
     elif not watch:
         print(json.dumps(progress.as_document(runs, surveyed)))
     return 0
-
-
-def _cancel(runs: Path) -> int:
-    from launch import local, slurm
-    from launch.commands import Unanswered
-    from launch.sweep import all_sweeps
-
-    left_out: list[str] = []
-    sweeps = all_sweeps(runs, left_out)
-    stopped, refused = local.cancel(sweeps)
-    refused = left_out + refused
-    done = [f"{plural(stopped, 'worker')} stopped"]
-    try:
-        cancelled, still_there = slurm.cancel(sweeps, others=[])
-        done.append(cancelled)
-        refused += still_there
-    except Unanswered as error:
-        refused.append(str(error))
-    print(f"{', '.join(done)}; python -m launch retry {shlex.quote(str(runs))}   goes on")
-    for line in refused:
-        tell(ConfigError(line))
-    return 1 if refused else 0

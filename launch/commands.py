@@ -13,6 +13,7 @@ from compress.errors import ConfigError, one_line
 T = TypeVar("T")
 ANSWER_SECONDS = 60.0  # that a command of SLURM may take
 PAUSES = (0.5, 2.0)  # before a question is asked again that was not answered
+SHORTEST_PAUSE, LONGEST_PAUSE = 3.0, 180.0  # between questions of who waits for jobs
 ARGUMENTS = 500  # jobs in one command line
 SILENT = "nothing within"
 
@@ -54,6 +55,11 @@ def setting(name: str) -> str:
     """What SLURM's configuration says of a name, `1001` of `MaxArraySize`, or nothing; Unanswered if it is silent."""
     line = re.search(rf"^{name}\s*=[^\S\n]*(.*)$", answer(["scontrol", "show", "config"]), re.MULTILINE)
     return line[1].strip() if line else ""
+
+
+def pause(waited: float) -> float:
+    """Seconds until SLURM is asked again by who has waited for so long: who waits for days need not hear at once."""
+    return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, waited / 20))
 
 
 def portions(items: Sequence[T], size: int = ARGUMENTS) -> Iterator[Sequence[T]]:

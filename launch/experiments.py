@@ -39,6 +39,7 @@ class Planned:
         return f"{self.task} {self.model} {self.methods} seed {self.seed}"
 
 
+CANCELLED = "cancelled"  # what an experiment failed of that somebody cancelled
 NAME_LENGTH = 60  # of what a scheduler shows of experiments, at most
 
 

@@ -28,6 +28,7 @@ from compress.storage import surroundings
 from compress.storage.files import write_json
 from compress.wording import plural
 from launch import status
+from launch.commands import pause
 from launch.retry import LAUNCHER, Changes, sweeps_to_go_on_with
 from launch.start import Group, Settings, launch_all
 from launch.sweep import SWEEPS, Sweep, all_sweeps, concerned
@@ -35,7 +36,6 @@ from launch.sweep import SWEEPS, Sweep, all_sweeps, concerned
 LOOKS = "extend.json"
 ASKING = ("-m", "analysis", "next")
 NO_HOURS = 1e-9  # in which nothing can be run
-POLL_SECONDS = 5.0
 
 
 def extend(
@@ -93,12 +93,12 @@ def _waiting(changes: Changes, last: Sweep) -> Settings:
 
 def _wait_for_what_goes_on(runs: Path) -> None:
     """Until no experiment of these runs does: what it says may change what is worth running."""
-    told = False
+    told, started = False, time.monotonic()
     while going := sum(each.state in status.GOING_ON for each in status.survey(runs).experiments):
         if not told:
             print(f"waiting for {plural(going, 'experiment')} launched before", flush=True)
         told = True
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause(time.monotonic() - started))
 
 
 def _launched(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from compress.errors import ConfigError, nearest
+from compress.errors import ConfigError
 from launch import status
+from launch.commands import pause
+from launch.selection import Selection
 from launch.status import Status
 from launch.sweep import Sweep, all_sweeps, concerned
 
 TRACEBACK = "Traceback (most recent call last):"
-FOLLOW_SECONDS, SURVEY_SECONDS = 0.5, 3.0
+FOLLOW_SECONDS = 0.5
 
 
 def logs(runs: Path, words: Sequence[str], *, lines: int, follow: bool) -> int:
@@ -28,15 +29,10 @@ def logs(runs: Path, words: Sequence[str], *, lines: int, follow: bool) -> int:
     """
     every = all_sweeps(runs)
     sweeps, found = concerned(every), status.survey(runs, every).experiments
-    chosen = (
-        [one for one in found if _is_meant(one, words)] if words else [one for one in found if one.state == "failed"]
-    )
+    chosen = Selection(words).of(runs, found, every) if words else [one for one in found if one.state == "failed"]
     if not chosen:
-        if not words:
-            print("no experiment has failed")
-            return 0
-        names = [one.name for one in found]
-        raise ConfigError(f"{' '.join(words)}: no experiment of {runs} is called so{nearest(' '.join(words), names)}")
+        print("no experiment has failed")
+        return 0
     if follow and len(chosen) > 1:
         some = ", ".join(f"{one.name} ({one.run_id})" for one in chosen[:3])
         raise ConfigError(
@@ -51,11 +47,6 @@ def logs(runs: Path, words: Sequence[str], *, lines: int, follow: bool) -> int:
     if follow:
         _follow(chosen[0], runs, sweeps, len(content))
     return 0
-
-
-def _is_meant(one: Status, words: Sequence[str]) -> bool:
-    said = one.name.split()
-    return all(word in said or one.run_id.startswith(word) for word in words)
 
 
 def _log(one: Status, runs: Path, sweeps: dict[str, Sweep]) -> Path | None:
@@ -76,10 +67,10 @@ def _end(text: str, lines: int) -> str:
 
 def _follow(one: Status, runs: Path, sweeps: dict[str, Sweep], offset: int) -> None:
     """Print what is added to a log until its experiment has ended; a log that begins anew is printed from there."""
-    ended, asked = False, -math.inf
+    ended, started, asks_again = False, time.monotonic(), 0.0
     while True:
-        if time.monotonic() >= asked + SURVEY_SECONDS:  # which asks SLURM
-            found, asked = status.survey(runs).experiments, time.monotonic()
+        if (now := time.monotonic()) >= asks_again:
+            found, asks_again = status.survey(runs).experiments, now + pause(now - started)
             ended = all(now.state not in status.GOING_ON for now in found if now.run_id == one.run_id)
         if (log := _log(one, runs, sweeps)) is not None:
             with log.open("rb") as stream:

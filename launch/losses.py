@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from compress.errors import one_line
 from launch import submitted
-from launch.commands import Unanswered
+from launch.commands import Unanswered, pause
 from launch.experiments import Outcome
 from launch.scheduler import HIDDEN, Job, array_of, ended_as, queue
 from launch.sweep import SWEEPS, Sweep
@@ -110,7 +110,9 @@ class Watch:
         self.sweep = sweep
         self.missed: dict[str, float] = {}
         self.told: set[tuple[str, str]] = set()
-        self.asks_again: float | None = None  # when, since SLURM does not answer
+        self.started = time.monotonic()
+        self.asks_again = 0.0  # when
+        self.away = False  # whether SLURM did not answer
 
     def __call__(self) -> Mapping[str, Outcome]:
         there = self._look()
@@ -118,24 +120,27 @@ class Watch:
             return {}
         self._tell_what_waits_in_vain(there)
         gone, now = lost(self.sweep, there), time.monotonic()
+        if gone.keys() - self.missed.keys():
+            self.asks_again = min(self.asks_again, now + PATIENCE_SECONDS + 1.0)
         self.missed = {run_id: self.missed.get(run_id, now) for run_id in gone}
         return {run_id: outcome for run_id, outcome in gone.items()
                 if outcome.state == "finished" or now - self.missed[run_id] > PATIENCE_SECONDS}  # fmt: skip
 
     def _look(self) -> dict[str, Job] | None:
-        """The queue; None if nothing is known of it."""
-        if self.asks_again is not None and time.monotonic() < self.asks_again:
+        """The queue; None if nothing is known of it, or it is too early to ask again."""
+        if (now := time.monotonic()) < self.asks_again:
             return None
+        until_next = pause(now - self.started)
         try:
             there = queue([self.sweep], pauses=())
         except Unanswered as error:
-            if self.asks_again is None:
+            if not self.away:
                 _say(f"{error}; its jobs go on, and this goes on waiting for them")
-            self.asks_again = time.monotonic() + AWAY_SECONDS
+            self.away, self.asks_again = True, now + max(AWAY_SECONDS, until_next)
             return None
-        if self.asks_again is not None:
+        if self.away:
             _say("SLURM answers again")
-        self.asks_again = None
+        self.away, self.asks_again = False, now + until_next
         return there
 
     def _tell_what_waits_in_vain(self, there: Mapping[str, Job]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shlex
 import shutil
 import sys
@@ -25,31 +26,55 @@ from launch.sweep import Sweep
 from launch.sync import reminder
 
 POLL_SECONDS = 0.25
+BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 ALIKE = 3  # experiments that failed of the same cause from which on they are one line
 
 
 def follow(sweep: Sweep, lost: Callable[[], Mapping[str, Outcome]], poll: float = POLL_SECONDS) -> dict[str, Outcome]:
     """Show how a sweep goes on until every experiment has ended; how each did. `lost`: what can no longer finish."""
-    total, seen = len(sweep.to_run), dict[str, Outcome]()
-    with tqdm(total=total, unit="run", dynamic_ncols=True, disable=not sys.stderr.isatty(), smoothing=0.1) as bar:
+    total, seen, started = len(sweep.to_run), dict[str, Outcome](), time.monotonic()
+    with tqdm(total=total, bar_format=BAR, dynamic_ncols=True, disable=not sys.stderr.isatty()) as bar:
         while len(seen) < total:
             gone = lost()  # before the outcomes are read: who ended in between has left one
             outcomes = {**gone, **sweep.outcomes()}
             new = [outcomes[run_id] for run_id in sweep.to_run if run_id in outcomes and run_id not in seen]
-            causes = Counter(outcome.cause for outcome in new if outcome.state == "failed")
+            causes = Counter(essence(outcome.cause) for outcome in new if outcome.state == "failed")
+            firsts: dict[str, str] = {}
             for outcome in new:
                 seen[outcome.run_id] = outcome
-                if outcome.state != "failed" or causes[outcome.cause] <= ALIKE:
+                if outcome.state == "failed" and causes[essence(outcome.cause)] > ALIKE:
+                    firsts.setdefault(essence(outcome.cause), outcome.cause)
+                else:
                     _tell(sweep, outcome, len(seen), total, quiet=not bar.disable)
-            for cause, count in causes.items():
-                if count > ALIKE:
-                    tqdm.write(f"[{len(seen)}/{total}] {count} failed: {cause}", file=sys.stdout)
-            bar.update(len(seen) - bar.n)
-            failed = sum(outcome.state == "failed" for outcome in seen.values())
-            bar.set_postfix_str(f"{failed} failed" if failed else "", refresh=False)
+            for alike, cause in firsts.items():
+                tqdm.write(f"[{len(seen)}/{total}] {causes[alike]} failed: {cause}", file=sys.stdout)
+            if not bar.disable:
+                bar.set_postfix_str(standing(sweep, seen, time.monotonic() - started), refresh=False)
+                bar.update(len(seen) - bar.n)
+                bar.refresh()
             if len(seen) < total:
                 time.sleep(poll)
     return seen
+
+
+def standing(sweep: Sweep, ended: Mapping[str, Outcome], seconds: float) -> str:
+    """How many run, wait and failed, and how long the sweep still takes: as what has ended took, after so long."""
+    started = {file.stem for file in (sweep.folder / "logs").glob("*.txt")}
+    left = [run_id for run_id in sweep.to_run if run_id not in ended]
+    running = sum(run_id in started for run_id in left)
+    failed = sum(outcome.state == "failed" for outcome in ended.values())
+    counts = {"running": running, "pending": len(left) - running, "failed": failed}
+    words = [f"{count} {what}" for what, count in counts.items() if count]
+    through = sum(sweep.experiments[run_id].seconds for run_id, outcome in ended.items() if outcome.seconds)
+    if through and left:
+        expected = sum(sweep.experiments[run_id].seconds for run_id in left)
+        words.append(f"{duration(seconds * expected / through)} left")
+    return ", ".join(words)
+
+
+def essence(cause: str) -> str:
+    """A cause without what differs between jobs that failed of the same: their ids, nodes and times."""
+    return re.sub(r"\b(jobs?|step) \d[\d_.]*( on \S+)?|\d{4}-\d\d-\d\dT[\d:]+", "…", cause, flags=re.IGNORECASE)
 
 
 def _tell(sweep: Sweep, outcome: Outcome, number: int, total: int, *, quiet: bool) -> None:
@@ -103,13 +128,13 @@ def failures(rows: Iterable[tuple[str, str, str]]) -> str:
     """Name, cause and log of each experiment that failed; of more than `ALIKE` with the same cause the first ones."""
     by_cause: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
     for row in rows:
-        by_cause[row[1]].append(row)
+        by_cause[essence(row[1])].append(row)
     shown: list[tuple[str, str, str]] = []
-    for cause, alike in by_cause.items():
+    for alike in by_cause.values():
         if len(alike) <= ALIKE:
             shown += alike
         else:
-            first, _, log = alike[0]
+            first, cause, log = alike[0]
             shown.append((f"{plural(len(alike), 'experiment')}: {first} …", cause, log))
     return table(("failed", "cause", "log"), shown)
 

@@ -17,6 +17,7 @@ from compress.config.schema import Config
 from compress.config.words import parse
 from compress.errors import ConfigError, nearest, tell
 from launch import status
+from launch.selection import Selection, agreed, can_be_asked, told
 from launch.start import SETTINGS, Group, Settings, launch_all, settings_of
 from launch.sweep import Sweep, accepted, all_sweeps
 
@@ -24,17 +25,29 @@ LAUNCHER, RESOURCES = "hydra.launcher.", "resources"
 SHORT = {name for kind in SETTINGS.values() for name in kind.__dataclass_fields__}
 
 
-def retry(runs: Path, words: Sequence[str]) -> int:
-    """Run again what needs it in a folder of runs, with `hydra.launcher.KEY=VALUE`, `resources.KEY=VALUE` changed."""
+def retry(runs: Path, words: Sequence[str], selection: Selection | None = None, *, yes: bool = True) -> int:
+    """Run again what needs it in a folder of runs, with `hydra.launcher.KEY=VALUE`, `resources.KEY=VALUE` changed.
+
+    Only what is meant; on a terminal it is asked first, but with `yes`.
+    """
     sweeps, left_out = sweeps_to_go_on_with(runs)
     changes = Changes(words)
     again = status.to_run_again(runs, sweeps)
-    chosen = {run_id: sweep for run_id, sweep in accepted(sweeps).items() if run_id in again}
+    meant = again if not selection else selection.of(runs, again, sweeps)
+    ids = {one.run_id for one in meant}
+    chosen = {run_id: sweep for run_id, sweep in accepted(sweeps).items() if run_id in ids}
     groups = list(_groups(chosen, changes))
     changes.require_use([sweeps[-1].launcher, *(sweep.launcher for sweep in chosen.values())])
     if not chosen:
-        print("nothing to run again: no experiment failed, was stopped or is missing")
+        which = " that is meant" if selection else ""
+        print(f"nothing to run again: no experiment{which} failed, was stopped or is missing")
         return 1 if left_out else 0
+    if (
+        not yes
+        and can_be_asked()
+        and not agreed(f"run again {told([one for one in meant if one.run_id in chosen])}", yes=False)
+    ):
+        return 1
     return max(launch_all(groups), 1 if left_out else 0)
 
 

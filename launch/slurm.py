@@ -6,7 +6,8 @@ import shlex
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from tqdm import tqdm
@@ -16,7 +17,7 @@ from compress.wording import are, plural
 from launch import commands, sbatch, submitted
 from launch.batches import Batch, SlurmSettings, batches
 from launch.commands import Unanswered, portions
-from launch.experiments import Outcome, in_common
+from launch.experiments import CANCELLED, Outcome, in_common
 from launch.losses import Watch, listed, numbers
 from launch.plan import Plan, elapsed
 from launch.progress import conclude, duration, follow
@@ -121,9 +122,12 @@ def _ask_to_cancel(sweep: Sweep) -> None:
             tell(ConfigError(line))
 
 
-def cancel(sweeps: Sequence[Sweep], others: Sequence[Sweep]) -> tuple[str, list[str]]:
+def cancel(
+    sweeps: Sequence[Sweep], others: Sequence[Sweep], only: Collection[str] | None = None
+) -> tuple[str, list[str]]:
     """Cancel the jobs that sweeps have submitted, but for those in which others of the same runs have experiments.
 
+    With `only` some experiments, those jobs of which all that has not ended is among them.
     Returns in a line what was done, and what SLURM says of jobs that are still in the queue; Unanswered, and no job is
     cancelled, if it does not say what is there.
     """
@@ -132,14 +136,18 @@ def cancel(sweeps: Sequence[Sweep], others: Sequence[Sweep]) -> tuple[str, list[
     except Unanswered as error:
         raise Unanswered(f"{error}: no job was cancelled") from error
     theirs = {job for sweep in sweeps for job in submitted.own_jobs(sweep.folder).values() if job in there}
+    if only is not None:
+        theirs &= _jobs_of(sweeps, only)
     awaited = {job for other in others for job in other.open_jobs().values()}
     elsewhere = {
-        run_id for sweep in sweeps for run_id, job in sweep.open_jobs().items() if job in there.keys() - theirs
-    }
+        run_id for sweep in sweeps for run_id, job in sweep.open_jobs().items()
+        if only is None and job in there.keys() - theirs
+    }  # fmt: skip
     hidden = {job for job in theirs if there[job] == HIDDEN}
     chosen, shared = sorted(theirs - awaited - hidden, key=numbers), sorted(theirs & awaited, key=numbers)
     why = _scancel(chosen) or (HIDDEN.reason if hidden else "scancel did nothing")
     left = _still_there(chosen) + sorted(hidden - awaited, key=numbers)
+    _record(sweeps, set(chosen) - set(left))
     done = [f"{plural(len(set(chosen) - set(left)), 'job')} cancelled"]
     if elsewhere:
         verb = "goes" if len(elsewhere) == 1 else "go"
@@ -147,6 +155,27 @@ def cancel(sweeps: Sequence[Sweep], others: Sequence[Sweep]) -> tuple[str, list[
     if shared:
         done.append(f"{listed(shared)} left alone: another sweep waits for experiments in it")
     return "; ".join(done), [f"{listed(left)} still in the queue ({why})"] if left else []
+
+
+def _jobs_of(sweeps: Sequence[Sweep], only: Collection[str]) -> set[str]:
+    """The jobs that have nothing to do but some experiments."""
+    wanted, wanted_too = set[str](), set[str]()
+    for sweep in sweeps:
+        outcomes = sweep.outcomes()
+        for run_id, job in submitted.own_jobs(sweep.folder).items():
+            if run_id not in outcomes:
+                (wanted if run_id in only else wanted_too).add(job)
+    return wanted - wanted_too
+
+
+def _record(sweeps: Sequence[Sweep], cancelled: Collection[str]) -> None:
+    """Say of experiments whose jobs were cancelled that they were, as far as these users' folders can be written."""
+    for sweep in sweeps:
+        outcomes = sweep.outcomes()
+        for run_id, job in submitted.own_jobs(sweep.folder).items():
+            if job in cancelled and run_id not in outcomes and not sweep.finished(run_id):
+                with suppress(OSError):
+                    sweep.record(Outcome(run_id, "failed", 0.0, CANCELLED))
 
 
 def _scancel(jobs: Sequence[str]) -> str:

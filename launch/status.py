@@ -175,14 +175,14 @@ def _forecast(planned: Sequence[Status], latest: Mapping[str, Sweep]) -> Forecas
     return forecast(going, {status.run_id: status.progress for status in planned if status.state == "running"})
 
 
-def to_run_again(runs: Path, sweeps: Sequence[Sweep]) -> set[str]:
+def to_run_again(runs: Path, sweeps: Sequence[Sweep]) -> list[Status]:
     """The experiments that nobody is at and that are not finished; Unanswered if that is not known of some."""
     surveyed = survey(runs, sweeps)
     unknown = sum(status.state == "unknown" for status in surveyed.experiments)
     if unknown and surveyed.unanswered:
         many = plural(unknown, "experiment")
         raise Unanswered(f"{surveyed.unanswered}: its queue may have {many}; nothing was submitted")
-    return {status.run_id for status in surveyed.experiments if status.state in AGAIN}
+    return [status for status in surveyed.experiments if status.state in AGAIN]
 
 
 class _Look:

@@ -90,7 +90,7 @@ class Submission:
             self.elsewhere = {planned.run_id for planned in to_run} & there.keys()
         else:
             self.elsewhere |= set(self.unsubmitted) & there.keys()
-            self._take_out(there.keys() | submitted.own_jobs(self.sweep.folder).keys())
+            self._take_out(there.keys() | submitted.own_jobs(self.sweep.folder).keys() | self.sweep.outcomes().keys())
         submitted.borrow(self.sweep.folder, {run_id: there[run_id] for run_id in self.elsewhere & there.keys()})
 
     def _take_out(self, gone: Collection[str]) -> None:

@@ -22,11 +22,12 @@ from compress.errors import ConfigError
 from compress.runs import folder as run_folders
 from compress.runs.folder import ExperimentLock
 from launch.child import STOPPING, Child, cause_of_exit, run_in_child
-from launch.experiments import Outcome, Planned
+from launch.experiments import CANCELLED, Outcome, Planned
 from launch.sweep import Sweep
 
 POLL_SECONDS = 0.02  # between looks at the children
 IDLE_SECONDS = 0.2  # between looks at what others finish
+CANCELLED_SECONDS = 1.0  # between looks for experiments that were cancelled
 GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL for a child that took too long
 LAST_SECONDS = 10.0  # in which a worker that is through tries to write what it could not write before
 KILLED_TOGETHER_SECONDS = 1.0  # within which a scheduler's SIGKILL reaches all processes of a job
@@ -57,6 +58,7 @@ class Worker:
         self.ready: set[str] = set()  # teachers and starts that are finished
         self.unwritten: dict[str, Outcome] = {}  # of experiments that have ended; on a full disk, say
         self.stopping: int | None = None  # the signal that asked to stop
+        self.looks_again = 0.0  # when, for experiments that were cancelled
 
     def run(self) -> int | None:
         """Run what there is to run; the signal that asked to stop, if one did, once all children have checkpoints."""
@@ -72,6 +74,7 @@ class Worker:
         passed_on = False
         while self.children or (self.pending and self.stopping is None):
             self._reap()
+            self._stop_cancelled()
             if self.stopping is not None:
                 if not passed_on:
                     for pid in self.children:
@@ -180,6 +183,18 @@ class Worker:
             elif time.monotonic() > child.deadline:
                 os.kill(pid, signal.SIGKILL if child.timed_out else signal.SIGTERM)
                 child.timed_out, child.deadline = True, time.monotonic() + GRACE_SECONDS
+
+    def _stop_cancelled(self) -> None:
+        """Have experiments that somebody cancelled meanwhile write their checkpoints and end."""
+        if not self.children or time.monotonic() < self.looks_again:
+            return
+        self.looks_again = time.monotonic() + CANCELLED_SECONDS
+        outcomes = self.sweep.outcomes()
+        for pid, child in self.children.items():
+            ended = outcomes.get(child.planned.run_id)
+            if ended is not None and ended.cause == CANCELLED and not child.cancelled:
+                child.cancelled = True
+                os.kill(pid, signal.SIGTERM)
 
     def _record_exit(self, child: Child, code: int) -> None:
         """Record how a child ended that could not record it itself."""

@@ -89,17 +89,39 @@ def test_a_log_is_followed_until_its_experiment_ends(some: Sweep, capsys: pytest
     assert capsys.readouterr().out.splitlines()[1:] == [f"line {number}" for number in (28, 29, 30, 31)]
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("its job 34_1 is gone: FAILED 1:0", "its job 7 is gone: FAILED 1:0", True),
+        ("x (slurmstepd: error: *** STEP 34.0 ON n1 CANCELLED AT 2026-01-01T10:00:00 ***)",
+         "x (slurmstepd: error: *** STEP 35.0 ON n22 CANCELLED AT 2026-01-01T10:01:00 ***)", True),
+        ("exit code 1", "exit code 2", False),
+        ("its teacher rte mini none seed 0 failed", "its teacher rte mini none seed 1 failed", False),
+    ],
+)  # fmt: skip
+def test_causes_that_differ_in_their_jobs_alone_are_the_same(one: str, other: str, same: bool) -> None:
+    assert (progress.essence(one) == progress.essence(other)) == same
+
+
+def test_the_bar_says_what_runs_and_waits_and_how_long_all_takes(some: Sweep) -> None:
+    (some.folder / "logs" / f"{C}.txt").touch()
+    ended = {B: Outcome(B, "failed", 0.0, "x")}
+    assert progress.standing(some, ended, 60.0) == "1 running, 1 pending, 1 failed"
+    assert progress.standing(some, ended | {A: Outcome(A, "finished", 60.0)}, 60.0) == "1 running, 1 failed, 60 s left"
+
+
 def test_many_failures_of_one_cause_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_ids = [f"{number:012d}" for number in range(384)]
     sweep = sweep_of(tmp_path, "first", *run_ids)
-    for run_id in run_ids[2:]:
-        sweep.record(Outcome(run_id, "failed", 0.0, "cancelled"))
+    causes = [f"its job 34_{number} is gone: CANCELLED by 0 0:0; it wrote no log" for number in range(382)]
+    for run_id, cause in zip(run_ids[2:], causes, strict=True):
+        sweep.record(Outcome(run_id, "failed", 0.0, cause))
     for run_id in run_ids[:2]:
         sweep.record(Outcome(run_id, "failed", 1.0, "ValueError: no"))
     ended = progress.follow(sweep, dict, poll=0.01)
     assert progress.conclude(sweep, ended, 1.0) == 1
     said = capsys.readouterr().out.splitlines()
-    assert next(line for line in said if "cancelled" in line) == "[384/384] 382 failed: cancelled"
-    assert sum("cancelled" in line for line in said) == 2
+    assert next(line for line in said if "CANCELLED" in line) == f"[384/384] 382 failed: {causes[0]}"
+    assert sum("CANCELLED" in line for line in said) == 2
     assert sum("382 experiments: rte tiny none seed 0 …" in line for line in said) == 1
     assert sum("ValueError: no" in line for line in said) == 4

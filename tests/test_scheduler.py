@@ -299,11 +299,35 @@ def test_who_watches_is_told_once_that_slurm_is_away_and_once_that_it_is_back(
     )
     assert len(slurm.asked) < 50, "it is asked less often"
     slurm.silent = {}
-    now += losses.AWAY_SECONDS
+    now += 6 * losses.AWAY_SECONDS
     assert watch() == {}
     assert capsys.readouterr().out == "SLURM answers again\n"
     now += losses.PATIENCE_SECONDS + 1
     assert watch()[A].state == "failed"
+
+
+def test_slurm_is_asked_less_and_less_often_and_soon_of_what_is_missing(
+    slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = sweep_of(tmp_path, "first", A)
+    submit(slurm, sweep, "34", [A])
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    watch, asked = Watch(sweep), []
+    while now < 7200.0:
+        before = len(slurm.asked)
+        watch()
+        asked += [now] * (len(slurm.asked) - before)
+        now += 3.0
+    assert asked[:4] == [0.0, 3.0, 6.0, 9.0]
+    assert asked[-1] - asked[-2] == 180.0
+    assert len(asked) < 120
+    slurm.jobs.clear()
+    waited = 0.0
+    while not (lost := watch()):
+        now, waited = now + 3.0, waited + 3.0
+    assert lost[A].state == "failed"
+    assert waited < 180.0 + losses.PATIENCE_SECONDS + 6.0
 
 
 # --- why an experiment is lost ----------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from compress.config.schema import Config
 from compress.errors import ConfigError
 from launch import plan, worker
 from launch.child import STOPPING
+from launch.experiments import CANCELLED, Outcome
 from launch.sweep import Sweep
 from launch.worker import Worker
 from tests.conftest import Compose
@@ -441,3 +442,28 @@ def test_a_forced_experiment_that_is_killed_before_its_new_result_has_failed(
     assert not made.finished(made.to_run[0])
     Worker(made).run()
     assert by_seed(made)[0].state == "failed"
+
+
+def test_a_worker_stops_what_is_cancelled_and_starts_nothing_of_it(
+    sweep: Callable[..., Sweep],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first experiment runs and is cancelled, the second waits and is; the third goes on."""
+    made = sweep(seeds=3)
+    first, second, third = made.to_run
+
+    def run(config: Config, *, locked: bool, teaches: bool, command: Sequence[str] | None) -> None:
+        if config.seed == made.experiments[first].seed:
+            for run_id in (first, second):
+                made.record(Outcome(run_id, "failed", 0.0, CANCELLED))
+            time.sleep(600)
+
+    monkeypatch.setattr(experiment, "run", run)
+    started = time.monotonic()
+    Worker(made).run()
+    assert time.monotonic() - started < 300
+    found = Sweep.read(made.folder).outcomes()
+    assert {run_id: (found[run_id].state, found[run_id].cause) for run_id in made.to_run} == {
+        first: ("failed", CANCELLED), second: ("failed", CANCELLED), third: ("finished", "")
+    }  # fmt: skip
+    assert not (made.folder / "logs" / f"{second}.txt").exists()
