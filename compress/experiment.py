@@ -337,7 +337,7 @@ def _train_and_store(
         sparsity=size.sparsity(stored),
         teacher_run_id=None if inputs.teacher_result is None else inputs.teacher_result.run_id,
         artifact_sha256=store.digest(folder / "artifact"),
-        notes=[*scores.notes, *_emptied(stored)],
+        notes=[*scores.notes, *(note for method in methods for note in method.notes()), *_emptied(stored)],
         environment=environment.environment() | environment.allocation() | {"device": device_name(model.device)},
         start=_described_start(inputs.start),
     )

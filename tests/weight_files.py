@@ -10,6 +10,7 @@ import torch
 
 from compress.artifact import store
 from compress.artifact.layers.kind import MASK
+from compress.artifact.layers.two_four import TWO_FOUR
 
 TYPES = {torch.float32: "F32", torch.int32: "I32", torch.int8: "I8", torch.uint8: "U8"}  # in the order of the file
 
@@ -17,15 +18,20 @@ TYPES = {torch.float32: "F32", torch.int32: "I32", torch.int8: "I8", torch.uint8
 def stored_tensors(model: torch.nn.Module) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
     """Types and shapes of what a finished model's file holds: survivors and a bit per position where there is a mask.
 
+    Of each four weights in 2:4 sparsity it holds two, and four bits.
+
     Written down from what the artifact promises, without its own packing.
     """
     tensors: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {}
     state = model.state_dict()
     for name, value in state.items():
-        if name.endswith(MASK):
+        if name.endswith((MASK, TWO_FOUR)):
             continue
         mask = state.get(f"{name}_mask")
-        if mask is None:
+        if f"{name}_two_four" in state:
+            tensors[f"{name}.values"] = (value.dtype, (value.numel() // 2,))
+            tensors[f"{name}.places"] = (torch.uint8, (-(-value.numel() // 8),))
+        elif mask is None:
             tensors[name] = (value.dtype, tuple(value.shape))
         else:
             tensors[f"{name}.values"] = (value.dtype, (int(mask.count_nonzero()),))

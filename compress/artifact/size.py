@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from compress.artifact.layers.kind import MASK
 from compress.runs.result import Part, Size
 
 if TYPE_CHECKING:
@@ -64,19 +63,23 @@ def _counted(module: torch.nn.Module) -> tuple[int, int | None]:
     return survivors, min((kind.bits for kind in kinds_of if kind.bits is not None), default=FLOAT_BITS)
 
 
-def _masks(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Of the masked matrices, by their layers' names."""
-    return {name: module.get_buffer(MASK) for name, module in model.named_modules() if MASK in module._buffers}
+def _left(model: torch.nn.Module) -> dict[str, tuple[int, int]]:
+    """Of the pruned layers by name: how many of their numbers are left, and of how many."""
+    from compress.artifact import kinds
+
+    counts = {name: [kind.pruned(module) for kind in kinds.of(module)] for name, module in model.named_modules()}
+    return {name: (of - gone, of) for name, pairs in counts.items() for gone, of in pairs if of}
 
 
 def sparsity(model: torch.nn.Module) -> float:
-    """Share of the masked matrices' entries that are pruned; 0 without any."""
-    masks = _masks(model).values()
-    positions = sum(mask.numel() for mask in masks)
-    return 1 - sum(int(mask.count_nonzero()) for mask in masks) / positions if positions else 0.0
+    """Share of the prunable numbers that are pruned; 0 without any."""
+    counts = _left(model).values()
+    positions = sum(of for _, of in counts)
+    return 1 - sum(left for left, _ in counts) / positions if positions else 0.0
 
 
 def emptied(model: torch.nn.Module, share: float = 0.9) -> dict[str, float]:
-    """Masked matrices that lost more than a share of their entries: name -> share lost, the most first."""
-    lost = {name: 1 - int(mask.count_nonzero()) / mask.numel() for name, mask in _masks(model).items()}
+    """Pruned matrices that lost more than a share of their entries: name -> share lost, the most first."""
+    matrices = {name: pair for name, pair in _left(model).items() if hasattr(model.get_submodule(name), "weight")}
+    lost = {name: 1 - left / of for name, (left, of) in matrices.items()}
     return {name: lost[name] for name in sorted(lost, key=lambda name: -lost[name]) if lost[name] > share}

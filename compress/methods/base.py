@@ -58,6 +58,10 @@ class Method:
         """Numbers worth logging while training."""
         return {}
 
+    def notes(self) -> list[str]:
+        """What a reader of the result should know of it; asked for when training has ended."""
+        return []
+
     def state_dict(self) -> dict[str, Any]:
         """What has to be saved to go on later."""
         return {}

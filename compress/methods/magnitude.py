@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @checked
-class MagnitudeConfig(pruning.RampConfig):
+class MagnitudeConfig(pruning.WeightsConfig):
     """Which weights go, and when."""
 
     name: Literal["magnitude"] = Field(description="which method")

@@ -25,7 +25,7 @@ LEARNING_RATE = 0.01  # of the scores
 
 
 @checked
-class MovementConfig(pruning.RampConfig):
+class MovementConfig(pruning.WeightsConfig):
     """How many weights go, and when."""
 
     name: Literal["movement"] = Field(description="which method")

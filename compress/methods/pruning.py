@@ -1,7 +1,8 @@
 """What the ways to prune during fine-tuning share: the ramp, the masks, and zeros that stay zeros.
 
-Weights of the encoder's and the pooler's matrices are set to 0. Embeddings, LayerNorm, biases and the classifier are
-left alone: pruning embeddings harms accuracy badly (Movva et al., 2022).
+`Gradual` follows the ramp, whatever goes. `Pruning` sets single weights of the encoder's and the pooler's matrices to
+0. Embeddings, LayerNorm, biases and the classifier are left alone: pruning embeddings harms accuracy badly (Movva et
+al., 2022).
 """
 
 from __future__ import annotations
@@ -28,13 +29,19 @@ class RampConfig:
     name: str = Field(description="which method")
     sparsity: float = Field(description="share of the prunable weights that is 0 in the end", gt=0, lt=1)
     schedule: Literal["linear", "cubic"] = Field(description="how sparsity rises between start and end")
+    start: float = Field(description="share of training before the first weight goes", ge=0, lt=1)
+    end: float = Field(description="share of training after which the masks stay as they are", gt=0, le=1)
+    updates: int = Field(description="how often masks are chosen anew between start and end", ge=1)
+
+
+@checked
+class WeightsConfig(RampConfig):
+    """The same of single weights, and among which they are compared."""
+
     scope: Literal["global", "layer"] = Field(description="the least important of all matrices together, or of each")
     spare_new: bool = Field(
         default=False, description="leave matrices alone that no checkpoint brought, such as a new pooler"
     )
-    start: float = Field(description="share of training before the first weight goes", ge=0, lt=1)
-    end: float = Field(description="share of training after which the masks stay as they are", gt=0, le=1)
-    updates: int = Field(description="how often masks are chosen anew between start and end", ge=1)
 
 
 def check(prune: RampConfig, methods: Active) -> None:
@@ -54,51 +61,33 @@ def sparsity_at(progress: float, ramp: RampConfig) -> float:
     return ramp.sparsity * (x if ramp.schedule == "linear" else 1 - (1 - x) ** 3)
 
 
-class Pruning(Method):
-    """Gradual pruning with masks that are buffers of the pruned layers; which weights go first, `scores` says."""
+class Gradual(Method):
+    """Pruning that follows a ramp; what goes is 0 from then on, whatever optimizers do."""
 
     all_embeddings = False
 
     def __init__(self, config: RampConfig) -> None:
         self.config = config
         self.sparsity = 0.0
-        self.layers: dict[str, torch.nn.Linear] = {}
         self.factors: list[torch.Tensor] = []  # the masks as 0.0 and 1.0: multiplying by bool takes ten times as long
 
-    def scores(self) -> list[torch.Tensor]:
-        """How important each entry of each matrix is, float32; the least important go."""
+    def weights(self) -> list[torch.Tensor]:
+        """The parameters that are masked, in the order and the shapes of the factors."""
         raise NotImplementedError
 
-    def prepare(self, model: torch.nn.Module) -> None:
-        """Give every prunable matrix a mask that keeps all of it."""
-        import torch
-
-        from compress.artifact import plain
-
-        self.layers = plain.matrices(model)
-        if self.config.spare_new:
-            new = plain.new_matrices(model)
-            self.layers = {name: layer for name, layer in self.layers.items() if name not in new}
-        if not self.layers:
-            raise ConfigError(f"prune: {type(model).__name__} has no matrix to prune; turn it off with prune=none")
-        for layer in self.layers.values():
-            layer.register_buffer(MASK, torch.ones_like(layer.weight, dtype=torch.bool))
-        self.factors = [torch.ones_like(layer.weight) for layer in self.layers.values()]
+    def choose(self, sparsity: float) -> None:
+        """Set the masks and the factors to prune that share."""
+        raise NotImplementedError
 
     def before_step(self, progress: float) -> None:
         """Choose new masks when the schedule asks for more."""
         import torch
 
-        from compress.methods.layers import masks
-
         sparsity = sparsity_at(progress, self.config)
         if sparsity <= self.sparsity:
             return
         with torch.no_grad():
-            chosen = masks.choose(self.scores(), sparsity, self.config.scope)
-            for layer, mask, factor in zip(self.layers.values(), chosen, self.factors, strict=True):
-                layer.get_buffer(MASK).copy_(mask)
-                factor.copy_(mask)
+            self.choose(sparsity)
             self.apply_masks()
         self.sparsity = sparsity
 
@@ -106,7 +95,7 @@ class Pruning(Method):
         """Set to 0 what the new masks prune."""
         import torch
 
-        torch._foreach_mul_([layer.weight for layer in self.layers.values()], self.factors)
+        torch._foreach_mul_(self.weights(), self.factors)
 
     def after_step(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Undo what the step, its weight decay and its momentum did to pruned weights."""
@@ -115,7 +104,7 @@ class Pruning(Method):
         if self.sparsity == 0.0:
             return
         with torch.no_grad():
-            weights = [layer.weight for layer in self.layers.values()]
+            weights = self.weights()
             torch._foreach_mul_(weights, self.factors)
             states = [optimizer.state.get(weight, {}) for weight in weights]
             moments = [(state["exp_avg"], factor) for state, factor in zip(states, self.factors, strict=True)
@@ -137,13 +126,63 @@ class Pruning(Method):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there, with the masks that the model has by now."""
         self.sparsity = state["sparsity"]
+
+
+class Pruning(Gradual):
+    """Gradual pruning with masks that are buffers of the pruned layers; which weights go first, `scores` says."""
+
+    config: WeightsConfig
+    mask = MASK  # the buffer's name
+
+    def __init__(self, config: WeightsConfig) -> None:
+        super().__init__(config)
+        self.layers: dict[str, torch.nn.Linear] = {}
+
+    def scores(self) -> list[torch.Tensor]:
+        """How important each entry of each matrix is, float32; the least important go."""
+        raise NotImplementedError
+
+    def takes(self, name: str, layer: torch.nn.Linear) -> bool:
+        """Whether a matrix can be pruned so."""
+        return True
+
+    def weights(self) -> list[torch.Tensor]:
+        return [layer.weight for layer in self.layers.values()]
+
+    def prepare(self, model: torch.nn.Module) -> None:
+        """Give every prunable matrix a mask that keeps all of it."""
+        import torch
+
+        from compress.artifact import plain
+
+        self.layers = {name: layer for name, layer in plain.matrices(model).items() if self.takes(name, layer)}
+        if self.config.spare_new:
+            new = plain.new_matrices(model)
+            self.layers = {name: layer for name, layer in self.layers.items() if name not in new}
+        if not self.layers:
+            raise ConfigError(f"prune: {type(model).__name__} has no matrix to prune; turn it off with prune=none")
+        for layer in self.layers.values():
+            layer.register_buffer(self.mask, torch.ones_like(layer.weight, dtype=torch.bool))
+        self.factors = [torch.ones_like(layer.weight) for layer in self.layers.values()]
+
+    def choose(self, sparsity: float) -> None:
+        """Prune the least scores."""
+        from compress.methods.layers import masks
+
+        chosen = masks.choose(self.scores(), sparsity, self.config.scope)
+        for layer, mask, factor in zip(self.layers.values(), chosen, self.factors, strict=True):
+            layer.get_buffer(self.mask).copy_(mask)
+            factor.copy_(mask)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
         for layer, factor in zip(self.layers.values(), self.factors, strict=True):
-            factor.copy_(layer.get_buffer(MASK))
+            factor.copy_(layer.get_buffer(self.mask))
 
     def trace(self, stored: torch.nn.Module) -> bool:
         """Whether these layers and no others are masked, exactly as many weights as were asked for, and are 0 there."""
-        layers = {name: module for name, module in stored.named_modules() if MASK in module._buffers}
-        gone = {name: ~layer.get_buffer(MASK) for name, layer in layers.items()}
+        layers = {name: module for name, module in stored.named_modules() if self.mask in module._buffers}
+        gone = {name: ~layer.get_buffer(self.mask) for name, layer in layers.items()}
         counts = [(int(mask.count_nonzero()), mask.numel()) for mask in gone.values()]
         if self.config.scope == "global":
             counts = [(sum(pruned for pruned, _ in counts), sum(positions for _, positions in counts))]

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from compress.model.dropout import draw, dropout
 from compress.model.linear import Rounding, linear
+from compress.model.narrowing import narrowed
 
 Forward = Callable[..., Any]
 Together = Callable[[Any, torch.Tensor], torch.Tensor | None]
@@ -203,6 +204,8 @@ class PostNorm:
                 asking, queries = hidden_states, None
                 others = products((query(block), key(block), value(block)), hidden_states)
                 width = others.shape[-1] // 3
+            if position_bias is not None and (left := narrowed(block)) is not None:
+                position_bias = position_bias[:, list(left.heads)]  # of each head its own
             rates = [rate(block) if rate is not None and block.training else 0.0 for rate in dropouts]
             weights = (asking.shape[0] * width // size(block), asking.shape[1], hidden_states.shape[1])
             noise = _noise(rates, [weights, asking.shape, asking.shape], asking.device, position_bias is not None)

@@ -45,6 +45,10 @@ class Kind:
         """How many of a layer's numbers survive, without the layers in it; `within`: without regard to this kind."""
         return within
 
+    def pruned(self, module: nn.Module) -> tuple[int, int]:
+        """How many of a layer's numbers were pruned, and of how many that might have been."""
+        return 0, 0
+
     def onnx(self, module: nn.Module, as_float: bool) -> nn.Module:
         """The layer as it is to be exported; `as_float`: as the float32 numbers that it stands for."""
         return module

@@ -47,7 +47,11 @@ class Masked(Kind):
         return layer
 
     def count(self, module: nn.Module, within: int) -> int:
-        return within - int((~module.get_buffer(MASK)).count_nonzero())
+        return within - self.pruned(module)[0]
+
+    def pruned(self, module: nn.Module) -> tuple[int, int]:
+        mask = module.get_buffer(MASK)
+        return int((~mask).count_nonzero()), mask.numel()
 
 
 KIND = Masked()
