@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_a_compressed_run_trains_its_missing_start_and_goes_on_from_its_very_wei
     seen: list[dict[str, torch.Tensor]] = []
     real = experiment._train_and_store  # type: ignore[attr-defined]
 
-    def watched(config: Config, head: object, folder: Path, inputs: experiment.Inputs, *rest: object) -> object:
+    def watched(config: Config, head: Any, folder: Path, inputs: experiment.Inputs, *rest: Any) -> Any:
         seen.append({name: value.clone() for name, value in inputs.model.state_dict().items()})
         return real(config, head, folder, inputs, *rest)
 
@@ -187,7 +188,7 @@ def test_a_head_is_taken_over_whatever_the_order_of_its_classes(
         assert start.new == []
         notes.append("".join(start.notes))
         logits.append(predict(model.eval(), dataset.splits["validation"], 0))
-    assert np.array_equal(*logits)
+    assert np.array_equal(logits[0], logits[1])
     assert ("put in their order" in notes[1]) == (names[0] != "entailment")
     assert np.ptp(logits[0], axis=0).min() > 0.0
 
