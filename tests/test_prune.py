@@ -20,7 +20,7 @@ from compress.errors import ConfigError
 from compress.methods.layers import masks
 from compress.methods.magnitude import Magnitude, MagnitudeConfig
 from compress.methods.movement import Movement, MovementConfig
-from compress.methods.pruning import Pruning, RampConfig, sparsity_at
+from compress.methods.pruning import Pruning, WeightsConfig, sparsity_at
 from tests.conftest import Compose
 from tests.test_train import small_model
 
@@ -31,7 +31,7 @@ OPTIONS = {"magnitude": (Magnitude, MagnitudeConfig), "movement": (Movement, Mov
 every_option = pytest.mark.parametrize("option", OPTIONS)
 
 
-def recipe(option: str = "magnitude", **changes: object) -> RampConfig:
+def recipe(option: str = "magnitude", **changes: object) -> WeightsConfig:
     values = {"name": option, "sparsity": 0.6, "schedule": "linear", "scope": "global", "start": 0.1, "end": 0.7,
               "updates": 20}  # fmt: skip
     return OPTIONS[option][1](**{**values, **changes})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,13 +29,15 @@ from tests.test_train import small_model
 DEMO = ("data=demo", "train=demo", "task=rte", "device=cpu")
 
 
-def recipe(**changes: object) -> StructuredConfig:
-    values = {"name": "structured", "sparsity": 0.5, "schedule": "linear", "scope": "layer", "start": 0.1, "end": 0.7,
-              "updates": 20}  # fmt: skip
+def recipe(**changes: Any) -> StructuredConfig:
+    values: dict[str, Any] = {
+        "name": "structured", "sparsity": 0.5, "schedule": "linear", "scope": "layer", "start": 0.1, "end": 0.7,
+        "updates": 20,
+    }  # fmt: skip
     return StructuredConfig(**{**values, **changes})
 
 
-def begin(**changes: object) -> tuple[PreTrainedModel, Structured, torch.optim.Optimizer]:
+def begin(**changes: Any) -> tuple[PreTrainedModel, Structured, torch.optim.Optimizer]:
     """A small BERT before its first step, with an optimizer of strong momentum and decay."""
     model, method = small_model(dropout=0.0), Structured(recipe(**changes))
     method.prepare(model)

@@ -116,9 +116,14 @@ SPREAD = [  # every combination on some of the tasks, every task with a third of
 ]
 
 
+def pruning_of(config: Config) -> Any:
+    """The values of the way to prune that is on."""
+    return config.methods["prune"]
+
+
 def asked(config: Config, masks: Iterable[torch.Tensor]) -> int:
     """How many weights are to be masked: a share of all matrices together, or of each."""
-    sizes, prune = [mask.numel() for mask in masks], config.methods["prune"]
+    sizes, prune = [mask.numel() for mask in masks], pruning_of(config)
     shares = [sum(sizes)] if prune.scope == "global" else sizes
     return sum(round(prune.sparsity * size) for size in shares)
 
@@ -141,7 +146,7 @@ def test_every_combination_runs_and_measures_its_file(
         assert pruned == asked(config, masks)
         assert done.sparsity == pytest.approx(pruned / sum(mask.numel() for mask in masks), rel=1e-12)
     elif "prune" in done.methods:  # what is cut out leaves no mask
-        assert config.methods["prune"].sparsity - 0.02 < done.sparsity <= config.methods["prune"].sparsity
+        assert pruning_of(config).sparsity - 0.02 < done.sparsity <= pruning_of(config).sparsity
     else:
         assert done.sparsity == 0.0
     if all(option.conf is None for option in registry.options_of(config.methods).values()):  # else others may count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -20,9 +21,11 @@ from tests.test_train import small_model
 PATTERNS = [places for places in itertools.product([False, True], repeat=4) if sum(places) == 2]
 
 
-def recipe(**changes: object) -> TwoFourConfig:
-    values = {"name": "two_four", "sparsity": 0.5, "schedule": "linear", "scope": "layer", "start": 0.1, "end": 0.7,
-              "updates": 20}  # fmt: skip
+def recipe(**changes: Any) -> TwoFourConfig:
+    values: dict[str, Any] = {
+        "name": "two_four", "sparsity": 0.5, "schedule": "linear", "scope": "layer", "start": 0.1, "end": 0.7,
+        "updates": 20,
+    }  # fmt: skip
     return TwoFourConfig(**{**values, **changes})
 
 

@@ -205,7 +205,7 @@ def _cut(block: nn.Module, axis: Axis, kept: Sequence[int]) -> None:
     reader.in_features = reader.weight.shape[1]
 
 
-def _smaller(old: nn.Parameter, values: torch.Tensor) -> nn.Parameter:
+def _smaller(old: torch.Tensor, values: torch.Tensor) -> nn.Parameter:
     return nn.Parameter(values.detach().contiguous(), requires_grad=old.requires_grad)
 
 
@@ -236,10 +236,10 @@ def computes_the_same(model: nn.Module, names: Sequence[str]) -> bool:
     return bool(((computed - expected).abs() <= TOLERANCE * expected.abs().max().clamp(min=0.01)).all())
 
 
-def factors(block: nn.Module, axis: Axis, units: torch.Tensor) -> list[tuple[nn.Parameter, torch.Tensor]]:
+def factors(block: nn.Module, axis: Axis, units: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """The parameters that belong to units, each with a factor in its shape: what `units`, float [units], says."""
     rows, columns = axis.rows(block, units), axis.columns(block, units)
-    made = [(axis.reader(block).weight, columns[None])]
+    made: list[tuple[torch.Tensor, torch.Tensor]] = [(axis.reader(block).weight, columns[None])]
     for layer in axis.writers(block):
         made.append((layer.weight, rows[:, None]))
         made += [] if layer.bias is None else [(layer.bias, rows)]
