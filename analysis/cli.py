@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
         if verb in ("report", "figure"):
             told = "a folder, made if it is not there"
             words.add_argument("--out", type=Path, required=True, metavar="DIR", help=told)
+        if verb == "report":
+            words.add_argument("--pdf", action="store_true",
+                               help="report.pdf as well, on A4 pages; takes Chromium or Chrome")  # fmt: skip
         if verb in ("table", "interactions", "ablation", "advise", "next"):
             words.add_argument("--json", action="store_true", help="one document, nothing else")
         if verb in ("table", "interactions", "ablation"):
@@ -152,7 +155,7 @@ def _read(options: argparse.Namespace) -> Results:
 def _report(results: Results, chosen: Options, options: argparse.Namespace) -> int:
     from analysis.report import report
 
-    print(*report.write(results, options.out, chosen), sep="\n")
+    print(*report.write(results, options.out, chosen, as_pdf=options.pdf), sep="\n")
     return 0
 
 

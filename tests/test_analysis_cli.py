@@ -12,11 +12,13 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis import cli
 from analysis.options import Options
 from analysis.read.results import Results, from_documents, read_runs
+from analysis.tables import tables
 from compress.errors import ConfigError
 from tests.conftest import ROOT
 from tests.grids import SUBSETS, document, write_failure, write_run
@@ -149,6 +151,29 @@ def test_other_formats_print_the_table_alone(runs: Path, capsys, verb: str, form
     assert shown.startswith(start)
     assert str(runs) not in shown
     assert len(shown.splitlines()) > 8
+
+
+def test_tables_for_latex_are_well_formed(runs: Path, tmp_path: Path) -> None:
+    """Every table of a report, and one of odd texts: as many columns as are named, and nothing special is left."""
+    assert run("report", runs, "--out", tmp_path / "out", "--bootstrap", "0") == 0
+    made = [path.read_text() for path in (tmp_path / "out" / "tables").glob("*.tex")]
+    odd = pd.DataFrame({"a_b": ["[1, 2]", "*", "x < y | 50 % & {#}~^\\"], "$ × −": ["± 1.5", "≥ 2 – 3…", "“quoted”\n"]})
+    assert len(made) >= 6
+    for text in [*made, tables.latex(odd)]:
+        lines = text.splitlines()
+        columns = re.fullmatch(r"\\begin\{tabular\}\{([lr]+)\}", lines[0])
+        assert columns
+        assert [line for line in lines if line.endswith("rule")] == ["\\toprule", "\\midrule", "\\bottomrule"]
+        rows = [line for line in lines[1:-1] if not line.endswith("rule")]
+        for row in rows:
+            assert row.endswith(r" \\")
+            assert len(re.findall(r"(?<!\\)&", row)) == len(columns[1]) - 1
+            assert not row.startswith(("[", "*"))
+            bare = re.sub(
+                r"\\(text\w+|ldots)\{\}|\\[&%$#_{}]|\$(\\\w+|[-<>|]|\^2)\$|\{\}", "", row.removesuffix(r" \\")
+            )
+            assert not set(bare) & set("\\%$#_{}~^<>|"), row
+        assert text.isascii()
 
 
 def test_advice(runs: Path, capsys) -> None:

@@ -74,10 +74,12 @@ def both_ways(counted: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return table
 
 
-def write(results: Results, out: Path, options: Options) -> list[Path]:
-    """Write `report.html`, `figures/` and `tables/` below `out`, and say which files."""
+def write(results: Results, out: Path, options: Options, *, as_pdf: bool = False) -> list[Path]:
+    """Write `report.html`, if asked for `report.pdf`, `figures/` and `tables/` below `out`, and say which files."""
     from analysis.figures import figures  # matplotlib takes a second
+    from analysis.report import pdf
 
+    program = pdf.browser() if as_pdf else None
     out.mkdir(parents=True, exist_ok=True)
     statistics = findings(results, options)
     report = out / "report.html"
@@ -97,7 +99,10 @@ def write(results: Results, out: Path, options: Options) -> list[Path]:
     runs.write_text(tables.csv(flat(results.runs)), encoding="utf-8")
     shown = drawn.drawn(statistics.equivalent_size, statistics.interactions)
     pictures = figures.write(results, out / "figures", options.score, shown)
-    return [report, *pictures, *written, runs]
+    printed = [] if program is None else [out / "report.pdf"]
+    if program is not None:
+        pdf.write(page(results, options, statistics, on_paper=True), printed[0], program)
+    return [report, *printed, *pictures, *written, runs]
 
 
 def flat(runs: pd.DataFrame) -> pd.DataFrame:
@@ -114,20 +119,22 @@ def flat(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.drop(columns=["compression", "by_part", "latency"]).assign(**columns)
 
 
-def page(results: Results, options: Options, statistics: Findings) -> str:
-    """The whole of report.html."""
+def page(results: Results, options: Options, statistics: Findings, *, on_paper: bool = False) -> str:
+    """The whole of report.html; `on_paper`: to be printed, with all that is folded open."""
     environment = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
     style = (PAGE / "page.css").read_text(encoding="utf-8") + colour_rules()
-    script = "\n".join((PAGE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    scripts = (*SCRIPTS, "paper") if on_paper else SCRIPTS
+    script = "\n".join((PAGE / f"{name}.js").read_text(encoding="utf-8") for name in scripts)
+    style += (PAGE / "paper.css").read_text(encoding="utf-8") if on_paper else ""
     names = Names(results.methods)
     data = payload.document(results, options.score, options.bytes)
     contrasts, effects = statistics.interactions, statistics.effects
     certainty = sections.certainties(statistics.sensitivity)
     shown = drawn.drawn(statistics.equivalent_size, contrasts)
-    return environment.get_template("page.html").render({
+    made = environment.get_template("page.html").render({
         "style": Markup(style),
         "style_hash": _hash(style),
         "script": Markup(script),
@@ -166,7 +173,9 @@ def page(results: Results, options: Options, statistics: Findings) -> str:
         "recipes": sections.recipes(results),
         "source": reference.SOURCE,
         "data": {**data, "interactions": sections.plotted(shown, names, len(results.tasks))},
+        "theme": "light" if on_paper else None,
     })  # fmt: skip
+    return made.replace("<details>", "<details open>") if on_paper else made
 
 
 def _by_tasks(table: pd.DataFrame) -> bool:

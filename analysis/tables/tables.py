@@ -19,7 +19,9 @@ MODEL_OVER = {"mean": "tasks like these"}
 OVER = {"mean": "all tasks", "repeated": "tasks with several seeds", "study": "the study's figure"}
 SPECIAL = str.maketrans(
     {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "−": "$-$", "–": "--"}
+     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$", "|": "$|$", "×": r"$\times$",
+     "−": "$-$", "–": "--", "—": "---", "±": r"$\pm$", "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$", "→": r"$\to$",
+     "∞": r"$\infty$", "²": r"$^2$", "…": r"\ldots{}", "’": "'", "“": "``", "”": "''", "\u00a0": "~", "\n": " "}
 )  # fmt: skip
 
 
@@ -251,9 +253,14 @@ def markdown(table: pd.DataFrame) -> str:
 def latex(table: pd.DataFrame) -> str:
     r"""A `tabular` with booktabs' rules (`\usepackage{booktabs}`)."""
     columns = "".join("r" if numeric else "l" for numeric in _numeric(table))
-    heading, *rows = (" & ".join(cell.translate(SPECIAL) for cell in row) + r" \\" for row in _texts(table))
+    heading, *rows = (_protected(" & ".join(cell.translate(SPECIAL) for cell in row)) + r" \\" for row in _texts(table))
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", heading, r"\midrule", *rows, r"\bottomrule"]
     return "\n".join([*lines, r"\end{tabular}"]) + "\n"
+
+
+def _protected(row: str) -> str:
+    r"""A row of LaTeX whose first letter is not taken for an argument of the `\\` before it."""
+    return f"{{}}{row}" if row.startswith(("[", "*")) else row
 
 
 def plain(table: pd.DataFrame) -> str:
