@@ -1,4 +1,4 @@
-"""`python -m compress.export RUN --format onnx`: the artifact in another format, checked against itself."""
+"""`python -m compress.export RUN --format onnx|openvino`: the artifact in another format, checked against itself."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ from compress.storage.lock import Lock
 
 if TYPE_CHECKING:
     import numpy as np
+    from transformers import PreTrainedModel
 
     from compress.data.tokenization import Tokens
 
 ENOUGH = 0.995  # share of the dev set's predictions that must agree
 SAME_SCORE = 0.05  # how far apart two answers of a regression (GLUE's run from 0 to 5) may be and agree
 EXTRA = "onnx, onnxscript and onnxruntime are needed; in the project's folder: pip install -e '.[export]'"
+FORMATS = {
+    "onnx": ("ONNX Runtime", "model.onnx"),
+    "openvino": ("OpenVINO", "openvino_model.xml"),
+}  # what runs it, and its file
 
 
 class ExportError(Exception):
@@ -38,24 +43,47 @@ def open_run(folder: Path) -> Result:
     return document
 
 
-def export(folder: Path, *, checked: bool = True) -> dict[str, Any]:
-    """Write `onnx/model.onnx` and `onnx/export.json` in a run folder, both or neither; what the latter says."""
-    document = open_run(folder)
-    from compress.artifact import qdq
+def missing(form: str, error: ModuleNotFoundError) -> ConfigError:
+    """That a package is not installed that a format takes."""
+    if form == "openvino" and (error.name or "").startswith("openvino"):
+        fix = (
+            "openvino is needed; in the project's folder: pip install -e '.[openvino]'; --format onnx does without"
+        )
+        return ConfigError(f"--format openvino: {fix} ({error})")
+    return ConfigError(f"{EXTRA} ({error})")
 
-    with Lock(folder / "onnx.lock").held(), atomic.new_folder(folder / "onnx") as scratch:
+
+def write(form: str, model: PreTrainedModel, folder: Path) -> int:
+    """Put a model into a folder in one of `FORMATS`; the bytes of its files."""
+    from compress.artifact import openvino_ir, qdq
+
+    before = set(folder.iterdir())
+    (qdq.to_onnx if form == "onnx" else openvino_ir.to_openvino)(model, folder / FORMATS[form][1])
+    return sum(file.stat().st_size for file in set(folder.iterdir()) - before)
+
+
+def session(form: str, folder: Path) -> Any:
+    """What runs the model that `write` put there, called as ONNX Runtime's sessions are."""
+    from compress.artifact import openvino_ir, qdq
+
+    return (qdq.session if form == "onnx" else openvino_ir.Session)(folder / FORMATS[form][1])
+
+
+def export(folder: Path, *, form: str = "onnx", checked: bool = True) -> dict[str, Any]:
+    """Write the model and `export.json` into a run folder's `onnx/` or `openvino/`, both or neither; what that says."""
+    document = open_run(folder)
+    with Lock(folder / f"{form}.lock").held(), atomic.new_folder(folder / form) as scratch:
         model = store.load(folder / "artifact")
-        qdq.to_onnx(model, scratch / "model.onnx")
-        about = {"format": "onnx", "onnx_bytes": (scratch / "model.onnx").stat().st_size, "checked": checked}
+        about = {"format": form, f"{form}_bytes": write(form, model, scratch), "checked": checked}
         if checked:
-            about |= check(from_mapping(document.config), folder, model, qdq.session(scratch / "model.onnx"))
+            about |= check(from_mapping(document.config), folder, model, session(form, scratch), FORMATS[form][0])
         about["environment"] = environment.environment()
         write_json(scratch / "export.json", about)
     return about
 
 
-def check(config: Config, folder: Path, model: Any, session: Any) -> dict[str, Any]:
-    """How far an ONNX session and the artifact's model agree on the dev set; less than `ENOUGH` is an ExportError."""
+def check(config: Config, folder: Path, model: Any, session: Any, runtime: str) -> dict[str, Any]:
+    """How far a session and the artifact's model agree on the dev set; less than `ENOUGH` is an ExportError."""
     import numpy as np
     from transformers import AutoTokenizer
 
@@ -75,7 +103,7 @@ def check(config: Config, folder: Path, model: Any, session: Any) -> dict[str, A
     agreement = float(alike.mean())
     if agreement < ENOUGH:
         raise ExportError(
-            f"{folder}: ONNX Runtime agrees with the artifact on {agreement:.2%} of the dev set only; at least "
+            f"{folder}: {runtime} agrees with the artifact on {agreement:.2%} of the dev set only; at least "
             f"{ENOUGH:.1%} must agree (processors without VNNI or AMX saturate int8 products: "
             f"this one has {environment.environment()['cpu_flags'] or 'none of them'})"
         )
@@ -107,21 +135,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _do(arguments: Sequence[str] | None) -> int:
     parser = Parser(prog="python -m compress.export", description=(__doc__ or "").split(": ", 1)[1])
     parser.add_argument("run", type=Path, nargs="+", help="folder of a finished experiment: runs/…/<run_id>")
-    parser.add_argument("--format", choices=["onnx"], default="onnx", help="what to write: RUN/onnx/model.onnx")
+    told = ", or ".join(f"RUN/{form}/{file}" for form, (_, file) in FORMATS.items())
+    parser.add_argument("--format", choices=FORMATS, default="onnx", help=f"what to write: {told} (default onnx)")
     parser.add_argument("--no-check", action="store_true", help="do not compare with the artifact on the dev set")
     options = parser.parse_args(arguments)
     worst = 0
     for folder in options.run:
         try:
-            about = export(folder, checked=not options.no_check)
+            about = export(folder, form=options.format, checked=not options.no_check)
         except ModuleNotFoundError as error:
-            raise ConfigError(f"{EXTRA} ({error})") from error
+            raise missing(options.format, error) from error
         except (ConfigError, ExportError) as error:
             tell(error)
             worst = max(worst, 2 if isinstance(error, ConfigError) else 1)
             continue
         told = f"agrees on {about['agreement']:.2%} of the dev set" if about["checked"] else "not checked"
-        print(f"{folder / 'onnx' / 'model.onnx'}: {about['onnx_bytes'] / 1e6:.2f} MB, {told}")
+        file, size = folder / options.format / FORMATS[options.format][1], about[f"{options.format}_bytes"]
+        print(f"{file}: {size / 1e6:.2f} MB, {told}")
     return worst
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,28 @@ def test_onnx_runtime_predicts_what_the_artifact_does(
         assert not floats
     products = [node.op_type for node in graph.node]
     assert ("QuantizeLinear" in products) == (case not in ("float", "weights only"))
+
+
+def test_openvino_predicts_what_the_artifact_does(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    folder = finished(compose, "task=rte", "quantize=int8", "prune=magnitude")
+    assert export.main([str(folder), "--format", "openvino"]) == 0
+    assert "openvino/openvino_model.xml: " in capsys.readouterr().out
+    about, document = json.loads((folder / "openvino" / "export.json").read_text()), result.read(folder, folder.name)
+    assert document is not None
+    assert about["agreement"] >= export.ENOUGH
+    assert about["metrics"] == pytest.approx(document.metrics, abs=0.01)
+    sizes = [(folder / "openvino" / f"openvino_model.{suffix}").stat().st_size for suffix in ("xml", "bin")]
+    assert about["openvino_bytes"] == sum(sizes)
+    assert sizes[1] < 0.5 * 4 * document.size.parameters  # int8 stays int8
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert export.main([str(folder), "--format", "openvino"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(
+        'error: --format openvino: the package openvino is needed: pip install "combining-compressions['
+    )
+    assert told.count("\n") == 1
 
 
 def test_an_export_that_is_another_model_is_refused_and_not_kept(

@@ -53,6 +53,7 @@ def render(conf: Path) -> str:
     lines += ["  python -m compress.task FILE    look at a file of yours, and write the YAML of its task"]
     lines += ["  python -m compress.augment      show the rewritten texts that a student trains on"]
     lines += ["  python -m compress.predict RUN  predict a file of yours, or GLUE's test splits"]
+    lines += ["  python -m compress.publish RUN  write a folder for the hub: weights, model card, how to load them"]
     lines += ["  python -m compress.export RUN   write a finished model as ONNX, checked against itself"]
     lines += ["  python -m compress.latency RUN  measure finished models, int8 against float32", ""]
     lines += ["Other flags: -m (sweep), --cfg job [--resolve], --info, --hydra-help, --config-dir DIR (further"]

@@ -36,7 +36,7 @@ def unfilled(layer: nn.Linear, rank: int) -> FactorizedLinear:
 class Factorized(Kind):
     """Holds no tensors itself: the factors are layers of kinds of their own."""
 
-    name = "factorized"
+    name, loading = "factorized", ""
 
     def describes(self, module: nn.Module) -> bool:
         return isinstance(module, FactorizedLinear)

@@ -156,10 +156,21 @@ def replace(model: nn.Module, name: str, module: nn.Module) -> None:
     model.set_submodule(name, module)
 
 
+LOADING = """\
+for name in [key.removesuffix("_scale") for key in weights if key.endswith(".weight_scale")]:  # int8, a scale per row
+    weights[name] = weights[name] * weights.pop(f"{name}_scale")
+    layer = name.removesuffix(".weight")
+    if f"{layer}.input_scale" in weights:  # its input is rounded to uint8
+        grid = (weights.pop(f"{layer}.input_scale").item(), weights.pop(f"{layer}.input_zero_point").item(), 0, 255)
+        rounded = lambda _, x, grid=grid: torch.fake_quantize_per_tensor_affine(x[0], *grid)
+        model.get_submodule(layer).register_forward_pre_hook(rounded)
+"""
+
+
 class Int8(Kind):
     """`weight` is int8 with a `weight_scale` per row; a Linear may have `input_scale` and `input_zero_point`."""
 
-    name, bits = "int8", 8
+    name, bits, loading = "int8", 8, LOADING
 
     def describes(self, module: nn.Module) -> bool:
         return isinstance(module, Int8Linear | Int8Embedding)

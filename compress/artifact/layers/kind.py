@@ -20,6 +20,9 @@ class Kind:
     name: str  # in the artifact
     order: int = 10  # of several kinds of a layer the one of the least number packs last, around what the others packed
     bits: int | None = None  # of each of its numbers, by the study's rule; None: as many as without it
+    # lines of Python for who has torch but not this package: of such layers' tensors they make float32 `weights`, by
+    # name, for torch's own layers in `model`; "": they are these already. None: published as `onnx` has them as float
+    loading: str | None = None
 
     def describes(self, module: nn.Module) -> bool:
         """Whether a layer of a finished model is of this kind."""
