@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from analysis import names
 from analysis.options import Options
-from compress.errors import Parser, exit_code
+from compress.errors import ConfigError, Parser, exit_code
 from compress.wording import MEGABYTE
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ DESCRIPTION = """\
 From results to the paper's figure and table, and to verdicts with error bars:
 
   report RUNS --out DIR   report.html, figures (PDF, SVG, PNG) and tables (CSV, Markdown, LaTeX)
+  report RUNS --serve     a local page that follows a running grid, and is the report when it ends
   table RUNS              Table 1: reductions at the uncompressed score, the study's numbers beside them
   interactions RUNS       do methods together reduce sizes by more than the product of what each does
   ablation RUNS           what each setting of a method gains: distillation's controls, say, or ways to prune
@@ -51,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         if options.verb in ALONE:
             return ALONE[options.verb](options)
+        if getattr(options, "serve", False):
+            return _serve(options)
+        if options.verb == "report":
+            _require_out(options)
         tolerance = getattr(options, "tolerance", 0.5)
         chosen = Options(options.score, options.bytes, tolerance, options.bootstrap, options.seed)
         return VERBS[options.verb][0](_read(options), chosen, options)
@@ -78,10 +83,13 @@ def _parser() -> argparse.ArgumentParser:
         words.add_argument("--seed", type=int, default=0, help="of the replicates (default 0)")
         if verb in ("report", "figure"):
             told = "a folder, made if it is not there"
-            words.add_argument("--out", type=Path, required=True, metavar="DIR", help=told)
+            words.add_argument("--out", type=Path, required=verb == "figure", metavar="DIR", help=told)
         if verb == "report":
             words.add_argument("--pdf", action="store_true",
                                help="report.pdf as well, on A4 pages; takes Chromium or Chrome")  # fmt: skip
+            told = "a page on this machine that follows a running grid and ends as its report"
+            words.add_argument("--serve", action="store_true", help=told)
+            words.add_argument("--port", type=int, metavar="N", help="of that page (default 8384; 0: a free one)")
         if verb in ("table", "interactions", "ablation", "advise", "next"):
             words.add_argument("--json", action="store_true", help="one document, nothing else")
         if verb in ("table", "interactions", "ablation"):
@@ -150,6 +158,26 @@ def _read(options: argparse.Namespace) -> Results:
     from analysis.read.results import read_runs
 
     return read_runs(Path(options.runs), options.recipe)
+
+
+def _require_out(options: argparse.Namespace) -> None:
+    if options.out is None:
+        raise ConfigError("report: has no --out; give a folder, --out DIR, or --serve, which needs none")
+    if options.port is not None:
+        raise ConfigError(f"--port {options.port}: belongs to --serve; add it")
+
+
+def _serve(options: argparse.Namespace) -> int:
+    """Follow a folder of runs; the report is made with the options that were given."""
+    from analysis.report import serve
+
+    if options.source != "runs":
+        raise ConfigError(f"--source {options.source}: --serve follows a folder of runs; leave it out")
+    Options(options.score, options.bytes, options.tolerance, options.bootstrap, options.seed)  # refused now, not later
+    given = ("recipe", "score", "bytes", "bootstrap", "seed", "tolerance")
+    words = [f"--{name}={value}" for name in given if (value := getattr(options, name)) is not None]
+    port = serve.PORT if options.port is None else options.port
+    return serve.serve(Path(options.runs), words, score=options.score, port=port, out=options.out)
 
 
 def _report(results: Results, chosen: Options, options: argparse.Namespace) -> int:

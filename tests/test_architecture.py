@@ -122,6 +122,7 @@ def test_the_analysis_reads_results_only(path: Path) -> None:
         "runs.result",
         "runs.predictions",
         "runs.latency",
+        "runs.folder",
         "task.config",
         "task.metrics",
         "storage.files",

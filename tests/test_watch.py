@@ -337,7 +337,7 @@ def test_slurm_is_asked_rarely_and_soon_about_what_was_submitted_since(
         return {job: Job("PENDING", "Priority", "") for one in sweeps for job in one.open_jobs().values()}
 
     monkeypatch.setattr(scheduler, "queue", queue)
-    monkeypatch.setattr(status.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("launch.status.time.monotonic", lambda: clock[0])
     memory = Memory()
 
     def look(seconds: float) -> dict[str, tuple[str, str]]:
@@ -367,7 +367,7 @@ def test_plans_and_results_are_read_once_while_they_are_the_same(
     folder, memory = grids.write_run(tmp_path, document), Memory()
     assert [one.state for one in survey(tmp_path, memory=memory).experiments] == ["finished"]
     monkeypatch.setattr(Sweep, "read", lambda folder: pytest.fail("the plan was read again"))
-    monkeypatch.setattr(status.result, "read", lambda *what: pytest.fail("the result was read again"))
+    monkeypatch.setattr("launch.status.result.read", lambda *what: pytest.fail("the result was read again"))
     assert [one.state for one in survey(tmp_path, memory=memory).experiments] == ["finished"]
     monkeypatch.undo()
     (folder / "result.json").unlink()

@@ -21,6 +21,7 @@ from analysis.statistics.means import mean_scores
 from analysis.statistics.sensitivity import MEANING
 from analysis.subsets import NONE
 from analysis.tables import tables
+from compress.storage.files import write_text
 
 PAGE = Path(__file__).parent / "page"
 SCRIPTS = ("drawing", "pointing", "data", "figure1", "charts", "controls")
@@ -83,7 +84,7 @@ def write(results: Results, out: Path, options: Options, *, as_pdf: bool = False
     out.mkdir(parents=True, exist_ok=True)
     statistics = findings(results, options)
     report = out / "report.html"
-    report.write_text(page(results, options, statistics), encoding="utf-8")
+    write_text(report, page(results, options, statistics))  # whole, for who reads it meanwhile
     written = tables.write(
         out / "tables",
         equivalent_size=statistics.equivalent_size,
@@ -136,9 +137,9 @@ def page(results: Results, options: Options, statistics: Findings, *, on_paper: 
     shown = drawn.drawn(statistics.equivalent_size, contrasts)
     made = environment.get_template("page.html").render({
         "style": Markup(style),
-        "style_hash": _hash(style),
+        "style_hash": content_hash(style),
         "script": Markup(script),
-        "script_hash": _hash(script),
+        "script_hash": content_hash(script),
         "summary": f"{sections.summary(results)} · read from {results.source}",
         "runs": len(results.runs),
         "opening": opening.sentences(results, statistics.equivalent_size, statistics.sensitivity),
@@ -183,6 +184,6 @@ def _by_tasks(table: pd.DataFrame) -> bool:
     return bool((table[table["scope"].isin(interactions.MEANS)]["shown_by"] == "tasks").any())
 
 
-def _hash(text: str) -> str:
+def content_hash(text: str) -> str:
     """As a content security policy names an inline script or style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
