@@ -41,8 +41,9 @@ family: .venv/installed
 	$(BIN)/python -m analysis collect runs/family $(wildcard $(FAMILY)/results.jsonl.gz) --out $(FAMILY)/results.jsonl.gz
 	$(BIN)/python -m analysis report $(FAMILY)/results.jsonl.gz --out report/family
 
+WORKERS := 2
 test: .venv/tested
-	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 slurm-test: .venv/tested
 	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest tests/slurm $(ARGS)

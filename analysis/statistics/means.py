@@ -156,10 +156,11 @@ def gains(runs: pd.DataFrame, score: str) -> pd.DataFrame:
 
 def _gain(tasks: pd.DataFrame) -> tuple[float, float]:
     """The mean over tasks of the differences' means, and half the length of its interval; NaN with a single seed."""
-    gain = float(tasks["mean"].mean())
-    if tasks["count"].min() < 2:
+    means, spread, counts = (tasks[key].to_numpy() for key in ("mean", "var", "count"))
+    gain = float(means.mean())
+    if counts.min() < 2:
         return gain, math.nan
-    parts = [(row["var"] / row["count"], int(row["count"]) - 1) for row in tasks.to_dict("records")]
+    parts = list(zip((spread / counts).tolist(), (counts - 1).tolist(), strict=True))
     error = math.sqrt(sum(variance for variance, _ in parts)) / len(parts)
     return gain, quantile(satterthwaite(parts)) * error
 
