@@ -206,10 +206,10 @@ class Structured(pruning.Gradual):
         return plan
 
     def _gone(self) -> float:
-        every = [each for pair in self.units for each in pair]
-        weights = [each.axis.weights(each.block) for each in every]
-        gone = sum(int((~each.left).count_nonzero()) * weight for each, weight in zip(every, weights, strict=True))
-        return gone / sum(len(each.left) * weight for each, weight in zip(every, weights, strict=True))
+        """The share of the blocks' weights that is gone; 0 without blocks."""
+        every = [(each.left, each.axis.weights(each.block)) for pair in self.units for each in pair]
+        counts = [(int((~left).count_nonzero()) * weights, len(left) * weights) for left, weights in every]
+        return sum(gone for gone, _ in counts) / max(1, sum(of for _, of in counts))
 
     def _refresh(self) -> None:
         """Have the factors follow the masks."""
