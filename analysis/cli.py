@@ -162,7 +162,7 @@ def _read(options: argparse.Namespace) -> Results:
 
 def _require_out(options: argparse.Namespace) -> None:
     if options.out is None:
-        raise ConfigError("report: has no --out; give a folder, --out DIR, or --serve, which needs none")
+        raise ConfigError("--out DIR or --serve is required; python -m analysis report --help shows what it takes")
     if options.port is not None:
         raise ConfigError(f"--port {options.port}: belongs to --serve; add it")
 

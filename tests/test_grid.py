@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from analysis.read import grid
 from analysis.read.grid import Follower
 from compress.runs.folder import PROGRESS
 from launch import status
@@ -52,9 +51,9 @@ def test_what_has_not_changed_is_not_read_again(going: GoingGrid, monkeypatch: p
     follower = Follower(going.runs)
     before = follower.look()
     with monkeypatch.context() as patch:
-        patch.setattr(grid.json, "loads", lambda text: pytest.fail("it was read again"))
-        patch.setattr(grid, "_result", lambda folder: pytest.fail("it was read again"))
-        patch.setattr(grid.result, "failure", lambda folder: "RuntimeError: no room")
+        patch.setattr("analysis.read.grid.json.loads", lambda text: pytest.fail("it was read again"))
+        patch.setattr("analysis.read.grid._result", lambda folder: pytest.fail("it was read again"))
+        patch.setattr("analysis.read.grid.result.failure", lambda folder: "RuntimeError: no room")
         assert follower.look().stamp == before.stamp, "nothing that a report would show has changed"
     going.run(list(going.documents)[5], 60)
     assert follower.look().stamp == before.stamp, "progress is nothing that it shows"

@@ -98,7 +98,7 @@ def test_a_port_that_is_taken_is_one_line(server: Server, tmp_path: Path, capsys
 @pytest.mark.parametrize(
     ("words", "told"),
     [(["nowhere", "--serve"], "nowhere: no such folder"), ([".", "--serve", "--source", "wandb"], "--source wandb: "),
-     ([".", "--serve", "--bootstrap", "3"], "bootstrap 3: "), (["."], "report: has no --out; give a folder"),
+     ([".", "--serve", "--bootstrap", "3"], "bootstrap 3: "), (["."], "--out DIR or --serve is required"),
      ([".", "--out", "x", "--port", "1"], "--port 1: belongs to --serve")],
 )  # fmt: skip
 def test_wrong_input_is_one_line(

@@ -69,8 +69,9 @@ class Builder:
             return
         self.started, self.making = now, (grid.stamp, len(grid.finished))
         with self.errors.open("wb") as errors:
-            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": errors}
-            self.process = subprocess.Popen(["nice", "-n", "5", *self.command], **quiet, start_new_session=True)
+            command = ["nice", "-n", "5", *self.command]
+            quiet = subprocess.DEVNULL
+            self.process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=errors, start_new_session=True)
 
     def _take(self, now: float) -> None:
         """What the process that has ended made, or why it did not."""
