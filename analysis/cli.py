@@ -173,6 +173,10 @@ def _serve(options: argparse.Namespace) -> int:
 
     if options.source != "runs":
         raise ConfigError(f"--source {options.source}: --serve follows a folder of runs; leave it out")
+    if options.pdf:
+        raise ConfigError(
+            "--pdf: not with --serve, which makes the report many times; leave it out until all has ended"
+        )
     Options(options.score, options.bytes, options.tolerance, options.bootstrap, options.seed)  # refused now, not later
     given = ("recipe", "score", "bytes", "bootstrap", "seed", "tolerance")
     words = [f"--{name}={value}" for name in given if (value := getattr(options, name)) is not None]

@@ -102,6 +102,10 @@ class Memory:
             self.sweeps[folder] = now, known
         return known
 
+    def just_planned(self, seconds: float) -> bool:
+        """Whether some sweep was planned so short a time ago that its workers may not have begun."""
+        return any(time.time() - signature[1] / 1e9 < seconds for signature, _ in self.sweeps.values())
+
     def finished(self, sweep: Path, folder: Path, look: Callable[[], bool]) -> bool:
         """Whether an experiment is finished; `look` says it where its result is not the one that was read before."""
         try:

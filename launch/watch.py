@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0  # between looks at the files
 SHARE = 0.2  # of the time that may go into looking, where there are many files or they are far away
 ENDING = (signal.SIGTERM, signal.SIGHUP)  # which would end the process with the second screen left on
+START_SECONDS = 60.0  # that workers may take from a sweep's plan to their first sign
 LINE_SECONDS = 10.0  # between plain lines
 COLOURS = {"finished": "green", "running": "cyan", "waiting": "bright_black", "pending": "bright_black",
            "stopped": "yellow", "failed": "red", "missing": "yellow", "unknown": "yellow"}  # fmt: skip
@@ -60,7 +61,7 @@ def watch(runs: Path, *, as_json: bool) -> Survey:
     while True:
         started = time.monotonic()
         now = survey(runs, memory=memory)
-        ended = _has_ended(now)
+        ended = _has_ended(now, memory)
         if as_json:
             document = json.dumps(progress.as_document(runs, now))
             if document != said:
@@ -87,8 +88,10 @@ def _is_terminal() -> bool:
     return not Console().is_dumb_terminal
 
 
-def _has_ended(now: Survey) -> bool:
-    return not GOING_ON & {status.state for status in now.experiments}
+def _has_ended(now: Survey, memory: Memory) -> bool:
+    """Whether nothing runs or waits; what has just been planned may be about to."""
+    states = {status.state for status in now.experiments}
+    return not GOING_ON & states and not ("missing" in states and memory.just_planned(START_SECONDS))
 
 
 def _new_failures(now: Survey, told: set[str]) -> Iterator[str]:
@@ -121,7 +124,7 @@ def _page(runs: Path) -> Survey:
                 redirect_stdout=False)  # fmt: skip
     try:
         with _second_screen(live), redirect_stderr(complaints):
-            while not _has_ended(page.survey):
+            while not _has_ended(page.survey, memory):
                 started = time.monotonic()
                 noticed: list[str] = []
                 page.survey = survey(runs, memory=memory, left_out=noticed)
@@ -236,7 +239,7 @@ def _head(runs: Path, now: Survey, width: int) -> Iterator[Text]:
     if forecast.seconds_left is not None:
         at_once = f"  ({forecast.at_once} at once)"
         yield Text(progress.time_left(forecast).removeprefix("; ") + at_once, no_wrap=True, overflow="ellipsis")
-    elif not _has_ended(now):
+    else:
         yield Text("time left: not known yet", style="bright_black")
     if now.unanswered:
         yield Text(f"{now.unanswered}", style="yellow", no_wrap=True, overflow="ellipsis")

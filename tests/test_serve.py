@@ -98,7 +98,8 @@ def test_a_port_that_is_taken_is_one_line(server: Server, tmp_path: Path, capsys
 @pytest.mark.parametrize(
     ("words", "told"),
     [(["nowhere", "--serve"], "nowhere: no such folder"), ([".", "--serve", "--source", "wandb"], "--source wandb: "),
-     ([".", "--serve", "--bootstrap", "3"], "bootstrap 3: "), (["."], "--out DIR or --serve is required"),
+     ([".", "--serve", "--bootstrap", "3"], "bootstrap 3: "), ([".", "--serve", "--pdf"], "--pdf: not"),
+     (["."], "--out DIR or --serve is required"),
      ([".", "--out", "x", "--port", "1"], "--port 1: belongs to --serve")],
 )  # fmt: skip
 def test_wrong_input_is_one_line(

@@ -322,6 +322,20 @@ def test_without_a_terminal_a_line_says_what_has_changed(going: Going, capsys: p
     assert {one.state for one in ended.experiments} == {"finished", "failed"}
 
 
+def test_what_has_just_been_planned_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its workers may be about to start; what nobody begins with is told in the end."""
+    made, pauses = sweep_of(tmp_path, planned("rte", 0, "a" * 12)), list[float]()
+
+    def pause(started: float) -> None:
+        pauses.append(started)
+        os.utime(made.folder / "plan.json", (1.0, 1.0))  # as if it were long ago
+
+    monkeypatch.setattr(watch, "_pause", pause)
+    ended = watch.watch(tmp_path, as_json=False)
+    assert len(pauses) == 1
+    assert [one.state for one in ended.experiments] == ["missing"]
+
+
 # --- what need not be asked again ------------------------------------------------------------------------------------
 
 
