@@ -33,6 +33,7 @@ LOOK_SECONDS = 1.0  # between looks at the files
 SHARE = 0.2  # of the time that may go into looking, where there are many files or they are far away
 ENDING = (signal.SIGTERM, signal.SIGHUP)  # which would end the process with the second screen left on
 START_SECONDS = 60.0  # that workers may take from a sweep's plan to their first sign
+DOCUMENT_SECONDS = 3.0  # between documents
 LINE_SECONDS = 10.0  # between plain lines
 COLOURS = {"finished": "green", "running": "cyan", "waiting": "bright_black", "pending": "bright_black",
            "stopped": "yellow", "failed": "red", "missing": "yellow", "unknown": "yellow"}  # fmt: skip
@@ -64,9 +65,9 @@ def watch(runs: Path, *, as_json: bool) -> Survey:
         ended = _has_ended(now, memory)
         if as_json:
             document = json.dumps(progress.as_document(runs, now))
-            if document != said:
+            if document != said and (ended or not said or started - spoke >= DOCUMENT_SECONDS):
                 print(document, flush=True)
-            said = document
+                said, spoke = document, started
         elif not ended and (started - spoke >= LINE_SECONDS or not said):
             for line in _new_failures(now, told):
                 print(line)
