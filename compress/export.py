@@ -46,7 +46,7 @@ def open_run(folder: Path) -> Result:
 def missing(form: str, error: ModuleNotFoundError) -> ConfigError:
     """That a package is not installed that a format takes."""
     if form == "openvino" and (error.name or "").startswith("openvino"):
-        fix = "openvino is needed; in the project's folder: pip install -e '.[openvino]'; --format onnx does without"
+        fix = "openvino is needed; in the project's folder: pip install -e '.[openvino]', or take --format onnx"
         return ConfigError(f"--format openvino: {fix} ({error})")
     return ConfigError(f"{EXTRA} ({error})")
 

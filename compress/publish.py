@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from compress import export, model_card
 from compress.config.schema import typed
-from compress.errors import ConfigError, Parser, exit_code
+from compress.errors import ConfigError, Parser, exit_code, first_line
 from compress.export import ExportError, open_run
 from compress.storage import atomic
 from compress.storage.files import write_text
@@ -27,8 +27,7 @@ tokenizer, and a README.md with scores, sizes, how it was made, and the lines th
   python -m compress.publish RUN --out DIR --license apache-2.0
   python -m compress.publish RUN --out DIR --format onnx          or openvino
 
-The lines are run, and their answers compared with the stored model's, before anything is put in place. Upload with
-`hf upload USER/NAME DIR`."""
+The lines are run, and their answers compared with the stored model's, before anything is put in place."""
 FORMATS = ("safetensors", *export.FORMATS)
 TRIED, WORDS = 16, 12  # texts on which the published model is compared, and words of each
 CLOSE = {"safetensors": 1e-3, "onnx": 0.05, "openvino": 0.05}  # how far logits may be apart, as a share of the largest
@@ -49,7 +48,7 @@ def publish(run: Path, out: Path, form: str, *, name: str | None, licence: str |
     with atomic.new_folder(out) as scratch:
         if form == "safetensors":
             made = published.write(scratch, model, tokenizer)
-            file, snippet, about = made.file, made.snippet, _about(made, document.sparsity)
+            file, snippet, about = made.file, made.snippet, _about(made)
             size = (scratch / file).stat().st_size
         else:
             file, size, snippet, about = _exported(form, scratch, model, tokenizer)
@@ -77,7 +76,7 @@ def _named(form: str) -> str:
     return f"{owner}[logits.argmax(-1)[0].item()]" if owner else "logits.argmax(-1)"
 
 
-def _about(made: Published, sparsity: float) -> list[str]:
+def _about(made: Published) -> list[str]:
     from compress.artifact import store
 
     plain = made.file == store.WEIGHTS
@@ -85,9 +84,9 @@ def _about(made: Published, sparsity: float) -> list[str]:
         "`compressed.safetensors` holds the layers as they were stored: of few bits, of other shapes or as factors. "
         "transformers alone cannot load it; the lines above can, and compute in float32 what the stored model computes."
     ]  # fmt: skip
-    if sparsity:
+    if made.zeros:
         about.append(
-            f"{sparsity:.0%} of the pruned matrices are zeros. They are stored as numbers here; the file that was "
+            f"{made.zeros:.0%} of the pruned matrices are zeros. They are stored as numbers here; the file that was "
             "scored leaves them out."
         )
     if made.widened:
@@ -143,8 +142,12 @@ def _compare(
     from compress.model.structure import takes
     from compress.storage import hub
 
-    with hub.quiet():
-        theirs = published.answers(snippet, folder)
+    try:
+        with hub.quiet():
+            theirs = published.answers(snippet, folder)
+    except Exception as error:  # whatever another's library raises
+        cause = f"transformers does not take what is left of it ({type(error).__name__}: {first_line(error):.160})"
+        raise ExportError(f"{cause}; nothing is kept; --format onnx may do") from error
     columns = [list(column) for column in zip(*texts, strict=True)]
     inputs = tokenizer(*columns, padding=True, truncation=True, max_length=length, return_tensors="pt")
     with torch.inference_mode():

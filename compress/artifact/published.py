@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.artifact import kinds
-from compress.artifact.layers.kind import MASK
 from compress.artifact.store import WEIGHTS
 from compress.model import first_token
 
@@ -35,8 +34,6 @@ folder = "."  # this folder, or its name on the hub
 model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
 """
 PARTS = """\
-from collections import OrderedDict
-
 import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
@@ -46,6 +43,12 @@ weights = load_file(f"{folder}/compressed.safetensors")
 model = AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(folder)).eval()
 """
 SHAPES = """\
+for name, layer in list(model.named_modules()):  # Linear layers have the shapes of the file
+    if isinstance(layer, torch.nn.Linear):
+        rows, columns = weights[f"{name}.weight"].shape
+        model.set_submodule(name, torch.nn.Linear(columns, rows, f"{name}.bias" in weights))
+"""
+FACTORS = """\
 for name, layer in list(model.named_modules()):  # Linear layers have the shapes of the file, or are several in a row
     if isinstance(layer, torch.nn.Linear):
         own = [key for key in sorted(weights) if key.startswith(f"{name}.") and key.endswith(".weight")]
@@ -95,12 +98,14 @@ class Published:
         tensors: float32, and what of it kinds of layers pack tighter.
         snippet: the lines that load it and answer `EXAMPLE`, whose logits are `logits`.
         widened: layers that are stored as the float32 numbers that they stand for.
+        zeros: share of the marked matrices that is gone, and stored as zeros; 0 without any.
     """
 
     file: str
     tensors: dict[str, torch.Tensor]
     snippet: str
     widened: list[str]
+    zeros: float
 
 
 def published(model: PreTrainedModel) -> Published:
@@ -110,8 +115,10 @@ def published(model: PreTrainedModel) -> Published:
     from compress.model import encoder
 
     model, loading, widened = copy.deepcopy(model).cpu(), dict[str, None](), list[str]()
+    marks: dict[str, torch.Tensor] = {}
     for name, module in list(model.named_modules()):
         kinds_of = kinds.of(module)
+        marks |= {f"{name}.{kind.marks}": module.get_buffer(kind.marks) for kind in kinds_of if kind.marks}
         if all(kind.loading is not None for kind in kinds_of):
             loading |= dict.fromkeys(kind.loading for kind in kinds_of if kind.loading)
             continue
@@ -119,19 +126,19 @@ def published(model: PreTrainedModel) -> Published:
         for kind in kinds_of:
             module = kind.onnx(module, as_float=True)
         model.set_submodule(name, module)
-    state = {name: value.detach().contiguous() for name, value in model.state_dict().items()
-             if name.rpartition(".")[2] != MASK}  # fmt: skip
+    state = {name: value.detach().contiguous() for name, value in model.state_dict().items() if name not in marks}
+    gone = sum(int((~mark).count_nonzero()) for mark in marks.values())
+    zeros = gone / sum(mark.numel() for mark in marks.values()) if marks else 0.0
     with torch.device("meta"):
         usual = {name: value.shape for name, value in encoder.empty(model.config).state_dict().items()}
     shapes = {name: value.shape for name, value in state.items()}
     if shapes == usual:
-        return Published(WEIGHTS, state, ONE_CALL + ASKED, widened)
-    reshaped = any(shapes.get(name) != shape for name, shape in usual.items())
-    lines = [PARTS, SHAPES if reshaped else "", *loading, FILLED, ASKED]
-    code = "".join(lines)
-    if not reshaped:
-        code = code.replace("from collections import OrderedDict\n\n", "")
-    return Published(COMPRESSED, state, code, widened)
+        return Published(WEIGHTS, state, ONE_CALL + ASKED, widened, zeros)
+    split = any(name not in shapes for name in usual)
+    reshaped = SHAPES if any(shapes.get(name) != shape for name, shape in usual.items()) else ""
+    code = "".join([PARTS, FACTORS if split else reshaped, *loading, FILLED, ASKED])
+    code = f"from collections import OrderedDict\n\n{code}" if split else code
+    return Published(COMPRESSED, state, code, widened, zeros)
 
 
 def write(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Published:

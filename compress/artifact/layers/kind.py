@@ -23,6 +23,7 @@ class Kind:
     # lines of Python for who has torch but not this package: of such layers' tensors they make float32 `weights`, by
     # name, for torch's own layers in `model`; "": they are these already. None: published as `onnx` has them as float
     loading: str | None = None
+    marks: str | None = None  # buffer beside a weight, bool, true where it survives; what is gone is published as zeros
 
     def describes(self, module: nn.Module) -> bool:
         """Whether a layer of a finished model is of this kind."""

@@ -19,7 +19,7 @@ class Masked(Kind):
     The latter is uint8 [⌈positions / 8⌉] with the first position in the lowest bit.
     """
 
-    name, order, loading = "masked", 0, ""
+    name, order, loading, marks = "masked", 0, "", MASK
 
     def describes(self, module: nn.Module) -> bool:
         return MASK in module._buffers

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class NarrowedBlock(Kind):
     """Holds no tensors itself: its layers are of kinds of their own, which see the smaller ones as the plain ones."""
 
-    name = "narrowed"
+    name, loading = "narrowed", ""
 
     def describes(self, module: nn.Module) -> bool:
         return narrowing.narrowed(module) is not None

@@ -23,7 +23,7 @@ class TwoFour(Kind):
     its first survivor, 0…2, and four times that of its second.
     """
 
-    name, order = "two_four", 0
+    name, order, loading, marks = "two_four", 0, "", TWO_FOUR
 
     def describes(self, module: nn.Module) -> bool:
         return TWO_FOUR in module._buffers
