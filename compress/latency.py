@@ -1,4 +1,4 @@
-"""`python -m compress.latency RUN [RUN ...]`: how long finished models take on this machine, int8 against float32.
+"""`python -m compress.latency RUN [RUN ...]`: how long finished models take on this machine, integers against float32.
 
 Every model is measured with ONNX Runtime, a quantized one also as the float32 model that it stands for; all take turns
 in one process, so that what else the machine does falls on all alike.
@@ -21,7 +21,7 @@ from compress.errors import ConfigError, Parser, exit_code
 from compress.export import EXTRA, open_run
 from compress.runs import environment
 from compress.runs import latency as measurements
-from compress.runs.latency import Cell, Latency
+from compress.runs.latency import WHOLE, Cell, Latency
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -36,7 +36,6 @@ def measure(folders: Sequence[Path], *, threads: int, rounds: int, seconds: floa
     most so many turns, and no new round begins after so many seconds, once there were three.
     """
     from compress.artifact import kinds, qdq, store
-    from compress.artifact.layers import int8
     from compress.model.architecture import longest
 
     runs = [(folder, open_run(folder)) for folder in folders]
@@ -46,10 +45,10 @@ def measure(folders: Sequence[Path], *, threads: int, rounds: int, seconds: floa
         for number, folder in enumerate(folders):
             model = store.load(folder / "artifact")
             lengths.append(longest(model.config))
-            is_quantized = any(int8.KIND in kinds.of(module) for module in model.modules())
-            for precision in ("float32", "int8") if is_quantized else ("float32",):
+            bits = kinds.bits(model)
+            for precision in (WHOLE, f"int{bits}") if bits else (WHOLE,):
                 file = Path(scratch) / f"{number}-{precision}.onnx"
-                qdq.to_onnx(model, file, as_float=precision == "float32")
+                qdq.to_onnx(model, file, as_float=precision == WHOLE)
                 sessions[number, precision] = qdq.session(file, threads)
         cells: list[list[Cell]] = [[] for _ in runs]
         for batch, length in tqdm(SHAPES, desc="latency", unit="shape", leave=False, disable=None):
@@ -116,12 +115,12 @@ def table(folders: Sequence[Path], measured: Sequence[Latency]) -> str:
         for precision in sorted({cell.precision for cell in of_run.cells}):
             line = f"{f'{folder.parent.parent.name} {folder.name} {precision}':<34}"
             for shape in SHAPES:
-                cell, plain = cells.get((precision, *shape)), cells.get((measurements.WHOLE, *shape))
+                cell, plain = cells.get((precision, *shape)), cells.get((WHOLE, *shape))
                 shown = "too long"
                 if cell and plain:
                     low, high = cell.quartiles_ms
                     shown = f"{cell.median_ms:.2f} ({low:.2f}–{high:.2f})"
-                    shown += f" ×{plain.median_ms / cell.median_ms:.2f}" if precision == "int8" else ""
+                    shown += f" ×{plain.median_ms / cell.median_ms:.2f}" if precision != WHOLE else ""
                 line += f"{shown:>32}"
             lines.append(line)
     return "\n".join(lines)

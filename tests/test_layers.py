@@ -19,9 +19,9 @@ from torch import nn
 
 from compress.artifact import kinds, plain, qdq, size, store
 from compress.artifact.layers.factorized import FactorizedLinear
-from compress.artifact.layers.int8 import Int8Linear
 from compress.artifact.layers.kind import MASK, Kind, Settings, Tensors
 from compress.artifact.layers.masked import KIND as MASKED
+from compress.artifact.layers.quantized import QuantizedLinear
 from compress.artifact.store import ArtifactError
 from compress.data import demo
 from compress.errors import ConfigError
@@ -115,7 +115,7 @@ def test_a_float_matrix_beside_int8_ones_counts_four_bytes_a_number_and_so_does_
     before = size.sizes(model, 1)
     layer = model.get_submodule("bert.encoder.layer.1.intermediate.dense")
     model.set_submodule("bert.encoder.layer.1.intermediate.dense", nn.Linear(16, 32))
-    assert isinstance(layer, Int8Linear)
+    assert isinstance(layer, QuantizedLinear)
     assert size.sizes(model, 1).nominal_bytes - before.nominal_bytes == 3 * (16 * 32 + 32 + 4 * 2 * 16)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from compress import experiment
 from compress.artifact import store
-from compress.artifact.layers import int8
+from compress.artifact.layers import int8, quantized
 from compress.artifact.layers.kind import MASK
 from compress.config import identity
 from compress.errors import ConfigError
@@ -64,12 +64,12 @@ def one_thread() -> None:
 def test_weights_stay_within_127_and_half_a_step_at_any_magnitude(seed: int, exponent: float, rows: int) -> None:
     weight = torch.randn(rows, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     weight = (weight.clamp(-3, 3) / 3 * 10**exponent).float()
-    scales = int8.row_scales(weight)
-    quantized = int8.to_int8(weight, scales)
+    scales = int8.GRID.scales(weight)
+    quantized = int8.GRID.integers(weight, scales)
     assert quantized.abs().max() <= 127
     normal = weight.abs().amax(1, keepdim=True) / 127 >= torch.finfo(torch.float32).tiny
-    assert ((int8.from_int8(quantized, scales) - weight).abs() <= scales * 0.5001)[normal.expand_as(weight)].all()
-    assert torch.isfinite(int8.from_int8(quantized, scales)).all()
+    assert ((int8.GRID.numbers(quantized, scales) - weight).abs() <= scales * 0.5001)[normal.expand_as(weight)].all()
+    assert torch.isfinite(int8.GRID.numbers(quantized, scales)).all()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -77,7 +77,7 @@ def test_rounding_is_torchs_fake_quantization_with_a_straight_gradient(seed: int
     torch.manual_seed(seed)
     weight = (torch.randn(8, 33) * torch.logspace(-4, 4, 8)[:, None]).requires_grad_()
     theirs = weight.detach().clone().requires_grad_()
-    scales, zeros = int8.row_scales(weight).squeeze(1), torch.zeros(8, dtype=torch.int32)
+    scales, zeros = int8.GRID.scales(weight).squeeze(1), torch.zeros(8, dtype=torch.int32)
     expected = torch.fake_quantize_per_channel_affine(theirs, scales, zeros, 0, -127, 127)
     rounded = round_weight(weight)
     # torch multiplies by the inverse of the scale: where that decides a tie, one step apart
@@ -133,11 +133,11 @@ def test_neither_evaluation_nor_a_frozen_range_moves() -> None:
 @pytest.mark.parametrize("values", [[0.0], [5.0, 5.0], [-5.0], [1e-30, 0.0], [1e30, -1e30]])
 def test_any_range_holds_zero_exactly(values: list[float]) -> None:
     x = torch.tensor(values)
-    scale, zero_point = int8.range_parameters(x.min(), x.max())
+    scale, zero_point = quantized.range_parameters(x.min(), x.max())
     assert scale > 0
     assert 0 <= zero_point <= 255
-    assert int8.round_input(torch.zeros(3), scale, -zero_point.float()).eq(0).all()
-    assert torch.isfinite(int8.round_input(x, scale, -zero_point.float())).all()
+    assert quantized.round_input(torch.zeros(3), scale, -zero_point.float()).eq(0).all()
+    assert torch.isfinite(quantized.round_input(x, scale, -zero_point.float())).all()
 
 
 def test_query_key_and_value_round_their_input_once() -> None:
@@ -169,8 +169,8 @@ def test_the_finished_model_computes_what_was_trained_bit_for_bit(options: dict[
     Quantize(recipe()).finalize(model)
     for name, weight in rounded.items():
         layer = model.get_submodule(name)
-        assert isinstance(layer, int8.Int8Linear | int8.Int8Embedding)
-        assert torch.equal(int8.from_int8(layer.weight, layer.weight_scale), weight)
+        assert isinstance(layer, quantized.Layer)
+        assert torch.equal(layer.dense(), weight)
         if MASK in layer._buffers:
             assert not layer.weight[~layer.get_buffer(MASK)].any()
     with torch.inference_mode():
@@ -192,7 +192,7 @@ def test_what_is_stored_predicts_as_what_was_trained(compose: Compose, words: tu
     split = config.task.validation[0]
     logits = predict(stored, dataset.splits[split], tokenizer.pad_token_id)
     assert logits.shape == (400, config.task.outputs)
-    int8_layers = [m for m in stored.modules() if isinstance(m, int8.Int8Linear | int8.Int8Embedding)]
+    int8_layers = [m for m in stored.modules() if isinstance(m, quantized.Layer)]
     assert len(int8_layers) == (config.model.layers or 0) * 6 + 2 + 3
     assert document["size"]["nominal_bytes"] == document["size"]["nonzero"]
     assert document["methods"] == ["quantize"] + ["prune"] * ("prune=magnitude" in words)
@@ -237,14 +237,14 @@ def test_rounding_an_input_is_torchs_fake_quantization_bit_for_bit(by: str, seed
     x = (torch.randn(70, 1000) * torch.logspace(-6, 3, 70)[:, None]).requires_grad_()
     theirs = x.detach().clone().requires_grad_()
     low, high = torch.randn(2).mul(10).sort().values
-    scale, zero_point = int8.range_parameters(low, high)
+    scale, zero_point = quantized.range_parameters(low, high)
     if by == "tensors":
-        rounded = int8.round_input(x, scale, -zero_point.float())
+        rounded = quantized.round_input(x, scale, -zero_point.float())
     else:
-        rounding = int8.rounding(low.numpy(), high.numpy())
+        rounding = quantized.rounding(low.numpy(), high.numpy())
         assert (rounding.scale, -rounding.least) == (scale.item(), zero_point.item())
         with torch.no_grad():
-            assert torch.equal(int8.round_input(x, scale, -zero_point.float()), rounding.of(x))
+            assert torch.equal(quantized.round_input(x, scale, -zero_point.float()), rounding.of(x))
         rounded = linear(x, torch.eye(1000), None, rounding)  # products with 0 and 1 are exact
     expected = torch.fake_quantize_per_tensor_affine(theirs, scale, zero_point, 0, 255)
     assert torch.equal(rounded, expected)

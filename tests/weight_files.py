@@ -12,15 +12,15 @@ from compress.artifact import store
 from compress.artifact.layers.kind import MASK
 from compress.artifact.layers.two_four import TWO_FOUR
 
-TYPES = {torch.float32: "F32", torch.int32: "I32", torch.int8: "I8", torch.uint8: "U8"}  # in the order of the file
+# in the order of the file
+TYPES = {torch.float32: "F32", torch.int32: "I32", torch.bfloat16: "BF16", torch.int8: "I8", torch.uint8: "U8"}
 
 
 def stored_tensors(model: torch.nn.Module) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
     """Types and shapes of what a finished model's file holds: survivors and a bit per position where there is a mask.
 
-    Of each four weights in 2:4 sparsity it holds two, and four bits.
-
-    Written down from what the artifact promises, without its own packing.
+    Of each four weights in 2:4 sparsity it holds two, and four bits; weights of four bits, which have scales in
+    bfloat16, stand two to a byte. Written down from what the artifact promises, without its own packing.
     """
     tensors: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {}
     state = model.state_dict()
@@ -28,13 +28,18 @@ def stored_tensors(model: torch.nn.Module) -> dict[str, tuple[torch.dtype, tuple
         if name.endswith((MASK, TWO_FOUR)):
             continue
         mask = state.get(f"{name}_mask")
-        if f"{name}_two_four" in state:
-            tensors[f"{name}.values"] = (value.dtype, (value.numel() // 2,))
+        scale = state.get(f"{name}_scale")
+        halves = scale is not None and scale.dtype == torch.bfloat16  # weights of four bits, two to a byte
+        two_four = f"{name}_two_four" in state
+        count = value.numel() // 2 if two_four else value.numel() if mask is None else int(mask.count_nonzero())
+        values = (torch.uint8, (-(-count // 2),)) if halves else (value.dtype, (count,))
+        if two_four:
+            tensors[f"{name}.values"] = values
             tensors[f"{name}.places"] = (torch.uint8, (-(-value.numel() // 8),))
         elif mask is None:
-            tensors[name] = (value.dtype, tuple(value.shape))
+            tensors[name] = values if halves else (value.dtype, tuple(value.shape))
         else:
-            tensors[f"{name}.values"] = (value.dtype, (int(mask.count_nonzero()),))
+            tensors[f"{name}.values"] = values
             tensors[f"{name}.mask"] = (torch.uint8, (-(-mask.numel() // 8),))
     return tensors
 

@@ -59,6 +59,11 @@ def of(module: nn.Module) -> list[Kind]:
     return [kind for kind in registry().values() if kind.describes(module)]
 
 
+def bits(model: nn.Module) -> int | None:
+    """Of the numbers of a model's narrowest layers; None if all are float32."""
+    return min((kind.bits for module in model.modules() for kind in of(module) if kind.bits is not None), default=None)
+
+
 def named(name: str) -> Kind:
     """The kind of that name; ValueError if there is none."""
     if name not in registry():

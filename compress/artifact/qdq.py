@@ -1,7 +1,7 @@
 """A finished model as ONNX.
 
-Quantized layers become QuantizeLinear and DequantizeLinear pairs around a float product, which ONNX Runtime fuses into
-an int8 product; embeddings stay int8 in the file. Batch and length are dynamic.
+Each kind of layers says what they become: int8 ones QuantizeLinear and DequantizeLinear pairs around a float product,
+which ONNX Runtime fuses into an int8 product; embeddings stay integers in the file. Batch and length are dynamic.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def to_onnx(model: PreTrainedModel, path: Path, *, as_float: bool = False) -> None:
     """Write a model of `artifact.load`: what it takes, int64 [batch, length], to `logits`, float32 [batch, outputs].
 
-    With `as_float`, what is int8 is written as the float32 numbers that it stands for.
+    With `as_float`, integers are written as the float32 numbers that they stand for.
     """
     model, inputs = copy.deepcopy(model).cpu(), takes(model)
     model.set_attn_implementation("eager")

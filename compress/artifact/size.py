@@ -18,7 +18,8 @@ FLOAT_BITS = 32
 def sizes(model: PreTrainedModel, artifact_bytes: int) -> Size:
     """Parameters of the uncompressed model, the numbers that survive of it, the study's bytes and the weight file's.
 
-    The study's are 4 for each float32 number and 1 for each int8 one. LayerNorm counts as the matrices of its part do,
+    The study's are 4 for each float32 number and 1 for each int8 one, so half of one for each of four bits; a half that
+    is left over in a part counts as a whole byte. LayerNorm counts as the matrices of its part do,
     the largest numbers where they differ: the study counts every parameter of a quantized model as one byte.
     """
     import torch
@@ -39,7 +40,7 @@ def sizes(model: PreTrainedModel, artifact_bytes: int) -> Size:
         by_part[part] = Part(
             parameters=parameters[part],
             nonzero=sum(survivors for survivors, _ in counted),
-            nominal_bytes=sum(survivors * (bits or of_vectors) for survivors, bits in counted) // 8,
+            nominal_bytes=-(-sum(survivors * (bits or of_vectors) for survivors, bits in counted) // 8),
         )
     return Size(
         parameters=parameters.total(),

@@ -134,6 +134,11 @@ class Composer:
         if name in names or not names:
             return None
         added = f"; +{written} adds one" if whole.partition(".")[0] == "resources" else ""
+        takes = [option for option in registry.registry().get(whole, {}) if name in registry.keys(whole, option)]
+        chosen = inside.get("name") if inside is not None else None
+        if takes and chosen not in (*takes, registry.OFF):
+            others = f"{whole}={','.join(takes)}"
+            return f"{written}: {whole}={chosen} has no such key, {others} has; leave it out or choose that"
         if key in keys():  # which the chosen option's file leaves out
             return f"{written}: the chosen {whole} does not set it; +{written} adds it, or write it into that file"
         return f"{written}: no such key{nearest(name, names)}; {whole} has {', '.join(names)}{added}"

@@ -5,6 +5,7 @@ A method sees the model and how far training has come, never the loop or another
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+
+# how many training rows -> batches of them, drawn by the seed, the same ones whenever asked: what a forward pass takes
+Batches = Callable[[int], Iterable[Mapping[str, "torch.Tensor"]]]
 
 
 class Method:
@@ -42,6 +46,13 @@ class Method:
 
     def after_step(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Restore what the optimizer's step must not change."""
+
+    def calibrate(self, model: torch.nn.Module, batches: Batches) -> None:
+        """Look at what the trained model computes of training rows, and rebuild it: `model(**batch)`, no gradients.
+
+        Called once, after training, with the weights that are kept, in eval mode; what it leaves is scored, and what
+        `finalize` leaves must predict the same.
+        """
 
     def finalize(self, model: torch.nn.Module) -> None:
         """Leave the compressed model with no trace of training in it; called once, by whoever trained."""

@@ -18,21 +18,35 @@ from compress.methods.registry import Active, Option, options_of
 if TYPE_CHECKING:
     import torch
 
+    from compress.artifact.layers.quantized import Grid
     from compress.methods.layers.fake_quantize import FakeEmbedding, FakeLinear
 
 
 @checked
-class QuantizeConfig:
-    """What is rounded to int8, and until when the ranges of activations move."""
+class QuantizationConfig:
+    """What is rounded."""
 
-    name: Literal["int8"] = Field(description="which method")
-    activations: bool = Field(description="round the inputs of Linear layers too")
+    name: str = Field(description="which method")
+    activations: bool = Field(description="round the inputs of Linear layers too, to 8 bits")
     embeddings: bool = Field(description="round the embeddings too")
+
+
+@checked
+class TrainedConfig(QuantizationConfig):
+    """What is rounded in training, and until when the ranges of activations move."""
+
     momentum: float = Field(description="weight of a batch in the moving average of the ranges", gt=0, le=1)
     freeze: float = Field(description="share of training after which the ranges stay as they are", gt=0, le=1)
 
 
-def check(quantize: QuantizeConfig, methods: Active) -> None:
+@checked
+class QuantizeConfig(TrainedConfig):
+    """What is rounded to int8, and until when the ranges of activations move."""
+
+    name: Literal["int8"] = Field(description="which method")
+
+
+def check(quantize: TrainedConfig, methods: Active) -> None:
     """Refuse ranges that freeze while other methods still change which weights there are."""
     for group, option in options_of(methods).items():
         until = getattr(methods[group], option.weights_until) if option.weights_until else 0.0
@@ -43,31 +57,55 @@ def check(quantize: QuantizeConfig, methods: Active) -> None:
             )
 
 
-class Quantize(Method):
-    """Quantization-aware training of every Linear and, by default, every embedding."""
+class Quantization(Method):
+    """Every Linear and, by default, every embedding is rounded, and stored as integers."""
 
     all_embeddings = False
 
-    def __init__(self, config: QuantizeConfig) -> None:
+    def __init__(self, config: QuantizationConfig) -> None:
         self.config = config
-        self.frozen = False  # the ranges
-        self.layers: dict[str, FakeLinear | FakeEmbedding] = {}
+        self.layers: dict[str, FakeLinear | FakeEmbedding] = {}  # that round
 
-    def prepare(self, model: torch.nn.Module) -> None:
-        """Let every Linear and embedding round its weights, and every Linear its input, once where three share it."""
-        from compress.methods.layers import fake_quantize
+    def grid(self) -> Grid:
+        """The integers that weights become."""
+        from compress.artifact.layers import int8
 
-        momentum = self.config.momentum if self.config.activations else None
-        self.layers = fake_quantize.prepare(model, self.config.embeddings, momentum)
-
-    def before_step(self, progress: float) -> None:
-        """Freeze the ranges when it is time."""
-        self._freeze(self.frozen or progress >= self.config.freeze)
+        return int8.GRID
 
     def finalize(self, model: torch.nn.Module) -> None:
         from compress.methods.layers import fake_quantize
 
         fake_quantize.finalize(model)
+
+    def trace(self, stored: torch.nn.Module) -> bool:
+        """Whether all these layers are such integers, and know the ranges of their inputs where these are rounded."""
+        from compress.artifact.layers import quantized
+
+        layers = quantized.layers(stored)
+        linears = [layer for layer in layers.values() if isinstance(layer, quantized.QuantizedLinear)]
+        seen = all((layer.input_scale is not None) == self.config.activations for layer in linears)
+        alike = all(layer.grid == self.grid() for layer in layers.values())
+        return layers.keys() == self.layers.keys() and bool(layers) and seen and alike
+
+
+class Quantize(Quantization):
+    """Quantization-aware training."""
+
+    def __init__(self, config: TrainedConfig) -> None:
+        super().__init__(config)
+        self.momentum = config.momentum if config.activations else None
+        self.freeze = config.freeze
+        self.frozen = False  # the ranges
+
+    def prepare(self, model: torch.nn.Module) -> None:
+        """Let every Linear and embedding round its weights, and every Linear its input, once where three share it."""
+        from compress.methods.layers import fake_quantize
+
+        self.layers = fake_quantize.prepare(model, self.config.embeddings, self.momentum, self.grid())
+
+    def before_step(self, progress: float) -> None:
+        """Freeze the ranges when it is time."""
+        self._freeze(self.frozen or progress >= self.freeze)
 
     def settled(self) -> bool:
         return self.frozen
@@ -87,15 +125,6 @@ class Quantize(Method):
         for layer in self.layers.values():
             if (observed := getattr(layer, "input_range", None)) is not None:
                 observed.frozen = frozen
-
-    def trace(self, stored: torch.nn.Module) -> bool:
-        """Whether all these layers are int8, and know the ranges of their inputs where these are rounded."""
-        from compress.artifact.layers.int8 import Int8Embedding, Int8Linear
-
-        layers = {name: m for name, m in stored.named_modules() if isinstance(m, Int8Embedding | Int8Linear)}
-        linears = [layer for layer in layers.values() if isinstance(layer, Int8Linear)]
-        seen = all((layer.input_scale is not None) == self.config.activations for layer in linears)
-        return layers.keys() == self.layers.keys() and bool(layers) and seen
 
 
 OPTION = Option(

@@ -88,25 +88,33 @@ def folders() -> list[Path]:
     return list(dict.fromkeys(folder for folder in every if folder is not None))
 
 
-def keys(group: str) -> dict[str, Any]:
-    """The keys of a group, of all its options, with their dataclass fields."""
-    return {field.name: field for option in reversed(registry()[group].values()) for field in fields(option.config)}
+def keys(group: str, name: str | None = None) -> dict[str, Any]:
+    """The keys of a group, of all its options or of one, with their dataclass fields."""
+    options = [option for option in reversed(registry()[group].values()) if name in (None, option.name)]
+    return {field.name: field for option in options for field in fields(option.config)}
 
 
 def read(group: str, values: Mapping[str, Any]) -> Any:
     """The checked values of a group; None if it is off."""
     same, name = registry()[group], values.get("name", OFF)
     if name == OFF:
-        fitting = (option for option in same.values() if {field.name for field in fields(option.config)} >= {*values})
-        option = next(fitting, next(iter(same.values())))
-        if len(values) > 1:  # what stands there unused must still be right
-            build_checked(option.config, {**values, "name": option.name}, f"{group}.")
+        _check_unused(group, values)
         return None
     if name not in same:
         choices = [OFF, *same]
         alike, listed = nearest(str(name), choices), ", ".join(choices)
         raise ConfigError(f"{group}.name={name}: no module implements it{alike}; must be of {listed}")
     return build_checked(same[name].config, values, f"{group}.")
+
+
+def _check_unused(group: str, values: Mapping[str, Any]) -> None:
+    """Refuse wrong values in a group that is off: what stands there is the keys of one option, or of several."""
+    unused, options = {key: value for key, value in values.items() if key != "name"}, list(registry()[group].values())
+    names = {option.name: keys(group, option.name).keys() - {"name"} for option in options}
+    whole = [option for option in options if names[option.name] <= unused.keys()]
+    for option in (whole or options[:1]) if unused else ():
+        own = {key: value for key, value in unused.items() if key in names[option.name] or key not in keys(group)}
+        build_checked(option.config, {**own, "name": option.name}, f"{group}.")
 
 
 def read_all(values: Mapping[str, Any]) -> dict[str, Any]:

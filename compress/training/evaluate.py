@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,24 @@ def predict(
     logits = np.empty_like(sorted_logits)
     logits[np.concatenate(order)] = sorted_logits
     return logits
+
+
+def some_batches(
+    model: torch.nn.Module, tokens: Tokens, rows: NDArray[np.int64], padding: int, seed: int, count: int
+) -> Iterator[Mapping[str, torch.Tensor]]:
+    """What the forward pass takes of `count` of the rows, or all if there are fewer, drawn by the seed; no labels."""
+    import numpy as np
+
+    from compress.data.batches import by_length, collate
+    from compress.model.first_token import added_mask
+    from compress.model.structure import takes
+
+    device, inputs, added = next(model.parameters()).device, takes(model), added_mask(model)
+    drawn = np.random.default_rng(seed).permutation(rows)[:count]
+    for picked in by_length(tokens.lengths[drawn], TOKENS):
+        batch = collate(tokens, drawn[picked], padding, device, inputs, added_mask=added)
+        del batch["labels"]
+        yield batch
 
 
 def evaluate(model: torch.nn.Module, dataset: Dataset, task: TaskConfig, padding: int) -> Scores:

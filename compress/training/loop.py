@@ -136,6 +136,7 @@ def train(
     from compress.data.batches import bucketed, collate, steps_per_epoch
     from compress.model.first_token import added_mask
     from compress.model.structure import takes
+    from compress.training.evaluate import some_batches
     from compress.training.optimizer import build_optimizer, clip, set_learning_rate
     from compress.training.used_rows import used_rows
 
@@ -209,6 +210,9 @@ def train(
     if at.best_weights is not None:
         model.load_state_dict(at.best_weights)
     model.eval()
+    with torch.no_grad():
+        for method in methods:
+            method.calibrate(model, lambda count: some_batches(model, tokens, rows, padding, seed, count))
     return Training(at.step, seconds, at.epoch_scores, at.resumed)
 
 

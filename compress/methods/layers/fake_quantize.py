@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -10,43 +10,44 @@ import torch
 from torch import nn
 
 from compress.artifact import plain
-from compress.artifact.layers import int8
+from compress.artifact.layers import int8, quantized
+from compress.artifact.layers.quantized import Grid
 from compress.model.blocks import joined_product
 from compress.model.linear import Rounding, linear, takes_numbers
 
 
 class RoundWeight(torch.autograd.Function):
-    """round(w / s) · s with the rows' scales, of weights of equal width; the gradient passes: nothing clips."""
+    """What a grid makes of weights of equal width; the gradient passes: nothing clips."""
 
     @staticmethod
     def forward(
-        ctx: Any, on_backward: Callable[[], None], *weights: torch.Tensor
+        ctx: Any, grid: Grid, on_backward: Callable[[], None], *weights: torch.Tensor
     ) -> torch.Tensor | tuple[torch.Tensor, ...]:
         ctx.on_backward = on_backward
-        together = weights[0] if len(weights) == 1 else torch.cat(weights)
-        scales = int8.row_scales(together)
-        rounded = (together / scales).round_().mul_(scales)
-        return rounded if len(weights) == 1 else rounded.split([len(weight) for weight in weights])
+        if len(weights) == 1:
+            return grid.round(weights[0])
+        apart = grid.round(torch.cat(weights)).split([len(weight) for weight in weights])
+        return cast("tuple[torch.Tensor, ...]", apart)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         ctx.on_backward()
-        return None, *gradients
+        return None, None, *gradients
 
 
-def round_weight(weight: torch.Tensor) -> torch.Tensor:
-    """What int8 makes of a weight, row by row."""
-    return cast("torch.Tensor", RoundWeight.apply(lambda: None, weight))  # type: ignore[no-untyped-call]
+def round_weight(weight: torch.Tensor, grid: Grid = int8.GRID) -> torch.Tensor:
+    """What a grid makes of a weight, row by row; the gradient passes."""
+    return cast("torch.Tensor", RoundWeight.apply(grid, lambda: None, weight))  # type: ignore[no-untyped-call]
 
 
 class RoundedWeights:
-    """What int8 makes of the weights of some layers: made at once for all, and used until they may have changed.
+    """What a grid makes of the weights of some layers: made at once for all, and used until they may have changed.
 
     They may have after a backward pass: a fused optimizer's step is no change that a tensor's version counts.
     """
 
-    def __init__(self, layers: Sequence[nn.Linear]) -> None:
-        self.layers = layers
+    def __init__(self, grid: Grid, layers: Sequence[nn.Linear]) -> None:
+        self.grid, self.layers = grid, layers
         self.made_of: dict[int, tuple[object, ...]] = {}  # by the layer's id, as is what was made
         self.rounded: dict[int, torch.Tensor] = {}
 
@@ -54,12 +55,13 @@ class RoundedWeights:
         """That of one of the layers, [outputs, inputs]."""
         weight = layer.weight
         if torch.compiler.is_compiling():  # which would keep what the next graph has freed
-            return round_weight(weight)
+            return round_weight(weight, self.grid)
         if self.made_of.get(id(layer)) != self._now(weight):
             weights = [each.weight for each in self.layers]
             for width in {weight.shape[1] for weight in weights}:
                 group = [each for each in self.layers if each.weight.shape[1] == width]
-                rounded = RoundWeight.apply(self.forget, *(each.weight for each in group))  # type: ignore[no-untyped-call]
+                chosen = [each.weight for each in group]
+                rounded = RoundWeight.apply(self.grid, self.forget, *chosen)  # type: ignore[no-untyped-call]
                 self.rounded |= zip(map(id, group), rounded if len(group) > 1 else [rounded], strict=True)
             self.made_of = {id(each): self._now(weight) for each, weight in zip(self.layers, weights, strict=True)}
         return self.rounded[id(layer)]
@@ -110,7 +112,7 @@ class InputRange(nn.Module):
             else:
                 ends[:] = batch - (batch - ends) * np.float32(1 - self.momentum)
             self.started = True
-        return int8.rounding(*ends)
+        return quantized.rounding(*ends)
 
     def _round(self, x: torch.Tensor) -> torch.Tensor:
         """The rounded x, float32, by operations on tensors."""
@@ -121,7 +123,7 @@ class InputRange(nn.Module):
             else:
                 self.ends.lerp_(batch, self.momentum)
             self.started = True
-        return int8.round_input(x, *int8.scale_and_least(*self.ends.unbind()))
+        return quantized.round_input(x, *quantized.scale_and_least(*self.ends.unbind()))
 
 
 class FakeLinear(nn.Linear):
@@ -129,6 +131,11 @@ class FakeLinear(nn.Linear):
 
     input_range: InputRange | None
     rounded: RoundedWeights  # of all such layers
+
+    @property
+    def grid(self) -> Grid:
+        """What its weight is rounded to."""
+        return self.rounded.grid
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Float [..., inputs] to float [..., outputs]."""
@@ -149,12 +156,16 @@ class FakeLinear(nn.Linear):
 class FakeEmbedding(nn.Embedding):
     """An embedding that rounds the rows that are looked up."""
 
+    grid: Grid
+
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Integers [...] to float32 [..., width]."""
-        return round_weight(super().forward(ids))
+        return round_weight(super().forward(ids), self.grid)
 
 
-def prepare(model: nn.Module, embeddings: bool, momentum: float | None) -> dict[str, FakeLinear | FakeEmbedding]:
+def prepare(
+    model: nn.Module, embeddings: bool, momentum: float | None, grid: Grid = int8.GRID
+) -> dict[str, FakeLinear | FakeEmbedding]:
     """Replace the Linear layers of a model, and perhaps its embeddings, by layers that round; these, by name.
 
     `momentum` is of the ranges of Linear inputs, which those that share an input share; None leaves inputs in float.
@@ -165,11 +176,12 @@ def prepare(model: nn.Module, embeddings: bool, momentum: float | None) -> dict[
             fakes[name] = _like(module, FakeLinear)
             fakes[name].register_module("input_range", None)
         elif embeddings and name in structure.embeddings:
-            fakes[name] = _like(module, FakeEmbedding)
+            fakes[name] = embedding = _like(module, FakeEmbedding)
+            embedding.grid = grid
         else:
             continue
-        int8.replace(model, name, fakes[name])
-    rounded = RoundedWeights(linears := _linears(model))
+        quantized.replace(model, name, fakes[name])
+    rounded = RoundedWeights(grid, linears := _linears(model))
     for layer in linears:
         layer.rounded = rounded
     if momentum is not None:
@@ -182,6 +194,16 @@ def prepare(model: nn.Module, embeddings: bool, momentum: float | None) -> dict[
             for layer in group:
                 layer.input_range = observed
     return fakes
+
+
+def set_ranges(fakes: Mapping[str, FakeLinear | FakeEmbedding], ranges: Mapping[str, torch.Tensor]) -> None:
+    """Have these layers round their inputs by ranges, [2], from now on; where several share one, by all of theirs."""
+    for name, ends in ranges.items():
+        observed = cast("FakeLinear", fakes[name]).input_range
+        assert observed is not None
+        before = ends if observed.ends.isnan().any() else observed.ends
+        observed.ends = torch.stack([torch.minimum(before[0], ends[0]), torch.maximum(before[1], ends[1])])
+        observed.frozen = True
 
 
 def _linears(model: nn.Module) -> list[FakeLinear]:
@@ -199,16 +221,17 @@ def _like(module: nn.Module, kind: type[F]) -> F:
 
 
 def finalize(model: nn.Module) -> None:
-    """Replace the layers that round by int8 ones with the same outputs."""
+    """Replace the layers that round by layers of integers with the same outputs."""
     for name, module in list(model.named_modules()):
         if not isinstance(module, FakeLinear | FakeEmbedding):
             continue
-        scales = int8.row_scales(module.weight)
-        integers = int8.to_int8(module.weight, scales)
+        grid = module.grid
+        scales = grid.scales(module.weight)
+        integers = grid.integers(module.weight, scales)
         if isinstance(module, FakeLinear):
             observed = module.input_range
-            seen = None if observed is None else int8.range_parameters(*observed.ends.unbind())
-            finished: nn.Module = int8.Int8Linear(integers, scales, module.bias, seen)
+            seen = None if observed is None else quantized.range_parameters(*observed.ends.unbind())
+            finished: nn.Module = quantized.QuantizedLinear(grid, integers, scales, module.bias, seen)
         else:
-            finished = int8.Int8Embedding(integers, scales)
-        int8.replace(model, name, finished)
+            finished = quantized.QuantizedEmbedding(grid, integers, scales)
+        quantized.replace(model, name, finished)
