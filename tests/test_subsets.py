@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ Combination = tuple[str, ...]  # overrides: `prune=movement`
 def combinations() -> Iterator[Combination]:
     """Every subset of the methods with every option of each."""
     for choice in itertools.product(*([None, *same] for same in registry.registry().values())):
-        yield tuple(f"{group}={name}" for group, name in zip(registry.registry(), choice, strict=True) if name)
+        if together(choice):
+            yield tuple(f"{group}={name}" for group, name in zip(registry.registry(), choice, strict=True) if name)
 
 
 def sample() -> Iterator[Combination]:
@@ -50,7 +51,14 @@ def sample() -> Iterator[Combination]:
         yield (f"{option.group}={option.name}",)
     for number in range(max(map(len, groups.values()))):
         names = {group: list(same)[number % len(same)] for group, same in groups.items()}
-        yield tuple(f"{group}={name}" for group, name in names.items())
+        if together(list(names.values())):
+            yield tuple(f"{group}={name}" for group, name in names.items())
+
+
+def together(names: Sequence[str | None]) -> bool:
+    """Whether these options of the groups may be on together."""
+    on = [same[name] for same, name in zip(registry.registry().values(), names, strict=True) if name]
+    return not (any(option.cuts for option in on) and any(option.by_columns for option in on))
 
 
 def named(combination: Combination) -> str:

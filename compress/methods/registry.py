@@ -44,6 +44,8 @@ class Option:
     shrinks: bool = True  # whether fewer bytes are stored; else it only trains otherwise
     step_cost: float = 1.0  # time of a training step, as a multiple of one without the method
     weights_until: str | None = None  # the key: after which share of training the pattern of the weights stays
+    cuts: bool = False  # whether it takes columns out of matrices in `finalize`
+    by_columns: bool = False  # whether what a weight is stored as depends on the columns beside it; not with `cuts`
     version: int = 0  # part of run ids where it is not 0; raise it when the same values come to another result
     check: Callable[[Any, Active], None] | None = None  # refuses values, given those of all active methods
     conf: Path | None = None  # folder with `<group>/<name>.yaml` and `<group>/none.yaml`; None: the project's own
@@ -139,7 +141,14 @@ def check(methods: Active) -> None:
     for kind, what in ((LearnsFromTeacher, "learn from a teacher"), (EnlargesData, "enlarge the training set")):
         if len(groups := [group for group, config in methods.items() if isinstance(config, kind)]) > 1:
             raise ConfigError(f"{' and '.join(groups)}: both {what}, which one method does; turn one of them off")
-    for group, option in options_of(methods).items():
+    options = options_of(methods)
+    for beside, cutting in ((beside, cutting) for beside in options.values() if beside.by_columns
+                            for cutting in options.values() if cutting.cuts):  # fmt: skip
+        raise ConfigError(
+            f"{beside.group}={beside.name}: rounds neighbouring columns together, of which {cutting.group}="
+            f"{cutting.name} cuts some out when training has ended; choose another option of one of them"
+        )
+    for group, option in options.items():
         if option.check is not None:
             option.check(methods[group], methods)
 

@@ -225,5 +225,5 @@ class Structured(pruning.Gradual):
 
 OPTION = Option(
     group="prune", name="structured", noun="pruning", config=StructuredConfig, build=Structured, acts=20, position=30,
-    strength="sparsity", step_cost=1.1, weights_until="end", check=pruning.check,
+    strength="sparsity", step_cost=1.1, weights_until="end", check=pruning.check, cuts=True,
 )  # fmt: skip
