@@ -110,13 +110,16 @@ def read(group: str, values: Mapping[str, Any]) -> Any:
 
 
 def _check_unused(group: str, values: Mapping[str, Any]) -> None:
-    """Refuse wrong values in a group that is off: what stands there is the keys of one option, or of several."""
+    """Refuse wrong values in a group that is off: those of its first option, and keys that only later ones have."""
     unused, options = {key: value for key, value in values.items() if key != "name"}, list(registry()[group].values())
     names = {option.name: keys(group, option.name).keys() - {"name"} for option in options}
     whole = [option for option in options if names[option.name] <= unused.keys()]
-    for option in (whole or options[:1]) if unused else ():
-        own = {key: value for key, value in unused.items() if key in names[option.name] or key not in keys(group)}
-        build_checked(option.config, {**own, "name": option.name}, f"{group}.")
+    checked = set[str]()
+    for option in whole or options[:1]:
+        if unused and not names[option.name] <= checked:
+            own = {key: value for key, value in unused.items() if key in names[option.name] or key not in keys(group)}
+            build_checked(option.config, {**own, "name": option.name}, f"{group}.")
+            checked |= names[option.name]
 
 
 def read_all(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,8 +145,9 @@ def check(methods: Active) -> None:
         if len(groups := [group for group, config in methods.items() if isinstance(config, kind)]) > 1:
             raise ConfigError(f"{' and '.join(groups)}: both {what}, which one method does; turn one of them off")
     options = options_of(methods)
-    for beside, cutting in ((beside, cutting) for beside in options.values() if beside.by_columns
-                            for cutting in options.values() if cutting.cuts):  # fmt: skip
+    beside = next((option for option in options.values() if option.by_columns), None)
+    cutting = next((option for option in options.values() if option.cuts), None)
+    if beside is not None and cutting is not None:
         raise ConfigError(
             f"{beside.group}={beside.name}: rounds neighbouring columns together, of which {cutting.group}="
             f"{cutting.name} cuts some out when training has ended; choose another option of one of them"
