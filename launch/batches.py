@@ -14,6 +14,7 @@ from compress.checked import checked
 from compress.config.resources import WHERE, Needs
 from launch.commands import portions
 from launch.experiments import Planned
+from launch.objective import Objective
 
 OURS = ("array", "dependency", "error", "job-name", "kill-on-invalid-dep", "open-mode", "output", "parsable", "signal",
         "test-only", "wait", "wrap")  # fmt: skip
@@ -39,6 +40,7 @@ class SlurmSettings:
     array_size: int = Field(description="elements of one job array at most", ge=1)
     python: str | None = Field(description="command that starts Python on the nodes; null: this one, or `python`")
     container: str | None = Field(default=None, description="a command before Python, or options of srun", min_length=1)
+    objective: Objective = Field(default="score_glue", description="of a search: a key of the result, or several")
     wait: bool = Field(description="false: return once all is submitted")
 
     @field_validator("additional")

@@ -20,6 +20,7 @@ from compress.errors import ConfigError
 from compress.storage import surroundings
 from compress.wording import plural
 from launch.experiments import Outcome
+from launch.objective import Objective
 from launch.plan import Plan, elapsed
 from launch.processes import Unreachable
 from launch.progress import conclude, duration, follow
@@ -42,6 +43,7 @@ class LocalSettings:
                                    ge=1)  # fmt: skip
     threads: int | None = Field(description="of each experiment; null: the cores shared out", ge=1)
     timeout_min: float | None = Field(description="of each experiment; null: resources.timeout_min", gt=0)
+    objective: Objective = Field(default="score_glue", description="of a search: a key of the result, or several")
     wait: bool = Field(description="false: return at once; python -m launch status shows how it goes on")
 
 

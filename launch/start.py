@@ -36,11 +36,16 @@ SETTINGS: dict[str, type[Settings]] = {"local": local.LocalSettings, "slurm": Sl
 
 def settings_of(name: str, values: Mapping[str, object]) -> Settings:
     """The checked settings of a launcher; ConfigError if a value is wrong, or the launcher cannot work here."""
+    return build(SETTINGS[name], plain_settings(values), "hydra.launcher.")
+
+
+def plain_settings(values: Mapping[str, object]) -> dict[str, object]:
+    """What Hydra gives a plugin, without its own types and name."""
     from omegaconf import OmegaConf
 
     plain = {key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in values.items()}
     plain.pop("_target_", None)
-    return build(SETTINGS[name], plain, "hydra.launcher.")
+    return plain
 
 
 @contextmanager
@@ -58,8 +63,13 @@ def refusing() -> Iterator[None]:
         raise SystemExit(1) from error
 
 
-def launch_jobs(jobs: Sequence[Sequence[str]], settings: Settings, context: HydraContext, composed: DictConfig) -> int:
-    """Run what a Hydra sweeper hands to a launcher: each experiment's overrides, and the rest as Hydra composed it."""
+def launch_jobs(
+    jobs: Sequence[Sequence[str]], settings: Settings, context: HydraContext, composed: DictConfig
+) -> tuple[int, list[Config]]:
+    """Run what a Hydra sweeper hands to a launcher: each experiment's overrides, and the rest as Hydra composed it.
+
+    Returns the exit code, and the configuration of each.
+    """
     from omegaconf import OmegaConf
 
     from compress.config.composing import tree
@@ -71,7 +81,7 @@ def launch_jobs(jobs: Sequence[Sequence[str]], settings: Settings, context: Hydr
     sources = composed.hydra.runtime.config_sources
     folders = [Path(source.path) for source in sources if source.schema == "file"]
     group = Group(list(configurations(jobs, compose, folders)), settings)
-    return launch_all([group], Path(composed.hydra.sweep.dir).name, OmegaConf.to_yaml(composed))
+    return launch_all([group], Path(composed.hydra.sweep.dir).name, OmegaConf.to_yaml(composed)), group.configs
 
 
 def plan_for(configs: Iterable[Config], settings: Settings) -> plan.Plan:

@@ -265,7 +265,7 @@ def test_of_a_repeated_key_the_last_counts_and_narrows_what_a_file_sweeps(own: P
         ("hydra.sweeper.params={sed:'0,1'}", "sed=0,1: no such key (did you mean seed?); there are "),
         ("hydra.sweeper.params={seed:null}", "seed=null: must be a valid integer"),
         ("hydra/launcher=slrum", "hydra/launcher=slrum: no such option (did you mean slurm?); must be of"),
-        ("hydra/sweeper=optuna", "hydra/sweeper=optuna: no such option; must be of basic, grid"),
+        ("hydra/sweeper=nevergrad", "hydra/sweeper=nevergrad: no such option; must be of basic, grid, optuna"),
         ("~hydra/launcher", "hydra.launcher._target_=None: is no launcher; must be hydra/launcher of basic, lo"),
         ("hydra.launcher._target_=os.system", "hydra.launcher._target_=os.system: is no launcher; must be "),
         ("hydra.sweeper._target_=a.B", "hydra.sweeper._target_=a.B: is no sweeper; must be hydra/sweeper of ba"),

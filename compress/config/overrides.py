@@ -160,7 +160,8 @@ def read_request(composer: Composer, arguments: Arguments, *, names: bool = True
         text = f"; if it is one text, write {quoted(key, sweeping.get_value_string())}" if simple else ""
         raise ConfigError(f"{key}: {count} values are a sweep; add -m to run each of them{text}")
     overrides = of_file + overrides
-    return Request(arguments, composer, overrides, master, sweeper, jobs(overrides, options), multirun)
+    pairs = together(OmegaConf.select(master, "hydra.sweeper.together")) if multirun else []
+    return Request(arguments, composer, overrides, master, sweeper, jobs(overrides, options, pairs), multirun)
 
 
 def _check_settings(master: DictConfig, multirun: bool) -> None:
@@ -219,7 +220,21 @@ def _refuse_two_files(overrides: Sequence[Override], options: Options) -> None:
 def sweep_jobs(words: Iterable[str], hydra: DictConfig, loader: ConfigLoader) -> list[tuple[str, ...]]:
     """The overrides of every experiment of a sweep that a file (`hydra.sweeper.params`) and words describe together."""
     groups = Groups(loader, hydra.job.config_name, hydra.overrides.hydra)
-    return jobs(described(hydra.sweeper.params) + parse(words), groups.options)
+    pairs = together(hydra.sweeper.get("together"))
+    return jobs(described(hydra.sweeper.params) + parse(words), groups.options, pairs)
+
+
+def together(keys: object) -> list[list[str]]:
+    """The keys that `hydra.sweeper.together` names: one list of them, or several."""
+    lists = [keys] if isinstance(keys, Sequence) and keys and isinstance(keys[0], str) else keys or []
+    if not isinstance(lists, Sequence) or isinstance(lists, str) or not all(map(_are_names, lists)):
+        raise ConfigError(f"hydra.sweeper.together={keys}: must be a list of swept keys, [model,train.learning_rate]")
+    return [list(names) for names in lists]
+
+
+def _are_names(names: object) -> bool:
+    is_list = isinstance(names, Sequence) and not isinstance(names, str)
+    return is_list and len(names) > 1 and all(isinstance(name, str) for name in names)
 
 
 def described(params: object) -> list[Override]:

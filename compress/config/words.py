@@ -118,12 +118,41 @@ def _is_key(key: str, override: Override) -> bool:
     return key in keys() or is_mapping or (bool(inner) and "dict[" in hint)
 
 
-def jobs(overrides: Sequence[Override], options: Options) -> list[tuple[str, ...]]:
-    """The overrides of every experiment of a sweep: the product of its axes."""
+def jobs(
+    overrides: Sequence[Override], options: Options, together: Sequence[Sequence[str]] = ()
+) -> list[tuple[str, ...]]:
+    """The overrides of every experiment of a sweep: the product of its axes.
+
+    Keys that stand `together` are one axis: the first values of each, the second ones, ….
+    """
     every = axes(overrides, options)
-    if (count := math.prod(map(len, every))) > MOST:
+    blocks = _blocks(every, together)
+    if (count := math.prod(len(every[block[0]]) for block in blocks)) > MOST:
         raise ConfigError(f"{count} experiments in one sweep; at most {MOST} are possible")
-    return list(itertools.product(*every))
+    found = []
+    for chosen in itertools.product(*(zip(*(every[place] for place in block), strict=True) for block in blocks)):
+        words = {place: word for block, of in zip(blocks, chosen, strict=True)
+                 for place, word in zip(block, of, strict=True)}  # fmt: skip
+        found.append(tuple(words[place] for place in range(len(every))))
+    return found
+
+
+def _blocks(every: Sequence[Sequence[str]], together: Sequence[Sequence[str]]) -> list[list[int]]:
+    """The places of overrides that vary together, in the order of the first of each."""
+    places = {words[0].partition("=")[0].lstrip("+"): place for place, words in enumerate(every)}
+    block_of = {place: [place] for place in range(len(every))}
+    for names in together:
+        setting = f"hydra.sweeper.together=[{','.join(names)}]"
+        if missing := [name for name in names if name not in places]:
+            raise ConfigError(f"{setting}: {missing[0]} is not swept; give {missing[0]}=VALUE,VALUE")
+        block = sorted(places[name] for name in names)
+        if len({len(every[place]) for place in block}) != 1:
+            counts = ", ".join(f"{name} has {len(every[places[name]])}" for name in names)
+            raise ConfigError(f"{setting}: {counts}; each must have as many values")
+        if any(len(block_of[place]) > 1 for place in block):
+            raise ConfigError(f"{setting}: a key is named twice; name it once")
+        block_of |= dict.fromkeys(block, block)
+    return [block for place, block in block_of.items() if block[0] == place]
 
 
 def axes(overrides: Sequence[Override], options: Options) -> list[list[str]]:
@@ -145,7 +174,8 @@ def swept(override: Override, options: Options) -> list[ParsedElementType]:
     """The values of an override that sweeps; refuses none and too many."""
     word = override.input_line
     if override.value_type == ValueType.INTERVAL_SWEEP:
-        raise ConfigError(f"{word}: only optimising sweepers take an interval; give values: choice(…), range(…)")
+        raise ConfigError(f"{word}: only optimising sweepers take an interval (hydra/sweeper=optuna); "
+                          "give values: choice(…), range(…)")  # fmt: skip
     pattern: object = override._value
     if isinstance(pattern, Glob):
         return list(_matching(override, pattern, options))

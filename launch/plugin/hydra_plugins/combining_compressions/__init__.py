@@ -12,6 +12,10 @@ class GridSweeper(plugins.GridSweeper):
     """`hydra/sweeper=grid`."""
 
 
+class OptunaSweeper(plugins.OptunaSweeper):
+    """`hydra/sweeper=optuna`."""
+
+
 class LocalLauncher(plugins.LocalLauncher):
     """`hydra/launcher=local`."""
 
