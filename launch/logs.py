@@ -10,6 +10,7 @@ from pathlib import Path
 from compress.errors import ConfigError
 from launch import status
 from launch.commands import pause
+from launch.experiments import CANCELLED
 from launch.selection import Selection
 from launch.status import Status
 from launch.sweep import Sweep, all_sweeps, concerned
@@ -29,7 +30,8 @@ def logs(runs: Path, words: Sequence[str], *, lines: int, follow: bool) -> int:
     """
     every = all_sweeps(runs)
     sweeps, found = concerned(every), status.survey(runs, every).experiments
-    chosen = Selection(words).of(runs, found, every) if words else [one for one in found if one.state == "failed"]
+    failed = [one for one in found if one.state == "failed" and one.detail != CANCELLED]
+    chosen = Selection(words).of(runs, found, every) if words else failed
     if not chosen:
         print("no experiment has failed")
         return 0

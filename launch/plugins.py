@@ -20,7 +20,9 @@ from compress.errors import ConfigError
 class GridSweeper(BasicSweeper):
     """Every combination of what is swept, all in one launch: the jobs that were checked before anything started."""
 
-    def __init__(self, max_batch_size: int | None, params: object = None, together: object = None) -> None:
+    def __init__(
+        self, max_batch_size: int | None, params: dict[str, str] | None = None, together: object = None
+    ) -> None:
         super().__init__(max_batch_size=max_batch_size, params=params)
 
     def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
@@ -64,6 +66,9 @@ class OptunaSweeper(Sweeper):
         from launch.search import search
         from launch.start import refusing
 
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.launcher is not None
         hydra, launcher = self.config.hydra, self.launcher
         with refusing():
             groups = Groups(self.hydra_context.config_loader, hydra.job.config_name, hydra.overrides.hydra)

@@ -107,13 +107,11 @@ def search(
             failed += _tell(study, trial, answer)
     best = _best(study)
     write_text(folder / FILE, _as_yaml(best, space))
-    for trial in best:
+    for one in best:
         names = [objective] if isinstance(objective, str) else objective
-        scores = ", ".join(f"{name} {number:g}" for name, number in zip(names, trial.values, strict=True))
-        words = shlex.join(_words(trial, space))
-        print(
-            f"best of {plural(len(_ended(study)), 'trial')}: {scores}: {words}  ({trial.user_attrs.get('folder', '')})"
-        )
+        scores = ", ".join(f"{name} {number:g}" for name, number in zip(names, one.values, strict=True))
+        words = shlex.join(_words(one, space))
+        print(f"best of {plural(len(_ended(study)), 'trial')}: {scores}: {words}  ({one.user_attrs.get('folder', '')})")
     return 1 if failed or not best else 0
 
 

@@ -227,7 +227,7 @@ def test_trials_are_experiments_that_are_found_again(command: Command, tmp_path:
 # --- pairs ------------------------------------------------------------------------------------------------------------
 
 
-def swept(*words: str) -> list[tuple[str, float, int]]:
+def swept(*words: str) -> list[tuple[str | None, float, int]]:
     """Model, rate and seed of every experiment."""
     made = compositions(["model=demo/tiny", *DEMO[1:], *words], conf_folder(), multirun=True)
     return [(config.model.name, config.train.learning_rate, config.seed) for config in made]

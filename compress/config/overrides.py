@@ -233,8 +233,9 @@ def together(keys: object) -> list[list[str]]:
 
 
 def _are_names(names: object) -> bool:
-    is_list = isinstance(names, Sequence) and not isinstance(names, str)
-    return is_list and len(names) > 1 and all(isinstance(name, str) for name in names)
+    if isinstance(names, str) or not isinstance(names, Sequence) or len(names) < 2:
+        return False
+    return all(isinstance(name, str) for name in names)
 
 
 def described(params: object) -> list[Override]:

@@ -109,6 +109,14 @@ def test_a_grid_with_teachers_runs_as_arrays_and_ends_as_it_does_here(command: C
     teachers = {planned.teacher for planned in sweep.experiments.values() if planned.teacher}
     assert len({jobs[teacher] for teacher in teachers}) == 2, "teachers have jobs of their own"
     assert len(set(jobs.values())) == 2 + 2 + 2, "8 without teacher in 2 jobs, 4 students of each in 1"
+    assert {found["run_id"]: found["environment"]["job"] for found in results(tmp_path)} == jobs
+    named = subprocess.check_output(
+        ["sacct", "-nXP", "--format=JobID,JobName", "-j", ",".join(jobs.values())], text=True
+    )
+    names = dict(line.split("|") for line in named.splitlines())
+    for teacher in teachers:
+        task = sweep.experiments[teacher].task
+        assert names[jobs[teacher]].startswith(f"{task}-mini-none-s0-"), "an element that runs has a name of its own"
     assert weights(tmp_path / "runs") == undisturbed(command, tmp_path, *words[:6])
     again = launched(command, *words)
     assert again.returncode == 0
