@@ -120,7 +120,7 @@ def _optuna() -> Any:
         import optuna
     except ImportError as error:
         raise ConfigError(
-            "hydra/sweeper=optuna: Optuna is not installed; pip install 'combining-compressions[optuna]'"
+            "hydra/sweeper=optuna: Optuna is not installed; in the project's folder: pip install -e '.[optuna]'"
         ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
