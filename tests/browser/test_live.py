@@ -56,8 +56,8 @@ def following(tmp_path: Path) -> Iterator[Following]:
         for page in there.pages:
             page.context.close()
     finally:
-        process.kill()
-        process.wait()
+        process.terminate()  # and so it leaves nothing
+        process.wait(60)
         grid.close()
 
 
