@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from compress.config.conf_files import conf_folder, options
+from compress.config.conf_files import conf_folder, option_values, options
 from compress.runs.result import Result
 from compress.storage.repositories import local_folder, looks_like_path
 from compress.task.metrics import METRICS
@@ -182,10 +182,14 @@ def command(result: Result) -> str:
     """A command that makes such a run; `DIR` stands for folders that only its maker has."""
     config, words = result.config, list[str]()
     model, data = config["model"], config["data"]
-    names = options(conf_folder())["model"]
-    known = next((name for name in (result.model, f"demo/{result.model}") if name in names and
-                  name.startswith("demo/") == (model["pretrained"] is None)), None)  # fmt: skip
-    words += [f"model={known}"] if known else ["model=pretrained", f"model.pretrained={_checkpoint(result) or 'DIR'}"]
+    places = (conf_folder(),)
+    called = [name for name in (result.model, f"demo/{result.model}") if name in options(conf_folder())["model"]]
+    of_options = {name: option_values(places, "model", name) for name in (*called, "pretrained")}
+    known = next((name for name in called if of_options[name].get("pretrained") == model["pretrained"]), "pretrained")
+    words.append(f"model={known}")
+    words += [f"model.pretrained={_checkpoint(result) or 'DIR'}"] if known == "pretrained" else []
+    words += [f"model.{key}={value}" for key, value in model.items() if key not in ("pretrained", "learning_rate") and
+              isinstance(value, str | int | float) and value != of_options[known].get(key)]  # fmt: skip
     words += [f"task={result.task}"]
     words += ["data=demo", "train=demo"] if data["source"] == "demo" else ["data.path=DIR"] if data.get("path") else []
     words += [f"{method.method}={method.option}" for method in result.compression]
