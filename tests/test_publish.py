@@ -153,9 +153,7 @@ def test_what_comes_from_the_hub_is_linked(compose: Compose) -> None:
     assert "python -m compress model=tiny " in card.text
     document["config"]["model"]["pretrained"] = document["start"]["checkpoint"] = "somebody/tiny"
     told = model_card.command(result.from_document(document))
-    assert told.startswith(
-        "python -m compress model=pretrained model.pretrained=somebody/tiny model.name=tiny task=rte "
-    )
+    assert told.startswith("python -m compress model=pretrained model.pretrained=somebody/tiny model.name=tiny ")
     assert "(commit 30b0a37)" in card.text
 
 
