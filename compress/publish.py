@@ -155,7 +155,7 @@ def _compare(
     difference = float(np.abs(ours - theirs).max())
     if not difference <= close * float(np.abs(ours).max()):
         cause = f"what was written answers otherwise (logits differ by {difference:.3g})"
-        raise ExportError(f"{cause}; nothing is kept")
+        raise ExportError(f"{cause}; nothing is kept; --format onnx may do")
     return difference
 
 
