@@ -39,6 +39,8 @@ METHODS = {  # what decides the result of a method that is on
     "quantize=int8": [
         "quantize.activations=false", "quantize.embeddings=false", "quantize.momentum=0.1", "quantize.freeze=0.9",
     ],
+    "quantize=int4": ["quantize.group_size=32", "quantize.activations=false", "quantize.freeze=0.9"],
+    "quantize=post": ["quantize.calibration=64", "quantize.percentile=99.9", "quantize.embeddings=false"],
     "distill=kd": [
         "distill.teacher=mini", "distill.temperature=9", "distill.alpha=0.1", "distill.copies=3", "distill.replace=0.7",
     ],
