@@ -99,6 +99,19 @@ def test_the_data_are_those_of_the_runs(whole: Results) -> None:
     assert runs["artifact"] == list(whole.runs["artifact_bytes"])
 
 
+def test_the_most_memory_is_told_by_model_as_far_as_runs_tell() -> None:
+    documents = list(crossings.crossing(tasks=("cola", "rte"), models=("tiny", "small", "base")))
+    assert sections.memory(collection(*documents)) == ""
+    for place, document in enumerate(documents):
+        if document["model"] != "small":
+            document["timing"]["memory_bytes"] = (1 + place % 2) * 2**30
+        if document["model"] == "base":
+            document["timing"]["gpu_memory_bytes"] = 3 * 2**29
+    told = "Most memory at once: tiny 2.0 GB, base 2.0 GB and 1.5 GB on the GPU."
+    assert sections.memory(collection(*documents)) == told
+    assert told in page_of(collection(*documents)).text
+
+
 def test_no_name_can_break_out_of_the_page() -> None:
     nasty = '</script><script>alert(1)</script><b onclick="x">'
     made = [grids.document("rte", "tiny", methods, 60.0) | {"task": nasty} for methods in ("none", "quantize")]

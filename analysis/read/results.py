@@ -23,7 +23,8 @@ CELL = ["task", "model", "methods", "variant"]  # its runs differ only in their 
 COLUMNS = (
     "run_id", "task", "model", "methods", "variant", "compression", "seed", "score_glue", "score_accuracy",
     "parameters", "nonzero", "nominal_bytes", "artifact_bytes", "by_part", "train_seconds", "steps", "steps_per_second",
-    "wall_seconds", "teacher_run_id", "start_run_id", "recipe", "device", "latency", "folder", "url",
+    "wall_seconds", "memory_bytes", "gpu_memory_bytes", "teacher_run_id", "start_run_id", "recipe", "device", "latency",
+    "folder", "url",
 )  # fmt: skip
 MAY_BE_ABSENT = ("teacher_run_id", "start_run_id", "device", "latency", "folder", "url")
 FAILURE_COLUMNS = ("run_id", "task", "model", "methods", "seed", "cause")

@@ -171,6 +171,7 @@ def page(results: Results, options: Options, statistics: Findings, *, on_paper: 
         "notes": results.notes,
         "options": options,
         "devices": sections.devices(results.runs),
+        "memory": sections.memory(results),
         "recipes": sections.recipes(results),
         "source": reference.SOURCE,
         "data": {**data, "interactions": sections.plotted(shown, names, len(results.tasks))},

@@ -263,6 +263,17 @@ def devices(runs: pd.DataFrame) -> str:
     return "; ".join(f"{device} ({_counted(of_device)})" for device, of_device in grouped)
 
 
+def memory(results: Results) -> str:
+    """The most memory that a run of each model took, from small to large; empty where no run tells."""
+    most = results.runs.groupby("model")[["memory_bytes", "gpu_memory_bytes"]].max() / 2**30
+    told = []
+    for model, of_model in most.reindex(results.models).iterrows():
+        here, on_gpu = of_model["memory_bytes"], of_model["gpu_memory_bytes"]
+        if here == here:
+            told.append(f"{model} {here:.1f} GB" + (f" and {on_gpu:.1f} GB on the GPU" if on_gpu == on_gpu else ""))
+    return f"Most memory at once: {', '.join(told)}." if told else ""
+
+
 def recipes(results: Results) -> list[tuple[str, str, str]]:
     """Of each recipe its name, how many runs have it, and its settings as JSON."""
     return [
