@@ -5,7 +5,7 @@ Each as it was launched before, but for what is typed this time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -91,7 +91,7 @@ class Changes:
 
     def require_use(self, launchers: Iterable[Mapping[str, object]]) -> None:
         """Refuse a setting that none of the launchers has."""
-        names = sorted({key for launcher in launchers for key in launcher if key != "name"})
+        names = sorted({key for launcher in launchers for key in _keys(launcher)})
         for word in self.launchers:
             if (key := _path(word)[0]) not in names:
                 raise ConfigError(f"{word}: no such key{nearest(key, names)}; {LAUNCHER[:-1]} has {', '.join(names)}")
@@ -100,7 +100,7 @@ class Changes:
         """The settings that a launcher had, with those of the changes that it has."""
         values = {key: value for key, value in before.items() if key != "name"}
         for word in self.launchers:
-            if _path(word)[0] in values:
+            if _path(word)[0] in _keys(before):
                 values = _changed(values, _path(word), _value(word))
         return settings_of(str(before["name"]), values)
 
@@ -118,6 +118,11 @@ class Changes:
                                   f"give {LAUNCHER}{key}=null too, or another value there")  # fmt: skip
             values = _changed(values, _path(word), _value(word))
         return replace(config, resources=build(ResourcesConfig, values, f"{RESOURCES}."))
+
+
+def _keys(launcher: Mapping[str, object]) -> Collection[str]:
+    """The settings that a launcher has; a sweep of an earlier version lacks those that are new."""
+    return SETTINGS[str(launcher["name"])].__dataclass_fields__.keys()
 
 
 def _path(word: str) -> list[str]:

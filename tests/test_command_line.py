@@ -657,6 +657,8 @@ def test_settings_for_a_retry_are_read_as_those_of_a_sweep() -> None:
     before = {"name": "local", "devices": "cpu", "per_device": 2, "threads": None, "timeout_min": None, "wait": True}
     found = changed(before, ["hydra.launcher.timeout_min=1e1", "devices=[0,'1']", "hydra.launcher.wait=false"])
     assert found == local.LocalSettings(devices=[0, "1"], per_device=2, threads=None, timeout_min=10.0, wait=False)
+    later = changed(before, ["hydra.launcher.objective=score_accuracy"])
+    assert later.objective == "score_accuracy", "a sweep of an earlier version has no such setting"
     for word, message in {
         "x": "x: not understood; must be hydra.launcher.KEY=VALUE or resources.KEY=VALUE",
         "hydra.launcher.device=1": "hydra.launcher.device=1: no such key (did you mean devices?); hydra.launcher has ",
