@@ -41,6 +41,6 @@ class Int4(quantize.Quantize):
 
 
 OPTION = Option(
-    group="quantize", name="int4", noun="quantization", config=Int4Config, build=Int4, acts=30, position=10,
+    group="quantize", name="int4", noun="quantization", config=Int4Config, build=Int4, acts=30, position=12,
     step_cost=1.2, check=quantize.check, by_columns=True,
 )  # fmt: skip

@@ -52,5 +52,5 @@ class Post(quantize.Quantization):
 
 
 OPTION = Option(
-    group="quantize", name="post", noun="quantization", config=PostConfig, build=Post, acts=30, position=10,
+    group="quantize", name="post", noun="quantization", config=PostConfig, build=Post, acts=30, position=11,
 )  # fmt: skip

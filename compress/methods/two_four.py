@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from compress.artifact.layers.two_four import TWO_FOUR
 from compress.checked import checked
 from compress.methods import pruning
 from compress.methods.magnitude import Magnitude
@@ -49,10 +48,11 @@ def least_two(scores: torch.Tensor) -> torch.Tensor:
 class TwoFour(Magnitude):
     """Magnitude pruning among the two least weights of each group."""
 
-    mask = TWO_FOUR
-
     def __init__(self, config: TwoFourConfig) -> None:
+        from compress.artifact.layers.two_four import TWO_FOUR
+
         super().__init__(config)
+        self.mask = TWO_FOUR
         self.dense: list[str] = []  # matrices whose rows are no groups of four
 
     def takes(self, name: str, layer: torch.nn.Linear) -> bool:
@@ -76,7 +76,7 @@ class TwoFour(Magnitude):
 
     def trace(self, stored: torch.nn.Module) -> bool:
         """Whether besides each group of these layers has two zeros."""
-        masks = [mask for name, mask in stored.named_buffers() if name.endswith(f".{TWO_FOUR}")]
+        masks = [mask for name, mask in stored.named_buffers() if name.endswith(f".{self.mask}")]
         return super().trace(stored) and all((mask.unflatten(1, (-1, 4)).sum(-1) == 2).all() for mask in masks)
 
 
