@@ -37,10 +37,15 @@ Combination = tuple[str, ...]  # overrides: `prune=movement`
 
 
 def combinations() -> Iterator[Combination]:
-    """Every subset of the methods with every option of each."""
-    for choice in itertools.product(*([None, *same] for same in registry.registry().values())):
-        if together(choice):
-            yield tuple(f"{group}={name}" for group, name in zip(registry.registry(), choice, strict=True) if name)
+    """Every subset of the methods' usual options, every pair of any options, and what `sample` has."""
+    groups = registry.registry()
+    usual = {None, *(min(same.values(), key=lambda option: (option.position, option.name)).name
+                     for same in groups.values())}  # fmt: skip
+    found = set(sample())
+    for choice in itertools.product(*([None, *same] for same in groups.values())):
+        if together(choice) and ({*choice} <= usual or sum(name is not None for name in choice) <= 2):
+            found.add(tuple(f"{group}={name}" for group, name in zip(groups, choice, strict=True) if name))
+    yield from sorted(found)
 
 
 def sample() -> Iterator[Combination]:
@@ -117,10 +122,10 @@ def finished(model: torch.nn.Module, active: list[Method]) -> torch.nn.Module:
     return model
 
 
-SPREAD = [  # every combination on some of the tasks, every task with a third of them
+SPREAD = [  # every combination on some of the tasks, every task with a quarter of them
     (task, combination)
     for (place, task), (number, combination) in itertools.product(enumerate(demo.TASKS), enumerate(COMBINATIONS))
-    if (place + number) % 3 == 0
+    if (place + number) % 4 == 0
 ]
 
 
