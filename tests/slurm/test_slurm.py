@@ -124,6 +124,22 @@ def test_a_grid_with_teachers_runs_as_arrays_and_ends_as_it_does_here(command: C
     assert not squeue()
 
 
+def test_a_search_has_its_trials_run_as_jobs_and_finds_them_again(command: Command, tmp_path: Path) -> None:
+    words = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2",
+             "hydra.launcher.objective=score_accuracy", "train.learning_rate=tag(log, interval(1e-4,1e-2))",
+             "train.max_steps=20")  # fmt: skip
+    done = launched(command, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    trials = results(tmp_path)
+    assert len({trial["environment"]["job"] for trial in trials}) == 2
+    best = max(trials, key=lambda trial: trial["score_accuracy"])
+    assert f"best of 2 trials: score_accuracy {best['score_accuracy']:g}: train.learning_rate=" in done.stdout
+    again = launched(command, *words)
+    assert again.returncode == 0
+    assert "0 to run, 2 finished" in again.stdout
+    assert not squeue()
+
+
 def test_the_sbatch_text_is_the_recorded_one(command: Command, tmp_path: Path) -> None:
     sweep = submitted(
         command, tmp_path, "distill=kd", "distill.weak_teacher=true",
