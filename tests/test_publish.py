@@ -62,6 +62,7 @@ CASES = {
     ),
     "two of four": (("task=rte", "prune=two_four", "prune.sparsity=0.5"), "model.safetensors", "safetensors"),
     "structured": (("task=rte", "prune=structured", "quantize=int8"), published.COMPRESSED, "safetensors"),
+    "four bits": (("task=rte", "quantize=int4", "quantize.group_size=24"), published.COMPRESSED, "safetensors"),
     "onnx": (("task=stsb", "quantize=int8"), "model.onnx", "onnx"),
     "openvino": (("task=stsb", "quantize=int8"), "openvino_model.xml", "openvino"),
 }  # fmt: skip
@@ -94,7 +95,8 @@ def test_a_folder_answers_without_this_package(compose: Compose, case: str, tmp_
         weight = next(value for name, value in plain.named_parameters() if name.endswith("query.weight"))
         assert float((weight == 0).float().mean()) == pytest.approx(document.sparsity, abs=0.01)
     if file == published.COMPRESSED:
-        assert (out / file).stat().st_size < 1.3 * document.size.artifact_bytes
+        most = 2.0 if "quantize=int4" in words else 1.3  # four bits are stored as int8, which torch has
+        assert (out / file).stat().st_size < most * document.size.artifact_bytes
         with pytest.raises(OSError, match=r"model\.safetensors"):  # never taken for float weights
             AutoModelForSequenceClassification.from_pretrained(out)
 

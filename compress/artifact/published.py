@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from compress.artifact.layers.kind import Kind
+
 COMPRESSED = "compressed.safetensors"
 EXAMPLE, LENGTH = "EXAMPLE", "LENGTH"  # in a snippet: the texts to answer, and the most tokens
 
@@ -120,7 +122,7 @@ def published(model: PreTrainedModel) -> Published:
         kinds_of = kinds.of(module)
         marks |= {f"{name}.{kind.marks}": module.get_buffer(kind.marks) for kind in kinds_of if kind.marks}
         if all(kind.loading is not None for kind in kinds_of):
-            loading |= dict.fromkeys(kind.loading for kind in kinds_of if kind.loading)
+            loading |= dict.fromkeys(_loading(kind, module) for kind in kinds_of if kind.loading)
             continue
         widened.append(name)
         for kind in kinds_of:
@@ -139,6 +141,14 @@ def published(model: PreTrainedModel) -> Published:
     code = "".join([PARTS, FACTORS if split else reshaped, *loading, FILLED, ASKED])
     code = f"from collections import OrderedDict\n\n{code}" if split else code
     return Published(COMPRESSED, state, code, widened, zeros)
+
+
+def _loading(kind: Kind, module: torch.nn.Module) -> str:
+    """A kind's lines, with the settings of its layers for their names in capitals."""
+    lines = kind.loading or ""
+    for key, value in kind.settings(module).items():
+        lines = lines.replace(key.upper(), str(value))
+    return lines
 
 
 def write(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Published:

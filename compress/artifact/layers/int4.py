@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from compress.artifact.layers.kind import Settings
 from compress.artifact.layers.quantized import (
+    LOADING_INPUTS,
     Grid,
     Layer,
     Quantized,
@@ -23,6 +24,14 @@ from compress.artifact.layers.quantized import (
 )
 from compress.errors import ConfigError
 
+LOADING = (
+    """\
+for name in [key.removesuffix("_scale") for key in weights if key.endswith(".weight_scale")]:
+    scales = weights.pop(f"{name}_scale").float().repeat_interleave(GROUP, dim=1)  # of GROUP numbers of a row
+    weights[name] = weights[name] * scales[:, : weights[name].shape[1]]
+"""
+    + LOADING_INPUTS
+)
 LEAST_BLOCK = 16  # ONNX Runtime has blocks of a power of two of numbers from here on
 
 
@@ -34,7 +43,7 @@ def grid(group: int) -> Grid:
 class Int4(Quantized):
     """A scale per group of a row, bfloat16."""
 
-    name, bits = "int4", 4
+    name, bits, loading = "int4", 4, LOADING
 
     def grid(self, settings: Settings) -> Grid:
         if (group := int(settings["group"])) < 1:

@@ -9,6 +9,7 @@ from torch import nn
 
 from compress.artifact.layers.kind import Settings
 from compress.artifact.layers.quantized import (
+    LOADING_INPUTS,
     Grid,
     Layer,
     Quantized,
@@ -19,16 +20,13 @@ from compress.artifact.layers.quantized import (
 
 GRID = Grid(largest=127)
 
-
-LOADING = """\
+LOADING = (
+    """\
 for name in [key.removesuffix("_scale") for key in weights if key.endswith(".weight_scale")]:  # int8, a scale per row
     weights[name] = weights[name] * weights.pop(f"{name}_scale")
-    layer = name.removesuffix(".weight")
-    if f"{layer}.input_scale" in weights:  # its input is rounded to uint8
-        grid = (weights.pop(f"{layer}.input_scale").item(), weights.pop(f"{layer}.input_zero_point").item(), 0, 255)
-        rounded = lambda _, x, grid=grid: torch.fake_quantize_per_tensor_affine(x[0], *grid)
-        model.get_submodule(layer).register_forward_pre_hook(rounded)
 """
+    + LOADING_INPUTS
+)
 
 
 class Int8(Quantized):

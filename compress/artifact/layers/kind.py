@@ -21,7 +21,8 @@ class Kind:
     order: int = 10  # of several kinds of a layer the one of the least number packs last, around what the others packed
     bits: int | None = None  # of each of its numbers, by the study's rule; None: as many as without it
     # lines of Python for who has torch but not this package: of such layers' tensors they make float32 `weights`, by
-    # name, for torch's own layers in `model`; "": they are these already. None: published as `onnx` has them as float
+    # name, for torch's own layers in `model`; "": they are these already. None: published as `onnx` has them as float.
+    # A key of `settings` in capitals stands for its value, the same in all layers
     loading: str | None = None
     marks: str | None = None  # buffer beside a weight, bool, true where it survives; what is gone is published as zeros
 

@@ -41,7 +41,7 @@ def unpack(packed: torch.Tensor) -> torch.Tensor:
 class Nibbles(Kind):
     """Packs what is left of the integers by all other kinds; it is the last to pack."""
 
-    name, order = "nibbles", -10
+    name, order, loading = "nibbles", -10, ""  # published as int8, which torch has
 
     def describes(self, module: nn.Module) -> bool:
         return isinstance(module, Layer) and module.grid.largest < -FILLING
