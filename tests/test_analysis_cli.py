@@ -286,7 +286,8 @@ def test_report_and_figure_get_the_results_and_print_what_was_written(
 ) -> None:
     asked: list[object] = []
 
-    def write_report(results: Results, out: Path, options: Options) -> list[Path]:
+    def write_report(results: Results, out: Path, options: Options, *, as_pdf: bool) -> list[Path]:
+        assert not as_pdf
         asked.append((len(results.runs), out, options))
         return [out / "report.html"]
 

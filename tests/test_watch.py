@@ -205,7 +205,8 @@ class Terminal:
         fcntl.ioctl(self.inside, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self.before = termios.tcgetattr(self.inside)
         self.written = b""
-        place = os.environ | {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT)}
+        place = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}  # of another
+        place |= {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT)}
         self.child = subprocess.Popen([sys.executable, "-m", *words], stdin=self.inside, stdout=self.inside,
                                       stderr=self.inside, env=place, cwd=ROOT)  # fmt: skip
 

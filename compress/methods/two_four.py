@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from compress.artifact.layers.kind import mask_of
 from compress.checked import checked
 from compress.methods import pruning
 from compress.methods.magnitude import Magnitude
@@ -48,11 +49,10 @@ def least_two(scores: torch.Tensor) -> torch.Tensor:
 class TwoFour(Magnitude):
     """Magnitude pruning among the two least weights of each group."""
 
-    def __init__(self, config: TwoFourConfig) -> None:
-        from compress.artifact.layers.two_four import TWO_FOUR
+    mask = mask_of("two_four")
 
+    def __init__(self, config: TwoFourConfig) -> None:
         super().__init__(config)
-        self.mask = TWO_FOUR
         self.dense: list[str] = []  # matrices whose rows are no groups of four
 
     def takes(self, name: str, layer: torch.nn.Linear) -> bool:

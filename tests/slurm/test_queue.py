@@ -105,14 +105,18 @@ def test_a_slurm_that_does_not_answer_is_no_empty_queue(
     with monkeypatch.context() as patched:
         patched.setenv("SLURM_CONF", configured(tmp_path, SlurmctldPort="1", MessageTimeout="1"))
         assert set(states(tmp_path).values()) == {"unknown"}
-    assert "3 jobs cancelled" in launch(tmp_path, "cancel", "runs").stdout
+    (by_hand, *_) = all_sweeps(tmp_path / "runs")[0].jobs().items()
+    subprocess.run(["scancel", by_hand[1]], check=True)
+    wait_for(lambda: len(squeue()) == 2, "one that is gone")
+    assert "2 jobs cancelled" in launch(tmp_path, "cancel", "runs").stdout
     monkeypatch.setenv("SLURM_CONF", configured(tmp_path, AccountingStorageType="accounting_storage/none"))
     document = json.loads(launch(tmp_path, "status", "runs", "--json").stdout)
-    for entry in document["experiments"]:
-        assert entry["detail"].endswith(
-            "how it ended is not known, SLURM's accounting does not answer (sacct: Slurm accounting storage is "
-            "disabled); it wrote no log"
-        )
+    details = {entry["run_id"]: entry["detail"] for entry in document["experiments"]}
+    assert details.pop(by_hand[0]).endswith(
+        "how it ended is not known, SLURM's accounting does not answer (sacct: Slurm accounting storage is "
+        "disabled); it wrote no log"
+    )
+    assert list(details.values()) == ["cancelled"] * 2
 
 
 @pytest.mark.fault(

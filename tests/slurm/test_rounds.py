@@ -64,7 +64,7 @@ def test_what_is_cancelled_ends_it_and_typed_again_it_goes_on(tmp_path: Path, ca
         said = process.communicate(timeout=300)[0]
     assert process.returncode == 1, said
     assert "of this round stopped, refused or lost: python -m launch status" in said
-    assert not squeue()
+    wait_for(lambda: not squeue(), "jobs that end, whose checkpoints are written", seconds=60)
     assert len(all_sweeps(runs)) == 2  # no other round
     done = launch(tmp_path, *words)
     assert "stopped after 1 round" in done.stdout or "more tasks would be needed" in done.stdout, done.stdout

@@ -164,8 +164,9 @@ def assert_whole(run: Run, folder: Path, *, same_process: bool = True) -> None:
 
 
 def assert_same(got: Any, expected: Any, where: str) -> None:
-    """Equal, but for whole numbers that JSON made of floats, and for nulls, which a summary does not keep."""
+    """Equal, but for whole numbers that JSON made of floats, and for nulls and empty values, which a summary lacks."""
     if isinstance(expected, dict):
+        got = got or {}
         assert set(got) - set(expected) == set(), where
         for key, value in expected.items():
             assert_same(got.get(key), value, f"{where}.{key}")

@@ -11,7 +11,14 @@ if TYPE_CHECKING:
 
 Tensors = Mapping[str, "torch.Tensor"]
 Settings = Mapping[str, str | int]
-MASK = "weight_mask"  # buffer beside a pruned weight, bool, true where it survives
+
+
+def mask_of(pattern: str) -> str:
+    """The buffer beside a weight that is pruned in a pattern of its own: bool, true where it survives."""
+    return f"weight_{pattern}"
+
+
+MASK = mask_of("mask")  # of any pattern
 
 
 class Kind:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from compress.artifact.layers.kind import Kind, Settings, Tensors
+from compress.artifact.layers.kind import Kind, Settings, Tensors, mask_of
 
 if TYPE_CHECKING:
     from torch import nn
 
-TWO_FOUR = "weight_two_four"  # buffer beside the weight, bool, true where it survives
+TWO_FOUR = mask_of("two_four")
 VALUES, PLACES = "weight.values", "weight.places"
 
 
