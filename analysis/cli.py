@@ -318,7 +318,7 @@ def _next(results: Results, chosen: Options, options: argparse.Namespace) -> int
                 "remarks": said.notes}  # fmt: skip
         _print_document(results, chosen, {"next": told})
     else:
-        print(f"{results.source}: {len(results.runs)} runs; {chosen.told}\n")
+        print(f"{results.source}: {len(results.runs)} runs; {chosen.told(results.tasks)}\n")
         print("\n".join(next_told.sentences(said, options.seeds)))
         _print_left_out(results, said.notes)
     return 0
@@ -378,7 +378,7 @@ def _print_answers(
     text: bool = options.format == "text"
     if text:
         failed = f", {len(results.failures)} failed" if len(results.failures) else ""
-        print(f"{results.source}: {len(results.runs)} runs{failed}; {chosen.told}")
+        print(f"{results.source}: {len(results.runs)} runs{failed}; {chosen.told(results.tasks)}")
     made = {"csv": tables.csv, "markdown": tables.markdown, "latex": tables.latex, "text": tables.plain}
     for number, answer in enumerate(answers):
         if number:

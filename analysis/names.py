@@ -7,7 +7,7 @@ In greyscale markers, fill and dashes remain. The marker's size tells the option
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from analysis.subsets import Method, Methods, split
@@ -35,6 +35,17 @@ SCORES = {
         "accuracy-style score", "accuracy-style", "accuracies (STS-B: Pearson and Spearman correlation)", "accuracies"
     ),
 }
+OF_OTHERS = {  # where tasks of one's own are among them
+    "glue": Measure("score", "score", "the tasks' own metrics", "the tasks' metrics"),
+    "accuracy": Measure("accuracy-style score", "accuracy-style", "accuracies or the like", "accuracies"),
+}
+
+
+def score_of(key: str, tasks: Iterable[str]) -> Measure:
+    """What a score of these tasks is called."""
+    return SCORES[key] if set(tasks) <= TASKS.keys() else OF_OTHERS[key]
+
+
 SIZES = {
     "nominal": Measure(
         "Model size",

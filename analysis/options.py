@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from analysis import names
@@ -38,7 +39,6 @@ class Options:
     def bytes_column(self) -> str:
         return f"{self.bytes}_bytes"
 
-    @property
-    def told(self) -> str:
-        """Which score and which bytes, in words."""
-        return f"{names.SCORES[self.score].label}, {names.SIZES[self.bytes].short}"
+    def told(self, tasks: Iterable[str]) -> str:
+        """Which score of these tasks, and which bytes, in words."""
+        return f"{names.score_of(self.score, tasks).label}, {names.SIZES[self.bytes].short}"

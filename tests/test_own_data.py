@@ -545,5 +545,6 @@ def test_three_classes_and_a_regression_from_file_to_report(tmp_path: Path, cach
     page = (tmp_path / "report" / "report.html").read_text()
     assert "claims" in page
     assert "alike" in page
+    assert "GLUE score" not in page
     found = read_predictions(tmp_path / "runs")
     assert all(kept.metrics() == kept.result.metrics for kept in found.values())

@@ -31,7 +31,7 @@ from analysis.figures.plotting import (
     score_limits,
     style,
 )
-from analysis.names import INTERVAL, LOG_MEGABYTES, PARTS, SCORES, SIZES, Names, task_label
+from analysis.names import INTERVAL, LOG_MEGABYTES, PARTS, SIZES, Names, score_of, task_label
 from analysis.read.results import Results
 from analysis.statistics.interactions import CURVES, LEFT_OUT, MEANS, STUDY, by_model, counted, of_tasks
 from analysis.statistics.means import MeanScores, breakdown, mean_scores
@@ -85,7 +85,8 @@ def write(results: Results, out: Path, score: str, contrasts: pd.DataFrame | Non
             made[f"figure1{suffix}-column"] = figure1(shown, COLUMN), caption
             each = [mean_scores(results, score, size, tasks=[task]) for task in results.tasks]
             each = [of_task for of_task in each if len(of_task.points)]
-            told = f"Each task's score ({SCORES[score].meaning}) against {SIZES[size].meaning}.{_lines(each)}"
+            meaning = score_of(score, results.tasks).meaning
+            told = f"Each task's score ({meaning}) against {SIZES[size].meaning}.{_lines(each)}"
             seeds = any(of_task.points["reach"].notna().any() for of_task in each)
             made[f"tasks{suffix}"] = tasks(each), told + (f" Bar at the left: the median {GAIN}." if seeds else "")
     if contrasts is not None and contrasts["interaction"].notna().any():
@@ -108,7 +109,7 @@ def _caption(shown: MeanScores) -> str:
     missing = "; ".join(f"{name} ({', '.join(of)})" for name, of in models.items())
     without = ", ".join(map(task_label, shown.without))
     return (
-        f"Mean over {', '.join(map(task_label, shown.tasks))} of {SCORES[shown.score].meaning}"
+        f"Mean over {', '.join(map(task_label, shown.tasks))} of {score_of(shown.score, shown.tasks).meaning}"
         f" against {SIZES[shown.size].meaning}; {shown.counts}."
         + (f" Without {without}, as fewer models and compressions could be compared." if without else "")
         + f"{_lines([shown])} Dotted: the largest uncompressed model, where it is within the axis."
@@ -158,7 +159,7 @@ def figure1(shown: MeanScores, width: float = PAGE) -> Figure:
         _baseline(axes, shown, width)
         axes.set_xlabel(f"{SIZES[shown.size].label} ({LOG_MEGABYTES})")
         subject = task_label(shown.tasks[0]) if len(shown.tasks) == 1 else "Mean"
-        axes.set_ylabel(f"{subject} {SCORES[shown.score].label}, {shown.counts}")
+        axes.set_ylabel(f"{subject} {score_of(shown.score, shown.tasks).label}, {shown.counts}")
         legend(figure, handles, columns=4 if wide else 2)
         return figure
 
@@ -202,7 +203,7 @@ def tasks(each: Sequence[MeanScores]) -> Figure:
             handles += draw_curves(axes, shown, 2.9, alone=False)
             axes.set_title(f"{task_label(shown.tasks[0])} ({shown.seeds})", pad=3)
             axes.yaxis.get_major_locator().set_params(nbins=4)
-        label = SCORES[each[0].score].label
+        label = score_of(each[0].score, (task for shown in each for task in shown.tasks)).label
         figure.supxlabel(f"{SIZES[each[0].size].label} ({LOG_MEGABYTES})", fontsize=9)
         figure.supylabel(label[0].upper() + label[1:], fontsize=9)
         legend(figure, handles, columns=4)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.names import LOG_MEGABYTES, MARKERS, PARTS, SCORES, SIZES, Names, task_label
+from analysis.names import LOG_MEGABYTES, MARKERS, PARTS, SCORES, SIZES, Names, score_of, task_label
 from analysis.read.collection import Document
 from analysis.read.results import Results
 from analysis.statistics.means import breakdown, common_tasks
@@ -38,7 +38,7 @@ def document(results: Results, score: str, size: str) -> Document:
     return {
         "score": score,
         "size": size,
-        "scores": {key: asdict(measure) for key, measure in SCORES.items()},
+        "scores": {key: asdict(score_of(key, results.tasks)) for key in SCORES},
         "sizes": {key: asdict(measure) for key, measure in SIZES.items()},
         "unit": LOG_MEGABYTES,
         "parts": list(PARTS),

@@ -119,7 +119,7 @@ def advise(
     tasks, choices, notes = _measured(results, options, task, latencies)
     if not choices:
         raise ConfigError(
-            f"{results.source}: no model has a defined {names.SCORES[options.score].label} on"
+            f"{results.source}: no model has a defined {names.score_of(options.score, results.tasks).label} on"
             f" {', '.join(tasks) or 'any task'}"
         )
     limits = {
@@ -146,7 +146,7 @@ def advise(
     asked = [f"at most {limit:g} {UNITS[name]}" for name, limit in limits.items() if limit is not None]
     asked += [] if min_score is None else [f"at least {least:g} points"]
     return Advice(
-        target=f"{' and '.join(asked)} ({options.told})",
+        target=f"{' and '.join(asked)} ({options.told(results.tasks)})",
         tasks=tuple(tasks),
         chosen=chosen,
         runner_up=runner_up,

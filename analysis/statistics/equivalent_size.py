@@ -11,7 +11,7 @@ each over the share of it that fitting the mean leaves (CR2), with the degrees o
 2002, Survey Methodology 28:169; Pustejovsky & Tipton 2018, J. Bus. Econ. Stat. 36:672). To it comes what is not known
 of the slopes because the architectures are few and lie off any curve. With fewer than five each stretch of the curve
 is off by a factor of its own, so that shifts which go there and back leave an error even where their sum is 0
-(`Fit.slope_variance`); where that is more than a quarter of the error, and half a percent, there is no interval. Where
+(`Fit.slope_variance`); where that is more than a quarter of the error, and 0.1 %, there is no interval. Where
 one task alone tells of a number the interval is for other seeds; `basis` says which. A task's own numbers are partially
 pooled: the less it can tell, the nearer the mean.
 
@@ -50,7 +50,7 @@ INESTIMABLE, LEAST_SHARE, NO_SLOPE = 1e-6, 1e-3, 1e-9
 TWO_SIZES = "two sizes: how far architectures lie off a curve of sizes is not known"
 LARGEST = 700.0  # log of a factor that a float holds
 MOST_OF_SLOPES = 0.25  # share of an error above which there is no interval if the architectures are few,
-LEAST_OF_SLOPES = 0.005  # unless it is no more than this, in log size
+LEAST_OF_SLOPES = 0.001  # unless it is no more than this, in log size
 OFF = "the {} architectures lie off any curve of sizes, so that what is learned is known to ± {:.0f} % at best"
 BEYOND = "no size has architectures for all that is compared; bytes are of the nearest"
 COLUMNS = (

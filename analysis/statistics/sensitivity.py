@@ -74,8 +74,9 @@ def variations(results: Results, options: Options) -> Iterator[Variation]:
         yield Variation("task", label, f"without {label}", only(runs["task"] != task), asked)
     for model in results.models:
         yield Variation("model", model, f"without {model}", only(runs["model"] != model), options)
-    for score, measure in names.SCORES.items():
+    for score in names.SCORES:
         if score != options.score:
+            measure = names.score_of(score, results.tasks)
             yield Variation("score", measure.short, f"by {measure.by}", results, replace(options, score=score))
     for size, measure in names.SIZES.items():
         if size != options.bytes:
