@@ -91,8 +91,7 @@ def _file(split: str) -> Path:
 
 
 def _read(files: Sequence[Path], what: str, label: str, names: list[str] | None = None) -> Table:
-    columns = tables.read(files, what, (), label).columns
-    table = tables.read(files, what, tuple(columns), label)
+    table = tables.read(files, what, None, label)
     return table if table.names is not None else replace(table, names=names)
 
 

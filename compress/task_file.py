@@ -89,10 +89,7 @@ def _read(folder: Path, called: dict[str, str], what: str) -> Seen:
              if split in called}  # fmt: skip
     if Path(what).is_file() and Path(what) not in files.get("train", ()):
         raise ConfigError(f"{what}: {files['train'][0].name} lies beside it and would be read; move one of them")
-    splits = {}
-    for split, of_split in files.items():
-        columns = tables.read(of_split, "FILE", (), "").columns
-        splits[split] = tables.read(of_split, "FILE", tuple(columns), "")
+    splits = {split: tables.read(of_split, "FILE", None, "") for split, of_split in files.items()}
     if not any(splits["train"].columns.values()):
         raise ConfigError(f"{what}: has no rows; give some, below a line with the columns' names")
     return Seen(folder, called, files, splits)

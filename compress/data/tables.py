@@ -35,14 +35,17 @@ class Table:
     untyped: bool = False  # whether numbers are written as texts, as in CSV
 
 
-def read(files: Sequence[Path], what: str, wanted: Collection[str], label: str) -> Table:
+def read(files: Sequence[Path], what: str, wanted: Collection[str] | None, label: str) -> Table:
     """The rows of some files, one after the other; of columns only those that are wanted, if they are there.
+
+    None wants all that the first file has.
 
     Messages begin with `what`; `label` is the column whose classes a file may name.
     """
     tables = [_read_file(file, what, wanted, label) for file in files]
+    needed = tables[0].columns.keys() if wanted is None else {*wanted}
     for file, table in zip(files, tables, strict=True):
-        if {*wanted} & table.columns.keys() != {*wanted} & tables[0].columns.keys():
+        if needed & table.columns.keys() != needed & tables[0].columns.keys():
             others = f"{files[0].name} {', '.join(tables[0].columns)}; write all parts of a split alike"
             raise ConfigError(f"{what}: {file.name} has the columns {', '.join(table.columns)}, {others}")
     if any(table.names != tables[0].names for table in tables):
@@ -52,7 +55,7 @@ def read(files: Sequence[Path], what: str, wanted: Collection[str], label: str) 
     return Table(columns, tables[0].names, tables[0].untyped)
 
 
-def _read_file(file: Path, what: str, wanted: Collection[str], label: str) -> Table:
+def _read_file(file: Path, what: str, wanted: Collection[str] | None, label: str) -> Table:
     try:
         expected, data = digest(file), file.read_bytes()
     except OSError as error:
@@ -89,7 +92,7 @@ def _text(data: bytes, place: str) -> str:
         raise ConfigError(f"{place}: {told}") from error
 
 
-def _csv(text: str, place: str, wanted: Collection[str], separator: str) -> Table:
+def _csv(text: str, place: str, wanted: Collection[str] | None, separator: str) -> Table:
     """The columns that the first line names; a quoted text may have line breaks, and quotes that are doubled."""
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
@@ -110,11 +113,11 @@ def _csv(text: str, place: str, wanted: Collection[str], separator: str) -> Tabl
         fix = 'write "" for a quote in a quoted text, or write JSON lines'
         raise ConfigError(f"{place}: line {reader.line_num}: {error}; {fix}") from error
     _refuse_twice(names, place)
-    columns = {name: [row[at] for row in rows] if name in wanted else [] for at, name in enumerate(names)}
+    columns = {name: [row[at] for row in rows] if _is_wanted(name, wanted) else [] for at, name in enumerate(names)}
     return Table(columns, untyped=True)
 
 
-def _json(text: str, place: str, wanted: Collection[str]) -> Table:
+def _json(text: str, place: str, wanted: Collection[str] | None) -> Table:
     """The keys of one object for each line, or for each entry of one list; a key that a row lacks is null there."""
     rows: list[dict[str, object]] = []
     for number, value in _values(text, place):
@@ -123,7 +126,7 @@ def _json(text: str, place: str, wanted: Collection[str]) -> Table:
             raise ConfigError(f"{place}: {number} is {json.dumps(value):.60}; must be an object such as {example}")
         rows.append(value)
     names = dict.fromkeys(name for row in rows for name in row)
-    return Table({name: [row.get(name) for row in rows] if name in wanted else [] for name in names})
+    return Table({name: [row.get(name) for row in rows] if _is_wanted(name, wanted) else [] for name in names})
 
 
 def _values(text: str, place: str) -> list[tuple[str, object]]:
@@ -143,12 +146,16 @@ def _values(text: str, place: str) -> list[tuple[str, object]]:
         raise ConfigError(f"{place}: {cause}; write one object on each line") from error
 
 
+def _is_wanted(name: str, wanted: Collection[str] | None) -> bool:
+    return wanted is None or name in wanted
+
+
 def _refuse_twice(names: Sequence[str], place: str) -> None:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"{place} has the column {twice[0]} twice; leave one of them out")
 
 
-def _parquet(data: bytes, place: str, wanted: Collection[str], label: str) -> Table:
+def _parquet(data: bytes, place: str, wanted: Collection[str] | None, label: str) -> Table:
     import pyarrow
     from pyarrow import parquet
 
@@ -156,9 +163,9 @@ def _parquet(data: bytes, place: str, wanted: Collection[str], label: str) -> Ta
         parquet_file = parquet.ParquetFile(pyarrow.BufferReader(data))
         names = parquet_file.schema_arrow.names
         _refuse_twice(names, place)
-        table = parquet_file.read(columns=[name for name in names if name in wanted])
+        table = parquet_file.read(columns=[name for name in names if _is_wanted(name, wanted)])
         table.validate(full=True)
-        columns = {name: table.column(name).to_pylist() if name in wanted else [] for name in names}
+        columns = {name: table.column(name).to_pylist() if _is_wanted(name, wanted) else [] for name in names}
     except (OSError, ValueError, OverflowError, pyarrow.ArrowException) as error:
         cause = f"is no whole Parquet file ({first_line(error):.160}); fetch or write it again"
         raise ConfigError(f"{place} {cause}") from error
