@@ -232,8 +232,8 @@ def _status(runs: Path, *, as_json: bool, watch: bool) -> int:
         surveyed = status.survey(runs)
     if not as_json:
         ended = (each.folder(runs) for each in surveyed.experiments if each.state in ("finished", "failed"))
-        finished = [each.folder(runs) for each in surveyed.experiments if each.state == "finished"]
-        print("\n".join([progress.render(surveyed), *usage.lines(finished), *reminder(runs, ended)]), flush=True)
+        jobs = [each.folder(runs) for each in surveyed.experiments if each.state == "finished" and each.job is not None]
+        print("\n".join([progress.render(surveyed), *usage.lines(jobs), *reminder(runs, ended)]), flush=True)
     elif not watch:
         print(json.dumps(progress.as_document(runs, surveyed)))
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import statistics
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -59,25 +58,17 @@ def forecast(going: Mapping[str, Sweep], running: Mapping[str, Progress | None])
 def _seconds_left(sweep: Sweep, run_ids: Sequence[str], running: Mapping[str, Progress | None], places: int) -> float:
     from launch.plan import elapsed
 
-    pace, now = Pace(sweep), time.time()
+    pace = Pace(sweep)
     begun, others = list[Planned](), list[Planned]()
     for run_id in run_ids:
         planned = sweep.experiments[run_id]
         seconds = pace.seconds(planned)
         if run_id in running:
-            begun.append(replace(planned, seconds=_rest(seconds, running[run_id], now)))
+            at = running[run_id]
+            begun.append(replace(planned, seconds=seconds if at is None else at.rest(seconds)))
         else:
             others.append(replace(planned, seconds=seconds))
     return elapsed([*begun, *others], places)
-
-
-def _rest(seconds: float, at: Progress | None, now: float) -> float:
-    """What is left of an experiment that runs: by its own speed, or else by what it should take."""
-    if at is None:
-        return seconds
-    if at.seconds_left is not None and at.unit == "step":
-        return max(0.0, at.seconds_left - (now - at.time))
-    return max(0.0, seconds - (now - (at.since or at.time)))
 
 
 class Pace:

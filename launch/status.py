@@ -12,6 +12,7 @@ from pathlib import Path
 from compress.checked import read
 from compress.runs import result
 from compress.runs.folder import PROGRESS, ExperimentLock, Progress
+from compress.storage.files import signature
 from compress.training.checkpoint import FILE
 from compress.wording import plural
 from launch import losses, scheduler, submitted
@@ -95,7 +96,7 @@ class Memory:
         return there
 
     def _read_sweep(self, folder: Path) -> Sweep:
-        now, folder = _signature(folder / PLAN), folder.absolute()
+        now, folder = signature(folder / PLAN), folder.absolute()
         before, known = self.sweeps.get(folder, ((), None))
         if known is None or before != now:
             known = Sweep.read(folder)
@@ -104,12 +105,12 @@ class Memory:
 
     def just_planned(self, seconds: float) -> bool:
         """Whether some sweep was planned so short a time ago that its workers may not have begun."""
-        return any(time.time() - signature[1] / 1e9 < seconds for signature, _ in self.sweeps.values())
+        return any(time.time() - written[1] / 1e9 < seconds for written, _ in self.sweeps.values())
 
     def finished(self, sweep: Path, folder: Path, look: Callable[[], bool]) -> bool:
         """Whether an experiment is finished; `look` says it where its result is not the one that was read before."""
         try:
-            now = _signature(folder / result.FILE)
+            now = signature(folder / result.FILE)
         except OSError:
             return look()
         if self.results.get((sweep, folder)) != now and not look():
@@ -128,12 +129,6 @@ class Memory:
         self.patience = min(1.5 * self.patience, SELDOM_SECONDS) if same else ASK_SECONDS
         self.queue = now
         return now
-
-
-def _signature(file: Path) -> tuple[int, ...]:
-    """What tells a file from the one that is put in its place."""
-    state = file.stat()
-    return state.st_ino, state.st_mtime_ns, state.st_size
 
 
 class Queue:
@@ -300,10 +295,9 @@ def _running(folder: Path) -> State:
         at = read(Progress, folder / PROGRESS)
     except (OSError, ValueError):  # not there yet, not to be read, or damaged
         return State("running", "starting")
-    left = None if at.seconds_left is None else max(0.0, at.seconds_left - (time.time() - at.time))
     detail = f"{at.unit} {at.done}/{at.total}"
     detail = detail if at.unit == "step" else f"{at.what}: {detail}"
-    return State("running", detail, seconds_left=left, progress=at)
+    return State("running", detail, seconds_left=at.left(), progress=at)
 
 
 def _existing(log: str | Path) -> str:

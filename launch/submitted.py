@@ -21,7 +21,7 @@ from typing import TypeVar, cast
 
 from compress import checked
 from compress.checked import stored
-from compress.storage.files import write_json
+from compress.storage.files import signature, write_json
 
 ARRAYS, BORROWED = "arrays", "borrowed.json"
 T = TypeVar("T")
@@ -120,14 +120,14 @@ def return_borrowed(folder: Path) -> None:
 def _read(kind: type[T], file: Path) -> T | None:
     """What a file says; None if it is not there (any more), or is damaged."""
     try:
-        state = file.stat()
+        now = signature(file)
     except FileNotFoundError:
         return None
-    return cast(T | None, _parsed(file, state.st_ino, state.st_mtime_ns, kind is Array))
+    return cast(T | None, _parsed(file, now, kind is Array))
 
 
 @lru_cache(maxsize=10_000)
-def _parsed(file: Path, inode: int, time_ns: int, is_array: bool) -> Array | dict[str, str] | None:
+def _parsed(file: Path, signed: tuple[int, ...], is_array: bool) -> Array | dict[str, str] | None:
     """A file as it was written then: who watches a sweep reads each once, and is told once of one that is damaged."""
     try:
         return checked.read(Array, file) if is_array else checked.read(dict[str, str], file)

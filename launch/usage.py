@@ -13,6 +13,7 @@ from compress.checked import build
 from compress.config.resources import Needs, ResourcesConfig
 from compress.errors import ConfigError
 from compress.runs import result
+from compress.storage.files import signature
 from launch.progress import table
 
 GIGABYTE = 2**30
@@ -69,13 +70,13 @@ def of(folder: Path) -> Usage | None:
     """What a finished run used; None if it was no scheduler's job, or does not tell."""
     try:
         file = folder / result.FILE
-        return _read(file, file.stat().st_mtime_ns)
+        return _read(file, signature(file))
     except OSError:
         return None
 
 
 @lru_cache(maxsize=100_000)
-def _read(file: Path, time_ns: int) -> Usage | None:
+def _read(file: Path, signed: tuple[int, ...]) -> Usage | None:
     """A result as it was written then: who watches a sweep reads each once."""
     try:
         document: Mapping[str, Mapping[str, object]] = json.loads(file.read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ is to be run, and outcomes/<run_id>.json, how it ended there. Without them what 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import time
 from collections import defaultdict
@@ -20,6 +21,7 @@ from compress.checked import read as read_stored
 from compress.errors import ConfigError
 from compress.runs import result
 from compress.runs.folder import PROGRESS, ExperimentLock, Progress
+from compress.storage.files import signature
 
 SILENT_SECONDS = 120.0  # after which one that tells of no progress, and whose lock is not seen, does not run any more
 Signature = tuple[int, ...]
@@ -118,7 +120,7 @@ class Follower:
                 failed.append((cell, cause))
             else:
                 others.append(cell)
-        results = {folder: signature for folder, (signature, _) in self.results.items()}
+        results = {folder: read_as for folder, (read_as, _) in self.results.items()}
         stamp = (frozenset(results.items()), frozenset(failed))
         return Grid([*found.values()], running, failed, others, _seconds_left(sweeps, running, others), stamp)
 
@@ -126,12 +128,12 @@ class Follower:
         """A result, or None if there is none, or none that can be shown."""
         file = folder / result.FILE
         try:
-            signature = _signature(file)
+            now = signature(file)
         except OSError:
             self.results.pop(folder, None)
             return None
-        if folder not in self.results or self.results[folder][0] != signature:
-            self.results[folder] = signature, _result(folder)
+        if folder not in self.results or self.results[folder][0] != now:
+            self.results[folder] = now, _result(folder)
         return self.results[folder][1]
 
     def _running(self, cell: Cell) -> tuple[bool, Progress | None]:
@@ -166,18 +168,11 @@ class Follower:
         there: dict[Path, _Sweep] = {}
         for file in sorted((self.runs / ".sweeps").glob("*/plan.json")):
             with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # not whole, or not as it is known
-                signature, before = _signature(file), self.sweeps.get(file)
-                kept = before is not None and before.signature == signature
-                there[file] = before if before is not None and kept else _plan(file, signature)
+                now, before = signature(file), self.sweeps.get(file)
+                there[file] = before if before is not None and before.signature == now else _plan(file, now)
                 _read_outcomes(file.parent / "outcomes", there[file])
         self.sweeps = there
         return sorted(there.values(), key=lambda sweep: sweep.signature[1])
-
-
-def _signature(file: Path) -> Signature:
-    """What tells a file from the one that is put in its place."""
-    state = file.stat()
-    return state.st_ino, state.st_mtime_ns, state.st_size
 
 
 def _cell(folder: Path) -> Cell:
@@ -185,7 +180,7 @@ def _cell(folder: Path) -> Cell:
     return Cell(run_id, task, model, methods)
 
 
-def _plan(file: Path, signature: Signature) -> _Sweep:
+def _plan(file: Path, read_as: Signature) -> _Sweep:
     plan = json.loads(file.read_bytes())
     planned = {
         each["run_id"]: (
@@ -195,7 +190,7 @@ def _plan(file: Path, signature: Signature) -> _Sweep:
         )
         for each in plan["experiments"]
     }
-    return _Sweep(signature, planned, set(plan["to_run"]))
+    return _Sweep(read_as, planned, set(plan["to_run"]))
 
 
 def _read_outcomes(folder: Path, sweep: _Sweep) -> None:
@@ -234,22 +229,12 @@ def _seconds_left(
                 for key in (cell.model, ""):
                     ratios[key].append(float(took["seconds"]) / seconds)
 
-    def expected(cell: Cell) -> float | None:
+    def expected(cell: Cell) -> float:
+        """In all; infinite where it was not planned."""
         said = ratios.get(cell.model) or ratios.get("") or [1.0]
-        return None if cell.run_id not in planned else planned[cell.run_id] * statistics.median(said)
+        return planned.get(cell.run_id, math.inf) * statistics.median(said)
 
-    now, rest = time.time(), list[float]()
-    for cell, at in running:
-        left = expected(cell)
-        if at is not None and at.seconds_left is not None and at.unit == "step":
-            left = max(0.0, at.seconds_left - (now - at.time))
-        elif at is not None and left is not None:
-            left = max(0.0, left - (now - (at.since or at.time)))
-        if left is None:
-            return None
-        rest.append(left)
-    ahead = [expected(cell) for cell in others]
-    if any(seconds is None for seconds in ahead):
-        return None
-    whole = sum(rest) + sum(seconds for seconds in ahead if seconds is not None)
-    return max(max(rest), whole / len(running))
+    rest = [expected(cell) if at is None else at.rest(expected(cell)) for cell, at in running]
+    whole = sum(rest) + sum(expected(cell) for cell in others)
+    left = max(max(rest), whole / len(running))
+    return left if math.isfinite(left) else None

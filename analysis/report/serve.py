@@ -8,6 +8,7 @@ results have changed, and rests four times as long as it took.
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -100,7 +101,7 @@ def state(runs: Path, grid: Grid, builder: Builder, score: str) -> dict[str, obj
     for cell, cause in grid.failed:
         first.setdefault(cause, cell)
         causes[cause] += 1
-    running = sorted(grid.running, key=lambda pair: (_left(pair[1]) is None, _left(pair[1]) or 0.0, pair[0].name))
+    running = sorted(grid.running, key=_nearest_to_the_end)
     return {
         "runs": str(runs),
         "total": grid.total,
@@ -121,6 +122,11 @@ def state(runs: Path, grid: Grid, builder: Builder, score: str) -> dict[str, obj
         ],
         "scores": _scores(grid, score),
     }
+
+
+def _nearest_to_the_end(one: tuple[Cell, Progress | None]) -> tuple[float, str]:
+    left = None if one[1] is None else one[1].left()
+    return math.inf if left is None else left, one[0].name
 
 
 def _note(grid: Grid, builder: Builder, *, current: bool) -> str:
@@ -146,15 +152,11 @@ def _note(grid: Grid, builder: Builder, *, current: bool) -> str:
     return " ".join(said)
 
 
-def _left(at: Progress | None) -> float | None:
-    return None if at is None or at.seconds_left is None else max(0.0, at.seconds_left - (time.time() - at.time))
-
-
 def _told(cell: Cell, at: Progress | None) -> dict[str, object]:
-    left = _left(at)
     if at is None:
         return {"name": cell.name, "total": 0, "done": 0, "unit": "step", "loss": None, "rate": None, "left": "",
                 "host": ""}  # fmt: skip
+    left = at.left()
     return {"name": cell.name, "total": at.total, "done": at.done, "unit": at.unit, "loss": at.loss, "rate": at.rate,
             "left": "" if left is None else duration(round(left)), "host": at.host}  # fmt: skip
 

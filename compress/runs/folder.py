@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +38,16 @@ class Progress:
     time: float  # of this report, in seconds of the epoch
     rate: float | None = None  # of `unit`s a second, if it is known
     since: float | None = None  # when its process took the experiment up, in seconds of the epoch
+
+    def left(self) -> float | None:
+        """Seconds until what is being done is done, from now on; None if it is not known."""
+        return None if self.seconds_left is None else max(0.0, self.seconds_left - (time.time() - self.time))
+
+    def rest(self, expected: float) -> float:
+        """Seconds until the experiment has ended: by its own speed while it trains, else of so many in all."""
+        if self.unit == "step" and (left := self.left()) is not None:
+            return left
+        return max(0.0, expected - (time.time() - (self.since or self.time)))
 
 
 class ExperimentLock(Lock):
