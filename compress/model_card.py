@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SAME = {"pearson": "pearsonr", "spearman": "spearmanr"}  # what the hub calls metrics of ours
 GLUE = "nyu-mll/glue"
+LEFT_OUT = ("name", "source", "hub", "revision", "path", "version", "teacher")  # keys that no command gives
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,7 @@ def _head(result: Result, folder: Folder, name: str, licence: str | None) -> str
         "dataset_split": split,
     }
     scores: list[EvalResult] = [
-        EvalResult(
-            metric_type=SAME.get(_metric(key), _metric(key)), metric_name=key, metric_value=round(value, 4), **shared
-        )
+        EvalResult(metric_type=_metric(key), metric_name=key, metric_value=round(value, 4), **shared)
         for key, value in plain.items()
     ]
     data = ModelCardData(
@@ -100,7 +99,7 @@ def _head(result: Result, folder: Folder, name: str, licence: str | None) -> str
         pipeline_tag="text-classification",
         base_model=_checkpoint(result),
         datasets=[where["hub"]] if where else None,
-        metrics=list(dict.fromkeys(SAME.get(_metric(key), _metric(key)) for key in plain)) or None,
+        metrics=list(dict.fromkeys(map(_metric, plain))) or None,
         tags=["model-compression", *(method.noun for method in result.compression)],
         model_name=name if scores else None,
         eval_results=scores or None,
@@ -109,10 +108,10 @@ def _head(result: Result, folder: Folder, name: str, licence: str | None) -> str
 
 
 def _metric(key: str) -> str:
-    """The metric of a key that may end in the split's name."""
-    return next(
-        (name for name in sorted(METRICS, key=len, reverse=True) if key == name or key.startswith(f"{name}_")), key
-    )
+    """What the hub calls the metric of a key, which may end in the split's name."""
+    longest = sorted(METRICS, key=len, reverse=True)
+    name = next((name for name in longest if key == name or key.startswith(f"{name}_")), key)
+    return SAME.get(name, name)
 
 
 def _opening(result: Result, folder: Folder) -> str:
@@ -202,9 +201,6 @@ def command(result: Result) -> str:
         .replace("=True", "=true")
         .replace("=False", "=false")
     )
-
-
-LEFT_OUT = ("name", "source", "hub", "revision", "path", "version", "teacher")
 
 
 def _limits(result: Result) -> str:

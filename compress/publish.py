@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from compress import export, model_card
 from compress.config.schema import typed
-from compress.errors import ConfigError, Parser, exit_code, first_line
+from compress.errors import ConfigError, Parser, exit_code, first_line, tell
 from compress.export import ExportError, open_run
 from compress.storage import atomic
 from compress.storage.files import write_text
@@ -72,8 +72,8 @@ def publish(run: Path, out: Path, form: str, *, name: str | None, licence: str |
 
 
 def _named(form: str) -> str:
-    owner = "model.config.id2label" if form == "safetensors" else ""
-    return f"{owner}[logits.argmax(-1)[0].item()]" if owner else "logits.argmax(-1)"
+    """What an example prints of the logits of classes."""
+    return "model.config.id2label[logits.argmax(-1)[0].item()]" if form == "safetensors" else "logits.argmax(-1)"
 
 
 def _about(made: Published) -> list[str]:
@@ -165,8 +165,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _do(arguments: Sequence[str] | None) -> int:
-    from compress.errors import tell
-
     parser = Parser(
         prog="python -m compress.publish", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -37,9 +37,6 @@ class Post(quantize.Quantization):
 
     config: PostConfig
 
-    def __init__(self, config: PostConfig) -> None:
-        super().__init__(config)
-
     def calibrate(self, model: torch.nn.Module, batches: Batches) -> None:
         """Take the ranges, and let the layers round from now on."""
         from compress.methods.layers import calibration, fake_quantize

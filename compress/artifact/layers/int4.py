@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from compress.artifact.layers.kind import Settings
 from compress.artifact.layers.quantized import (
-    LOADING_INPUTS,
+    LOADING,
     Grid,
     Layer,
     Quantized,
@@ -24,14 +24,9 @@ from compress.artifact.layers.quantized import (
 )
 from compress.errors import ConfigError
 
-LOADING = (
-    """\
-for name in [key.removesuffix("_scale") for key in weights if key.endswith(".weight_scale")]:
+SCALED = """\
     scales = weights.pop(f"{name}_scale").float().repeat_interleave(GROUP, dim=1)  # of GROUP numbers of a row
-    weights[name] = weights[name] * scales[:, : weights[name].shape[1]]
-"""
-    + LOADING_INPUTS
-)
+    weights[name] = weights[name] * scales[:, : weights[name].shape[1]]"""
 LEAST_BLOCK = 16  # ONNX Runtime has blocks of a power of two of numbers from here on
 
 
@@ -43,7 +38,7 @@ def grid(group: int) -> Grid:
 class Int4(Quantized):
     """A scale per group of a row, bfloat16."""
 
-    name, bits, loading = "int4", 4, LOADING
+    name, bits, loading = "int4", 4, LOADING.replace("SCALED", SCALED)
 
     def grid(self, settings: Settings) -> Grid:
         if (group := int(settings["group"])) < 1:

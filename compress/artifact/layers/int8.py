@@ -9,7 +9,7 @@ from torch import nn
 
 from compress.artifact.layers.kind import Settings
 from compress.artifact.layers.quantized import (
-    LOADING_INPUTS,
+    LOADING,
     Grid,
     Layer,
     Quantized,
@@ -20,19 +20,13 @@ from compress.artifact.layers.quantized import (
 
 GRID = Grid(largest=127)
 
-LOADING = (
-    """\
-for name in [key.removesuffix("_scale") for key in weights if key.endswith(".weight_scale")]:  # int8, a scale per row
-    weights[name] = weights[name] * weights.pop(f"{name}_scale")
-"""
-    + LOADING_INPUTS
-)
+SCALED = '    weights[name] = weights[name] * weights.pop(f"{name}_scale")  # a scale for each row'
 
 
 class Int8(Quantized):
     """A scale per row, float32."""
 
-    name, bits, loading = "int8", 8, LOADING
+    name, bits, loading = "int8", 8, LOADING.replace("SCALED", SCALED)
 
     def grid(self, settings: Settings) -> Grid:
         return GRID

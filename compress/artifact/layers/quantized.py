@@ -20,13 +20,15 @@ from compress.model.blocks import joined_product
 from compress.model.linear import Rounding, linear, takes_numbers
 
 Affine = tuple[torch.Tensor, torch.Tensor]  # scale and zero point of an input, scalars
-LOADING_INPUTS = """\
+LOADING = """\
+for name in [key.removesuffix("_scale") for key in weights if key.endswith(".weight_scale")]:  # integers and scales
+SCALED
     layer = name.removesuffix(".weight")
     if f"{layer}.input_scale" in weights:  # its input is rounded to uint8
         grid = (weights.pop(f"{layer}.input_scale").item(), weights.pop(f"{layer}.input_zero_point").item(), 0, 255)
         rounded = lambda _, x, grid=grid: torch.fake_quantize_per_tensor_affine(x[0], *grid)
         model.get_submodule(layer).register_forward_pre_hook(rounded)
-"""  # the end of `Kind.loading`, in a loop over the names of weights
+"""  # `Kind.loading`, with the lines that make numbers of the integers for SCALED
 
 
 @dataclass(frozen=True)
