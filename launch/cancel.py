@@ -59,7 +59,7 @@ def _some(runs: Path, sweeps: Sequence[Sweep], selection: Selection, left_out: l
         print("nothing to cancel: no experiment that is meant runs or waits")
         return 1 if left_out else 0
     chosen = {one.run_id for one in meant}
-    if not agreed(f"cancel {told(meant)}{_students(sweeps, surveyed.experiments, chosen)}", yes=yes):
+    if not agreed(f"cancel {told(meant)}{_dependants(sweeps, surveyed.experiments, chosen)}", yes=yes):
         return 1
     cancelled, refused = slurm.cancel(sweeps, others=[], only=chosen)
     noted = _note(sweeps, chosen)
@@ -69,12 +69,16 @@ def _some(runs: Path, sweeps: Sequence[Sweep], selection: Selection, left_out: l
     )
 
 
-def _students(sweeps: Sequence[Sweep], experiments: Sequence[status.Status], chosen: Collection[str]) -> str:
-    """How many others end with their teachers."""
+def _dependants(sweeps: Sequence[Sweep], experiments: Sequence[status.Status], chosen: Collection[str]) -> str:
+    """How many others end with the teachers, or the models to start from, that they need."""
     planned = {run_id: planned for sweep in sweeps for run_id, planned in sweep.experiments.items()}
-    others = [one for one in experiments if one.state == "waiting" and one.run_id not in chosen
-              and one.run_id in planned and planned[one.run_id].teacher in chosen]  # fmt: skip
-    return f"; {plural(len(others), 'student')} of theirs with them" if others else ""
+    waiting = [planned[one.run_id] for one in experiments
+               if one.state == "waiting" and one.run_id not in chosen and one.run_id in planned]  # fmt: skip
+    needed = [{each.role_of(run_id) for run_id in each.needs if run_id in chosen} for each in waiting]
+    students = sum("teacher" in roles for roles in needed)
+    others = sum(roles == {"start"} for roles in needed)
+    with_them = f"; {plural(students, 'student')} of theirs with them" if students else ""
+    return with_them + (f"; {plural(others, 'experiment')} that would start from them, too" if others else "")
 
 
 def _note(sweeps: Sequence[Sweep], chosen: Collection[str]) -> list[str]:

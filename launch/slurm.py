@@ -159,13 +159,13 @@ def cancel(
 
 def _jobs_of(sweeps: Sequence[Sweep], only: Collection[str]) -> set[str]:
     """The jobs that have nothing to do but some experiments."""
-    wanted, wanted_too = set[str](), set[str]()
+    meant, others = set[str](), set[str]()
     for sweep in sweeps:
         outcomes = sweep.outcomes()
         for run_id, job in submitted.own_jobs(sweep.folder).items():
             if run_id not in outcomes:
-                (wanted if run_id in only else wanted_too).add(job)
-    return wanted - wanted_too
+                (meant if run_id in only else others).add(job)
+    return meant - others
 
 
 def _record(sweeps: Sequence[Sweep], cancelled: Collection[str]) -> None:
@@ -214,20 +214,22 @@ def wall_seconds(plan: Plan, settings: SlurmSettings) -> float:
     """How long all takes once jobs start, if SLURM has places for as many as the throttle lets run."""
     experiments = {planned.run_id: planned for planned in plan.to_run}
     jobs = [
-        replace(experiments[element[0]], seconds=max(took, default=0.0))
+        replace(
+            experiments[element[0]],
+            seconds=_longest_place([experiments[run_id].seconds for run_id in element], settings.per_device),
+        )
         for batch in _batches(plan, settings)
         for element in batch.elements
-        for took in [_rounds([experiments[run_id].seconds for run_id in element], settings.per_device)]
     ]
     return elapsed(jobs, settings.throttle or max(1, len(jobs)))
 
 
-def _rounds(seconds: Sequence[float], at_once: int) -> list[float]:
-    """When each place of a job is through, if the next experiment goes where there is room first."""
+def _longest_place(seconds: Sequence[float], at_once: int) -> float:
+    """When all places of a job are through, if the next experiment goes where there is room first."""
     ends = [0.0] * at_once
     for each in seconds:
         ends[ends.index(min(ends))] += each
-    return ends
+    return max(ends)
 
 
 def _batches(plan: Plan, settings: SlurmSettings) -> list[Batch]:
