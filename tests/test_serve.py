@@ -26,7 +26,7 @@ EMPTY = Grid([], [], [], [], None, "nothing")
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server(0, *serve.page(Path("/some/where/<runs>"), "glue"))
+    made = Server(0, *serve.page(Path("/some/where/<runs>")))
     made.tell({"total": 3}, b"the report")
     with serve._answering(made):
         yield made

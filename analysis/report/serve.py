@@ -180,7 +180,8 @@ def _scores(grid: Grid, score: str) -> dict[str, object]:
         {"model": model, "cells": [_cell(finished[model, name], every[model, name], score) for name in methods]}
         for model in models
     ]
-    return {"methods": methods, "rows": rows if grid.finished else []}
+    label = names.score_of(score, {done.cell.task for done in grid.finished}).label
+    return {"label": label[:1].upper() + label[1:], "methods": methods, "rows": rows if grid.finished else []}
 
 
 def _place(methods: str, order: Mapping[str, tuple[int, ...]]) -> tuple[object, ...]:
@@ -196,15 +197,12 @@ def _cell(finished: Sequence[Finished], of: int, score: str) -> dict[str, object
     return {"score": sum(scores) / len(scores) if scores else None, "finished": len(finished), "of": of}
 
 
-def page(runs: Path, score: str) -> tuple[bytes, str]:
+def page(runs: Path) -> tuple[bytes, str]:
     """The page itself, and the content security policy that belongs to it."""
     environment = Environment(loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined)
     style = "".join((PAGE / f"{name}.css").read_text(encoding="utf-8") for name in ("page", "live"))
     script = (PAGE / "live.js").read_text(encoding="utf-8")
-    label = names.SCORES[score].label
-    made = environment.get_template("live.html").render(
-        runs=str(runs), style=Markup(style), script=Markup(script), score=label[:1].upper() + label[1:]
-    )
+    made = environment.get_template("live.html").render(runs=str(runs), style=Markup(style), script=Markup(script))
     policy = f"default-src 'none'; img-src data:; connect-src 'self'; frame-src 'self'; base-uri 'none'; \
 form-action 'none'; frame-ancestors 'none'; style-src '{content_hash(style)}'; script-src '{content_hash(script)}'"
     return made.encode(), policy
@@ -282,7 +280,7 @@ def serve(runs: Path, options: Sequence[str], *, score: str, port: int, out: Pat
     if not runs.is_dir():
         raise ConfigError(f"{runs}: no such folder; --serve follows a folder of runs, as in paths.runs")
     follower, signal_before = Follower(runs), signal.signal(signal.SIGTERM, _leave)
-    server = Server(port, *page(runs, score))
+    server = Server(port, *page(runs))
     with tempfile.TemporaryDirectory(prefix="report-") as scratch:
         command = [sys.executable, "-m", "analysis", "report", str(runs.absolute()), *options]
         builder = Builder(command, out or Path(scratch) / "report", Path(scratch))

@@ -65,6 +65,7 @@ function show(state) {
   at("failed-section").hidden = !state.failed.length;
   fill(at("failed"), state.failed.map((one) => [{ text: String(one.count), kind: "number" }, { text: one.cause, kind: "words" }, { text: one.first }]));
   at("scores-section").hidden = !state.scores.rows.length;
+  put(at("score"), state.scores.label);
   fill(at("methods"), state.scores.rows.length ? [[{ text: "", heading: true }, ...state.scores.methods.map((text) => ({ text, heading: true, kind: "number" }))]] : []);
   fill(at("scores"), state.scores.rows.map((row) => [
     { text: row.model, heading: true }, ...row.cells.map((cell) => (cell === null ? { text: "" } : { text: cell.score === null ? "–" : cell.score.toFixed(1), small: `${cell.finished}/${cell.of}`, kind: "number" })),
