@@ -20,7 +20,7 @@ from compress.errors import ConfigError
 from compress.methods.layers import masks
 from compress.methods.magnitude import Magnitude, MagnitudeConfig
 from compress.methods.movement import Movement, MovementConfig
-from compress.methods.pruning import Pruning, WeightsConfig, sparsity_at
+from compress.methods.pruning import Gradual, Pruning, WeightsConfig, sparsity_at
 from tests.conftest import Compose
 from tests.test_train import small_model
 
@@ -48,7 +48,7 @@ def begin(option: str, **changes: object) -> Trained:
     return model, method, torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
 
 
-def go_on(model: torch.nn.Module, method: Pruning, optimizer: torch.optim.Optimizer, steps: range) -> None:
+def go_on(model: torch.nn.Module, method: Gradual, optimizer: torch.optim.Optimizer, steps: range) -> None:
     """Of 40 steps on random tokens some."""
     for step in steps:
         method.before_step(step / 40)

@@ -24,6 +24,7 @@ from compress.model.narrowing import NARROWED, Narrowed
 from compress.model.structure import structure
 from tests import families
 from tests.conftest import Compose
+from tests.test_prune import go_on
 from tests.test_train import small_model
 
 DEMO = ("data=demo", "train=demo", "task=rte", "device=cpu")
@@ -42,18 +43,6 @@ def begin(**changes: Any) -> tuple[PreTrainedModel, Structured, torch.optim.Opti
     model, method = small_model(dropout=0.0), Structured(recipe(**changes))
     method.prepare(model)
     return model, method, torch.optim.AdamW(model.parameters(), lr=0.02, weight_decay=0.5)
-
-
-def go_on(model: nn.Module, method: Structured, optimizer: torch.optim.Optimizer, steps: range) -> None:
-    """Of 40 steps on random tokens some."""
-    for step in steps:
-        method.before_step(step / 40)
-        ids = torch.randint(5, 30, (4, 9), generator=torch.Generator().manual_seed(step))
-        model(ids).logits.square().mean().backward()
-        method.after_backward(model)
-        optimizer.step()
-        optimizer.zero_grad()
-        method.after_step(model, optimizer)
 
 
 def logits(model: nn.Module) -> torch.Tensor:
