@@ -45,27 +45,34 @@ class Block:
         """Where it is, as `page:line`."""
         return f"{shown(self.page)}:{self.line}"
 
-    def commands(self) -> Iterator[tuple[int, str]]:
-        """What a reader types, and on which lines: all of `sh`; of a session what stands behind `$ `."""
+    def commands(self) -> Iterator[Command]:
+        """What a reader types: all of `sh`; of a session what stands behind `$ `, with what it printed."""
         session = self.language == "console" or (not self.language and self.text.startswith("$ "))
         if self.language not in ("sh", "bash") and not session:
             return
-        begun, number = "", 0
-        for offset, line in enumerate(self.text.splitlines()):
-            if session and not begun:
-                if not line.startswith("$ "):
-                    continue
-                line = line[2:]
-            begun, number = begun + line, number if begun else self.line + offset
-            if begun.endswith("\\"):
-                begun = begun[:-1]
-            elif _is_whole(begun):
-                yield number, begun
-                begun = ""
-            else:
-                begun += "\n"
-        if begun:
-            raise ManualError(f"{shown(self.page)}:{number}: a quotation is not closed: {begun}")
+        lines = self.text.splitlines()
+        place = 0
+        while place < len(lines):
+            begin, typed = place, lines[place]
+            place += 1
+            if session and not typed.startswith("$ "):
+                continue
+            while (more := typed.endswith("\\")) or not _is_whole(typed):
+                if place == len(lines):
+                    raise ManualError(f"{shown(self.page)}:{self.line + begin}: this command does not end: {typed}")
+                typed = (typed[:-1] if more else typed + "\n") + lines[place]
+                place += 1
+            printed = itertools.takewhile(lambda line: not line.startswith("$ "), lines[place:]) if session else ()
+            yield Command(self.line + begin, typed.removeprefix("$ ") if session else typed, tuple(printed))
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line of bash, with what a page says that it prints."""
+
+    line: int
+    text: str
+    printed: tuple[str, ...]
 
 
 def shown(page: Path) -> str:
