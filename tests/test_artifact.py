@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertForSequenceClassification
 
+import compress
+from compress import experiment
 from compress.artifact import store
 from compress.artifact.store import ArtifactError
+from compress.config import identity
 from compress.data import demo
+from compress.errors import ConfigError
+from tests.conftest import Compose
 from tests.test_train import small_model
 from tests.weight_files import predicted_bytes
 
@@ -102,3 +108,25 @@ def test_weights_of_another_architecture_are_refused(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
     with pytest.raises(ArtifactError, match="weights do not fit"):
         store.load(folder)
+
+
+def test_a_run_and_its_artifact_elsewhere_are_loaded_in_one_call(compose: Compose, tmp_path: Path) -> None:
+    """As the manual's five lines do; a folder that is neither, and a run whose artifact was changed, are refused."""
+    words = ("model=demo/tiny", "data=demo", "train=demo", "train.max_steps=2", "task=rte", "quantize=int8")
+    config = compose(*words, "device=cpu")
+    experiment.run(config)
+    run = identity.run_folder(config)
+    shutil.copytree(run / "artifact", tmp_path / "elsewhere")
+    answers = []
+    for folder in (run, str(tmp_path / "elsewhere")):
+        model, tokenizer = compress.load(folder)
+        inputs = tokenizer(["a cat sat"], ["a cat"], padding=True, truncation=True, max_length=32, return_tensors="pt")
+        with torch.inference_mode():
+            answers.append(model(**inputs).logits)
+        assert model.config.id2label == {0: "entailment", 1: "not_entailment"}
+    assert torch.equal(*answers)
+    with pytest.raises(ConfigError, match="no finished experiment; give a run folder"):
+        compress.load(tmp_path)
+    (run / "artifact" / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="changed or damaged since it was scored"):
+        compress.load(run)

@@ -42,7 +42,7 @@ def pair(rows: int, seed: int = 0) -> tuple[Predictions, Predictions, np.ndarray
 
 
 def test_mcnemar_counts_the_rows_that_one_alone_is_right_on() -> None:
-    """The README's example on MRPC: 16 and 20 rows, p = 0.62."""
+    """The example on MRPC in compress/methods/README.md: 16 and 20 rows, p = 0.62."""
     labels = np.zeros(408, int)
     first, second = np.ones(408, bool), np.ones(408, bool)
     first[:100] = second[:100] = False
