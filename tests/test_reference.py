@@ -1,4 +1,4 @@
-"""The stored results of the grid on real GLUE: they are what the documented command runs, and what the README tells."""
+"""The stored results of the grid on real GLUE: they are what the documented command runs, and what its page tells."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ from tests.grids import SUBSETS
 
 GLUE = ROOT / "analysis" / "reference" / "glue"
 RESULTS = GLUE / "results.jsonl.gz"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-WORDS = " ".join(README.split())  # however the lines are wrapped
+PAGE = (GLUE / "README.md").read_text(encoding="utf-8")
+MANUAL = (ROOT / "analysis" / "README.md").read_text(encoding="utf-8")
+WORDS = " ".join(PAGE.split())  # however the lines are wrapped
 
 
 def test_every_cell_is_there_with_every_seed() -> None:
@@ -47,7 +48,7 @@ def test_every_cell_is_there_with_every_seed() -> None:
     assert (counts == 3).all()
     cells = sum(2 if "prune" in methods else 1 for methods in SUBSETS)
     assert len(counts) == len(TASKS) * students["model"].nunique() * cells
-    assert f"{len(runs)} experiments, all finished, on all eight tasks, with three seeds" in README
+    assert f"There are {len(runs)} experiments, all finished, on all eight tasks, with three seeds" in WORDS
     assert not collection.read(RESULTS).failures
 
 
@@ -76,10 +77,10 @@ def printed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-def test_the_readme_shows_their_table_1(capsys) -> None:
+def test_the_page_shows_their_table_1(capsys) -> None:
     lines = printed(capsys, "table", str(RESULTS))
     assert len(lines) == 2 + 4 + 2
-    assert "\n".join(lines) in README
+    assert "\n".join(lines) in PAGE
 
 
 def of_model() -> pd.DataFrame:
@@ -88,42 +89,58 @@ def of_model() -> pd.DataFrame:
     return whole[whole["scope"] == "mean"].set_index(["contrast", "kind"])
 
 
-def test_the_readme_shows_what_one_model_says() -> None:
+def test_the_page_shows_what_one_model_says() -> None:
     shown = tables.equivalent_size(of_model().reset_index())
     columns = ["methods", "against", "factor or ratio", "learned", "arithmetic", "points", "verdict"]
     lines = [" | ".join(str(row[column]).replace("-", "−") for column in columns) for row in shown.to_dict("records")]
     assert len(lines) == 3 + 5
     for line in lines:
-        assert f"| {line} |".replace("|  |", "| |") in README
+        assert f"| {line} |".replace("|  |", "| |") in PAGE
 
 
-def test_the_readme_tells_the_studys_numbers_by_its_rule_and_by_ours() -> None:
+def test_the_manual_tells_the_studys_numbers_by_its_rule_and_by_ours() -> None:
     by_rule = {row["methods"]: f"{row['factor']:.2f}" for row in table1.combined(table1.products_of_study())}
     ours = interactions.study(reference.methods()).query("kind != 'pure'")
     ratios = [f"{math.exp(value):.2f}" for value in ours["interaction"]]
-    one, two, three, whole = by_rule.values()
-    assert f"gives {one} for quantize+distill, {two} for quantize+prune, {three} for distill+prune and {whole}" in WORDS
-    assert f"(mean accuracies) gives {ratios[0]}, {ratios[1]}, {ratios[2]} and {ratios[3]}" in WORDS
+    shown = zip(by_rule, by_rule.values(), ratios, strict=False)
+    assert [f"| {methods} | {rule} | {ratio} |" in MANUAL for methods, rule, ratio in shown] == [True] * 4
     rule = table1.table(read_runs(RESULTS), Options(bootstrap=0)).query("model == @table1.OVER_PRODUCT")
     assert (rule["factor"] < 1).all()
     assert f"differ by a factor of {(rule['greatest'] / rule['least']).min():.1f} or more" in WORDS
 
 
-def test_the_readmes_words_have_the_models_numbers() -> None:
+def test_the_page_begins_with_three_numbers_of_the_model() -> None:
+    model, opening = of_model(), " ".join(PAGE.split("```")[0].split())
+    size, gain, pair = (
+        model.loc[key] for key in (("quantize", "main"), ("distill", "main"), ("quantize+distill", "pair"))
+    )
+    assert f"Quantization makes models {math.exp(size['estimate']):.2f} times smaller at equal score." in opening
+    interval = f"(95 % interval {gain['points_low']:.2f} to {gain['points_high']:.2f})"
+    assert f"Distillation gains {gain['points']:.2f} points at equal architecture {interval}." in opening
+    ratio, low, high = (f"{math.exp(pair[key]):.2f}" for key in ("estimate", "low", "high"))
+    assert f"Quantization with distillation saves {ratio} of the product ({low} to {high})" in opening
+    losses = [f"{model.loc[(method, 'main'), 'points']:.2f}".replace("-", "−") for method in ("quantize", "prune")]
+    assert f"costs any points ({losses[0]}, interval" in WORDS
+    assert f"changes the score by {losses[1]} points" in WORDS
+
+
+def test_the_pages_words_have_the_models_numbers() -> None:
     model = of_model()
     size = model.loc[("quantize", "main")]
     assert f"quantization makes models {math.exp(size['estimate']):.2f} times smaller" in WORDS
     learned = {method: f"{math.exp(model.loc[(method, 'main'), 'learned']):.2f}" for method in ("distill", "prune")}
     assert f"Distilled models act {learned['distill']} times as large as they are" in WORDS
-    assert f"pruned ones, by 40 or 60 % of the encoder, {learned['prune']} times" in WORDS
+    assert f"Models with 40 or 60 % of the encoder pruned act {learned['prune']} times as large" in WORDS
     assert model.loc[[(method, "main") for method in ("quantize", "distill", "prune")], "low"].isna().all()
     (error,) = {re.search(r"± (\d+ %)", why)[1] for why in model["unsure"] if "±" in why}  # type: ignore[index]
-    assert f"how many points a size is worth is known to ± {error} at best" in WORDS
+    assert f"the worth of a size in points is known to ± {error} at best" in WORDS
     farthest = max(abs(math.exp(model.loc[("quantize+distill", "pair"), key]) - 1) for key in ("low", "high"))
     assert f"within {math.ceil(100 * farthest - 0.5)} %" in WORDS
     not_told = [("quantize+prune", "pair"), ("distill+prune", "pair"), ("quantize+distill+prune", "total")]
     assert model.loc[not_told, "low"].isna().all()
-    assert "How far combinations with pruning are off three architectures do not tell." in WORDS
+    assert (
+        "For the combinations with pruning, three architectures do not tell how far they are from the product." in WORDS
+    )
     arithmetic = [
         model.loc[key, "arithmetic"] for key in (("distill+prune", "pair"), ("quantize+distill+prune", "total"))
     ]
@@ -133,20 +150,25 @@ def test_the_readmes_words_have_the_models_numbers() -> None:
     assert f"give ratios of {one}, {two}, {three}, {four} and {five}" in WORDS
 
 
-def test_the_readme_calls_sure_what_is() -> None:
+def test_the_page_calls_sure_what_is() -> None:
     results = read_runs(RESULTS)
     claims = {name: sensitivity.certainty(sensitivity.varied_claims(estimator, results, Options()))
               for name, estimator in (("model", by_model), ("curves", Curves()))}  # fmt: skip
     sure = {name: set(map(tuple, of[of["sure"]][["claim", "kind"]].to_numpy())) for name, of in claims.items()}
     assert sure == {"model": {("distill", "score")}, "curves": {("distill", "score"), ("distill", "rank score")}}
     assert not claims["model"]["verdict"].str.startswith("place").any()
-    assert f"Sure is what none of {claims['model']['of'].max()} variations changes" in WORDS
+    count = claims["model"]["of"].max()
+    assert f"None of {count} variations of the analysis changes this verdict" in WORDS
+    assert (
+        f"none of {claims['model']['of'].max()} variations of the collection and the options changes the verdict"
+        in WORDS
+    )
     combined = claims["model"][claims["model"]["kind"].isin(["pair", "total", "pure"])]
     assert not (combined["verdict"] == "super-multiplicative").any()
-    assert not re.search(r"\b(for sure|surely)\b", README.split("### A grid on real GLUE")[1].split("\n## ")[0])
+    assert not re.search(r"\b(for sure|surely)\b", PAGE)
 
 
-def test_the_readmes_words_tell_where_they_ran_and_what_difference_that_makes() -> None:
+def test_the_pages_words_tell_where_they_ran_and_what_difference_that_makes() -> None:
     stored = {document["run_id"]: document for document in collection.read(RESULTS).documents}
     ran = {(document["task"], document["environment"]["device"]) for document in stored.values()}
     assert ran == {(task, "NVIDIA H200" if task in ("qqp", "mnli", "qnli") else "cpu") for task in TASKS}
@@ -158,15 +180,36 @@ def test_the_readmes_words_tell_where_they_ran_and_what_difference_that_makes() 
     differences = [document["score_glue"] - stored[run_id]["score_glue"] for run_id, document in again.items()]
     spreads = [seeds_spread(own) for own in (stored, again)]
     assert (
-        f"its {len(again)} models take the same bytes, and their scores differ by {mean(differences):.2f} points on "
-        f"average, with a standard deviation of {stdev(differences):.2f}; so do those of one model's seeds, by "
-        f"{spreads[0]:.2f} on the cores and {spreads[1]:.2f} on the GPU."
+        f"Its {len(again)} models take the same bytes on both machines. Their scores differ by {mean(differences):.2f} "
+        f"points on average, with a standard deviation of {stdev(differences):.2f}. The seeds of one model vary as "
+        f"much: by {spreads[0]:.2f} points on the cores and by {spreads[1]:.2f} on the GPU."
     ) in WORDS
 
 
-def test_the_readmes_advice_is_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pages_advice_is_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["advise", str(RESULTS), "--max-mb", "20", "--task", "sst2"]) == 0
-    assert "\n".join(capsys.readouterr().out.splitlines()[:6]) in README
+    assert "\n".join(capsys.readouterr().out.splitlines()[:6]) in PAGE
+
+
+def test_the_manual_tells_what_one_seed_says() -> None:
+    stored = read_runs(RESULTS)
+    alone = replace(stored, runs=stored.runs[stored.runs["seed"] == 0])
+    said = []
+    for results in (alone, stored):
+        row = equivalent_size.table(results, Options()).query("scope == 'mean' and contrast == 'distill'").iloc[0]
+        said.append(f"{row['points']:.2f}{{}} [{row['points_low']:.2f}, {row['points_high']:.2f}]".replace("-", "−"))
+    one, three = said[0].format(" points"), said[1].format("")
+    told = f"seed 0 alone gives distillation a gain of {one}: inconclusive. With three seeds it is {three}."
+    assert told in " ".join(MANUAL.split())
+
+
+def test_the_manual_shows_what_would_be_run_next(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["next", str(RESULTS.relative_to(ROOT))]) == 0
+    for line in filter(None, capsys.readouterr().out.splitlines()):
+        assert line in MANUAL
 
 
 def seeds_spread(documents: dict[str, dict[str, Any]]) -> float:
