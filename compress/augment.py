@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 
+from compress.called import as_typed
 from compress.data.augmentation import Augmentation, of
 from compress.data.texts import Texts
 from compress.errors import ConfigError, Parser, exit_code
@@ -57,7 +58,7 @@ def _show(arguments: Sequence[str] | None) -> int:
     parser.add_argument("-h", "--help", action="store_true")
     options, words = parser.parse_known_args(arguments)
     if options.help:
-        print(USAGE)
+        print(as_typed(USAGE))
         return 0
     from compress.config.conf_files import conf_folder
     from compress.config.overrides import read_one

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from compress.called import as_typed
 from compress.config.conf_files import conf_folder
 from compress.errors import ConfigError, exit_code, tell
 
@@ -26,7 +27,7 @@ def _do(words: Sequence[str]) -> int:
     if {"-h", "--help"} & set(words):
         from compress.config import help as page
 
-        print(page.render(conf_folder()))
+        print(as_typed(page.render(conf_folder())))
         return 0
     if {"-sc", "--shell-completion"} & set(words):
         from compress.config import completion

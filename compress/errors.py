@@ -8,7 +8,9 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from compress.called import as_typed
 
 LONG = 500  # characters of a word; longer ones are shown shortened
 
@@ -18,7 +20,14 @@ class ConfigError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose mistakes are ConfigErrors; argparse prints its usage over several lines."""
+    """An ArgumentParser whose mistakes are ConfigErrors; argparse prints its usage over several lines.
+
+    Its texts name the command as the user typed it.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        texts = {name: as_typed(text) for name, text in options.items() if isinstance(text, str)}
+        super().__init__(**(options | texts))
 
     def error(self, message: str) -> NoReturn:
         """Refuse a command line."""
@@ -58,7 +67,7 @@ def exit_code(work: Callable[[], int]) -> int:
 
 def tell(error: Exception) -> None:
     """Print an error as the one line that it is."""
-    print(f"error: {one_line(str(error))}", file=sys.stderr)
+    print(f"error: {one_line(as_typed(str(error)))}", file=sys.stderr)
 
 
 def one_line(text: str) -> str:

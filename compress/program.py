@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 
+from compress.called import NAME, as_typed, by_name
 from compress.errors import ConfigError, exit_code, nearest
 
-NAME = "combining-compressions"
 VERBS, PROGRAMS = "combining_compressions.verbs", "combining_compressions.programs"
 HEAD = f"""\
 {NAME} VERB …; {NAME} VERB --help shows what it takes.
@@ -28,8 +28,16 @@ One experiment, or many:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the verb says; without one, what `python -m compress` does. Exit codes are those of the command."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with by_name():
+        return _do(words)
+
+
+def _do(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_page())
+        return 0
+    if words[0] == "-sc" and (asked := words[-1]).startswith("verb="):  # tab completion of the first word
+        print("\n".join(verb for verb in verbs() if verb.startswith(asked.removeprefix("verb="))))
         return 0
     found = _command(words[0])
     if found is None and not _is_verb(words[0]):
@@ -65,8 +73,13 @@ def _command(verb: str) -> EntryPoint | None:
     return None
 
 
+def verbs() -> list[str]:
+    """Every verb, sorted."""
+    return sorted({found.name for group in (VERBS, PROGRAMS) for found in entry_points(group=group)})
+
+
 def _refuse(verb: str) -> int:
-    names = sorted({found.name for group in (VERBS, PROGRAMS) for found in entry_points(group=group)})
+    names = verbs()
     raise ConfigError(f"{verb}: must be of {', '.join(names)}, or overrides{nearest(verb, names)}")
 
 
@@ -80,4 +93,4 @@ def _page() -> str:
             told = (importlib.import_module(found.module).__doc__ or "").splitlines()[0].rpartition("`: ")[2]
             programs.append(f"  {found.name:<18} {told.rstrip('.')}")
     alone = "\n".join(["With files of your own, and with finished experiments:", "", *sorted(programs)])
-    return "\n\n".join([HEAD.rstrip(), *pages, alone])
+    return "\n\n".join([HEAD.rstrip(), *map(as_typed, pages), alone])

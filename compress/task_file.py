@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from compress.called import as_typed
 from compress.checked import build, default_of
 from compress.data import split_files, tables, texts
 from compress.data.tables import Table
@@ -273,7 +274,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     parser.add_argument("-h", "--help", action="store_true")
     options = parser.parse_args(arguments)
     if options.help:
-        print(USAGE)
+        print(as_typed(USAGE))
         return 0
     if options.file is None:
         raise ConfigError("FILE: give a file, or a folder with train and validation; --help shows what it takes")

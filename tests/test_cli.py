@@ -148,6 +148,11 @@ def test_completion_offers_options_and_keys_in_a_real_shell(program: str, tmp_pa
     assert complete(f"{program} train.precision=") == ["train.precision=fp32", "train.precision=bf16"]
     assert complete(f"{program} +exp") == ["+experiment="]
     assert complete(f"{program} data.path=tes") == ["data.path=tests/"]
+    if program.endswith("combining-compressions"):
+        assert complete(f"{program} pla") == ["plan"]
+        assert complete(f"{program} plan task=s") == complete(f"{program} run task=s") == ["task=sst2", "task=stsb"]
+        assert complete(f"{program} status ru") == [], "the shell completes names of folders"
+        assert {"status", "report", "run"} <= set(complete(f"{program} "))
 
 
 def test_what_was_left_out_of_an_installation_is_told(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:

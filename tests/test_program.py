@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ import analysis.cli
 import compress.cli
 import compress.task_file
 import launch.cli
-from compress import program
+from compress import called, program
 from tests.conftest import ROOT
 
 DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
@@ -63,8 +64,19 @@ def test_a_verb_is_what_its_own_command_is(words: Sequence[str], same, capsys: p
             ends.append((call(), *capsys.readouterr()))
         except SystemExit as end:  # argparse's --help
             ends.append((end.code, *capsys.readouterr()))
-    assert ends[0] == ends[1]
+    with called.by_name():
+        expected = tuple(called.as_typed(text) if isinstance(text, str) else text for text in ends[1])
+    assert [str(end).split() for end in ends[0]] == [str(end).split() for end in expected], "but for where lines break"
     assert ends[0][1] or ends[0][2]
+    assert "python -m" not in ends[0][1] + ends[0][2]
+
+
+@pytest.mark.parametrize("verb", sorted({*DECLARED[program.VERBS], *DECLARED[program.PROGRAMS]}))
+def test_the_help_of_a_verb_names_the_command_as_it_was_typed(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.suppress(SystemExit):
+        assert program.main([verb, "--help"]) == 0
+    usage = capsys.readouterr().out.splitlines()[0]
+    assert usage.startswith(f"usage: {program.NAME} " + (f"{verb} " if verb not in ("run", "grid") else "")), usage
 
 
 def test_another_word_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

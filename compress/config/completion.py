@@ -1,4 +1,4 @@
-"""Tab completion for `python -m compress`: groups with their options, keys, and values where they are of a kind.
+"""Tab completion for `python -m compress` and `combining-compressions`: verbs; groups with their options, keys, values.
 
 Hydra's own completes neither `python -m` nor options in subfolders (`model=demo/tiny`), and takes a second.
 """
@@ -24,6 +24,16 @@ _compress_completion() {
     fi
     local word=""
     case "$COMP_LINE" in *" ") ;; *) word="${words[${#words[@]}-1]}" ;; esac
+    if [[ "$1" == *combining-compressions ]]; then
+        if [ "${words[1]:-}" = "$word" ]; then
+            COMPREPLY=($($program -sc "verb=$word" 2>/dev/null))
+            if [ ${#COMPREPLY[@]} -gt 0 ]; then compopt +o nospace 2>/dev/null; return; fi
+        fi
+        case "${words[1]}" in
+            run|grid|plan|prepare|augment|[-+~]*|*=*|"$word") ;;
+            *) COMPREPLY=(); return ;; # the other verbs take folders and files
+        esac
+    fi
     COMPREPLY=($($program -sc "query=$word" 2>/dev/null))
 }
 COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
