@@ -76,7 +76,7 @@ def test_the_help_of_a_verb_names_the_command_as_it_was_typed(verb: str, capsys:
     with contextlib.suppress(SystemExit):
         assert program.main([verb, "--help"]) == 0
     usage = capsys.readouterr().out.splitlines()[0]
-    assert usage.startswith(f"usage: {program.NAME} " + (f"{verb} " if verb not in ("run", "grid") else "")), usage
+    assert usage.startswith(f"usage: {called.NAME} " + (f"{verb} " if verb not in ("run", "grid") else "")), usage
 
 
 def test_another_word_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
