@@ -24,6 +24,7 @@ class Planned:
     resources: Needs  # what it needs
     config: dict[str, object]  # the whole configuration as plain values
     start: str | None = None  # the run_id of the finished model that it starts from
+    apart: str = ""  # what tells it from others of this task, model, methods and seed: `prune.sparsity=0.6`
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -36,7 +37,13 @@ class Planned:
 
     @property
     def name(self) -> str:
-        return f"{self.task} {self.model} {self.methods} seed {self.seed}"
+        return called(self.task, self.model, self.methods, self.apart, self.seed)
+
+
+def called(task: str, model: str, methods: str, apart: str, seed: int | None) -> str:
+    """An experiment's name, as commands print and take it: `rte tiny prune prune.sparsity=0.6 seed 0`."""
+    words = [task, model, methods, apart, "" if seed is None else f"seed {seed}"]
+    return " ".join(word for word in words if word)
 
 
 CANCELLED = "cancelled"  # what an experiment failed of that somebody cancelled

@@ -17,6 +17,7 @@ from compress.model.encoder import label
 from compress.runs import result
 from compress.runs.result import Result
 from compress.wording import plural
+from launch.apart import told_apart
 from launch.cost import Experience
 from launch.experiments import Planned
 
@@ -113,6 +114,8 @@ def make(
                 config=document(config),
             )
         )
+    apart = told_apart({planned.run_id: (planned.name, planned.config) for planned in every})
+    every = [replace(planned, apart=apart[planned.run_id]) if planned.run_id in apart else planned for planned in every]
     awaited = {run_id for planned in every for run_id in planned.needs}
     every.sort(key=lambda planned: (planned.run_id not in awaited, -planned.seconds))
     to_run = [each for each in every if each.config["force"] or result.read(runs / each.folder, each.run_id) is None]

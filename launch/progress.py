@@ -82,10 +82,11 @@ def _tell(sweep: Sweep, outcome: Outcome, number: int, total: int, *, quiet: boo
     if outcome.state == "failed":
         tqdm.write(f"[{number}/{total}] failed: {planned.name}: {outcome.cause}", file=sys.stdout)
     elif not quiet:
-        finished = None
-        with suppress(ConfigError):  # one that this user may not read is finished all the same
-            finished = result.read(sweep.run_folder(outcome.run_id), outcome.run_id)
-        tqdm.write(f"[{number}/{total}] finished: {finished.summary() if finished else planned.name}", file=sys.stdout)
+        said = planned.name
+        with suppress(ConfigError):  # a result that this user may not read is finished too
+            if finished := result.read(sweep.run_folder(outcome.run_id), outcome.run_id):
+                said = finished.summary(planned.name if planned.apart else None)
+        tqdm.write(f"[{number}/{total}] finished: {said}", file=sys.stdout)
     sys.stdout.flush()
 
 

@@ -17,7 +17,7 @@ from compress.training.checkpoint import FILE
 from compress.wording import plural
 from launch import losses, scheduler, submitted
 from launch.commands import Unanswered
-from launch.experiments import Outcome, Planned
+from launch.experiments import Outcome, Planned, called
 from launch.forecast import NOTHING_KNOWN, Forecast, forecast
 from launch.sweep import PLAN, Sweep, all_sweeps, concerned
 
@@ -58,10 +58,11 @@ class Status:
     seconds_left: float | None = None
     seed: int | None = None
     progress: Progress | None = None
+    apart: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.task} {self.model} {self.methods}" + ("" if self.seed is None else f" seed {self.seed}")
+        return called(self.task, self.model, self.methods, self.apart, self.seed)
 
     def folder(self, runs: Path) -> Path:
         return runs / self.task / self.model / self.methods / self.run_id
@@ -160,7 +161,8 @@ def survey(
         sweeps = all_sweeps(runs, left_out) if memory is None else memory.all_sweeps(runs, left_out)
     look = _Look(runs, sweeps, memory or Memory())
     planned = [Status(run_id, planned.task, planned.model, planned.methods, **vars(look.state(run_id)),
-                      job=look.jobs.get(run_id), seed=planned.seed) for run_id, planned in look.planned()]  # fmt: skip
+                      job=look.jobs.get(run_id), seed=planned.seed, apart=look.apart.get(run_id, ""))
+               for run_id, planned in look.planned()]  # fmt: skip
     alone = [_alone(folder, runs, look.memory)
              for folder in result.run_folders(runs) if folder.name not in look.latest]  # fmt: skip
     return Survey(planned + alone, look.unanswered, _forecast(planned, look.latest))
@@ -190,6 +192,8 @@ class _Look:
     def __init__(self, runs: Path, sweeps: Sequence[Sweep], memory: Memory) -> None:
         self.memory = memory
         self.latest = concerned(sweeps)  # the sweep that speaks for each experiment
+        self.apart = {run_id: planned.apart for sweep in sweeps  # a retry of one alone knows no others
+                      for run_id, planned in sweep.experiments.items() if planned.apart}  # fmt: skip
         self.finished = cache(self._finished)
         self.locked = cache(lambda run_id: ExperimentLock(runs, run_id).taken())
         before = memory.queue

@@ -297,7 +297,7 @@ def _running(running: list[Status], width: int) -> Table:
 
 
 def _short(one: Status) -> str:
-    return one.name if one.seed is None else f"{one.task} {one.model} {one.methods} s{one.seed}"
+    return one.name if one.seed is None else one.name.replace(f"seed {one.seed}", f"s{one.seed}")
 
 
 def _how_far(one: Status, width: int) -> Text:

@@ -138,13 +138,13 @@ class Result(Head):
         values = asdict(self)
         return {key: values[key] for key in (*(key for key in values if key not in LAST), *LAST)}
 
-    def summary(self) -> str:
-        """One line: what it was and what came out."""
+    def summary(self, name: str | None = None) -> str:
+        """One line: what it was, by another name if it is given, and what came out."""
         metrics = "  ".join(f"{name} {_rounded(value, 4)}" for name, value in self.metrics.items())
         strengths = [f"{method.strength} {method.value:g}" for method in self.compression if method.value is not None]
         what = " ".join([self.task, self.model, self.subset, *strengths, f"seed {self.seed}"])
         size, seconds = f"{megabytes(self.size.artifact_bytes)} MB", _rounded(self.timing.wall_seconds, 1)
-        return f"{what}: score {_rounded(self.score_glue, 1)}  {metrics}  {size}  {seconds} s"
+        return f"{name or what}: score {_rounded(self.score_glue, 1)}  {metrics}  {size}  {seconds} s"
 
 
 def _rounded(value: float | None, digits: int) -> str:
