@@ -7,11 +7,13 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis import names
 from analysis.options import Options
+from compress import extras
 from compress.errors import ConfigError, Parser, exit_code
 from compress.wording import MEGABYTE
 
@@ -171,6 +173,8 @@ def _serve(options: argparse.Namespace) -> int:
     """Follow a folder of runs; the report is made with the options that were given."""
     from analysis.report import serve
 
+    if find_spec("matplotlib") is None:  # the report at the end draws with it
+        raise ConfigError(extras.missing("matplotlib"))
     if options.source != "runs":
         raise ConfigError(f"--source {options.source}: --serve follows a folder of runs; leave it out")
     if options.pdf:

@@ -68,7 +68,7 @@ def _show(arguments: Sequence[str] | None) -> int:
         raise ConfigError(f"-n {options.n}: must be at least 0")
     every = (option for same in registry.registry().values() for option in same.values())
     option = next(option for option in every if issubclass(option.config, EnlargesData))
-    config = read_one([f"{option.group}={option.name}", *words], conf_folder())
+    config = read_one(["tracking=none", f"{option.group}={option.name}", *words], conf_folder())
     if (augmentation := of(config.methods, config.data, config.seed)) is None:
         raise ConfigError(f"{option.group}=none: nothing is rewritten; leave it out" if not config.methods else
                           f"{option.group}.copies=0: nothing is rewritten; give at least 1")  # fmt: skip

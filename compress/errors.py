@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from compress import extras
 from compress.called import as_typed
 
 LONG = 500  # characters of a word; longer ones are shown shortened
@@ -50,9 +51,7 @@ def exit_code(work: Callable[[], int]) -> int:
     except ModuleNotFoundError as error:  # of an extra that was left out
         if str(error.name).partition(".")[0] in ("compress", "launch", "analysis"):
             raise
-        tell(
-            ConfigError(f"the package {error.name} is not installed; in the project's folder: pip install -e '.[all]'")
-        )
+        tell(ConfigError(extras.missing(str(error.name))))
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compress import extras
 from compress.artifact import store
 from compress.config.schema import Config, from_mapping
 from compress.errors import ConfigError, Parser, exit_code, tell
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 ENOUGH = 0.995  # share of the dev set's predictions that must agree
 SAME_SCORE = 0.05  # how far apart two answers of a regression (GLUE's run from 0 to 5) may be and agree
-EXTRA = "onnx, onnxscript and onnxruntime are needed; in the project's folder: pip install -e '.[export]'"
 FORMATS = {
     "onnx": ("ONNX Runtime", "model.onnx"),
     "openvino": ("OpenVINO", "openvino_model.xml"),
@@ -45,10 +45,8 @@ def open_run(folder: Path) -> Result:
 
 def missing(form: str, error: ModuleNotFoundError) -> ConfigError:
     """That a package is not installed that a format takes."""
-    if form == "openvino" and (error.name or "").startswith("openvino"):
-        fix = "openvino is needed; in the project's folder: pip install -e '.[openvino]', or take --format onnx"
-        return ConfigError(f"--format openvino: {fix} ({error})")
-    return ConfigError(f"{EXTRA} ({error})")
+    told = f"--format {form}: {extras.missing(str(error.name))}"
+    return ConfigError(f"{told}, or take --format onnx" if form == "openvino" else told)
 
 
 def write(form: str, model: PreTrainedModel, folder: Path) -> int:

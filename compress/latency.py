@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from compress.errors import ConfigError, Parser, exit_code
-from compress.export import EXTRA, open_run
+from compress.export import open_run
 from compress.runs import environment
 from compress.runs import latency as measurements
 from compress.runs.latency import WHOLE, Cell, Latency
@@ -140,10 +140,7 @@ def _do(arguments: Sequence[str] | None) -> int:
     options = parser.parse_args(arguments)
     if options.threads < 1 or options.rounds < 3:
         raise ConfigError(f"--threads {options.threads} --rounds {options.rounds}: must be at least 1 and 3")
-    try:
-        measured = measure(options.run, threads=options.threads, rounds=options.rounds, seconds=options.seconds)
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"{EXTRA} ({error})") from error
+    measured = measure(options.run, threads=options.threads, rounds=options.rounds, seconds=options.seconds)
     print(table(options.run, measured))
     machine = measured[0].environment
     print(f"{options.threads} thread(s) of {machine['cpu']} ({', '.join(machine['cpu_flags'])})")

@@ -22,6 +22,7 @@ from launch.start import SETTINGS, Group, Settings, launch_all, settings_of
 from launch.sweep import Sweep, accepted, all_sweeps
 
 LAUNCHER, RESOURCES = "hydra.launcher.", "resources"
+UNTRACKED = "tracking=none"  # what is composed for the resources alone does not take the package wandb
 SHORT = {name for kind in SETTINGS.values() for name in kind.__dataclass_fields__}
 
 
@@ -87,7 +88,7 @@ class Changes:
         for override in parse(words):
             if override.is_sweep_override():
                 raise ConfigError(f"{override.input_line}: several values have no use here; give one")
-        check_words(self.resources, conf_folder())
+        check_words([UNTRACKED, *self.resources], conf_folder())
 
     def require_use(self, launchers: Iterable[Mapping[str, object]]) -> None:
         """Refuse a setting that none of the launchers has."""
@@ -110,7 +111,7 @@ class Changes:
         values = asdict(config.resources)
         for word in self.resources:
             if word.startswith(f"{RESOURCES}="):
-                values = asdict(next(compositions([word], conf_folder(), multirun=False)).resources)
+                values = asdict(next(compositions([UNTRACKED, word], conf_folder(), multirun=False)).resources)
                 continue
             if (first := getattr(settings, key := _path(word)[0], None)) is not None:
                 shown = f"{first:g}" if isinstance(first, float) else first

@@ -18,6 +18,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.core.utils import JobReturn, JobStatus
 from pydantic import Field, field_validator
 
+from compress import extras
 from compress.checked import checked
 from compress.config.schema import type_of
 from compress.config.words import Options, swept
@@ -119,9 +120,7 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise ConfigError(
-            "hydra/sweeper=optuna: Optuna is not installed; in the project's folder: pip install -e '.[optuna]'"
-        ) from error
+        raise ConfigError(f"hydra/sweeper=optuna: {extras.missing('optuna')}") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

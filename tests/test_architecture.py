@@ -33,7 +33,7 @@ LIGHT = (
 
 # a room's modules import from rooms before it only, and from errors and checked; what is on top of compress/ from all
 ROOMS = ("storage", "runs", "task", "model", "artifact", "methods", "data", "training", "tracking", "config")
-LEAVES = ("called", "errors", "checked", "wording")
+LEAVES = ("called", "extras", "errors", "checked", "wording")
 ANALYSIS = ("read", "statistics")  # then the outputs, which do not know each other's rooms but for tables and figures
 
 

@@ -7,12 +7,14 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import compress.cli
 from compress.errors import exit_code
+from launch.retry import Changes
 from tests.conftest import ROOT, Command
 
 DEMO = ("model=demo/tiny", "data=demo", "task=rte", "train.max_steps=3")
@@ -155,8 +157,12 @@ def test_completion_offers_options_and_keys_in_a_real_shell(program: str, tmp_pa
         assert {"status", "report", "run"} <= set(complete(f"{program} "))
 
 
+def imports(package: str) -> Callable[[], int]:
+    return lambda: int(bool(__import__(package)))
+
+
 def test_what_was_left_out_of_an_installation_is_told(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:
-    """Without the extras: W&B is refused before anything is written, and the analysis names what it lacks."""
+    """Without the extras: W&B is refused before anything is written, and a command names the extra that it lacks."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setitem(sys.modules, "wandb", None)
@@ -167,6 +173,11 @@ def test_what_was_left_out_of_an_installation_is_told(monkeypatch: pytest.Monkey
     )
     assert told.endswith(", or give tracking=none\n")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert exit_code(lambda: __import__("matplotlib").x) == 2
-    assert capsys.readouterr().err.startswith("error: the package matplotlib is not installed; in the project's folder")
+    for package, extra in {"matplotlib": "analysis", "onnxscript": "export", "wandb_workspaces": "tracking"}.items():
+        monkeypatch.setitem(sys.modules, package, None)
+        assert exit_code(imports(package)) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(f"error: the package {package} is not installed; in the project's folder: pip install ")
+        assert told.endswith(f"'.[{extra}]'\n")
+    Changes(["resources.cpus=2"])  # of a retry of runs that are not tracked
     assert not list(tmp_path.iterdir())

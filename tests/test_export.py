@@ -91,8 +91,10 @@ def test_openvino_predicts_what_the_artifact_does(
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert export.main([str(folder), "--format", "openvino"]) == 2
     told = capsys.readouterr().err
-    assert told.startswith("error: --format openvino: openvino is needed; in the project's folder: pip install -e ")
-    assert told.count("\n") == 1
+    assert told == (
+        "error: --format openvino: the package openvino is not installed; in the project's folder: "
+        "pip install -e '.[openvino]', or take --format onnx\n"
+    )
 
 
 def test_an_export_that_is_another_model_is_refused_and_not_kept(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from compress import extras
 from compress.errors import ConfigError, first_line
 
 SECONDS = 30.0  # that the server may take for an answer
@@ -56,7 +57,7 @@ def _connect() -> Any:
         wandb: Any = session()
         import wandb_workspaces  # noqa: F401
     except ImportError as error:
-        raise ConfigError(f"the dashboard needs the package {error.name}: pip install wandb wandb-workspaces") from None
+        raise ConfigError(extras.missing(str(error.name))) from None
     if reason := why_offline(SECONDS):
         raise ConfigError(f"the dashboard is on the W&B server, and {reason}; WANDB_BASE_URL says which server")
     with _in_one_line("asking who the key belongs to"):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 from analysis.read.collection import Document
 from analysis.read.results import Results, from_documents
 from analysis.subsets import Compressions, split
+from compress import extras
 from compress.errors import ConfigError, first_line
 from compress.runs.result import Compression, Head, from_document
 from compress.tracking.wandb_client import AGENTS_RUN, session, tear_down, why_offline
@@ -83,6 +85,8 @@ def read_wandb(where: str, recipe: str | None = None) -> Results:
     entity, _, project = where.rpartition("/")
     if not project or "/" in entity:
         raise ConfigError(f"{where}: must be PROJECT or ENTITY/PROJECT")
+    if find_spec("wandb") is None:
+        raise ConfigError(f"{where}: {extras.missing('wandb')}")
     if (reason := why_offline(SECONDS)) is not None:
         raise ConfigError(f"{where}: cannot be read from W&B: {reason}")
     try:

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from compress import extras
 from compress.checked import checked
 from compress.errors import ConfigError, nearest
 from compress.tracking import wandb_settings
 
-MISSING = "the package wandb is not installed; in the project's folder: pip install -e '.[tracking]'"
 PROJECT = "combining-compressions"  # where nobody says otherwise
 FORBIDDEN = "/\\#?%:"  # in a project's name
 LONGEST = 128  # characters of a project's, a run's or a group's name
@@ -54,7 +54,7 @@ def check(tracking: TrackingConfig) -> None:
     """Refuse what W&B does not have, or its agent asks for in vain, by ConfigError, before anything is written."""
     if mode_of(tracking) != "disabled":
         if find_spec("wandb") is None:
-            raise ConfigError(f"tracking={tracking.name}: {MISSING}, or give tracking=none")
+            raise ConfigError(f"tracking={tracking.name}: {extras.missing('wandb')}, or give tracking=none")
         project_of(tracking)
         wandb_settings.agent()
 
