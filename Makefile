@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo glue family test slurm-test faults lint bench clean
+.PHONY: demo glue family test slurm-test faults manual lint bench clean
 
 # an editable installation holds copies of the plugins: Hydra finds them by their package, not by a path
 PLUGINS := $(wildcard launch/plugin/hydra_plugins/*/*.py)
@@ -51,6 +51,10 @@ slurm-test: .venv/tested
 # Processes that end and disks that fail at any file operation, a few hundred places chosen by a seed: make faults SEED=1
 faults: .venv/tested
 	$(BIN)/python -m tests.faults $(SEED:%=--seed %) $(POINTS:%=--points %) $(ARGS)
+
+# conf/README.md, from the configuration's dataclasses and files
+manual: .venv/tested
+	$(BIN)/python -m tests.configuration_page
 
 lint: .venv/tested
 	$(BIN)/ruff check .

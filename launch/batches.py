@@ -28,20 +28,32 @@ class SlurmSettings:
     account: str | None = Field(description="sbatch --account; null: resources.account")
     qos: str | None = Field(description="sbatch --qos; null: resources.qos")
     constraint: str | None = Field(description="sbatch --constraint; null: resources.constraint")
-    additional: dict[str, str | int | float | bool] = Field(description="other options of sbatch")
-    setup: list[str] = Field(description="shell lines before each job; one that fails ends it")
-    throttle: int | None = Field(description="jobs of the sweep at once", ge=1)
-    pack: int = Field(description="experiments in one job", ge=1)
-    per_device: int = Field(description="of those, how many at once", ge=1)
-    threads: int | None = Field(description="of each experiment; null: resources.cpus shared out", ge=1)
-    timeout_min: float | None = Field(description="of an experiment; null: resources.timeout_min", gt=0)
-    signal_seconds: int = Field(description="before its time limit a job checkpoints and is requeued", ge=1)
-    max_requeues: int = Field(description="after so many time limits a job is given up", ge=0)
-    array_size: int = Field(description="elements of one job array at most", ge=1)
-    python: str | None = Field(description="command that starts Python on the nodes; null: this one, or `python`")
-    container: str | None = Field(default=None, description="a command before Python, or options of srun", min_length=1)
-    objective: Objective = Field(default="score_glue", description="of a search: a key of the result, or several")
-    wait: bool = Field(description="false: return once all is submitted")
+    additional: dict[str, str | int | float | bool] = Field(
+        description="other options of sbatch by their names, such as {exclude: node7}"
+    )
+    setup: list[str] = Field(description="shell lines that run before each job; the job fails if one of them fails")
+    throttle: int | None = Field(description="most jobs of the sweep at once; null: no limit", ge=1)
+    pack: int = Field(description="runs in one job, if they ask for the same resources", ge=1)
+    per_device: int = Field(description="runs of a job at once", ge=1)
+    threads: int | None = Field(
+        description="CPU threads of each run; null: resources.cpus divided among the runs", ge=1
+    )
+    timeout_min: float | None = Field(description="minutes that a run may take; null: resources.timeout_min", gt=0)
+    signal_seconds: int = Field(
+        description="seconds before its time limit at which a job writes checkpoints and is requeued", ge=1
+    )
+    max_requeues: int = Field(description="how many times a job may be requeued", ge=0)
+    array_size: int = Field(description="most elements of one job array; clusters have a limit (MaxArraySize)", ge=1)
+    python: str | None = Field(
+        description="command that starts Python on the nodes; null: this one, in a container `python`"
+    )
+    container: str | None = Field(
+        default=None, description="container of the jobs: a command before Python, or options of srun", min_length=1
+    )
+    objective: Objective = Field(
+        default="score_glue", description="what a search optimises: a key of result.json, or a list of keys"
+    )
+    wait: bool = Field(description="false: the command returns when all jobs are submitted")
 
     @field_validator("additional")
     @classmethod

@@ -38,13 +38,17 @@ FOREVER_MIN = 60 * 24 * 365  # a worker ends by itself
 class LocalSettings:
     """`hydra/launcher=local`."""
 
-    devices: str | list[int | str] = Field(description="auto: all GPUs, without any the CPU; cpu; or GPUs, [0,1]")
-    per_device: int | None = Field(description="experiments at once on each; null: 1 on a GPU, 1 per core of the CPU",
+    devices: str | list[int | str] = Field(
+        description="auto: all GPUs, or the CPU if there is none; cpu; or a list of GPUs, [0,1]"
+    )
+    per_device: int | None = Field(description="runs at once on each device; null: 1 on a GPU, 1 per core on the CPU",
                                    ge=1)  # fmt: skip
-    threads: int | None = Field(description="of each experiment; null: the cores shared out", ge=1)
-    timeout_min: float | None = Field(description="of each experiment; null: resources.timeout_min", gt=0)
-    objective: Objective = Field(default="score_glue", description="of a search: a key of the result, or several")
-    wait: bool = Field(description="false: return at once; python -m launch status shows how it goes on")
+    threads: int | None = Field(description="CPU threads of each run; null: the cores divided among the runs", ge=1)
+    timeout_min: float | None = Field(description="minutes that a run may take; null: resources.timeout_min", gt=0)
+    objective: Objective = Field(
+        default="score_glue", description="what a search optimises: a key of result.json, or a list of keys"
+    )
+    wait: bool = Field(description="false: the command returns at once; `launch status` shows the progress")
 
 
 @dataclass(frozen=True)

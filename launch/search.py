@@ -41,14 +41,14 @@ FILE = "optimization_results.yaml"
 class SearchSettings:
     """`hydra/sweeper=optuna`."""
 
-    n_trials: int = Field(description="experiments in all", ge=1)
-    n_jobs: int = Field(description="trials at once; each knows only what had ended before", ge=1)
-    direction: str | list[str] = Field(description="maximize or minimize; a list, if the objective is one")
-    sampler: str = Field(description="tpe, random, gp, cmaes, nsgaii, qmc")
-    seed: int | None = Field(description="of the sampler; null: other trials each time", ge=0)
-    storage: str | None = Field(description="where a study is kept, sqlite:///study.db; null: nowhere")
-    study_name: str | None = Field(description="its name there")
-    params: dict[str, object] | None = Field(description="the space, if not typed")
+    n_trials: int = Field(description="runs in all", ge=1)
+    n_jobs: int = Field(description="runs at once; a proposal knows only of those that have ended", ge=1)
+    direction: str | list[str] = Field(description="maximize or minimize; a list if the objective is a list")
+    sampler: str = Field(description="Optuna's sampler: tpe, random, gp, cmaes, nsgaii or qmc")
+    seed: int | None = Field(description="seed of the sampler; null: other trials each time", ge=0)
+    storage: str | None = Field(description="where the study is kept, such as sqlite:///study.db; null: nowhere")
+    study_name: str | None = Field(description="name of the study in the storage")
+    params: dict[str, object] | None = Field(description="the search space, if it is not typed on the command line")
     max_batch_size: None = None
 
     @field_validator("direction")

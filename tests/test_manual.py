@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from compress.errors import ConfigError
-from tests import manual_commands
+from tests import configuration_page, manual_commands
 from tests.manual import FENCE, ROOT, blocks, run
 
 # Pages that are not rewritten yet. Take yours out as soon as it passes.
@@ -131,6 +131,11 @@ def _anchors(name: str) -> set[str]:
             repeated = (f"{slug}-{count}" for count in range(1, 1000))
             found.add(slug if slug not in found else next(name for name in repeated if name not in found))
     return found
+
+
+def test_the_page_of_the_configuration_is_made_from_it() -> None:
+    """`make manual` writes it."""
+    assert configuration_page.PAGE.read_text(encoding="utf-8") == configuration_page.page(), "run make manual"
 
 
 @pytest.mark.slow

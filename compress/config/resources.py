@@ -35,12 +35,16 @@ class ResourcesConfig:
 
     gpus: int | dict[str, int] = Field(description="GPUs of a job")
     cpus: int | dict[str, int] = Field(description="CPU cores of a job")
-    memory_gb: float | dict[str, float] | None = Field(description="memory of a job; null: the scheduler's default")
-    timeout_min: float | dict[str, float] = Field(description="minutes that an experiment may take")
-    partition: str | dict[str, str] | None = Field(default=None, description="of a cluster; null: its default")
-    account: str | dict[str, str] | None = Field(default=None, description="likewise")
-    qos: str | dict[str, str] | None = Field(default=None, description="likewise")
-    constraint: str | dict[str, str] | None = Field(default=None, description="likewise")
+    memory_gb: float | dict[str, float] | None = Field(description="memory of a job in GB; null: the cluster's default")
+    timeout_min: float | dict[str, float] = Field(description="minutes that a run may take")
+    partition: str | dict[str, str] | None = Field(
+        default=None, description="SLURM partition; null: the cluster's default"
+    )
+    account: str | dict[str, str] | None = Field(default=None, description="SLURM account; null: the cluster's default")
+    qos: str | dict[str, str] | None = Field(default=None, description="SLURM qos; null: the cluster's default")
+    constraint: str | dict[str, str] | None = Field(
+        default=None, description="SLURM constraint; null: the cluster's default"
+    )
 
     def for_model(self, model: str) -> Needs:
         """The values for one model; refuses one of which a number is not listed where there is no `other`."""

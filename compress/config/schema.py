@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 class PathsConfig:
     """Where files go; no part of an experiment's identity."""
 
-    runs: str = Field(description="results: <task>/<model>/<methods>/<run_id>/", min_length=1)
-    cache: str = Field(description="tokenized texts, shared by all runs", min_length=1)
+    runs: str = Field(description="folder of all results; a run is in <task>/<model>/<methods>/<run_id>/", min_length=1)
+    cache: str = Field(description="folder of tokenized texts and teachers' answers, shared by all runs", min_length=1)
 
 
 GROUPS: dict[str, type[DataclassInstance]] = {
@@ -67,10 +67,12 @@ class Config:
     tracking: TrackingConfig
     resources: ResourcesConfig
     paths: PathsConfig
-    seed: int = Field(description="of new weights, order of batches, dropout", ge=0)
+    seed: int = Field(description="seed of new weights, of the order of batches and of dropout", ge=0)
     device: str = Field(description="auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    force: bool = Field(description="run again what is finished")
-    hub_seconds: float = Field(default=SECONDS, description="give up a hub that sends nothing for so long", gt=0)
+    force: bool = Field(description="run again even if the result is there")
+    hub_seconds: float = Field(
+        default=SECONDS, description="seconds without an answer after which a download from the hub is given up", gt=0
+    )
     teacher: ModelConfig | None = None  # that a method learns from, looked up
 
 

@@ -28,15 +28,20 @@ from compress.task.config import TaskConfig
 class DataConfig:
     """Where the texts come from and how much of them is used."""
 
-    source: Literal["glue", "demo"] = Field(description="GLUE, or texts generated here")
-    hub: str | None = Field(description="data set on the hub, or a folder laid out like one")
-    revision: str | None = Field(description="revision of the data set on the hub")
-    path: str | None = Field(description="folder with train and validation, or a folder <task> in it, not the hub's")
-    seed: int = Field(description="of generated texts, and of the rows that max_… leave and task.held_out takes", ge=0)
-    max_train: int | None = Field(description="use only so many training rows, drawn at random", ge=1)
-    max_length: int = Field(description="longest sequence in tokens; what is longer is cut", ge=8, le=512)
+    source: Literal["glue", "demo"] = Field(description="glue: data of the hub or of yours; demo: generated texts")
+    hub: str | None = Field(description="data set on the hub, or a folder with the same layout")
+    revision: str | None = Field(description="branch, tag or commit of the data set on the hub")
+    path: str | None = Field(
+        description="folder with your train and validation files, or with a folder per task; null: the hub"
+    )
+    seed: int = Field(
+        description="seed of generated texts, and of the rows that max_train, max_validation and task.held_out draw",
+        ge=0,
+    )
+    max_train: int | None = Field(description="train on at most so many rows, drawn at random", ge=1)
+    max_length: int = Field(description="longest sequence, in tokens; longer texts are cut", ge=8, le=512)
     max_validation: int | None = Field(
-        default=None, description="score only so many rows of each validation split, drawn at random", ge=1
+        default=None, description="score at most so many rows of each validation split, drawn at random", ge=1
     )
 
     @property

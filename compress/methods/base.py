@@ -85,18 +85,22 @@ class Method:
 class LearnsFromTeacher:
     """Options of a method that wants the logits of a teacher: an uncompressed experiment, which is run before."""
 
-    teacher: str = Field(description="option of the group model, or a checkpoint: folder or hub name", min_length=1)
-    weak_teacher: bool = Field(default=False, description="take a teacher no better than the best constant answer")
+    teacher: str = Field(
+        description="the teacher: an option of `model`, or a checkpoint's folder or hub name", min_length=1
+    )
+    weak_teacher: bool = Field(
+        default=False, description="accept a teacher that is no better on the dev set than a constant answer"
+    )
 
 
 @checked
 class EnlargesData:
     """Options of a method that trains on rewritten copies of the training rows too."""
 
-    copies: int = Field(description="rewritten copies of each training row, by synonym replacement", ge=0)
-    replace: float = Field(description="share of the replaceable words that a copy replaces", gt=0, le=1)
-    wordnet: str | None = Field(description="folder of WordNet's database files; null: the usual places")
-    rewrite: bool = Field(default=True, description="false: copies read like their rows; a control: more steps alone")
+    copies: int = Field(description="copies of each training row in which words are replaced by synonyms", ge=0)
+    replace: float = Field(description="share of a row's replaceable words that a copy replaces", gt=0, le=1)
+    wordnet: str | None = Field(description="folder of WordNet's database files; null: search the usual places")
+    rewrite: bool = Field(default=True, description="false: the copies are the unchanged rows, as a control")
     steps: Literal["enlarged", "original"] = Field(
-        default="enlarged", description="as many as the enlarged training set takes, or as the original one"
+        default="enlarged", description="train as many steps as the enlarged training set takes, or as the original one"
     )

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 class DistillConfig(LearnsFromTeacher, EnlargesData):
     """Whom the student learns from, how, and on what."""
 
-    name: Literal["kd"] = Field(description="which method")
-    temperature: float = Field(description="softens both models' probabilities", gt=0)
-    alpha: float = Field(description="weight of the teacher's answers; the labels have the rest", ge=0, le=1)
+    name: Literal["kd"] = Field(description="the option")
+    temperature: float = Field(description="temperature that softens the probabilities of student and teacher", gt=0)
+    alpha: float = Field(
+        description="weight of the teacher's answers in the loss; the labels have 1 − alpha", ge=0, le=1
+    )
 
 
 def distillation_loss(logits: torch.Tensor, teacher_logits: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class FactorizeConfig:
     """How much of each matrix is kept: a square one gets smaller below a rank of 0.5, a 1 × 4 one below 0.8."""
 
-    name: Literal["svd"] = Field(description="which method")
-    rank: float = Field(description="share of the full rank that each factorized matrix keeps", gt=0, lt=1)
+    name: Literal["svd"] = Field(description="the option")
+    rank: float = Field(description="share of its full rank that each matrix keeps", gt=0, lt=1)
 
 
 def rank_of(share: float, outputs: int, inputs: int) -> int | None:

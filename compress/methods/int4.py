@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Int4Config(quantize.TrainedConfig):
     """What is rounded, how finely, and until when the ranges of activations move."""
 
-    name: Literal["int4"] = Field(description="which method")
-    group_size: int = Field(description="weights of a row that share a scale; a row's last group may be shorter", ge=2)
+    name: Literal["int4"] = Field(description="the option")
+    group_size: int = Field(description="how many neighbouring weights of a row share a scale", ge=2)
 
 
 class Int4(quantize.Quantize):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class MagnitudeConfig(pruning.WeightsConfig):
     """Which weights go, and when."""
 
-    name: Literal["magnitude"] = Field(description="which method")
+    name: Literal["magnitude"] = Field(description="the option")
 
 
 class Magnitude(pruning.Pruning):

@@ -28,7 +28,7 @@ LEARNING_RATE = 0.01  # of the scores
 class MovementConfig(pruning.WeightsConfig):
     """How many weights go, and when."""
 
-    name: Literal["movement"] = Field(description="which method")
+    name: Literal["movement"] = Field(description="the option")
 
 
 class Movement(pruning.Pruning):

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 class PostConfig(quantize.QuantizationConfig):
     """What is rounded, and what the ranges of activations are taken from."""
 
-    name: Literal["post"] = Field(description="which method")
-    calibration: int = Field(description="training rows, drawn by the seed, that ranges are taken from", ge=1)
+    name: Literal["post"] = Field(description="the option")
+    calibration: int = Field(description="training rows, drawn by the seed, from which the ranges are taken", ge=1)
     percentile: float = Field(
-        description="of the values at either end of a range; 100: the least and the largest one", ge=50, le=100
+        description="percentile of the values at which a range ends; 100: the least and the largest", ge=50, le=100
     )
 
 

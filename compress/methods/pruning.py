@@ -26,21 +26,23 @@ if TYPE_CHECKING:
 class RampConfig:
     """How many weights go, and when."""
 
-    name: str = Field(description="which method")
+    name: str = Field(description="the option")
     sparsity: float = Field(description="share of the prunable weights that is 0 in the end", gt=0, lt=1)
-    schedule: Literal["linear", "cubic"] = Field(description="how sparsity rises between start and end")
-    start: float = Field(description="share of training before the first weight goes", ge=0, lt=1)
-    end: float = Field(description="share of training after which the masks stay as they are", gt=0, le=1)
-    updates: int = Field(description="how often masks are chosen anew between start and end", ge=1)
+    schedule: Literal["linear", "cubic"] = Field(description="how the sparsity rises between start and end")
+    start: float = Field(description="share of training before the first weights are pruned", ge=0, lt=1)
+    end: float = Field(description="share of training after which the masks no longer change", gt=0, le=1)
+    updates: int = Field(description="how many times the masks are chosen anew between start and end", ge=1)
 
 
 @checked
 class WeightsConfig(RampConfig):
     """The same of single weights, and among which they are compared."""
 
-    scope: Literal["global", "layer"] = Field(description="the least important of all matrices together, or of each")
+    scope: Literal["global", "layer"] = Field(
+        description="compare the weights of all matrices together, or of each matrix alone"
+    )
     spare_new: bool = Field(
-        default=False, description="leave matrices alone that no checkpoint brought, such as a new pooler"
+        default=False, description="do not prune matrices that are not in the checkpoint, such as a new pooler"
     )
 
 

@@ -26,24 +26,26 @@ if TYPE_CHECKING:
 class QuantizationConfig:
     """What is rounded."""
 
-    name: str = Field(description="which method")
-    activations: bool = Field(description="round the inputs of Linear layers too, to 8 bits")
-    embeddings: bool = Field(description="round the embeddings too")
+    name: str = Field(description="the option")
+    activations: bool = Field(description="also round the inputs of Linear layers, to 8 bits")
+    embeddings: bool = Field(description="also round the embeddings")
 
 
 @checked
 class TrainedConfig(QuantizationConfig):
     """What is rounded in training, and until when the ranges of activations move."""
 
-    momentum: float = Field(description="weight of a batch in the moving average of the ranges", gt=0, le=1)
-    freeze: float = Field(description="share of training after which the ranges stay as they are", gt=0, le=1)
+    momentum: float = Field(
+        description="weight of the newest batch in the moving average of the activations' ranges", gt=0, le=1
+    )
+    freeze: float = Field(description="share of training after which the ranges no longer change", gt=0, le=1)
 
 
 @checked
 class QuantizeConfig(TrainedConfig):
     """What is rounded to int8, and until when the ranges of activations move."""
 
-    name: Literal["int8"] = Field(description="which method")
+    name: Literal["int8"] = Field(description="the option")
 
 
 def check(quantize: TrainedConfig, methods: Active) -> None:

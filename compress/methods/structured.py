@@ -33,7 +33,7 @@ LEFT = ("heads_left", "columns_left")  # buffers of blocks, bool [units]
 class StructuredConfig(pruning.RampConfig):
     """How much goes, and when."""
 
-    name: Literal["structured"] = Field(description="which method")
+    name: Literal["structured"] = Field(description="the option")
     sparsity: float = Field(description="share of the blocks' weights that is cut out in the end", gt=0, lt=1)
     scope: Literal["global", "layer"] = Field(description="the least important of all blocks together, or of each")
 

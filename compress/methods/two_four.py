@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 class TwoFourConfig(pruning.WeightsConfig):
     """When weights go; how many is no choice."""
 
-    name: Literal["two_four"] = Field(description="which method")
-    sparsity: float = Field(description="share of the prunable weights that is 0 in the end: 0.5", ge=0.5, le=0.5)
+    name: Literal["two_four"] = Field(description="the option")
+    sparsity: float = Field(
+        description="share of the prunable weights that is 0 in the end: always 0.5", ge=0.5, le=0.5
+    )
 
 
 def least_two(scores: torch.Tensor) -> torch.Tensor:

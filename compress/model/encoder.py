@@ -45,24 +45,28 @@ ARCHITECTURE = {ours: names[0] for ours, names in ALIASES.items()}  # what BERT 
 class ModelConfig:
     """The checkpoint to start from, of any encoder, or the size of a BERT from scratch."""
 
-    name: str | None = Field(description="what results call it; null: the checkpoint's own name")
-    pretrained: str | None = Field(description="checkpoint: folder or hub name; null: from scratch")
-    type: str | None = Field(default=None, description="the checkpoint's model_type; null: as its config.json says")
-    revision: str = Field(description="the checkpoint's revision on the hub")
-    tokenizer: str | None = Field(description="vocabulary to use from scratch: folder or hub name")
-    layers: int | None = Field(description="transformer layers", ge=1)
-    first_layers: int | None = Field(default=None, description="keep the checkpoint's first so many only", ge=1)
-    hidden: int | None = Field(description="width", ge=1)
-    heads: int | None = Field(description="attention heads; divide the width", ge=1)
+    name: str | None = Field(description="name in folders and results; null: the checkpoint's own")
+    pretrained: str | None = Field(description="checkpoint, a folder or a hub name; null: train from scratch")
+    type: str | None = Field(default=None, description="the checkpoint's model_type; null: read from its config.json")
+    revision: str = Field(description="branch, tag or commit of the checkpoint on the hub")
+    tokenizer: str | None = Field(description="tokenizer of a model from scratch, a folder or a hub name")
+    layers: int | None = Field(description="number of transformer layers", ge=1)
+    first_layers: int | None = Field(
+        default=None, description="use only the first so many layers of the checkpoint; null: all", ge=1
+    )
+    hidden: int | None = Field(description="width of the hidden states", ge=1)
+    heads: int | None = Field(description="number of attention heads; must divide the width", ge=1)
     intermediate: int | None = Field(description="width of the feed-forward layers", ge=1)
-    positions: int | None = Field(description="longest sequence in tokens", ge=8)
-    dropout: float | None = Field(description="of hidden states and attention; null: the checkpoint's", ge=0, lt=1)
+    positions: int | None = Field(description="longest sequence, in tokens", ge=8)
+    dropout: float | None = Field(
+        description="dropout of hidden states and attention; null: the checkpoint's", ge=0, lt=1
+    )
     initializer_range: float | None = Field(description="standard deviation of new weights", gt=0)
-    learning_rate: float = Field(description="of this size; train.learning_rate is it by default", gt=0)
+    learning_rate: float = Field(description="the default of train.learning_rate for this model", gt=0)
     start: Literal["pretrained", "finished", "head"] = Field(
         default="pretrained",
-        description="of compressed models: the checkpoint, the finished uncompressed model, or (of all) the "
-        "checkpoint with its head",
+        description="start from the checkpoint, from the finished uncompressed model (compressed models only), or "
+        "from the checkpoint with its classification head",
     )
 
 

@@ -19,27 +19,30 @@ from compress.wording import plural
 class TaskConfig:
     """What a task asks for; a key with a default was added later, and counts in no identity while it is that."""
 
-    name: str = Field(description="its name in the data set", min_length=1)
-    text: list[str] = Field(description="columns of the sentence, or of the two", min_length=1, max_length=2)
-    labels: list[str] | None = Field(description="class names in the order of their ids; null: a regression")
-    validation: list[str] = Field(description="splits to score on; their scores are averaged", min_length=1)
-    metrics: list[str] = Field(description="official metrics, averaged to score_glue", min_length=1)
-    accuracy_metrics: list[str] = Field(description="metrics averaged to score_accuracy", min_length=1)
-    more_metrics: list[str] | None = Field(
-        default=None, description="metrics that are reported and averaged to no score, such as rmse"
+    name: str = Field(description="name of the task, and of its folder or configuration in the data set", min_length=1)
+    text: list[str] = Field(
+        description="column of the text, or the two columns of a pair of texts", min_length=1, max_length=2
     )
+    labels: list[str] | None = Field(description="class names in the order of their numbers; null: a regression")
+    validation: list[str] = Field(description="splits to score on; the scores of several are averaged", min_length=1)
+    metrics: list[str] = Field(description="metrics whose mean is score_glue", min_length=1)
+    accuracy_metrics: list[str] = Field(description="metrics whose mean is score_accuracy", min_length=1)
+    more_metrics: list[str] | None = Field(default=None, description="metrics that are reported only, such as rmse")
     label: str = Field(default="label", description="column of the labels", min_length=1)
-    hub: str | None = Field(default=None, description="its own data set on the hub, or a folder, in place of data.hub")
-    subset: str | None = Field(default=None, description="which configuration of that data set; null: its only one")
-    revision: str | None = Field(default=None, description="of that data set on the hub")
+    hub: str | None = Field(default=None, description="data set of this task on the hub, or a folder; null: data.hub")
+    subset: str | None = Field(default=None, description="configuration of task.hub; null: its only one")
+    revision: str | None = Field(
+        default=None, description="branch, tag or commit of task.hub; null: the default branch"
+    )
     held_out: float | None = Field(
-        default=None, description="share of train to cut off for scoring, where there is no such split", gt=0, lt=1
+        default=None, description="share of train to score on, if the data has no validation split", gt=0, lt=1
     )
     class_weights: Literal["balanced"] | list[float] | None = Field(
-        default=None, description="of the classes in the loss on labels: a number for each, or balanced by their rows"
+        default=None,
+        description="weights of the classes in the loss: a number for each; balanced: inverse to their rows",
     )
     splits: dict[str, str] | None = Field(
-        default=None, description="what splits are called in the data, such as {train: training, validation: test}"
+        default=None, description="names of the splits in the data, such as {train: training, validation: test}"
     )
 
     @field_validator("labels", mode="before")

@@ -33,21 +33,23 @@ class TrackingConfig:
 
     name: Literal["none", "wandb"] = Field(description="whether runs are tracked")
     project: str | None = Field(
-        description=f"where runs appear; null: as WANDB_PROJECT or W&B's settings say, else {PROJECT}",
+        description=f"W&B project; null: as WANDB_PROJECT or W&B's settings files say, else {PROJECT}",
         min_length=1,
         max_length=LONGEST,
     )
-    entity: str | None = Field(description="user or team; null: as WANDB_ENTITY says, the key's own", min_length=1)
+    entity: str | None = Field(
+        description="W&B user or team; null: as WANDB_ENTITY says, else the API key's", min_length=1
+    )
     group: str | None = Field(
-        description="runs shown as one; null: as WANDB_RUN_GROUP says, the cell without its seed", min_length=1
+        description="W&B group; null: as WANDB_RUN_GROUP says, else the run's name without its seed", min_length=1
     )
     mode: Literal["auto", "online", "offline"] = Field(
-        description="auto: as WANDB_MODE, WANDB_DISABLED or W&B's settings say, else online"
+        description="auto: as WANDB_MODE, WANDB_DISABLED or W&B's settings files say, else online"
     )
-    log_artifacts: Literal["all", "teachers", "none"] = Field(description="whose weights are uploaded")
-    seconds: float = Field(description="the server may take to start a run, and again to finish it", gt=0)
-    tags: list[Tag] | None = Field(default=None, description="of each run, to filter by; null: as WANDB_TAGS says")
-    notes: str | None = Field(default=None, description="of each run, for people; null: as WANDB_NOTES says")
+    log_artifacts: Literal["all", "teachers", "none"] = Field(description="runs whose weights are uploaded")
+    seconds: float = Field(description="seconds that the server may take to start a run, and again to finish it", gt=0)
+    tags: list[Tag] | None = Field(default=None, description="W&B tags of each run; null: as WANDB_TAGS says")
+    notes: str | None = Field(default=None, description="W&B notes of each run; null: as WANDB_NOTES says")
 
 
 def check(tracking: TrackingConfig) -> None:

@@ -33,23 +33,29 @@ class TrainConfig:
     """How a model is fine-tuned."""
 
     epochs: int = Field(description="passes over the training set", ge=1)
-    max_steps: int | None = Field(description="stop after so many steps, if the epochs do not end before", ge=1)
-    batch_size: int = Field(description="rows per step", ge=1)
-    learning_rate: float = Field(description="peak, after warm-up; by default the model's own", gt=0)
-    weight_decay: float = Field(description="decoupled; not on biases and LayerNorm", ge=0)
-    warmup: float = Field(description="share of the steps in which the learning rate rises", ge=0, le=1)
-    clip: float = Field(description="largest norm of the gradient", gt=0)
-    precision: Literal["fp32", "bf16"] = Field(description="of matrix products; weights are always fp32")
-    compile: bool = Field(description="torch.compile the model: slow to start, for long runs on GPUs")
-    select: Literal["last", "best"] = Field(description="keep the last step, or the epoch with the best dev score")
-    checkpoint_seconds: float = Field(description="between checkpoints, from which a killed run goes on", gt=0)
+    max_steps: int | None = Field(description="stop after so many steps; null: after the epochs", ge=1)
+    batch_size: int = Field(description="training rows per step", ge=1)
+    learning_rate: float = Field(description="peak learning rate, reached after the warm-up", gt=0)
+    weight_decay: float = Field(description="AdamW's weight decay; not applied to biases and LayerNorm", ge=0)
+    warmup: float = Field(description="share of the steps in which the learning rate rises from 0", ge=0, le=1)
+    clip: float = Field(description="gradients with a larger norm are scaled down to it", gt=0)
+    precision: Literal["fp32", "bf16"] = Field(description="precision of matrix products; weights are always fp32")
+    compile: bool = Field(description="use torch.compile; it starts slowly and pays off in long runs on GPUs")
+    select: Literal["last", "best"] = Field(
+        description="keep the weights of the last step, or of the epoch with the best dev score"
+    )
+    checkpoint_seconds: float = Field(
+        description="seconds between checkpoints; a killed run continues from the last one", gt=0
+    )
     further_epochs: int = Field(
-        default=1, description="passes of what starts from a fine-tuned model (model.start), in place of epochs", ge=1
+        default=1, description="epochs of a run that starts from a fine-tuned model (model.start)", ge=1
     )
     further_rate: float = Field(
-        default=1.0, description="peak of its learning rate, as a multiple of learning_rate", gt=0
+        default=1.0, description="factor on learning_rate for a run that starts from a fine-tuned model", gt=0
     )
-    tuned: Tuned | None = Field(default=None, description="table of learning rates and epochs that take their place")
+    tuned: Tuned | None = Field(
+        default=None, description="learning rates and epochs by task and model, written by `launch tune`"
+    )
 
     def for_cell(self, task: str, model: str, learning_rate: float) -> TrainConfig:
         """With what is chosen for a task and a model, or else this learning rate; ConfigError if nothing is."""
