@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo glue family test slurm-test faults manual lint bench clean
+.PHONY: demo glue family test slurm-test lowest faults manual lint bench clean
 
 # an editable installation holds copies of the plugins: Hydra finds them by their package, not by a path
 PLUGINS := $(wildcard launch/plugin/hydra_plugins/*/*.py)
@@ -47,6 +47,16 @@ test: .venv/tested
 
 slurm-test: .venv/tested
 	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest tests/slurm $(ARGS)
+
+# A few tests with the lowest version that pyproject.toml allows of each dependency: experiments, a sweep, exports, figures
+LOWEST := tests/test_experiment.py::test_anyone_can_score_the_artifact_again_from_its_folder_alone \
+	tests/test_sources.py::test_offline_logs_give_the_table_of_the_run_folders \
+	tests/test_export.py::test_onnx_runtime_predicts_what_the_artifact_does \
+	tests/test_export.py::test_openvino_predicts_what_the_artifact_does \
+	tests/test_figures.py
+lowest: .venv/tested
+	$(BIN)/python -m tests.lowest .venv/lowest
+	PYTHONPATH=$(CURDIR)/.venv/lowest HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest $(LOWEST) $(ARGS)
 
 # Processes that end and disks that fail at any file operation, a few hundred places chosen by a seed: make faults SEED=1
 faults: .venv/tested

@@ -16,7 +16,7 @@ def missing(package: str) -> str:
 
 
 def _extra_of(package: str) -> tuple[str, bool]:
-    """The smallest extra that has a package ("" for what every installation has), and whether the project is editable."""
+    """The smallest extra that has a package ("" if every installation has it), and whether the project is editable."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     try:
