@@ -19,8 +19,8 @@ PLUGINS := $(wildcard launch/plugin/hydra_plugins/*/*.py)
 
 demo: .venv/installed
 	HF_HUB_OFFLINE=1 $(BIN)/python -m compress -m +experiment=demo
-	$(BIN)/python -m analysis report runs/demo --out report
 	$(BIN)/python -m analysis table runs/demo
+	$(BIN)/python -m analysis report runs/demo --out report
 
 # The README's grid on real GLUE, and what is kept of it; on a GPU: make glue ARGS=hydra.launcher.per_device=16
 GLUE := analysis/reference/glue

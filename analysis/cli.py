@@ -189,9 +189,11 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _report(results: Results, chosen: Options, options: argparse.Namespace) -> int:
-    from analysis.report import report
+    from analysis.report import closing, report
 
-    print(*report.write(results, options.out, chosen, as_pdf=options.pdf), sep="\n")
+    written = report.write(results, options.out, chosen, as_pdf=options.pdf)
+    runs = Path(options.runs) if options.source == "runs" else None
+    print(*closing.lines(results, written, runs), sep="\n")
     return 0
 
 

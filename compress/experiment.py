@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +80,15 @@ def warm_up(config: Config) -> None:
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification  # noqa: F401
 
     from compress import finished_start, teacher  # noqa: F401
-    from compress.training import loop  # noqa: F401
+    from compress.artifact import kinds, size, store  # noqa: F401
+    from compress.data import batches  # noqa: F401
+    from compress.methods.layers import fake_quantize, masks  # noqa: F401
+    from compress.model import architecture, first_token  # noqa: F401
+    from compress.training import evaluate, loop, optimizer, used_rows  # noqa: F401
+
+    with suppress(ConfigError):  # of another's package: the experiment that meets it says so
+        kinds.registry()
+    environment.unchanging()
 
     nothing = BertConfig(vocab_size=1, hidden_size=1, num_hidden_layers=0, num_attention_heads=1, intermediate_size=1)
     with hub.quiet():  # the first loading of weights compiles hundreds of patterns

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from itertools import product
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -286,10 +286,10 @@ def test_report_and_figure_get_the_results_and_print_what_was_written(
 ) -> None:
     asked: list[object] = []
 
-    def write_report(results: Results, out: Path, options: Options, *, as_pdf: bool) -> list[Path]:
+    def write_report(results: Results, out: Path, options: Options, *, as_pdf: bool) -> SimpleNamespace:
         assert not as_pdf
         asked.append((len(results.runs), out, options))
-        return [out / "report.html"]
+        return SimpleNamespace(pages=[out / "report.html"], figures=[], tables=[], opening=["Prune first."])
 
     def write_figures(results: Results, out: Path, score: str) -> list[Path]:
         asked.append((len(results.runs), out, score))
@@ -303,7 +303,18 @@ def test_report_and_figure_get_the_results_and_print_what_was_written(
         (192, tmp_path / "r", Options("accuracy", bootstrap=100, seed=3)),
         (192, tmp_path / "f", "accuracy"),
     ]
-    assert capsys.readouterr().out.splitlines() == [str(tmp_path / "r/report.html"), str(tmp_path / "f/figure1.pdf")]
+    assert capsys.readouterr().out.splitlines() == [
+        str(tmp_path / "r/report.html"),
+        "",
+        "Prune first.",
+        "These are generated texts and toy models, with 3 seeds: the numbers show the tool, not a finding.",
+        "",
+        f"The report: {(tmp_path / 'r/report.html').as_uri()}",
+        "Next:",
+        f"  python -m launch status {runs}   how many runs have finished, and why others failed",
+        f"  python -m analysis next {runs}   the cheapest further seeds that would settle what is open",
+        str(tmp_path / "f/figure1.pdf"),
+    ]
 
 
 def test_other_sources_are_asked_and_their_errors_told(runs: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:

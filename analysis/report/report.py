@@ -75,8 +75,25 @@ def both_ways(counted: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return table
 
 
-def write(results: Results, out: Path, options: Options, *, as_pdf: bool = False) -> list[Path]:
-    """Write `report.html`, if asked for `report.pdf`, `figures/` and `tables/` below `out`, and say which files."""
+@dataclass(frozen=True)
+class Written:
+    """A report's files and what it says first.
+
+    Attributes:
+        pages: `report.html` and, if asked for, `report.pdf`.
+        figures: below `figures/`.
+        tables: below `tables/`.
+        opening: its first sentences.
+    """
+
+    pages: list[Path]
+    figures: list[Path]
+    tables: list[Path]
+    opening: list[str]
+
+
+def write(results: Results, out: Path, options: Options, *, as_pdf: bool = False) -> Written:
+    """Write `report.html`, if asked for `report.pdf`, `figures/` and `tables/` below `out`."""
     from analysis.figures import figures  # matplotlib takes a second
     from analysis.report import pdf
 
@@ -103,7 +120,8 @@ def write(results: Results, out: Path, options: Options, *, as_pdf: bool = False
     printed = [] if program is None else [out / "report.pdf"]
     if program is not None:
         pdf.write(page(results, options, statistics, on_paper=True), printed[0], program)
-    return [report, *printed, *pictures, *written, runs]
+    said = opening.sentences(results, statistics.equivalent_size, statistics.sensitivity)
+    return Written([report, *printed], pictures, [*written, runs], said)
 
 
 def flat(runs: pd.DataFrame) -> pd.DataFrame:

@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 CPU_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "i8mm")
 
 
-@cache
 def environment() -> dict[str, object]:
     """Versions, processor and commit."""
+    import torch
+
+    return {**unchanging(), "threads": torch.get_num_threads()}
+
+
+@cache
+def unchanging() -> dict[str, object]:
+    """What is the same in all processes that are forked from this one."""
     import torch
     import transformers
 
@@ -31,14 +38,13 @@ def environment() -> dict[str, object]:
         "platform": platform.platform(),
         "cpu": _cpu_info("model name") or platform.processor() or platform.machine(),
         "cpu_flags": [flag for flag in CPU_FLAGS if flag in _cpu_info("flags", "Features").split()],
-        "threads": torch.get_num_threads(),
-        "git_commit": _git_commit(),
+        "git_commit": commit(),
     }
 
 
 def place(device: str) -> dict[str, object]:
     """Where a run is, flat: host, device and commit."""
-    return {"host": platform.node(), "device": device, "commit": _git_commit()}
+    return {"host": platform.node(), "device": device, "commit": commit()}
 
 
 def allocation() -> dict[str, object]:
@@ -82,8 +88,8 @@ def _cpu_info(*keys: str) -> str:
 
 
 @cache
-def _git_commit() -> str | None:
-    """Commit of the source tree, with `+` where files differ from it; None outside a checkout."""
+def commit() -> str | None:
+    """The commit of the source tree, with `+` where files differ from it; None outside a checkout."""
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None
