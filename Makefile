@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo glue family test slurm-test lowest faults manual lint bench clean
+.PHONY: demo glue family test slurm-test lowest faults manual docs lint bench clean
 
 # an editable installation holds copies of the plugins: Hydra finds them by their package, not by a path
 PLUGINS := $(wildcard launch/plugin/hydra_plugins/*/*.py)
@@ -65,6 +65,14 @@ faults: .venv/tested
 # conf/README.md, from the configuration's dataclasses and files
 manual: .venv/tested
 	$(BIN)/python -m tests.configuration_page
+
+# the manual and the API as a site, site/index.html
+.venv/documented: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
+docs: .venv/documented
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict $(ARGS)
 
 lint: .venv/tested
 	$(BIN)/ruff check .

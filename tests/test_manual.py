@@ -132,6 +132,11 @@ def _anchors(name: str) -> set[str]:
     return found
 
 
+def test_the_readme_is_short() -> None:
+    """What a first reader needs; all else is in the manual."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 160
+
+
 def test_the_page_of_the_configuration_is_made_from_it() -> None:
     """`make manual` writes it."""
     assert configuration_page.PAGE.read_text(encoding="utf-8") == configuration_page.page(), "run make manual"
