@@ -40,8 +40,8 @@ RUNS is a folder of runs (paths.runs), or a file that `collect` has written; wit
 .wandb files somewhere below it; with --source wandb [entity/]project.
 """
 ONE_MODEL = """\
-One model of all tasks: times smaller at equal score (main effects), observed over expected (combinations); learned × \
-arithmetic of bytes"""
+One model of all tasks. Of a method: how many times smaller at equal score. Of a combination: observed over expected \
+reduction. Each is learned × arithmetic"""
 FRONTS = "Each task's own score-size curves"
 SOURCES = ("runs", "wandb", "offline")
 FORMATS = ("text", "csv", "markdown", "latex")
@@ -81,8 +81,8 @@ def _parser() -> argparse.ArgumentParser:
         words.add_argument("--bytes", choices=tuple(names.SIZES), default="nominal",
                            help="the study's arithmetic, or the file's size (default nominal)")  # fmt: skip
         words.add_argument("--bootstrap", type=int, default=1000, metavar="N",
-                           help="replicates for the intervals; 0: none (default 1000)")  # fmt: skip
-        words.add_argument("--seed", type=int, default=0, help="of the replicates (default 0)")
+                           help="replicates for the curves' intervals; 0: none (default 1000)")  # fmt: skip
+        words.add_argument("--seed", type=int, default=0, help="random seed of the replicates (default 0)")
         if verb in ("report", "figure"):
             told = "a folder, made if it is not there"
             words.add_argument("--out", type=Path, required=verb == "figure", metavar="DIR", help=told)
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
             words.add_argument("--format", choices=FORMATS, default="text", help="of what is printed (default text)")
         if verb in ("report", "table"):
             words.add_argument("--tolerance", type=float, default=0.5, metavar="POINTS",
-                               help="below the baseline that still count as reaching it (default 0.5)")  # fmt: skip
+                               help="below the uncompressed score that still count (default 0.5)")  # fmt: skip
         if verb == "advise":
             words.add_argument("--max-mb", type=_positive, metavar="MB", help="the greatest size, decimal megabytes")
             words.add_argument("--max-ms", type=_positive, metavar="MS",
@@ -111,15 +111,15 @@ def _parser() -> argparse.ArgumentParser:
             words.add_argument("--task", help="one task (default: the mean over all)")
         if verb == "next":
             words.add_argument("--seeds", type=_count, default=5, metavar="N",
-                               help="that each cell may come to have (default 5)")  # fmt: skip
+                               help="the most seeds that a cell may have in the end (default 5)")  # fmt: skip
             words.add_argument("--hours", type=_positive, default=math.inf, metavar="H",
-                               help="the most device-hours to propose (default: what it takes)")  # fmt: skip
+                               help="the most device-hours to propose (default: no limit)")  # fmt: skip
             words.add_argument("--looks", type=Path, metavar="FILE",
-                               help="earlier looks at these runs, that levels account for, as `launch extend` keeps "
-                               "them in RUNS/.sweeps/extend.json (default: none)")  # fmt: skip
+                               help="a file of earlier looks at these runs, which widen the intervals; `launch extend` "
+                               "keeps one in RUNS/.sweeps/extend.json (default: none)")  # fmt: skip
     collect = verbs.add_parser("collect", help="results and predictions as one small file")
     collect.add_argument("runs", metavar="RUNS", type=Path, nargs="+",
-                         help="folder of runs or file of results; of what several have, the first counts")  # fmt: skip
+                         help="folders of runs or files of results; the first that holds a run counts")  # fmt: skip
     collect.add_argument("--out", metavar="FILE", type=Path, required=True, help="to write, *.jsonl.gz")
     dashboard = verbs.add_parser("dashboard", help="a W&B dashboard")
     dashboard.add_argument("--project", required=True)
@@ -291,7 +291,7 @@ def _ablation(results: Results, chosen: Options, options: argparse.Namespace) ->
     from analysis.statistics import ablation
 
     settings = ablation.table(results, chosen)
-    rule = "Score with each setting, less that of the run without the method that is alike in all else"
+    rule = "Score with each setting, minus that of the run without the method that is otherwise the same"
     nothing = "no option has runs with several settings (python -m compress -m +experiment=ablation makes some)"
     if _print_answers(results, chosen, options, [Answer("ablation", settings, rule, nothing)], {}):
         _print_left_out(results, [])

@@ -177,8 +177,8 @@ class Names:
         """What hue, marker and fill tell, in a sentence; empty without methods."""
         shrinking, others = ([method.noun for method in self._that_shrink(shrinks)] for shrinks in (True, False))
         dashes = "a solid line" if len(others) == 1 else "the line's dashes"
-        told = [f"hue and marker tell {enumerated(shrinking)}"] if shrinking else []
-        told += [f"a filled marker and {dashes} tell {enumerated(others)}"] if others else []
+        told = [f"hue and marker show {enumerated(shrinking)}"] if shrinking else []
+        told += [f"a filled marker and {dashes} show {enumerated(others)}"] if others else []
         sentence = "; ".join(told)
         return f"{sentence[:1].upper()}{sentence[1:]}." if sentence else ""
 

@@ -173,7 +173,7 @@ def test_three_architectures_off_any_curve_give_no_interval_of_what_is_learned()
     own = means(Grid(sizes=3, dip=True, noise=(0.2, 0.2)).results())
     row = own.loc[("distill", "main")]
     assert math.isnan(row["low"])
-    assert "the 3 architectures lie off any curve of sizes" in row["unsure"]
+    assert "the 3 architectures do not lie on a curve of sizes" in row["unsure"]
     assert row["estimate"] == pytest.approx(ALONE["distill"], abs=0.3)
     assert row["arithmetic_low"] <= row["arithmetic"] <= row["arithmetic_high"]  # bytes are known
 
@@ -184,7 +184,7 @@ def test_three_architectures_off_any_curve_give_no_interval_of_what_seems_to_can
     own = means(Grid(sizes=3, dip=True, interaction=0.2, differ=0.15).results(seed))
     assert abs(own.loc[("quantize+distill+prune", "pure"), "learned"]) < 0.2
     assert own["low"].isna().all()
-    assert own["unsure"].str.contains("the 3 architectures lie off any curve of sizes").all()
+    assert own["unsure"].str.contains("the 3 architectures do not lie on a curve of sizes").all()
     assert own["points_low"].notna().all()
 
 

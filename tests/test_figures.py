@@ -407,7 +407,7 @@ def test_the_studys_looks_are_a_rule() -> None:
         "quantize+prune": ("#d6308f", "D", False), "quantize+distill+prune": ("#d6308f", "D", True),
     }  # fmt: skip
     assert STUDY.legend() == (
-        "Hue and marker tell quantization and pruning; a filled marker and a solid line tell distillation."
+        "Hue and marker show quantization and pruning; a filled marker and a solid line show distillation."
     )
 
 
@@ -419,7 +419,7 @@ def test_any_number_of_methods_has_looks_and_words() -> None:
     assert len(looks) == 1024
     assert len({(look.hue, look.marker) for look in looks.values()}) == 64
     assert len({(look.filled, look.dash) for look in looks.values()}) == 4
-    assert of.legend().startswith("Hue and marker tell noun 0, noun 1, noun 2, noun 3, noun 4, noun 5 and noun 6; a ")
+    assert of.legend().startswith("Hue and marker show noun 0, noun 1, noun 2, noun 3, noun 4, noun 5 and noun 6; a ")
     assert Names(collected([])).legend() == ""
 
 

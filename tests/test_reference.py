@@ -124,6 +124,18 @@ def test_the_page_begins_with_three_numbers_of_the_model() -> None:
     assert f"changes the score by {losses[1]} points" in WORDS
 
 
+def test_the_readme_has_these_numbers_too() -> None:
+    model, words = of_model(), " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    gain, pair = model.loc[("distill", "main")], model.loc[("quantize+distill", "pair")]
+    told = f"gains {gain['points']:.2f} points at equal architecture [{gain['points_low']:.2f}, {gain['points_high']:.2f}]"
+    assert told in words
+    size, prune = (f"{math.exp(model.loc[(method, 'main'), 'estimate']):.2f}" for method in ("quantize", "prune"))
+    assert f"makes models {size} times smaller at equal score." in words
+    assert f"makes them no smaller ({prune} times)" in words
+    ratio, low, high = (f"{math.exp(pair[key]):.2f}" for key in ("estimate", "low", "high"))
+    assert f"reduces size by {ratio} times the product of the two single reductions [{low}, {high}]" in words
+
+
 def test_the_pages_words_have_the_models_numbers() -> None:
     model = of_model()
     size = model.loc[("quantize", "main")]

@@ -320,7 +320,7 @@ def test_odd_collections_say_plainly_what_is_lacking(documents: list[dict]) -> N
     text = page_of(collection(*documents)).text
     assert "No combination can be judged" in text
     assert "No interaction is defined" in text
-    assert "Nothing is known of sizes at equal score" in text
+    assert "Sizes cannot be compared at equal score" in text
     assert "Not measured" in text
     assert "No training curves" in text
 
@@ -350,7 +350,7 @@ def test_any_number_of_methods_is_told_without_their_names_in_the_page(tmp_path:
     found = collection(*made)
     page = page_of(found)
     assert (
-        "Hue and marker tell quantization, pruning and shaving; a filled marker and the line's dashes tell" in page.text
+        "Hue and marker show quantization, pruning and shaving; a filled marker and the line's dashes show" in page.text
     )
     assert "four-way term of quantize + distill + prune + shave" in page.text
     assert "all three" not in page.text

@@ -273,7 +273,7 @@ def test_a_page_calls_nothing_sure_that_is_not(glue: tuple[Results, pd.DataFrame
     sure = certainty[certainty["sure"]]
     assert 0 < len(sure) < len(certainty)
     assert len(re.findall(r"\bsure: the same", html)) == len(sure)
-    opening = re.search(r"all of it is the same in every variation below, and so sure: (.*?)\.</p>", html)
+    opening = re.search(r"(?:is|are) sure, that is, the same in every variation below: (.*?)\.</p>", html)
     assert opening
     assert opening[1].count(";") == (sure["by"] == "model").sum() - 1
     assert len(re.findall(r"\b[Ss]ure\b", html)) == len(sure) + 2  # and the sentence that says what is called so

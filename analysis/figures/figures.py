@@ -131,7 +131,7 @@ def _lines(each: Sequence[MeanScores]) -> str:
     beyond = [f"{shown.cell(point)} {point['score']:.1f}" for shown in each for _, point in shown.outliers.iterrows()]
     variants = ", ".join(each[0].names.variants)
     return (
-        " Lines: of all nondecreasing functions of log size the nearest to the points (isotonic regression)."
+        " Lines: isotonic regression, the nondecreasing function of log size that is nearest to the points."
         + (" Shaded: the scores that all lines reach." if any(shown.common for shown in each) else "")
         + (f" Arrows: scores beyond the axis ({', '.join(beyond)})." if beyond else "")
         + (f" Markers from large to small: {variants}." if variants else "")

@@ -21,7 +21,7 @@ TOGETHER = {
     EQUAL: "{} together reduce sizes as the product of what each does, to within a tenth",
     SUB: "{} together reduce sizes by less than the product of what each does",
     INCONCLUSIVE: "whether {} together reduce sizes by more or by less than the product of what each does is open",
-    UNDEFINED: "there is no interval that would tell whether {} together do more or less than the product of each",
+    UNDEFINED: "whether {} together reduce sizes by more or by less than the product of what each does is not known",
 }
 
 
@@ -44,9 +44,12 @@ def _first(known: pd.DataFrame) -> str:
     if not main:
         return ""
     best, *others = main
-    told = f"{best['contrast']} first: models of equal score are {_times(best)} smaller with it"
-    rest = [f"{row['contrast']}, {_times(row)}{' (so larger)' if row['estimate'] < 0 else ''}" for row in others]
-    return _begun("; then ".join([told, *rest]) + ".") + _unsure(main)
+    told = f"{best['contrast']} comes first: it makes models of equal score {_times(best)} smaller."
+    rest = [
+        f" Then {row['contrast']}, {_times(row)}{', so they become larger' if row['estimate'] < 0 else ''}."
+        for row in others
+    ]
+    return _begun("".join([told, *rest])) + _unsure(main)
 
 
 def _unsure(rows: Sequence[Row]) -> str:
@@ -55,7 +58,7 @@ def _unsure(rows: Sequence[Row]) -> str:
     for row in rows:
         if row["unsure"]:
             without.setdefault(row["unsure"], []).append(row["contrast"])
-    return "".join(f" No interval for {enumerated(names)}: {reason}." for reason, names in without.items())
+    return "".join(f" There is no interval for {enumerated(names)}: {reason}." for reason, names in without.items())
 
 
 def _together(known: pd.DataFrame) -> str:
@@ -65,7 +68,7 @@ def _together(known: pd.DataFrame) -> str:
         return ""
     largest = max(combined, key=lambda row: len(split(row["contrast"])))
     ratio = f"ratio {factor(largest['estimate'])}{interval(largest)}"
-    seen = f"{largest['observed']:.2f} times instead of {largest['expected']:.2f} ({ratio})"
+    seen = f"{largest['observed']:.2f} times smaller; the product is {largest['expected']:.2f} ({ratio})"
     told = TOGETHER[largest["verdict"]].format(enumerated(split(largest["contrast"])))
     return " ".join([f"{_begun(told)}: {seen}.", *_pairs([row for row in combined if row is not largest])])
 
@@ -76,7 +79,7 @@ def _pairs(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         by_verdict.setdefault(row["verdict"], []).append(row["contrast"])
     told = [
-        f"{enumerated(names)} {'is' if len(names) == 1 else 'are'} {verdict}"
+        f"the verdict on {enumerated(names)} is {verdict}"
         for verdict, names in by_verdict.items()
         if verdict != UNDEFINED
     ]
@@ -96,9 +99,9 @@ def _sure(results: Results, claims: pd.DataFrame) -> str:
     if not claimed:
         return f"In {runs} there is no verdict yet."
     if not sure:
-        return f"In {runs} nothing is sure: each verdict is another in some variation below."
-    what = "all of it is" if len(sure) == len(claimed) else "only this is"
-    return f"In {runs}, {what} the same in every variation below, and so sure: {'; '.join(sure)}."
+        return f"In {runs} nothing is sure: each verdict changes in some variation below."
+    told = f"{len(sure)} of {plural(len(claimed), 'verdict')} {'is' if len(sure) == 1 else 'are'} sure"
+    return f"In {runs}, {told}, that is, the same in every variation below: {'; '.join(sure)}."
 
 
 def _times(row: Row) -> str:

@@ -75,7 +75,7 @@ def _by_curves(key: Key, names: Names, curves: Rows, certainty: Certainties) -> 
         "told": _told(own, "interaction", "shown_", " smaller at equal score; the methods' product is"),
         "counts": f"{seen}. {SIZES['artifact'].short.capitalize()}: {by_file}"
         + ("" if word_of_file == word else f" Verdict: {word_of_file}."),
-        "check": "" if pd.isna(own["interaction"]) else "By score–size curves; one model of all tasks knows nothing.",
+        "check": "" if pd.isna(own["interaction"]) else "By score–size curves; one model of all tasks has no estimate.",
         "why": "; ".join(_why(own)),
     }  # fmt: skip
 

@@ -19,7 +19,7 @@ from compress.wording import plural
 
 MOST_UNDEFINED = 0.1  # share of replicates
 NO_INTERVAL = Interval()
-CHOSEN = "the scores of {} leave it out, and with other seeds might not: no interval holds for tasks chosen so"
+CHOSEN = "{} left out by the scores, which other seeds might not do; no interval holds for tasks chosen in this way"
 Weights = Mapping[str, float]  # subset -> weight
 
 

@@ -47,12 +47,12 @@ from analysis.statistics.uncertainty import (
 
 ALONE = 1 - 1e-6  # share of a number's variance from which on it is one task's
 INESTIMABLE, LEAST_SHARE, NO_SLOPE = 1e-6, 1e-3, 1e-9
-TWO_SIZES = "two sizes: how far architectures lie off a curve of sizes is not known"
+TWO_SIZES = "only two sizes: how far architectures lie off a curve of sizes is not known"
 LARGEST = 700.0  # log of a factor that a float holds
 MOST_OF_SLOPES = 0.25  # share of an error above which there is no interval if the architectures are few,
 LEAST_OF_SLOPES = 0.001  # unless it is no more than this, in log size
-OFF = "the {} architectures lie off any curve of sizes, so that what is learned is known to ± {:.0f} % at best"
-BEYOND = "no size has architectures for all that is compared; bytes are of the nearest"
+OFF = "the {} architectures do not lie on a curve of sizes, so the learned factor is known to ± {:.0f} % at best"
+BEYOND = "no size has architectures for everything that is compared; bytes are those of the nearest"
 COLUMNS = (
     "contrast", "kind", "scope", "estimate", "low", "high", "error", "freedom", "verdict", "learned", "learned_low",
     "learned_high", "arithmetic", "arithmetic_low", "arithmetic_high", "points", "points_low", "points_high",
@@ -103,7 +103,7 @@ def known(model: Fit, value: float, by_shift: Array, taught: Array) -> Known:
         return Known(Interval(value, value, 0.0, math.inf), nothing, "bytes")
     direction = model.covariance @ by_shift
     if np.abs(model.precisions.sum(axis=0) @ direction - by_shift).max() > INESTIMABLE * np.abs(by_shift).max():
-        return Known(Interval(reason="no task has scores of all that is compared"), nothing)
+        return Known(Interval(reason="no task has scores of everything that is compared"), nothing)
     by_task = model.precisions @ direction
     variances = by_task @ direction
     shares = variances / variances.sum()
@@ -193,7 +193,7 @@ class CellScores:
     def interval(self, weights: Array, task: TaskCells, together: bool) -> Interval:
         """Of `points`, from seeds."""
         if np.isnan(weights).any():
-            return Interval(reason="no architecture has all that is compared")
+            return Interval(reason="no architecture was run with everything that is compared")
         parts = _seed_parts(task, weights[task.models, task.treatments], together)
         if not parts:
             return Interval(reason=ONE_SEED)
@@ -244,7 +244,7 @@ def _rows(
     notes = [*cells.left_out, *(f"{task.task}: one size" for task in cells.tasks if task.task not in fitted)]
     notes += [f"{own.cells.task}: scores do not rise with size" for own in model.tasks if not own.nuisance[1]]
     notes += [BEYOND] if at_mean.beyond else []
-    notes += [] if model.converged else ["the fit did not come to rest"]
+    notes += [] if model.converged else ["the fit did not converge"]
     rows[0] |= _numbers(contrast, at_mean, sizes.interval, learned.interval, bytes.interval)
     rows[0] |= {"tasks": int((sizes.shares > LEAST_SHARE).sum()), "basis": sizes.basis, "reason": "; ".join(notes)}
     for row in rows[1:]:

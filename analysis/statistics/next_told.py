@@ -37,8 +37,8 @@ def sentences(said: Next, seeds: int) -> list[str]:
         lines.append(f"  {model}: {plural(len(runs), 'run')} on {tasks}, {word} {numbers}: {hours:.2g} device-hours")
     soon = [claim.name for claim in said.open if claim.soon]
     later = [claim.name for claim in said.open if not claim.soon and not claim.lacks]
-    lines += [f"that would settle, if estimates stay as they are: {', '.join(soon)}"] if soon else []
-    lines += [f"that brings nearer: {', '.join(later)}"] if later else []
+    lines += [f"these runs would settle, if the estimates stay the same: {', '.join(soon)}"] if soon else []
+    lines += [f"these runs bring nearer to a verdict: {', '.join(later)}"] if later else []
     return lines
 
 
@@ -51,7 +51,7 @@ def _told(claim: Claim) -> str:
 
 def _prospect(claim: Claim, seeds: int) -> str:
     """What would settle it."""
-    chance = f"{_percent(claim.chance)} that {seeds} seeds everywhere settle it"
+    chance = f"chance of {_percent(claim.chance)} that {seeds} seeds in every cell settle it"
     if claim.lacks == TASKS:
         tasks = f"about {claim.needed}" if claim.needed <= MANY else "far more"
         return f"{chance}; {tasks} tasks would be needed"

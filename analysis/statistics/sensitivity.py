@@ -55,8 +55,8 @@ class Variation:
 
 ASKED = "as asked"
 MEANING = (
-    "Every verdict, and each method's place, again without each task and each model, by the other score and the other"
-    " bytes, with each strength alone, and after Holm's correction for several claims"
+    "Every verdict and each method's place, computed again: without each task and each model, by the other score and"
+    " the other bytes, with each strength alone, and after Holm's correction for several claims"
 )
 HOLM = ("holm", "Holm", "after Holm's correction")
 

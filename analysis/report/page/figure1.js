@@ -140,7 +140,7 @@ function drawFigure1() {
       + ` (${lacking.slice(0, 3).join("; ")}${lacking.length > 3 ? "; …" : ""}).` : "";
   box("figure1-note").textContent = points.length === 0 ? gaps : `${plural(points.length, "point")}, each a mean over `
     + `${state.task.size}${of} ${data.tasks.length === 1 ? "task" : "tasks"} and the chosen seeds.${unchosen}`
-    + ` Lines: of all nondecreasing functions of log size the nearest to the points (isotonic regression).${bars}${arrows}${gaps}`;
+    + ` Lines: isotonic regression, the nondecreasing function of log size that is nearest to the points.${bars}${arrows}${gaps}`;
   const rows = points.map((point) => [nameOf(point), point.score.toFixed(2),
     point.gain === null ? "–" : signed(point.gain), point.reach === null ? "–" : point.reach.toFixed(2),
     megabytes(point.bytes), point.tasks, point.seeds]);
