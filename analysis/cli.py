@@ -40,8 +40,8 @@ RUNS is a folder of runs (paths.runs), or a file that `collect` has written; wit
 .wandb files somewhere below it; with --source wandb [entity/]project.
 """
 ONE_MODEL = """\
-One model of all tasks. Of a method: how many times smaller at equal score. Of a combination: observed over expected \
-reduction. Each is learned × arithmetic"""
+One model of all tasks: how many times smaller a method makes models at equal score; of a combination, observed over \
+expected reduction. Each is learned × arithmetic"""
 FRONTS = "Each task's own score-size curves"
 SOURCES = ("runs", "wandb", "offline")
 FORMATS = ("text", "csv", "markdown", "latex")

@@ -572,7 +572,7 @@ def test_captions_say_what_a_point_is_and_what_is_not_drawn(tmp_path: Path) -> N
     for words in ("**figure1.** Mean over CoLA, RTE of the tasks' official GLUE metrics", "2 tasks, 2 seeds",
                   "Bars: 95 % interval of a model's gain over the uncompressed one of its size and seeds",
                   "Markers from large to small: prune 40 %, prune 60 %",
-                  "Not drawn, for want of one of these tasks: prune 40 % (tiny, base); prune 60 % (tiny, base)",
+                  "Not drawn, since they lack one of these tasks: prune 40 % (tiny, base); prune 60 % (tiny, base)",
                   "**sizes.**"):  # fmt: skip
         assert words in said
 

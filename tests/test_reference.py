@@ -127,7 +127,9 @@ def test_the_page_begins_with_three_numbers_of_the_model() -> None:
 def test_the_readme_has_these_numbers_too() -> None:
     model, words = of_model(), " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     gain, pair = model.loc[("distill", "main")], model.loc[("quantize+distill", "pair")]
-    told = f"gains {gain['points']:.2f} points at equal architecture [{gain['points_low']:.2f}, {gain['points_high']:.2f}]"
+    told = (
+        f"gains {gain['points']:.2f} points at equal architecture [{gain['points_low']:.2f}, {gain['points_high']:.2f}]"
+    )
     assert told in words
     size, prune = (f"{math.exp(model.loc[(method, 'main'), 'estimate']):.2f}" for method in ("quantize", "prune"))
     assert f"makes models {size} times smaller at equal score." in words

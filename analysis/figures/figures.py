@@ -114,7 +114,7 @@ def _caption(shown: MeanScores) -> str:
         + (f" Without {without}, as fewer models and compressions could be compared." if without else "")
         + f"{_lines([shown])} Dotted: the largest uncompressed model, where it is within the axis."
         + (f" Bars: {GAIN}{_cut(shown)}." if shown.points["reach"].notna().any() else "")
-        + (f" Not drawn, for want of one of these tasks: {missing}." if missing else "")
+        + (f" Not drawn, since they lack one of these tasks: {missing}." if missing else "")
     )
 
 

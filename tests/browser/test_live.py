@@ -120,4 +120,4 @@ def test_a_page_follows_a_growing_grid_and_is_its_report_in_the_end(chromium: An
     assert (following.problems, following.elsewhere) == ([], [])
 
     following.process.terminate()
-    wide.get_by_text("The server does not answer any more").wait_for()
+    wide.get_by_text("The server no longer answers").wait_for()

@@ -122,7 +122,7 @@ async function ask() {
       latest = text;
     }
   } catch {
-    put(at("note"), "The server does not answer any more; what is shown is what it said last.");
+    put(at("note"), "The server no longer answers. The page shows its last state.");
     at("note").classList.add("lost");
     latest = null;
   }
