@@ -357,7 +357,7 @@ def test_tasks_that_scores_choose_have_a_mean_without_an_interval() -> None:
     assert math.isfinite(row["interaction"])
     assert math.isnan(row["low"])
     assert math.isnan(row["tasks_low"])
-    assert row["unsure"].startswith("the scores of sst2 leave it out")
+    assert row["unsure"].startswith("sst2 left out by the scores")
 
 
 def test_missing_cells_leave_no_interval() -> None:
