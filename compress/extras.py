@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.util import find_spec
 
 NAME = "combining-compressions"
 
 
 def missing(package: str) -> str:
-    """That a package is not installed, and the command that installs it, in one line."""
+    """That a package is not installed, or lacks a module, and the command that installs it, in one line."""
     extra, editable = _extra_of(package)
     words = f"{'-e ' if editable else ''}'.{f'[{extra}]' if extra else ''}'"
-    return f"the package {package} is not installed; in the project's folder: pip install {words}"
+    whole = package.partition(".")[0]
+    if whole != package and find_spec(whole) is not None:
+        return f"{package} is not in the installed {whole}; in the project's folder: pip install --upgrade {words}"
+    return f"the package {whole} is not installed; in the project's folder: pip install {words}"
 
 
 def _extra_of(package: str) -> tuple[str, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,16 +37,20 @@ def pytest_configure() -> None:
 
 def pytest_report_header() -> list[str]:
     """What some tests need, and of it what is not here."""
+    slurm = "SLURM_CONF" in os.environ or Path("/etc/slurm/slurm.conf").exists()
     needed = {
-        "real GLUE files and checkpoints (shared/ beside the project)": SHARED.is_dir(),
-        "SLURM (SLURM_CONF)": "SLURM_CONF" in os.environ,
+        "real GLUE files and checkpoints (shared/glue and shared/weights beside the project)": all(
+            (SHARED / name).is_dir() for name in ("glue", "weights")
+        ),
+        "SLURM (sinfo and SLURM_CONF)": slurm and shutil.which("sinfo") is not None,
+        "root's rights (to be another user, to fill a disk)": os.geteuid() == 0,
         "Chromium (/usr/bin/chromium)": Path("/usr/bin/chromium").exists(),
         "WordNet (wordnet-base)": Path("/usr/share/wordnet/cntlist.rev").exists(),
     }
     absent = [what for what, here in needed.items() if not here]
     ends = "failed, since this is CI" if os.environ.get("CI") == "true" else "skipped"
-    told = f"not here, so that tests that need them are {ends}: {'; '.join(absent)}" if absent else "all is here"
-    return [f"needs: {'; '.join(needed)}", told]
+    told = f"missing here, so that the tests that need it are {ends}: {'; '.join(absent)}" if absent else "all is here"
+    return [f"some tests need: {'; '.join(needed)}", told]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -8,6 +8,7 @@ of all that is on the path are checked, the folder before the environment; that 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -21,7 +22,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_ALONE = ("torch",)
-NOT_FOR_USERS = ("dev", "all")  # extras: the tools of tests, and what stands in others
+NOT_FOR_USERS = ("dev", "docs", "all")  # extras: tools of the project's own, and what stands in others
 ROUNDS = 5  # of packages that others need
 
 
@@ -81,6 +82,8 @@ def main() -> int:
         and (folder / "asked").read_text() == "\n".join(wanted.values())
     ):
         return 0
+    if folder.is_dir():
+        shutil.rmtree(folder)
     print("lowest versions:", *wanted.values(), flush=True)
     install(folder, list(wanted.values()))
     for _ in range(ROUNDS):

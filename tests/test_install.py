@@ -11,6 +11,7 @@ import sysconfig
 import tarfile
 import tomllib
 import zipfile
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -157,3 +158,41 @@ def test_a_plain_installation_names_the_extra_that_is_missing(
     told = installed("combining-compressions", *(word.format(run=run) for word in words), code=2, hidden=True)
     line = rf"error: .*the package {package} is not installed; in the project's folder: pip install '\.\[{extra}\]'.*\n"
     assert re.fullmatch(line, told), told
+
+
+# --- licences ---------------------------------------------------------------------------------------------------------
+
+PERMISSIVE = {"0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "ISC", "MIT"}
+PERMISSIVE |= {"PSF", "PSF-2.0", "Zlib"}
+WEAK = {"MPL-2.0"}  # changed files of the package itself have to be published; CONTRIBUTING.md says so
+WORDS = {"Apache": "Apache-2.0", "MIT": "MIT", "BSD": "BSD", "Python Software Foundation": "PSF"}
+
+
+def licences(package: str) -> set[str]:
+    """The licences that a package's metadata names: SPDX identifiers, or families where there are only words."""
+    about = distribution(package).metadata.json
+    if expression := about.get("license_expression"):
+        return set(re.split(r"\s+(?:AND|OR)\s+", re.sub(r" WITH [\w-]+", "", str(expression))))
+    classes = " ".join(line for line in about.get("classifier", ()) if line.startswith("License"))
+    first = str(about.get("license", "")).partition("\n")[0]
+    said = classes or first
+    spdx = set(re.findall(r"\bMIT\b|(?:Apache|BSD|MPL|PSF)-[\w.-]+", first))
+    return spdx or {name for word, name in WORDS.items() if word in said} or {said}
+
+
+def test_the_licences_of_all_dependencies_are_listed_and_permissive() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\w-]+) \| ?([\w-]*) \| ([\w. -]+) \| [^|]+ \|$", text, re.MULTILINE)
+    listed = {name: (extra, set(licence.split(" AND "))) for name, extra, licence in rows}
+    groups = {"": PROJECT["dependencies"]} | PROJECT["optional-dependencies"]
+    needs = {re.match(r"[\w-]+", need)[0]: extra for extra, every in groups.items() for need in every}  # type: ignore[index]
+    del needs["combining-compressions"]
+    assert {name: listed.get(name, ("not listed",))[0] for name in needs} == needs
+    for name in needs:
+        try:
+            found = licences(name)
+        except PackageNotFoundError:  # of an extra that this environment lacks
+            continue
+        assert found <= PERMISSIVE | WEAK, f"{name}: {found}"
+        assert listed[name][1] <= found, f"{name}: its metadata says {found}"
+        assert found & WEAK <= listed[name][1], f"{name}: {found}"
