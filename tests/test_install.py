@@ -24,7 +24,7 @@ from tests.conftest import ROOT, missing
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PACKAGES = ("compress", "launch", "analysis")
-PAGES = (".md", ".png")  # read in the repository
+PAGES = (".md", ".png", ".svg")  # read in the repository
 SWEEP = ("model=demo/tiny", "data=demo", "train=demo", "task=rte", "tracking=none", "train.max_steps=3",
          "quantize=int8", "distill=none", "seed=0,1")  # fmt: skip
 
