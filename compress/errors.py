@@ -40,7 +40,7 @@ def exit_code(work: Callable[[], int]) -> int:
     try:
         os.getcwd()
     except OSError as error:  # no relative path means anything in a folder that is gone
-        cause = f"the current folder is not to be had ({error.strerror}); change to one that is"
+        cause = f"the current folder cannot be used ({error.strerror}); change to one that exists"
         tell(ConfigError(cause))
         return 2
     try:

@@ -174,7 +174,7 @@ def _alone(config: Config, run_id: str) -> Iterator[None]:
     """Let no two processes be at the same experiment."""
     lock = lock_of(config)
     if not lock.take():
-        print(f"waiting: another process is at {identity.run_folder(config)}", flush=True)
+        print(f"waiting: another process runs this experiment ({identity.run_folder(config)})", flush=True)
         lock.take(wait=True)
     try:
         yield

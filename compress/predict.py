@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 DESCRIPTION = """\
-What finished models predict for each row of a file, with the probability of each class.
+Predict each row of a file with finished models: the class, and the probability of each class.
 
   python -m compress.predict RUN --split new.csv             a file of your own with the task's columns of texts
   python -m compress.predict RUN --split test                the test split; data.path=DIR: there, null: the hub's
   python -m compress.predict RUN… --submission --out DIR     GLUE's submission files of one model, and their zip
 
-RUN is the folder of a finished experiment. Predictions go to RUN/predicted/, or to --out DIR. Where all rows have a
-label the task's metrics are told."""
+RUN is the folder of a finished experiment. Predictions go to RUN/predicted/, or to --out DIR. If every row has a
+label, the task's metrics are printed."""
 TEST, VALIDATION = "test", "validation"
 
 
@@ -229,7 +229,7 @@ def submit(runs: Mapping[Path, Result], options: argparse.Namespace) -> list[str
     first = next(iter(chosen.values()))
     lines = [f"{archive}: {first.model} {first.subset}, seed {first.seed}: {', '.join(file.name for file in there)}"]
     wanted = ", ".join(submission.missing(there))
-    lines.append(f"the server takes a whole set: add {wanted} from its sample submission (WNLI is not of the study)")
+    lines.append(f"the server wants a complete set: add {wanted} from its sample submission (WNLI is not in the study)")
     return lines + notes
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from compress.artifact.published import Published
 
 DESCRIPTION = """\
-Write a finished model as a folder for the hub, or for anybody who has not this package: weights, config.json, the
-tokenizer, and a README.md with scores, sizes, how it was made, and the lines that load it.
+Write a finished model as a folder for the hub that works without this package: weights, config.json, the tokenizer,
+and a README.md with scores, sizes, how the model was made, and the lines that load it.
 
   python -m compress.publish RUN --out DIR --license apache-2.0
   python -m compress.publish RUN --out DIR --format onnx          or openvino
@@ -146,16 +146,16 @@ def _compare(
         with hub.quiet():
             theirs = published.answers(snippet, folder)
     except Exception as error:  # whatever another's library raises
-        cause = f"transformers does not take what is left of it ({type(error).__name__}: {first_line(error):.160})"
-        raise ExportError(f"{cause}; nothing is kept; --format onnx may do") from error
+        cause = f"transformers cannot load it ({type(error).__name__}: {first_line(error):.160})"
+        raise ExportError(f"{cause}; nothing is kept; try --format onnx") from error
     columns = [list(column) for column in zip(*texts, strict=True)]
     inputs = tokenizer(*columns, padding=True, truncation=True, max_length=length, return_tensors="pt")
     with torch.inference_mode():
         ours = model(**{name: inputs[name] for name in takes(model)}).logits.numpy()
     difference = float(np.abs(ours - theirs).max())
     if not difference <= close * float(np.abs(ours).max()):
-        cause = f"what was written answers otherwise (logits differ by {difference:.3g})"
-        raise ExportError(f"{cause}; nothing is kept; --format onnx may do")
+        cause = f"the written model gives other answers (logits differ by {difference:.3g})"
+        raise ExportError(f"{cause}; nothing is kept; try --format onnx")
     return difference
 
 
@@ -184,7 +184,7 @@ def _do(arguments: Sequence[str] | None) -> int:
     told = f"logits are the stored model's to {folder.difference:.1g}"
     print(f"{options.out}: {folder.file} {megabytes(folder.size)} MB, README.md; {told}")
     if options.license is None:
-        print("no licence is named in README.md: give --license, or write it there; checkpoint and data have theirs")
+        print("README.md names no licence: give --license, or write it there; mind the licences of checkpoint and data")
     return 0
 
 

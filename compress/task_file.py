@@ -213,7 +213,7 @@ def report(seen: Seen, values: Mapping[str, object]) -> list[str]:
         lines += [f"  {column}: {_lengths(table.columns[column])}" for column in columns]
         lines.append(f"  {label}: {_values(table, label, is_score=values['labels'] is None)}")
     if isinstance(names and names[0], int):
-        lines.append("whole numbers are taken for classes; for a regression write labels: null, and its metrics")
+        lines.append("whole numbers are read as classes; for a regression write labels: null, and its metrics")
     return lines + _doubles(seen, columns)
 
 
@@ -244,12 +244,12 @@ def _doubles(seen: Seen, columns: Sequence[str]) -> list[str]:
             for split, table in seen.splits.items()}  # fmt: skip
     train = Counter(rows["train"])
     repeated = len(rows["train"]) - len(train)
-    lines = [f"{plural(repeated, 'row')} of train read like an earlier one"] if repeated else []
+    lines = [f"{plural(repeated, 'row')} of train repeat{'s' * (repeated == 1)} an earlier one"] if repeated else []
     if "validation" in rows:
         shared = sum(row in train for row in rows["validation"])
-        lines.append(f"doubles: {shared} of the {len(rows['validation'])} rows of validation read like one of train")
+        lines.append(f"{shared} of the {len(rows['validation'])} rows of validation are in train too")
     elif repeated:
-        lines.append("doubles may be on both sides of what is cut off: leave them out first")
+        lines.append("repeated rows may end up in both train and validation: remove them first")
     return lines
 
 

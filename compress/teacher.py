@@ -113,7 +113,7 @@ def check_learned(
         return [f"{told}; allowed by {group}.weak_teacher"]
     raise TeacherError(
         f"{told}: its training failed or was too short, or its labels are in another order; train it better "
-        f"(model.learning_rate, train.epochs), choose another ({group}.teacher), or take it all the same with "
+        f"(model.learning_rate, train.epochs), choose another ({group}.teacher), or accept it with "
         f"{group}.weak_teacher=true"
     )
 

@@ -47,7 +47,7 @@ def cause_of_exit(child: Child, code: int, log: Path) -> tuple[str, str]:
         minutes = child.planned.resources.timeout_min
         return "TimedOut", f"took longer than {minutes:g} minutes; raise resources.timeout_min"
     if was_stopped(code):
-        return "Stopped", "stopped from outside; run again, it goes on from its checkpoint"
+        return "Stopped", "stopped from outside; run it again, and it continues from its checkpoint"
     if code < 0:
         memory = " (out of memory?)" if code == -signal.SIGKILL else ""
         return "Killed", f"killed by {signal.Signals(-code).name}{memory}"

@@ -346,7 +346,7 @@ def test_a_checkpoint_that_cannot_be_written_is_said_and_the_one_before_stays(
     assert "No space left on device" in line
     assert not checkpoint.due(), "it is not tried at every step"
     checkpoint.asked = signal.SIGTERM
-    with pytest.raises(Stopped, match=r"after step 3; run again, it goes on from the checkpoint before, if there is"):
+    with pytest.raises(Stopped, match=r"after step 3; run it again, and it continues from the checkpoint before"):
         checkpoint.save({"step": 3}, 3)
     assert checkpoint.restore(lambda state: state) == {"step": 1}
     assert [path.name for path in tmp_path.iterdir()] == [FILE]

@@ -248,7 +248,7 @@ def test_copies_are_made_of_what_is_left_and_the_result_says_what_was_cut_off(
     assert (int(train.sources.max()) + 1, len(train), len(dev)) == (30, 60, 10)
     assert dataset.notes == [
         "the labels 1, 2 of the data are the classes 0, 1",
-        "validation is 10 of the 40 rows of train, cut off by data.seed=0",
+        "validation is 10 of the 40 rows of train, drawn by data.seed=0",
     ]
 
 
@@ -423,9 +423,9 @@ def test_a_file_is_looked_at_and_its_task_can_be_run(
         "# train: 100 rows in reviews.csv, of which 10% are cut off for validation",
         "#   review: 4 words in the median, 4 at 95 %, 4 at most; 1 empty text",
         "#   stars: 3 50, 1 25, 2 25",
-        "# whole numbers are taken for classes; for a regression write labels: null, and its metrics",
-        "# 1 row of train read like an earlier one",
-        "# doubles may be on both sides of what is cut off: leave them out first",
+        "# whole numbers are read as classes; for a regression write labels: null, and its metrics",
+        "# 1 row of train repeats an earlier one",
+        "# repeated rows may end up in both train and validation: remove them first",
     ]
     out = tmp_path / "mine"
     assert task_file.main([str(file), "--out", str(out), "--name", "films"]) == 0
@@ -445,7 +445,7 @@ def test_a_folder_is_looked_at_with_doubles_between_its_splits(
     values, told = looked(capsys, tmp_path / "reviews")
     assert values["splits"] == {"train": "training", "validation": "test"}
     assert (values["name"], values["held_out"], values["labels"]) == ("reviews", None, ["bad", "fair", "good"])
-    assert "doubles: 2 of the 2 rows of validation read like one of train" in told
+    assert "2 of the 2 rows of validation are in train too" in told
     assert {*values} == {field.name for field in fields(TaskConfig)}
 
 
@@ -539,7 +539,7 @@ def test_three_classes_and_a_regression_from_file_to_report(tmp_path: Path, cach
         if has_classes:
             assert result["notes"][:2] == [
                 "the labels 1, 2, 3 of the data are the classes 0, 1, 2",
-                "validation is 30 of the 300 rows of train, cut off by data.seed=0",
+                "validation is 30 of the 300 rows of train, drawn by data.seed=0",
             ]
     module(tmp_path, "analysis", "report", "runs", "--out", "report")
     page = (tmp_path / "report" / "report.html").read_text()

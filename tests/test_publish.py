@@ -182,7 +182,7 @@ def test_what_answers_otherwise_is_not_kept(
     run, out = finished(compose, "task=sst2", "quantize=int8"), tmp_path / "out"
     monkeypatch.setattr(Int8, "loading", Int8.loading.replace("* weights.pop", "* 1.1 * weights.pop"))  # type: ignore[union-attr]
     assert publish.main([str(run), "--out", str(out)]) == 1
-    assert "what was written answers otherwise" in capsys.readouterr().err
+    assert "the written model gives other answers" in capsys.readouterr().err
     assert list(tmp_path.glob("*out*")) == []
     monkeypatch.undo()
     (out / "mine").mkdir(parents=True)

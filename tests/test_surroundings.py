@@ -131,7 +131,7 @@ def test_no_command_works_in_a_folder_that_is_gone(
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     assert DOORS[door]("seed=0") == 2
-    told = "error: the current folder is not to be had (No such file or directory); change to one that is\n"
+    told = "error: the current folder cannot be used (No such file or directory); change to one that exists\n"
     assert capsys.readouterr().err == told
 
 

@@ -28,7 +28,7 @@ def render(conf: Path) -> str:
     """The whole page."""
     lines = ["usage: python -m compress [-m] [GROUP=OPTION ...] [KEY=VALUE ...]", ""]
     lines += [
-        "Fine-tune BERT on one task, of GLUE or your own, compressed as told, and store the model with its scores.",
+        "Fine-tune BERT on one task (GLUE's or your own), compress it, and store the model with its scores.",
         "",
     ]
     lines += ["Groups (GROUP=OPTION; the first is the default):"]

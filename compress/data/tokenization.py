@@ -169,7 +169,7 @@ def _notes(task: TaskConfig, data: DataConfig, train: int, scored: Mapping[str, 
     if task.held_out is not None:
         split = task.validation[0]
         rows = f"{scored[split]} of the {train + scored[split]} rows of train"
-        notes.append(f"{split} is {rows}, cut off by data.seed={data.seed}")
+        notes.append(f"{split} is {rows}, drawn by data.seed={data.seed}")
     return notes
 
 

@@ -98,7 +98,7 @@ class Structured(pruning.Gradual):
         try:
             forms = narrowing.forms(model, plain.structure_of(model))
             if not narrowing.computes_the_same(model, list(forms)):
-                raise ValueError(f"{type(model).__name__} computes otherwise with fewer heads or columns")
+                raise ValueError(f"{type(model).__name__} gives other answers with fewer heads or columns")
         except ValueError as error:
             raise ConfigError(f"prune=structured: {error}; use prune=magnitude") from error
         self.names = list(forms)

@@ -281,7 +281,7 @@ def _from_checkpoint(
     state = weights.tensors | kept
     new = ([] if fits else ["head"]) + ([] if pooled else ["pooler"])
     notes = [source.note] if source.note else []
-    notes += [f"of the checkpoint the first {plural(model.first_layers, 'layer')}"] if model.first_layers else []
+    notes += [f"of the checkpoint only the first {plural(model.first_layers, 'layer')}"] if model.first_layers else []
     notes += [f"the head is the checkpoint's, whose labels are the task's{reordered}"] if fits else []
     notes += ["the pooler is new: the checkpoint has none"] if "pooler" in new else []
     digest = digest_files([source.folder / file for file in source.files])

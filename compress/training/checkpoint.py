@@ -40,7 +40,7 @@ class Stopped(Exception):  # noqa: N818 - nothing went wrong
     def __init__(self, signum: int, step: int, *, saved: bool = True) -> None:
         where = "there" if saved else "the checkpoint before, if there is one"
         super().__init__(
-            f"stopped by {signal.Signals(signum).name} after step {step}; run again, it goes on from {where}"
+            f"stopped by {signal.Signals(signum).name} after step {step}; run it again, and it continues from {where}"
         )
         self.signum = signum
 
