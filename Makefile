@@ -51,9 +51,10 @@ slurm-test: .venv/tested
 # A few tests with the lowest version that pyproject.toml allows of each dependency: experiments, a sweep, exports, figures
 LOWEST := tests/test_experiment.py::test_anyone_can_score_the_artifact_again_from_its_folder_alone \
 	tests/test_sources.py::test_offline_logs_give_the_table_of_the_run_folders \
-	tests/test_export.py::test_onnx_runtime_predicts_what_the_artifact_does \
+	'tests/test_export.py::test_onnx_runtime_predicts_what_the_artifact_does[int8, pruned]' \
 	tests/test_export.py::test_openvino_predicts_what_the_artifact_does \
-	tests/test_figures.py
+	tests/test_figures.py::test_files_are_what_they_are_called_and_the_same_each_time \
+	tests/test_analysis_cli.py::test_report_and_figure_get_the_results_and_print_what_was_written
 lowest: .venv/tested
 	$(BIN)/python -m tests.lowest .venv/lowest
 	PYTHONPATH=$(CURDIR)/.venv/lowest HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest $(LOWEST) $(ARGS)
