@@ -132,10 +132,9 @@ def test_the_readme_has_these_numbers_too() -> None:
     )
     assert told in words
     size, prune = (f"{math.exp(model.loc[(method, 'main'), 'estimate']):.2f}" for method in ("quantize", "prune"))
-    assert f"makes models {size} times smaller at equal score." in words
-    assert f"makes them no smaller ({prune} times)" in words
+    assert f"divides the size at equal score by {size}, **pruning** by {prune}" in words
     ratio, low, high = (f"{math.exp(pair[key]):.2f}" for key in ("estimate", "low", "high"))
-    assert f"reduces size by {ratio} times the product of the two single reductions [{low}, {high}]" in words
+    assert f"saves {ratio} times the product of both [{low}, {high}]" in words
 
 
 def test_the_pages_words_have_the_models_numbers() -> None:
