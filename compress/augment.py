@@ -69,7 +69,7 @@ def _show(arguments: Sequence[str] | None) -> int:
     every = (option for same in registry.registry().values() for option in same.values())
     option = next(option for option in every if issubclass(option.config, EnlargesData))
     config = read_one(["tracking=none", f"{option.group}={option.name}", *words], conf_folder())
-    if (augmentation := of(config.methods, config.data, config.seed)) is None:
+    if (augmentation := of(config.methods, config.data, config.seed, config.paths.cache)) is None:
         raise ConfigError(f"{option.group}=none: nothing is rewritten; leave it out" if not config.methods else
                           f"{option.group}.copies=0: nothing is rewritten; give at least 1")  # fmt: skip
     use_cache_without_network()

@@ -476,7 +476,7 @@ def to_yaml(config: Config) -> str:
 def load_data(config: Config) -> tuple[Dataset, PreTrainedTokenizerBase]:
     """The task's tokens, the training set enlarged if a method asks for it, and the tokenizer that made them."""
     tokenizer, cache = load_tokenizer(config), Path(config.paths.cache).expanduser()
-    asked = augmentation.of(config.methods, config.data, config.seed)
+    asked = augmentation.of(config.methods, config.data, config.seed, config.paths.cache)
     dataset = tokenization.prepare(config.data, config.task, tokenizer, cache, asked, seconds=config.hub_seconds)
     return dataset, tokenizer
 

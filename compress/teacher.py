@@ -56,7 +56,7 @@ def logits(
         store.check(folder, result.artifact_sha256)
         teacher, tokenizer = store.load(folder).to(device), AutoTokenizer.from_pretrained(folder)
         cache = Path(config.paths.cache).expanduser()
-        asked = augmentation.of(config.methods, config.data, config.seed)
+        asked = augmentation.of(config.methods, config.data, config.seed, config.paths.cache)
         dataset = tokenization.prepare(config.data, config.task, tokenizer, cache, asked, seconds=config.hub_seconds)
         check_labels(teacher.config.id2label, config.task, folder)
         check_scores(evaluate(teacher, dataset, config.task, tokenizer.pad_token_id), result.metrics, folder)
@@ -148,7 +148,7 @@ def _entry(config: Config, result: Result) -> tuple[Path, Entry]:
             f"{key}: {folder.parent} has its result but no artifact any more; "
             "remove that folder, and it is trained anew"
         )
-    asked = augmentation.of(config.methods, config.data, config.seed)
+    asked = augmentation.of(config.methods, config.data, config.seed, config.paths.cache)
     described = {
         "format": FORMAT,
         "teacher": result.run_id,

@@ -151,10 +151,9 @@ def _do(options: argparse.Namespace) -> int:
         case "plan":
             return _plan(options.words, as_json=options.json, as_sbatch=options.sbatch)
         case "prepare":
-            from compress.config.overrides import read_sweep
-            from launch.prepare import prepare
+            from launch.prepare import configurations, prepare
 
-            prepare(read_sweep(options.words, conf_folder())[0])
+            prepare(configurations(options.words))
             return 0
         case "status":
             return _status(options.runs, as_json=options.json, watch=options.watch)

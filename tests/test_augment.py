@@ -119,11 +119,6 @@ def test_real_sentences_change_in_a_few_words_and_never_in_a_negation(folder: Pa
     assert 0.03 < changed / sum(len(sentence.split()) for sentence in sentences) < 0.15
 
 
-def test_a_folder_without_the_files_is_refused_with_the_ways_to_get_them(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^wordnet=.*lacks cntlist.rev, index.noun.*wordnet-base.*nltk"):
-        wordnet.find(str(tmp_path))
-
-
 # --- python -m compress.augment ---------------------------------------------------------------------------------------
 
 

@@ -218,7 +218,7 @@ def test_files_that_are_not_wordnets_are_one_line(tmp_path: Path, file: str, tex
     for name in wordnet.FILES:
         (tmp_path / name).write_text("")
     (tmp_path / file).write_text(text)
-    with pytest.raises(ConfigError, match=rf"^{tmp_path}: {cause}.*; give a folder"):
+    with pytest.raises(ConfigError, match=rf"^{tmp_path}: {cause}.*; python -m launch prepare "):
         wordnet.synonyms(tmp_path)
 
 

@@ -95,7 +95,7 @@ def _method(name: str, method: object, config: Config, memo: Memo) -> dict[str, 
         shared = (part for part_name, part in _deciding(config).items() if part_name != "model")
         values["teacher"] = memo(_id_of_teacher, config, memo, by=(config.teacher, *shared))
     if isinstance(method, EnlargesData):
-        values["augmentation"] = memo(_rewriting, config, by=(method, config.data, config.seed))
+        values["augmentation"] = memo(_rewriting, config, by=(method, config.data, config.seed, config.paths))
         if method.steps != "enlarged" and method.copies:
             values["steps"] = method.steps
     version = option_of(name, method).version
@@ -116,7 +116,7 @@ def unstated_values(method: object) -> dict[str, object]:
 
 
 def _rewriting(config: Config) -> dict[str, object] | None:
-    rewriting = augmentation.of(config.methods, config.data, config.seed)
+    rewriting = augmentation.of(config.methods, config.data, config.seed, config.paths.cache)
     return None if rewriting is None else rewriting.identity()
 
 

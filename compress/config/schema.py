@@ -168,7 +168,7 @@ def from_mapping(values: Mapping[str, object], folders: Sequence[Path] = (), mem
     memo(encoder.check, config.model, config.data.max_length, config.data.generated, by=(config.model, config.data))
     if (learns := registry.the_one(config.methods, LearnsFromTeacher)) is None:
         return config
-    augmentation.of(config.methods, config.data, config.seed)  # which refuses to do without synonyms
+    augmentation.of(config.methods, config.data, config.seed, config.paths.cache)  # refuses to do without synonyms
     key = f"{registry.group_of(config.methods, learns)}.teacher={learns.teacher}"
     stored = values.get("teacher")
     model = memo(_teacher_model, key, learns, config.data, stored, folders, by=(learns, config.data))

@@ -78,13 +78,17 @@ class Augmentation:
         return augment(texts, synonyms, self.copies, self.share, self.seed, rewrite=self.rewrite)
 
 
-def of(methods: Active, data: DataConfig, seed: int) -> Augmentation | None:
-    """The augmentation that one of the active methods asks for, refused where it lacks WordNet; None if none does."""
+def of(methods: Active, data: DataConfig, seed: int, cache: str | None = None) -> Augmentation | None:
+    """The augmentation that one of the active methods asks for, refused where it lacks WordNet; None if none does.
+
+    `cache` is `paths.cache`, where WordNet may be.
+    """
     enlarges = the_one(methods, EnlargesData)
     if enlarges is None or enlarges.copies == 0:
         return None
     comes_with_data = enlarges.wordnet is None and data.generated
-    folder = None if comes_with_data else wordnet.find(enlarges.wordnet, f"{group_of(methods, enlarges)}.wordnet")
+    key = f"{group_of(methods, enlarges)}.wordnet"
+    folder = None if comes_with_data else wordnet.find(enlarges.wordnet, key, cache)
     return Augmentation(enlarges.copies, enlarges.replace, seed, folder, enlarges.rewrite)
 
 

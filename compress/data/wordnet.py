@@ -20,22 +20,46 @@ KINDS = {"noun": "1", "verb": "2", "adj": "35", "adv": "4"}  # of word, with wha
 FILES = ("cntlist.rev", *(f"index.{kind}" for kind in KINDS), *(f"{kind}.exc" for kind in KINDS))
 MAIN_SHARE = 0.5  # of a word's counted uses that its main sense must have
 
+IN_CACHE = "wordnet"  # below paths.cache
+ADDRESS = (
+    "https://raw.githubusercontent.com/nltk/nltk_data/550b6625bcef1f2abff2ff770a5a0d272c9c6b2a"
+    "/packages/corpora/wordnet.zip"
+)
 WAYS = (
-    "give a folder with its database files, or install them: Debian's package wordnet-base, "
-    "or python -c \"import nltk; nltk.download('wordnet')\" and unzip corpora/wordnet.zip"
+    "python -m launch prepare with the same overrides fetches it into paths.cache; by hand, unpack "
+    f"{ADDRESS} into ~/nltk_data/corpora (neither needs root), install Debian's package wordnet-base, "
+    "or give distill.wordnet=DIR, the folder of its database files"
 )
 
 
-def find(given: str | None, key: str = "wordnet") -> Path:
-    """The folder of the database files: the one given by this key, or the first of the usual places that has them."""
-    for place in PLACES if given is None else (given,):
+class Missing(ConfigError):  # noqa: N818 - says what is not there
+    """WordNet is in none of the usual places; `cache` is the folder of caches into which it can be fetched."""
+
+    def __init__(self, told: str, cache: str | None) -> None:
+        super().__init__(told)
+        self.cache = cache
+
+
+def find(given: str | None, key: str = "wordnet", cache: str | None = None) -> Path:
+    """The folder of the database files: the one that is given, or the first of the usual places that has them.
+
+    Args:
+        given: the value of the key that messages name; None for the usual places.
+        cache: `paths.cache`, whose copy comes before all other places: whoever shares the cache reads the same files.
+    """
+    usual = ((f"{cache}/{IN_CACHE}",) if cache else ()) + PLACES
+    for place in usual if given is None else (given,):
         folder = Path(os.path.expanduser(place))  # where no home is known, `~` stays, and nothing is found
-        missing = [name for name in FILES if not (os.path.isfile(folder / name) and os.access(folder / name, os.R_OK))]
-        if not missing:
+        if not (missing := lacking(folder)):
             return folder
     if given is None:
-        raise ConfigError(f"{key}=null: WordNet is in none of {', '.join(PLACES)}; {WAYS}")
+        raise Missing(f"{key}=null: WordNet is in none of {', '.join(usual)}; {WAYS}", cache)
     raise ConfigError(f"{key}={given}: the folder lacks {', '.join(missing)}; {WAYS}")
+
+
+def lacking(folder: Path) -> list[str]:
+    """The database files that are not in a folder, or that this user may not read."""
+    return [name for name in FILES if not (os.path.isfile(folder / name) and os.access(folder / name, os.R_OK))]
 
 
 @cache
