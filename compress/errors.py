@@ -20,6 +20,14 @@ class ConfigError(Exception):
     """Wrong input, told in one line: the key, the value, what is allowed and the fix. Who refuses input raises it."""
 
 
+class LacksWordNet(ConfigError):  # noqa: N818 - says what is not there
+    """WordNet is in none of the usual places; `cache` is the folder of caches (`paths.cache`) it can be fetched into."""
+
+    def __init__(self, told: str, cache: str | None) -> None:
+        super().__init__(told)
+        self.cache = cache
+
+
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose mistakes are ConfigErrors; argparse prints its usage over several lines.
 

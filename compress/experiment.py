@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from compress.config import identity, run_names
 from compress.config.schema import document, own_training, prerequisites
-from compress.data import augmentation, tokenization
+from compress.data import augmentation, tokenization, wordnet, wordnet_archive
 from compress.errors import ConfigError
 from compress.methods import registry
 from compress.methods.base import EnlargesData, LearnsFromTeacher, Method
@@ -479,6 +479,22 @@ def load_data(config: Config) -> tuple[Dataset, PreTrainedTokenizerBase]:
     asked = augmentation.of(config.methods, config.data, config.seed, config.paths.cache)
     dataset = tokenization.prepare(config.data, config.task, tokenizer, cache, asked, seconds=config.hub_seconds)
     return dataset, tokenizer
+
+
+def fetch_wordnet(cache: str) -> str:
+    """Fetch WordNet into a folder of caches, or raise ConfigError; a line that says so."""
+    return f"WordNet: in {wordnet_archive.fetch(cache)}, from {wordnet.ADDRESS}"
+
+
+def keep_wordnet(config: Config) -> str | None:
+    """Copy the WordNet that an experiment finds on this machine into the cache: others may lack it; a line if it was."""
+    asked = augmentation.of(config.methods, config.data, config.seed, config.paths.cache)
+    enlarges = registry.the_one(config.methods, EnlargesData)
+    if asked is None or asked.wordnet is None or enlarges is None or enlarges.wordnet is not None:
+        return None
+    if asked.wordnet == Path(config.paths.cache).expanduser() / wordnet.IN_CACHE:
+        return None
+    return f"WordNet: {asked.wordnet} copied to {wordnet_archive.keep(asked.wordnet, config.paths.cache)}"
 
 
 def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:

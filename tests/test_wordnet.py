@@ -19,7 +19,7 @@ from compress import experiment
 from compress.data import wordnet, wordnet_archive
 from compress.data.wordnet import FILES, WAYS
 from compress.data.wordnet_archive import Archive
-from compress.errors import ConfigError
+from compress.errors import ConfigError, LacksWordNet
 from tests.conftest import Compose
 from tests.listener import Listener
 
@@ -102,7 +102,7 @@ def test_a_given_folder_must_have_every_file(tmp_path: Path, there: tuple[str, .
     with pytest.raises(ConfigError) as refused:
         wordnet.find(str(folder), "distill.wordnet")
     assert str(refused.value) == f"distill.wordnet={folder}: the folder lacks {lacks}; {WAYS}"
-    assert not isinstance(refused.value, wordnet.Missing), "what a user names is not fetched from elsewhere"
+    assert not isinstance(refused.value, LacksWordNet), "what a user names is not fetched from elsewhere"
 
 
 def test_a_folder_in_the_place_of_a_file_is_no_file(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_the_copy_in_the_cache_comes_before_all_other_places(tmp_path: Path, mon
 
 @pytest.mark.usefixtures("nowhere")
 def test_without_it_an_experiment_says_how_to_get_it_without_root(compose: Compose, tmp_path: Path) -> None:
-    with pytest.raises(wordnet.Missing) as refused:
+    with pytest.raises(LacksWordNet) as refused:
         compose(*KD, f"paths.cache={tmp_path}")
     assert str(refused.value) == (
         f"distill.wordnet=null: WordNet is in none of {tmp_path}/wordnet, /no/such/wordnet; "

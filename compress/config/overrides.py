@@ -22,8 +22,7 @@ from compress.config.groups import Groups
 from compress.config.schema import GROUPS, Config, flat
 from compress.config.words import Options, check_name, jobs, parse, quoted, swept, takes_text
 from compress.config.yaml_check import display_path
-from compress.data import wordnet
-from compress.errors import ConfigError
+from compress.errors import ConfigError, LacksWordNet
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # runs what ours does, but for glob
 GRIDS = (BASIC, "hydra_plugins.combining_compressions.GridSweeper")  # sweepers that run the product of all axes
@@ -101,7 +100,7 @@ class Request:
         """The checked configuration of every experiment."""
         try:
             yield from configurations(self.jobs, self._composed, self.folders)
-        except wordnet.Missing:  # which `launch prepare` may mend
+        except LacksWordNet:  # which `launch prepare` may mend
             raise
         except ConfigError as error:
             raise ConfigError(f"{error}{self._hint(str(error))}") from error

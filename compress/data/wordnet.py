@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from compress.errors import ConfigError
+from compress.errors import ConfigError, LacksWordNet
 
 PLACES = (
     "~/nltk_data/corpora/wordnet",
@@ -32,14 +32,6 @@ WAYS = (
 )
 
 
-class Missing(ConfigError):  # noqa: N818 - says what is not there
-    """WordNet is in none of the usual places; `cache` is the folder of caches into which it can be fetched."""
-
-    def __init__(self, told: str, cache: str | None) -> None:
-        super().__init__(told)
-        self.cache = cache
-
-
 def find(given: str | None, key: str = "wordnet", cache: str | None = None) -> Path:
     """The folder of the database files: the one that is given, or the first of the usual places that has them.
 
@@ -53,7 +45,7 @@ def find(given: str | None, key: str = "wordnet", cache: str | None = None) -> P
         if not (missing := lacking(folder)):
             return folder
     if given is None:
-        raise Missing(f"{key}=null: WordNet is in none of {', '.join(usual)}; {WAYS}", cache)
+        raise LacksWordNet(f"{key}=null: WordNet is in none of {', '.join(usual)}; {WAYS}", cache)
     raise ConfigError(f"{key}={given}: the folder lacks {', '.join(missing)}; {WAYS}")
 
 
