@@ -21,7 +21,7 @@ class ConfigError(Exception):
 
 
 class LacksWordNet(ConfigError):  # noqa: N818 - says what is not there
-    """WordNet is in none of the usual places; `cache` is the folder of caches (`paths.cache`) it can be fetched into."""
+    """WordNet is in none of the usual places; `cache` is `paths.cache`, into which it can be fetched."""
 
     def __init__(self, told: str, cache: str | None) -> None:
         super().__init__(told)

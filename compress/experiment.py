@@ -487,7 +487,7 @@ def fetch_wordnet(cache: str) -> str:
 
 
 def keep_wordnet(config: Config) -> str | None:
-    """Copy the WordNet that an experiment finds on this machine into the cache: others may lack it; a line if it was."""
+    """Copy the WordNet that is installed here into the cache, for machines that lack it; a line if that was done."""
     asked = augmentation.of(config.methods, config.data, config.seed, config.paths.cache)
     enlarges = registry.the_one(config.methods, EnlargesData)
     if asked is None or asked.wordnet is None or enlarges is None or enlarges.wordnet is not None:
