@@ -13,7 +13,7 @@ from pathlib import Path
 
 from compress.errors import ConfigError, tell
 from compress.runs.folder import ExperimentLock
-from compress.wording import plural
+from compress.wording import are, plural
 from launch import local, slurm, status
 from launch.commands import Unanswered
 from launch.experiments import CANCELLED, Outcome
@@ -56,7 +56,7 @@ def _some(runs: Path, sweeps: Sequence[Sweep], selection: Selection, left_out: l
         raise Unanswered(f"{surveyed.unanswered}: nothing was cancelled")
     meant = [one for one in selection.of(runs, surveyed.experiments, sweeps) if one.state in GOING_ON]
     if not meant:
-        print("nothing to cancel: no experiment that is meant runs or waits")
+        print("nothing to cancel: none of the chosen experiments runs or waits")
         return 1 if left_out else 0
     chosen = {one.run_id for one in meant}
     if not agreed(f"cancel {told(meant)}{_dependants(sweeps, surveyed.experiments, chosen)}", yes=yes):
@@ -77,8 +77,8 @@ def _dependants(sweeps: Sequence[Sweep], experiments: Sequence[status.Status], c
     needed = [{each.role_of(run_id) for run_id in each.needs if run_id in chosen} for each in waiting]
     students = sum("teacher" in roles for roles in needed)
     others = sum(roles == {"start"} for roles in needed)
-    with_them = f"; {plural(students, 'student')} of theirs with them" if students else ""
-    return with_them + (f"; {plural(others, 'experiment')} that would start from them, too" if others else "")
+    with_them = f"; {are(students, 'student')} stopped with them" if students else ""
+    return with_them + (f"; {are(others, 'experiment')} stopped, too, that would start from them" if others else "")
 
 
 def _note(sweeps: Sequence[Sweep], chosen: Collection[str]) -> list[str]:
@@ -106,7 +106,7 @@ def _wait(runs: Path, run_ids: Sequence[str]) -> list[str]:
 
 
 def _concluded(runs: Path, done: Sequence[str], refused: Sequence[str]) -> int:
-    print(f"{', '.join(done)}; python -m launch retry {shlex.quote(str(runs))}   goes on")
+    print(f"{', '.join(done)}; to run them later: python -m launch retry {shlex.quote(str(runs))}")
     for line in refused:
         tell(ConfigError(line))
     return 1 if refused else 0

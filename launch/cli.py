@@ -19,14 +19,14 @@ DESCRIPTION = """\
 Before and after a sweep (python -m compress -m …):
 
   plan OVERRIDES     what that sweep would run, on what, for how long; starts nothing
-  prepare OVERRIDES  fetch its checkpoints and texts into the caches, for nodes without a network
+  prepare OVERRIDES  fetch its checkpoints, texts and WordNet into the caches, for nodes without a network
   status RUNS        where every experiment is, by size and methods; --watch follows them
   logs RUNS [WHICH]  what failed experiments said, or those called WHICH; -f goes on as a log grows
   retry RUNS         run again just what failed, was stopped or is missing
   extend RUNS        run further seeds, round after round, until every verdict is settled
   cancel RUNS        stop what runs or waits; experiments in training write their checkpoints
-  tune RUNS --out D  of a search (+experiment=search) a learning rate and a length for each model and task
-  sync RUNS          upload to Weights & Biases what was offline
+  tune RUNS --out D  choose a learning rate and a length for each model and task, from +experiment=search
+  sync RUNS          upload the runs that Weights & Biases does not have yet
 """
 VERBS = ("plan", "prepare", "status", "logs", "retry", "extend", "cancel", "tune", "sync")
 OF_SWEEPS = {"plan": "what a sweep would do", "prepare": "fill the caches for a sweep"}
@@ -42,7 +42,8 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     """The verb with what it takes; what describes a sweep, as it does for `python -m compress -m`, as `words`."""
     verb = words[0] if words else ""
     if verb not in VERBS and not verb.startswith("-"):
-        raise ConfigError(f"{verb or 'no verb'}: must be of {', '.join(VERBS)}{nearest(verb, VERBS)}")
+        what = f"{verb}: no such command" if verb else "no command"
+        raise ConfigError(f"{what}; must be one of {', '.join(VERBS)}{nearest(verb, VERBS)}")
     if verb not in OF_SWEEPS:
         return _intermixed(words)
     flags = [word for word in words[1:] if word in ("-h", "--help", "--json", "--sbatch")]

@@ -92,14 +92,14 @@ def run(sweep: Sweep, settings: LocalSettings) -> int:
     jobs = start(sweep, shares(settings, cpu_only=cpu_only)) if sweep.to_run else []
     if not settings.wait:
         how = f"python -m launch status {shlex.quote(str(sweep.runs))}"
-        print(f"{plural(len(sweep.to_run), 'experiment')} started; {how}   shows how they go on")
+        print(f"{plural(len(sweep.to_run), 'experiment')} started; follow them: {how} --watch")
         return 0
     try:
         return conclude(sweep, follow(sweep, lambda: _orphans(sweep, jobs)), time.monotonic() - started)
     except KeyboardInterrupt:
-        print("interrupted: experiments are writing their checkpoints (once more to kill them)", file=sys.stderr)
+        print("interrupted: experiments are writing their checkpoints (Ctrl-C again kills them)", file=sys.stderr)
         stop(jobs)
-        print(f"python -m launch retry {shlex.quote(str(sweep.runs))}   goes on from there", file=sys.stderr)
+        print(f"to continue from them: python -m launch retry {shlex.quote(str(sweep.runs))}", file=sys.stderr)
         raise
 
 
@@ -150,7 +150,7 @@ def _orphans(sweep: Sweep, jobs: Sequence[Job[None]]) -> Mapping[str, Outcome]:
     """What no worker will run any more, since all are gone."""
     if not all(job.done() for job in jobs):
         return {}
-    cause = "the worker ended before it was run" + _last_error(sweep, jobs)
+    cause = "the worker ended before it could run this experiment" + _last_error(sweep, jobs)
     log = str(jobs[0].paths.stderr) if jobs else ""
     lost = {run_id: Outcome(run_id, "failed", 0.0, cause, log) for run_id in sweep.to_run}
     return lost | {run_id: Outcome(run_id, "finished", 0.0) for run_id in lost if sweep.finished(run_id)}

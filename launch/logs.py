@@ -38,7 +38,8 @@ def logs(runs: Path, words: Sequence[str], *, lines: int, follow: bool) -> int:
     if follow and len(chosen) > 1:
         some = ", ".join(f"{one.name} ({one.run_id})" for one in chosen[:3])
         raise ConfigError(
-            f"{' '.join(words) or '-f'}: {len(chosen)} experiments are meant ({some} …); name one to follow"
+            f"{' '.join(words) or '-f'}: {len(chosen)} experiments have these words in their names ({some} …); "
+            "name one to follow"
         )
     for place, one in enumerate(chosen):
         log = _log(one, runs, sweeps)

@@ -16,7 +16,7 @@ from compress.errors import ConfigError
 from compress.model.encoder import label
 from compress.runs import result
 from compress.runs.result import Result
-from compress.wording import plural
+from compress.wording import are, plural
 from launch.apart import told_apart
 from launch.cost import Experience
 from launch.experiments import Planned
@@ -160,7 +160,7 @@ def headline(plan: Plan) -> list[str]:
     lines = [f"{experiments}: {len(plan.to_run) - len(plan.added)} to run, {finished} finished"]
     teachers = {planned.run_id for planned in plan.teachers}
     added = Counter("teacher" if planned.run_id in teachers else UNCOMPRESSED for planned in plan.added)
-    lines += [f"{plural(n, what)} added that {'is' if n == 1 else 'are'} missing" for what, n in sorted(added.items())]
+    lines += [f"{are(n, f'missing {what}')} added" for what, n in sorted(added.items())]
     return lines
 
 
@@ -176,8 +176,8 @@ def describe(plan: Plan, where: Sequence[str]) -> str:
         if len(teachers) < len(awaited):
             what = f"{plural(len(awaited), UNCOMPRESSED)} that others need, {len(teachers)} as teachers"
         lines += [f"stage 1: {what} ({tasks})"]
-        others, later = plural(len(plan.to_run) - len(awaited), "other"), {planned.run_id for planned, _ in waiting}
-        lines += [f"stage 2: {others}, {len(later)} of them after their {after}"]
+        others, later = len(plan.to_run) - len(awaited), {planned.run_id for planned, _ in waiting}
+        lines += [f"stage 2: {plural(others, 'other experiment')}, {len(later)} of which wait for their {after}"]
     lines += where
     source = "arithmetic: no run is finished"
     if plan.experience:

@@ -56,4 +56,4 @@ def prepare(configs: Sequence[Config]) -> None:
             bar.update()
     places = " and ".join(sorted({str(Path(config.paths.cache).expanduser()) for config in both}))
     print(f"{plural(len(models), 'checkpoint')} and {plural(len(texts), 'tokenized task')} are in the caches")
-    print(f"experiments that run elsewhere must see both: {places} (COMPRESS_CACHE), {cache_folder()} (HF_HOME)")
+    print(f"jobs on other machines must see both folders: {places} (COMPRESS_CACHE), {cache_folder()} (HF_HOME)")

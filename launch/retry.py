@@ -40,8 +40,8 @@ def retry(runs: Path, words: Sequence[str], selection: Selection | None = None, 
     groups = list(_groups(chosen, changes))
     changes.require_use([sweeps[-1].launcher, *(sweep.launcher for sweep in chosen.values())])
     if not chosen:
-        which = " that is meant" if selection else ""
-        print(f"nothing to run again: no experiment{which} failed, was stopped or is missing")
+        which = "none of the chosen experiments" if selection else "no experiment"
+        print(f"nothing to run again: {which} failed, was stopped or is missing")
         return 1 if left_out else 0
     if (
         not yes
@@ -115,7 +115,7 @@ class Changes:
                 continue
             if (first := getattr(settings, key := _path(word)[0], None)) is not None:
                 shown = f"{first:g}" if isinstance(first, float) else first
-                raise ConfigError(f"{word}: {LAUNCHER}{key}={shown} of the sweep stands before it; "
+                raise ConfigError(f"{word}: the sweep's {LAUNCHER}{key}={shown} takes precedence; "
                                   f"give {LAUNCHER}{key}=null too, or another value there")  # fmt: skip
             values = _changed(values, _path(word), _value(word))
         return replace(config, resources=build(ResourcesConfig, values, f"{RESOURCES}."))

@@ -37,7 +37,9 @@ class Selection:
         if not found and self.words:
             names = [one.name for one in experiments]
             called = " ".join(self.words)
-            raise ConfigError(f"{called}: no experiment of {runs} is called so{nearest(called, names)}")
+            raise ConfigError(
+                f"{called}: no experiment in {runs} has all these words in its name{nearest(called, names)}"
+            )
         planned = self._planned(runs, sweeps)
         return [one for one in found if (not self.states or one.state in self.states)
                 and (planned is None or one.run_id in planned)]  # fmt: skip
@@ -50,7 +52,8 @@ class Selection:
         if len(named) != 1:
             names = [sweep.folder.name for sweep in sweeps]
             there = f"must be last, or the beginning of one of {', '.join(names[-5:])}" if names else "there is none"
-            raise ConfigError(f"--sweep {self.sweep}: {len(named)} sweeps in {runs / SWEEPS} are called so; {there}")
+            cause = f"{len(named)} sweeps in {runs / SWEEPS} have a name that begins like this"
+            raise ConfigError(f"--sweep {self.sweep}: {cause}; {there}")
         return named[0].experiments
 
 

@@ -37,7 +37,7 @@ def start(sweep: Sweep, settings: SlurmSettings) -> Submission:
     print(_summary(submission), flush=True)
     if submission.left and settings.wait:
         left = are(len(submission.unsubmitted), "experiment")
-        print(f"SLURM takes no more now ({submission.waits_for}); {left} submitted as jobs end", flush=True)
+        print(f"SLURM takes no more jobs now ({submission.waits_for}); {left} submitted as jobs end", flush=True)
     return submission
 
 
@@ -85,7 +85,7 @@ def _wait(submission: Submission, every: Sequence[Submission]) -> int:
         return conclude(sweep, follow(sweep, look, POLL_SECONDS), time.monotonic() - started)
     except KeyboardInterrupt:
         if left := len(submission.unsubmitted):
-            print(f"\n{are(left, 'experiment')} not submitted; launch retry submits them", file=sys.stderr)
+            print(f"\n{are(left, 'experiment')} not submitted; python -m launch retry submits them", file=sys.stderr)
         _ask_to_cancel(sweep)
         raise
 
@@ -95,9 +95,9 @@ def _leave(submission: Submission) -> int:
     runs = shlex.quote(str(submission.sweep.runs))
     if submission.left:
         left = are(len(submission.unsubmitted), "experiment")
-        print(f"SLURM takes no more now ({submission.waits_for}): {left} not submitted; "
+        print(f"SLURM takes no more jobs now ({submission.waits_for}): {left} not submitted; "
               f"python -m launch retry {runs}   submits them")  # fmt: skip
-    print(f"python -m launch status {runs}   shows how they go on; cancel, retry likewise")
+    print(f"follow them: python -m launch status {runs} --watch")
     return 1 if submission.left or submission.refused else 0
 
 

@@ -146,7 +146,7 @@ def _told(task: str, model: str, scores: Scores, choice: Choice, found: Search) 
     ends += ["the most epochs tried"] if choice["epochs"] == found.epochs[-1] and len(found.epochs) > 1 else []
     at = f"; it is {' and '.join(ends)}" if ends else ""
     setting = f"{choice['learning_rate']:g}, {plural(choice['epochs'], 'epoch')}"
-    return f"{task} {model}: {setting}: {score:.1f} of {best:.1f}{at}"
+    return f"{task} {model}: {setting}: score {score:.1f}, best {best:.1f}{at}"
 
 
 def _as_option(table: Tuned, tolerance: float) -> str:

@@ -133,9 +133,9 @@ def test_a_word_that_is_no_override_is_told(word: str) -> None:
     [
         (
             "plann",
-            "error: plann: must be of plan, prepare, status, logs, retry, extend, cancel, tune, sync",
+            "error: plann: no such command; must be one of plan, prepare, status, logs, retry, extend, cancel, tune, ",
         ),
-        ("", "error: no verb: must be of plan, prepare, status, logs, retry, extend, cancel, tune, sync\n"),
+        ("", "error: no command; must be one of plan, prepare, status, logs, retry, extend, cancel, tune, sync\n"),
         ("status", "error: the following arguments are required: runs; python -m launch status --help shows what it"),
         ("status --bad .", "error: unrecognized arguments: --bad; python -m launch --help shows what it takes\n"),
         ("plan --unknown", "error: --unknown: no such flag; there are --cfg, "),

@@ -63,7 +63,7 @@ def test_an_experiments_log_ends_with_its_last_lines(
 def test_what_nobody_is_called_is_refused(some: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match=r"rte tiny nome seed 0: no experiment .*did you mean rte tiny none seed 0"):
         logs(some.runs, ["rte", "tiny", "nome", "seed", "0"], lines=20, follow=False)
-    with pytest.raises(ConfigError, match=r"rte: 3 experiments are meant .*name one to follow"):
+    with pytest.raises(ConfigError, match=r"rte: 3 experiments have these words .*name one to follow"):
         logs(some.runs, ["rte"], lines=20, follow=True)
     for run_id in (A, B):
         some.record(Outcome(run_id, "finished", 1.0))

@@ -204,8 +204,11 @@ def test_plan_says_what_would_happen_and_starts_and_writes_nothing(tmp_path: Pat
     words = [*BASE, "task=rte,cola", "distill=none,kd", "distill.teacher=mini", "hydra.launcher.per_device=2"]
     done = launch(tmp_path, "plan", *words)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("4 experiments: 4 to run, 0 finished\n2 teachers added that are missing\n")
-    expected = ["stage 1: 2 teachers (1 rte, 1 cola)", "stage 2: 4 others, 2 of them after their teacher"]
+    assert done.stdout.startswith("4 experiments: 4 to run, 0 finished\n2 missing teachers are added\n")
+    expected = [
+        "stage 1: 2 teachers (1 rte, 1 cola)",
+        "stage 2: 4 other experiments, 2 of which wait for their teacher",
+    ]
     expected += ["where: the CPU; 2 at once, 1 thread each", "device-hours", "arithmetic", "nothing was started"]
     for told in expected:
         assert told in done.stdout

@@ -56,13 +56,13 @@ def test_jobs_of_which_all_is_meant_are_cancelled_and_of_others_what_is_meant_is
     assert cli.main(["cancel", runs, "none", "--yes"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("cancel 3 experiments (1 running, 2 pending): rte tiny none seed 0; ")
-    assert "; 1 student of theirs with them\n3 jobs cancelled, " in out
+    assert "; 1 student is stopped with them\n3 jobs cancelled, " in out
     assert slurm.jobs.keys() == {"36"}
     found = states(mixed.runs)
     assert {found[run_id] for run_id in (A, B, C, E)} == {("failed", CANCELLED)}
     assert found[D][0] == "waiting"
     assert cli.main(["cancel", runs, "none"]) == 0
-    assert capsys.readouterr().out == "nothing to cancel: no experiment that is meant runs or waits\n"
+    assert capsys.readouterr().out == "nothing to cancel: none of the chosen experiments runs or waits\n"
 
 
 def test_what_is_meant_is_chosen_by_words_states_and_sweep(mixed: Sweep) -> None:
@@ -80,7 +80,7 @@ def test_what_is_meant_is_chosen_by_words_states_and_sweep(mixed: Sweep) -> None
     assert meant("rte", states="running,waiting") == {A, D}
     assert meant(sweep="last") == meant(sweep="2027") == {C}
     assert meant(sweep="2026-first", states="pending") == {B, C, E}
-    with pytest.raises(ConfigError, match=r"rte tinny: no experiment of .* is called so"):
+    with pytest.raises(ConfigError, match=r"rte tinny: no experiment in .* has all these words in its name"):
         meant("rte", "tinny")
     with pytest.raises(
         ConfigError, match=r"--sweep 202: 2 sweeps in .* must be last, or the beginning of one of 2026-"

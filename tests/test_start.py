@@ -247,10 +247,10 @@ def test_missing_starts_are_added_once_come_first_and_are_waited_for(compose: Co
     needs = {p.methods: p.needs for p in made.to_run}
     assert needs["prune"] == (start,)
     assert needs["distill"] == needs["quantize+distill+prune"] == (teacher, start)
-    assert plan.headline(made)[1:] == ["1 teacher added that is missing", "1 uncompressed model added that is missing"]
+    assert plan.headline(made)[1:] == ["1 missing teacher is added", "1 missing uncompressed model is added"]
     said = plan.describe(made, [])
     assert "stage 1: 2 uncompressed models that others need, 1 as teachers (2 rte)" in said
-    assert "stage 2: 3 others, 3 of them after their teacher or start" in said
+    assert "stage 2: 3 other experiments, 3 of which wait for their teacher or start" in said
     arrays = batches(made.to_run, settings(pack=8), {teacher, start})
     assert [(batch.after, len(batch.run_ids())) for batch in arrays[-2:]] == [((teacher, start), 2), ((start,), 1)]
     assert all(batch.after == () and len(batch.elements[0]) == 1 for batch in arrays[:-2])

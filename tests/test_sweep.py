@@ -231,4 +231,4 @@ def test_why_workers_have_ended_is_told_as_far_as_it_is_known(
     monkeypatch.setattr(os, "statvfs", lambda folder: SimpleNamespace(f_bavail=free, f_frsize=4096))
     done, failed = (local._orphans(sweep, [job])[run_id] for run_id in sweep.to_run)
     assert (done.state, failed.state) == ("finished", "failed")
-    assert re.match(f"the worker ended before it was run{told}", failed.cause)
+    assert re.match(f"the worker ended before it could run this experiment{told}", failed.cause)

@@ -35,7 +35,7 @@ TRANSIENT = re.compile(  # what may be there as long as an experiment is not fin
     r"(.*/)?(\.[^/]+-[0-9a-f]{8}(/.*)?|checkpoint(/state\.pt)?|progress\.json|error\.json|\.locks(/.*)?|[^/]+\.lock)"
 )
 FULL = re.compile("No space left|MB are free")
-MUTE = "(the worker ended before it was run(: OSError: .*)?|its process ended with exit code 1)$"
+MUTE = "(the worker ended before it could run this experiment(: OSError: .*)?|its process ended with exit code 1)$"
 SCRATCH = re.compile(r"/\.[^/]+-[0-9a-f]{8}$")
 UNLIKE = re.compile(r"runs/(\.sweeps(/|$)|\.locks$|.*/wandb(/|$))|ballast$")  # what may differ
 SHOWN = 6  # differences that are told

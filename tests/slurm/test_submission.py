@@ -117,7 +117,7 @@ def test_as_much_as_slurm_takes_is_submitted_and_the_rest_as_room_appears(comman
         done = launched(command, *QUIET, EMPTY.replace("1", "60"), "seed=0,1,2,3")
         assert done.returncode == 1, done.stderr
         assert "3 experiments submitted in 3 jobs" in done.stdout
-        assert "SLURM takes no more now (AssocMaxSubmitJobLimit): 1 experiment is not submitted; " in done.stdout
+        assert "SLURM takes no more jobs now (AssocMaxSubmitJobLimit): 1 experiment is not submitted; " in done.stdout
         assert [len(array.elements) for array in arrays(all_sweeps(tmp_path / "runs")[0].folder)] == [2, 1]
         assert sorted(states(tmp_path).values()) == ["missing"] + ["pending"] * 3 or running()
         refused = launch(tmp_path, "retry", "runs")
@@ -128,7 +128,9 @@ def test_as_much_as_slurm_takes_is_submitted_and_the_rest_as_room_appears(comman
         wait_for(lambda: not squeue(), "an empty queue")
         waiting = launch(tmp_path, "retry", "runs", "hydra.launcher.setup=[]", "hydra.launcher.wait=true")
         assert waiting.returncode == 0, waiting.stdout + waiting.stderr
-    assert "SLURM takes no more now (AssocMaxSubmitJobLimit); 1 experiment is submitted as jobs end" in waiting.stdout
+    assert (
+        "SLURM takes no more jobs now (AssocMaxSubmitJobLimit); 1 experiment is submitted as jobs end" in waiting.stdout
+    )
     assert "1 more submitted, 0 left" in waiting.stdout
     assert len(results(tmp_path)) == 4
 
