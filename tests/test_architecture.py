@@ -106,7 +106,7 @@ def test_one_experiment_knows_neither_the_launcher_nor_the_analysis(path: Path) 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "launch").rglob("*.py")), ids=module)
 def test_the_launcher_knows_configurations_and_results_but_no_models_and_no_analysis(path: Path) -> None:
-    known = {"checked", "errors", "wording"}
+    known = {"checked", "errors", "extras", "wording"}
     known |= {"experiment", "config", "methods", "model", "runs", "storage", "tracking", "training"}
     used = {name for name in imports(path) if name.split(".")[0] in ("compress", "analysis", "torch", "transformers")}
     assert {name.split(".")[1] if "compress." in name else name for name in used - {"compress"}} <= known
