@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("name", [name for name in MANUAL if name not in TUTORIALS or name == ON_A_CLUSTER])
+@pytest.mark.parametrize("name", [name for name in MANUAL if name not in TUTORIALS])
 def test_commands_are_taken(name: str, folder: Path) -> None:
     """Each command composes or parses; one that is shown with its error is refused with that."""
     _report(name, _wrong_commands(name, folder))
