@@ -73,7 +73,7 @@ manual: .venv/tested
 	touch $@
 
 docs: .venv/documented
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict $(ARGS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
 
 lint: .venv/tested
 	$(BIN)/ruff check .
