@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-VERSION = 3  # part of the fingerprint of cached data: raise it when any generated row changes
+VERSION = 4  # part of the fingerprint of cached data: raise it when any generated row changes
 
 # One line per pair of opposites, the commonest first: "group kind: words of a sense | words of its opposite".
 # Nouns take a plural in s and the verbs of `act` a third person in s; every past form is its own participle.
@@ -159,7 +159,7 @@ def _cola(w: _Writer, label: float) -> tuple[str, ...]:
     determiner = w.rng.choice(("these", "many", "few") if plural else ("this", "one", "every"))
     trait = w.any("trait") if w.chance(0.5) else ""
     place = f"in the {w.any('where')}{'s' * w.chance(0.3)}" if w.chance(0.35) else ""
-    fault = "" if label else w.rng.choice(("noun", "verb", *("order", "gap", "stray") * 3))
+    fault = "" if label else w.rng.choice(("noun", "verb", *("gap", "stray") * 2, *("order",) * 12))
     noun = w.any("who") + "s" * (plural != (fault == "noun"))
     verb = w.any("act") + "s" * (plural == (fault == "verb"))
     parts = [determiner, trait, noun, place, verb, w.any("how")]
