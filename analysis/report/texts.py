@@ -13,7 +13,11 @@ from compress.wording import plural
 
 
 def factor(log: float) -> str:
-    return f"{math.exp(log):.2f}"
+    """Two digits after the point; `inf` where it is too large for a number."""
+    try:
+        return f"{math.exp(log):.2f}"
+    except OverflowError:
+        return "inf"
 
 
 def number(value: float) -> str:
