@@ -32,8 +32,8 @@ class SlurmSettings:
         description="other options of sbatch by their names, such as {exclude: node7}"
     )
     setup: list[str] = Field(description="shell lines that run before each job; the job fails if one of them fails")
-    throttle: int | None = Field(description="most jobs of the sweep at once; null: no limit", ge=1)
-    pack: int = Field(description="runs in one job, if they ask for the same resources", ge=1)
+    throttle: int | None = Field(description="how many jobs of the sweep may run at once; null: no limit", ge=1)
+    pack: int = Field(description="runs in one job, if they request the same resources", ge=1)
     per_device: int = Field(description="runs of a job at once", ge=1)
     threads: int | None = Field(
         description="CPU threads of each run; null: resources.cpus divided among the runs", ge=1
@@ -43,9 +43,11 @@ class SlurmSettings:
         description="seconds before its time limit at which a job writes checkpoints and is requeued", ge=1
     )
     max_requeues: int = Field(description="how many times a job may be requeued", ge=0)
-    array_size: int = Field(description="most elements of one job array; clusters have a limit (MaxArraySize)", ge=1)
+    array_size: int = Field(
+        description="largest number of jobs in one job array; clusters have a limit (MaxArraySize)", ge=1
+    )
     python: str | None = Field(
-        description="command that starts Python on the nodes; null: this one, in a container `python`"
+        description="command that starts Python on the nodes; null: this Python, or `python` in a container"
     )
     container: str | None = Field(
         default=None, description="container of the jobs: a command before Python, or options of srun", min_length=1

@@ -42,7 +42,7 @@ class SearchSettings:
     """`hydra/sweeper=optuna`."""
 
     n_trials: int = Field(description="runs in all", ge=1)
-    n_jobs: int = Field(description="runs at once; a proposal knows only of those that have ended", ge=1)
+    n_jobs: int = Field(description="runs at once; a new trial is proposed from the runs that have ended", ge=1)
     direction: str | list[str] = Field(description="maximize or minimize; a list if the objective is a list")
     sampler: str = Field(description="Optuna's sampler: tpe, random, gp, cmaes, nsgaii or qmc")
     seed: int | None = Field(description="seed of the sampler; null: other trials each time", ge=0)

@@ -69,12 +69,12 @@ ABOUT = {
     "data": "Where the rows come from, and how many are used.",
     "train": "How a model is fine-tuned.",
     "tracking": "Weights & Biases.",
-    "resources": "What a job of a cluster requests. A value is one for all models, or a table by the model's name.",
+    "resources": "What a job of a cluster requests. A value holds for all models, or is a table by the model's name.",
     "paths": "Where files go.",
     "experiment": "Stored sweeps, written `+experiment=OPTION`. Any value can be overridden.",
     "hydra/launcher": "What runs a sweep: this machine or a cluster. Its keys are written `hydra.launcher.KEY`. "
     "[launch/README.md](../launch/README.md) explains them.",
-    "hydra/sweeper": "Which experiments a sweep consists of. Its keys are written `hydra.sweeper.KEY`.",
+    "hydra/sweeper": "How a sweep's experiments are chosen. Its keys are written `hydra.sweeper.KEY`.",
 }
 METHODS = "[compress/methods/README.md](../compress/methods/README.md) explains the options."
 PLUGINS: dict[str, dict[str, type]] = {

@@ -67,11 +67,11 @@ class Config:
     tracking: TrackingConfig
     resources: ResourcesConfig
     paths: PathsConfig
-    seed: int = Field(description="seed of new weights, of the order of batches and of dropout", ge=0)
+    seed: int = Field(description="seed of new weights, the order of batches, dropout and rewritten copies", ge=0)
     device: str = Field(description="auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     force: bool = Field(description="run again even if the result is there")
     hub_seconds: float = Field(
-        default=SECONDS, description="seconds without an answer after which a download from the hub is given up", gt=0
+        default=SECONDS, description="seconds without progress after which a download from the hub is stopped", gt=0
     )
     teacher: ModelConfig | None = None  # that a method learns from, looked up
 

@@ -28,7 +28,7 @@ from compress.task.config import TaskConfig
 class DataConfig:
     """Where the texts come from and how much of them is used."""
 
-    source: Literal["glue", "demo"] = Field(description="glue: data of the hub or of yours; demo: generated texts")
+    source: Literal["glue", "demo"] = Field(description="glue: data from the hub, or your own; demo: generated texts")
     hub: str | None = Field(description="data set on the hub, or a folder with the same layout")
     revision: str | None = Field(description="branch, tag or commit of the data set on the hub")
     path: str | None = Field(
@@ -38,10 +38,12 @@ class DataConfig:
         description="seed of generated texts, and of the rows that max_train, max_validation and task.held_out draw",
         ge=0,
     )
-    max_train: int | None = Field(description="train on at most so many rows, drawn at random", ge=1)
+    max_train: int | None = Field(description="train on at most this many rows, drawn at random; null: on all", ge=1)
     max_length: int = Field(description="longest sequence, in tokens; longer texts are cut", ge=8, le=512)
     max_validation: int | None = Field(
-        default=None, description="score at most so many rows of each validation split, drawn at random", ge=1
+        default=None,
+        description="score at most this many rows of each validation split, drawn at random; null: all",
+        ge=1,
     )
 
     @property

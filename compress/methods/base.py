@@ -102,5 +102,6 @@ class EnlargesData:
     wordnet: str | None = Field(description="folder of WordNet's database files; null: search the usual places")
     rewrite: bool = Field(default=True, description="false: the copies are the unchanged rows, as a control")
     steps: Literal["enlarged", "original"] = Field(
-        default="enlarged", description="train as many steps as the enlarged training set takes, or as the original one"
+        default="enlarged",
+        description="number of training steps: as for the enlarged training set, or as for the original one",
     )

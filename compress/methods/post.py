@@ -28,7 +28,9 @@ class PostConfig(quantize.QuantizationConfig):
     name: Literal["post"] = Field(description="the option")
     calibration: int = Field(description="training rows, drawn by the seed, from which the ranges are taken", ge=1)
     percentile: float = Field(
-        description="percentile of the values at which a range ends; 100: the least and the largest", ge=50, le=100
+        description="percentile of the values at which a range ends; 100: the smallest and the largest value",
+        ge=50,
+        le=100,
     )
 
 

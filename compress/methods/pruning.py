@@ -39,7 +39,7 @@ class WeightsConfig(RampConfig):
     """The same of single weights, and among which they are compared."""
 
     scope: Literal["global", "layer"] = Field(
-        description="compare the weights of all matrices together, or of each matrix alone"
+        description="global: compare the weights of all matrices together; layer: of each matrix alone"
     )
     spare_new: bool = Field(
         default=False, description="do not prune matrices that are not in the checkpoint, such as a new pooler"

@@ -35,7 +35,9 @@ class StructuredConfig(pruning.RampConfig):
 
     name: Literal["structured"] = Field(description="the option")
     sparsity: float = Field(description="share of the blocks' weights that is cut out in the end", gt=0, lt=1)
-    scope: Literal["global", "layer"] = Field(description="the least important of all blocks together, or of each")
+    scope: Literal["global", "layer"] = Field(
+        description="global: compare the units of all blocks together; layer: of each block alone"
+    )
 
 
 class Units(NamedTuple):

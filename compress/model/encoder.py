@@ -52,7 +52,7 @@ class ModelConfig:
     tokenizer: str | None = Field(description="tokenizer of a model from scratch, a folder or a hub name")
     layers: int | None = Field(description="number of transformer layers", ge=1)
     first_layers: int | None = Field(
-        default=None, description="use only the first so many layers of the checkpoint; null: all", ge=1
+        default=None, description="keep only this many of the checkpoint's first layers; null: all", ge=1
     )
     hidden: int | None = Field(description="width of the hidden states", ge=1)
     heads: int | None = Field(description="number of attention heads; must divide the width", ge=1)
@@ -65,8 +65,8 @@ class ModelConfig:
     learning_rate: float = Field(description="the default of train.learning_rate for this model", gt=0)
     start: Literal["pretrained", "finished", "head"] = Field(
         default="pretrained",
-        description="start from the checkpoint, from the finished uncompressed model (compressed models only), or "
-        "from the checkpoint with its classification head",
+        description="what training starts from. pretrained: the checkpoint; finished: the fine-tuned uncompressed "
+        "model, for compressed runs only; head: the checkpoint with its classification head",
     )
 
 

@@ -35,11 +35,11 @@ class TaskConfig:
         default=None, description="branch, tag or commit of task.hub; null: the default branch"
     )
     held_out: float | None = Field(
-        default=None, description="share of train to score on, if the data has no validation split", gt=0, lt=1
+        default=None, description="share of the training rows to score on, if there is no validation split", gt=0, lt=1
     )
     class_weights: Literal["balanced"] | list[float] | None = Field(
         default=None,
-        description="weights of the classes in the loss: a number for each; balanced: inverse to their rows",
+        description="class weights in the loss: a number for each; balanced: inverse to the classes' numbers of rows",
     )
     splits: dict[str, str] | None = Field(
         default=None, description="names of the splits in the data, such as {train: training, validation: test}"

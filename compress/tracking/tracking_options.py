@@ -33,23 +33,23 @@ class TrackingConfig:
 
     name: Literal["none", "wandb"] = Field(description="whether runs are tracked")
     project: str | None = Field(
-        description=f"W&B project; null: as WANDB_PROJECT or W&B's settings files say, else {PROJECT}",
+        description=f"W&B project; null: from WANDB_PROJECT or W&B's settings files, else {PROJECT}",
         min_length=1,
         max_length=LONGEST,
     )
     entity: str | None = Field(
-        description="W&B user or team; null: as WANDB_ENTITY says, else the API key's", min_length=1
+        description="W&B user or team; null: from WANDB_ENTITY, else the API key's", min_length=1
     )
     group: str | None = Field(
-        description="W&B group; null: as WANDB_RUN_GROUP says, else the run's name without its seed", min_length=1
+        description="W&B group; null: from WANDB_RUN_GROUP, else the run's name without its seed", min_length=1
     )
     mode: Literal["auto", "online", "offline"] = Field(
-        description="auto: as WANDB_MODE, WANDB_DISABLED or W&B's settings files say, else online"
+        description="auto: from WANDB_MODE, WANDB_DISABLED or W&B's settings files, else online"
     )
     log_artifacts: Literal["all", "teachers", "none"] = Field(description="runs whose weights are uploaded")
     seconds: float = Field(description="seconds that the server may take to start a run, and again to finish it", gt=0)
-    tags: list[Tag] | None = Field(default=None, description="W&B tags of each run; null: as WANDB_TAGS says")
-    notes: str | None = Field(default=None, description="W&B notes of each run; null: as WANDB_NOTES says")
+    tags: list[Tag] | None = Field(default=None, description="W&B tags of each run; null: from WANDB_TAGS")
+    notes: str | None = Field(default=None, description="W&B notes of each run; null: from WANDB_NOTES")
 
 
 def check(tracking: TrackingConfig) -> None:

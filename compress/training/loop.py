@@ -33,16 +33,16 @@ class TrainConfig:
     """How a model is fine-tuned."""
 
     epochs: int = Field(description="passes over the training set", ge=1)
-    max_steps: int | None = Field(description="stop after so many steps; null: after the epochs", ge=1)
+    max_steps: int | None = Field(description="stop after this many steps; null: after the epochs", ge=1)
     batch_size: int = Field(description="training rows per step", ge=1)
     learning_rate: float = Field(description="peak learning rate, reached after the warm-up", gt=0)
     weight_decay: float = Field(description="AdamW's weight decay; not applied to biases and LayerNorm", ge=0)
     warmup: float = Field(description="share of the steps in which the learning rate rises from 0", ge=0, le=1)
-    clip: float = Field(description="gradients with a larger norm are scaled down to it", gt=0)
+    clip: float = Field(description="largest norm of the gradients; larger ones are scaled down to it", gt=0)
     precision: Literal["fp32", "bf16"] = Field(description="precision of matrix products; weights are always fp32")
     compile: bool = Field(description="use torch.compile; it starts slowly and pays off in long runs on GPUs")
     select: Literal["last", "best"] = Field(
-        description="keep the weights of the last step, or of the epoch with the best dev score"
+        description="weights to keep: those of the last step, or of the epoch with the best dev score"
     )
     checkpoint_seconds: float = Field(
         description="seconds between checkpoints; a killed run continues from the last one", gt=0
