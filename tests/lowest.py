@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -26,11 +26,16 @@ NOT_FOR_USERS = ("dev", "docs", "all")  # extras: tools of the project's own, an
 ROUNDS = 5  # of packages that others need
 
 
-def bounds() -> dict[str, Version]:
-    """The lowest version of each dependency of a user's installation that is below its pin."""
+def groups() -> dict[str, list[Requirement]]:
+    """What pyproject.toml asks for: always (the name is empty), and by extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    groups = {"": project["dependencies"]} | project["optional-dependencies"]
-    needs = [Requirement(line) for name, lines in groups.items() if name not in NOT_FOR_USERS for line in lines]
+    lines = {"": project["dependencies"]} | project["optional-dependencies"]
+    return {name: [Requirement(line) for line in group] for name, group in lines.items()}
+
+
+def bounds() -> dict[str, Version]:
+    """The lowest version of each dependency of what users install that is below its pin."""
+    needs = [need for name, group in groups().items() if name not in NOT_FOR_USERS for need in group]
     lowest = {canonicalize_name(need.name): Version(spec.version)
               for need in needs for spec in need.specifier if spec.operator in (">=", "==")}  # fmt: skip
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
@@ -43,26 +48,40 @@ def on_path(*folders: Path) -> dict[str, Distribution]:
     """Every package by its name; the first on the path counts, as it does for imports."""
     found: dict[str, Distribution] = {}
     for each in distributions(path=[*map(str, folders), *sys.path]):
-        found.setdefault(canonicalize_name(each.metadata["Name"]), each)
+        found.setdefault(_name(each), each)
+    return found
+
+
+def needs_of(package: Distribution) -> list[Requirement]:
+    """What a package needs without its extras."""
+    needs = map(Requirement, package.requires or ())
+    return [need for need in needs if not need.marker or need.marker.evaluate({"extra": ""})]
+
+
+def used(every: Mapping[str, Distribution]) -> set[str]:
+    """What the program and its tests need, and what that needs; not what builds the manual as a site."""
+    asked = [canonicalize_name(need.name) for name, group in groups().items() if name != "docs" for need in group]
+    found: set[str] = set()
+    while asked:
+        if (name := asked.pop()) in every and name not in found:
+            found.add(name)
+            asked += [canonicalize_name(need.name) for need in needs_of(every[name])]
     return found
 
 
 def unmet(folder: Path) -> Iterator[tuple[str, Requirement]]:
-    """What packages in the folder need, or need of packages in the folder, and is not there."""
-    here, every = (
-        {canonicalize_name(each.metadata["Name"]) for each in distributions(path=[str(folder)])},
-        on_path(folder),
-    )
-    for name, each in every.items():
-        for need in map(Requirement, each.requires or ()):
-            if (need.marker and not need.marker.evaluate({"extra": ""})) or not {
-                name,
-                canonicalize_name(need.name),
-            } & here:
-                continue
+    """What used packages in the folder need, or need of packages in the folder, and is not there."""
+    here, every = {*map(_name, distributions(path=[str(folder)]))}, on_path(folder)
+    for name in sorted(used(every)):
+        for need in needs_of(every[name]):
             found = every.get(canonicalize_name(need.name))
-            if found is None or not need.specifier.contains(found.version, prereleases=True):
+            met = found is not None and need.specifier.contains(found.version, prereleases=True)
+            if not met and {name, canonicalize_name(need.name)} & here:
                 yield name, need
+
+
+def _name(package: Distribution) -> str:
+    return canonicalize_name(package.metadata["Name"])
 
 
 def install(folder: Path, requirements: list[str]) -> None:
@@ -76,11 +95,8 @@ def main() -> int:
     """Fill the folder that is named; 1 if the versions do not go together."""
     folder, lowest = Path(sys.argv[1]).resolve(), bounds()
     wanted = {name: f"{name}=={bound}" for name, bound in lowest.items()}
-    if (
-        folder.is_dir()
-        and (folder / "asked").is_file()
-        and (folder / "asked").read_text() == "\n".join(wanted.values())
-    ):
+    asked = folder / "asked"  # is written last
+    if asked.is_file() and asked.read_text() == "\n".join(wanted.values()):
         return 0
     if folder.is_dir():
         shutil.rmtree(folder)
@@ -95,7 +111,7 @@ def main() -> int:
                 return 1
             needs.setdefault(canonicalize_name(need.name), []).append(str(need.specifier))
         if not needs:
-            (folder / "asked").write_text("\n".join(wanted.values()))
+            asked.write_text("\n".join(wanted.values()))
             return 0
         more = [f"{name}{','.join(filter(None, specifiers))}" for name, specifiers in needs.items()]
         print("and what they need:", *more, flush=True)
