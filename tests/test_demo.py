@@ -70,7 +70,7 @@ print(hashlib.sha256((json.dumps(rows) + demo.build_tokenizer().backend_tokenize
 def test_rows_change_only_with_the_version() -> None:
     """Cached tokens and the identities of experiments rely on it: raise demo.VERSION and write the new digest."""
     rows = json.dumps({task: demo.generate(task) for task in demo.TASKS})
-    assert (demo.VERSION, hashlib.sha256(rows.encode()).hexdigest()[:16]) == (4, "bdbd5c921b0bdf5a")
+    assert (demo.VERSION, hashlib.sha256(rows.encode()).hexdigest()[:16]) == (5, "cc5410db2c399b4e")
 
 
 @pytest.mark.parametrize("task", demo.TASKS)
@@ -81,7 +81,7 @@ def test_some_training_labels_are_mistaken_and_no_others(task: str, monkeypatch:
     for split, columns in splits.items():
         pairs = list(zip(columns.pop("label"), right[split].pop("label"), strict=True))
         share = sum(one != other for one, other in pairs) / len(pairs)
-        assert 0.08 < share < 0.22 if split == "train" else share == 0
+        assert 0.12 < share < 0.32 if split == "train" else share == 0
         assert columns == right[split]
 
 
@@ -130,6 +130,6 @@ def test_scores_rise_with_size_and_with_data_and_stay_off_the_ends(compose: Comp
         return statistics.mean(experiment.run(compose(*words, f"task={task}")).score_accuracy or 0.0 for task in tasks)
 
     tiny, large = mean("tiny"), mean("large")
-    assert 65 < tiny < large - 2  # over five seeds the difference is 5.0 on average, and at least 3.3
+    assert 65 < tiny < large - 2  # over five seeds the difference is 4.6 on average, and at least 3.8
     assert large < 97
     assert mean("small", "data.max_train=300") < mean("small") - 5
