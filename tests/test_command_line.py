@@ -639,12 +639,12 @@ def test_printed_commands_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFi
     runs = tmp_path / "my runs (old)"
     runs.mkdir()
     assert launch.cli.main(["cancel", str(runs)]) == 0
-    line = capsys.readouterr().out.partition("; ")[2].partition("   ")[0]
+    line = capsys.readouterr().out.partition("later: ")[2]
     assert shlex.split(line) == ["python", "-m", "launch", "retry", str(runs)]
     local.run(Sweep(runs / ".sweeps" / "x", {}, [], []), local.LocalSettings(
         devices="cpu", per_device=None, threads=None, timeout_min=None, wait=False))  # fmt: skip
-    line = capsys.readouterr().out.partition("; ")[2].partition("   ")[0]
-    assert shlex.split(line) == ["python", "-m", "launch", "status", str(runs)]
+    line = capsys.readouterr().out.partition("; follow them: ")[2]
+    assert shlex.split(line)[:5] == ["python", "-m", "launch", "status", str(runs)]
 
 
 def changed(launched: dict[str, Any], words: list[str]) -> Settings:

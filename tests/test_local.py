@@ -136,9 +136,8 @@ def test_failures_are_told_at_the_end_with_cause_and_log_and_retry_runs_just_tho
     assert done.returncode == 1
     assert re.search(r"4 experiments: 2 finished in \d+ s, 2 failed", done.stdout)
     table = done.stdout[done.stdout.index("2 failed") :]
-    assert (
-        len(re.findall(r"rte tiny none seed \d +FloatingPointError: the loss is nan by step 3.*/log.txt", table)) == 2
-    )
+    failed = r"rte tiny none train.learning_rate=1e30 seed \d +FloatingPointError: the loss is nan by step 3.*/log.txt"
+    assert len(re.findall(failed, table)) == 2
     assert "python -m launch retry " in table
     shown = launch(tmp_path, "status", "runs")
     assert shown.returncode == 0

@@ -131,8 +131,9 @@ def test_the_readme_has_these_numbers_too() -> None:
         f"gains {gain['points']:.2f} points at equal architecture [{gain['points_low']:.2f}, {gain['points_high']:.2f}]"
     )
     assert told in words
-    size, prune = (f"{math.exp(model.loc[(method, 'main'), 'estimate']):.2f}" for method in ("quantize", "prune"))
-    assert f"divides the size at equal score by {size}, **pruning** by {prune}" in words
+    size, prune = (math.exp(model.loc[(method, "main"), "estimate"]) for method in ("quantize", "prune"))
+    factors = f"{size:.2f} times smaller, **pruning** {1 / prune:.2f} times larger (a factor of {prune:.2f})"
+    assert f"makes a model of equal score {factors}" in words
     ratio, low, high = (f"{math.exp(pair[key]):.2f}" for key in ("estimate", "low", "high"))
     assert f"saves {ratio} times the product of both [{low}, {high}]" in words
 

@@ -286,7 +286,7 @@ def test_a_worker_runs_starts_first_and_tells_of_one_that_failed(
     Worker(made, slots=2).run()
     ended = made.outcomes().values()
     assert sorted(outcome.state for outcome in ended) == ["failed", "failed", "finished", "finished"]
-    assert "its start rte tiny none seed 0 failed" in {outcome.cause for outcome in ended}
+    assert "its start rte tiny none train.learning_rate=1e30 seed 0 failed" in {outcome.cause for outcome in ended}
 
 
 def test_seeds_of_a_cell_share_a_name_and_recipes_do_not(compose: Compose) -> None:

@@ -185,7 +185,8 @@ def test_one_failure_never_stops_the_rest(command: Command, tmp_path: Path) -> N
     assert done.returncode == 1, done.stdout + done.stderr
     assert "4 experiments: 2 finished" in done.stdout
     assert len(results(tmp_path)) == 2
-    assert len(re.findall(r"tiny none seed 0 +FloatingPointError: the loss is nan by step .*log.txt", done.stdout)) == 2
+    failed = r"tiny none train.learning_rate=1e30 seed 0 +FloatingPointError: the loss is nan by step .*log.txt"
+    assert len(re.findall(failed, done.stdout)) == 2
 
 
 def test_a_teacher_that_fails_takes_its_students_with_it_and_retry_runs_both(command: Command, tmp_path: Path) -> None:
