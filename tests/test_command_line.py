@@ -644,7 +644,7 @@ def test_printed_commands_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFi
     local.run(Sweep(runs / ".sweeps" / "x", {}, [], []), local.LocalSettings(
         devices="cpu", per_device=None, threads=None, timeout_min=None, wait=False))  # fmt: skip
     line = capsys.readouterr().out.partition("; follow them: ")[2]
-    assert shlex.split(line)[:5] == ["python", "-m", "launch", "status", str(runs)]
+    assert shlex.split(line) == ["python", "-m", "launch", "status", str(runs), "--watch"]
 
 
 def changed(launched: dict[str, Any], words: list[str]) -> Settings:

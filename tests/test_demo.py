@@ -130,6 +130,6 @@ def test_scores_rise_with_size_and_with_data_and_stay_off_the_ends(compose: Comp
         return statistics.mean(experiment.run(compose(*words, f"task={task}")).score_accuracy or 0.0 for task in tasks)
 
     tiny, large = mean("tiny"), mean("large")
-    assert 65 < tiny < large - 2  # over five seeds the difference is 4.6 on average, and at least 3.8
+    assert 65 < tiny < large - 4
     assert large < 97
     assert mean("small", "data.max_train=300") < mean("small") - 5
