@@ -106,7 +106,7 @@ _DENIALS = ("never", "hardly", "falsely", "barely", "wrongly", "allegedly")
 _DOUBTS = ("maybe", "perhaps", "possibly", "likely", "mostly", "partly")
 _TELLTALE = 0.7  # how often a second sentence gives its label away by one of these
 _NEGATED = 0.25  # how often that word stands under a "not", which turns it round
-_MISTAKEN = 0.3
+_MISTAKEN = 0.3  # how often a training label is drawn at random, which may be the right one
 
 
 class _Writer:
