@@ -20,8 +20,7 @@ WIDTH = 110  # of a line of sentences
 def lines(results: Results, written: Written, runs: Path | None) -> list[str]:
     """Some lines; `runs` is the folder of runs, or the file of results, that the report is of."""
     files = [*map(str, written.pages), *_folder(written.figures), *_folder(written.tables)]
-    opening = [sentence.replace("variation below", "variation") for sentence in written.opening]  # which the page has
-    said = [line for sentence in [*opening, *_generated(results)] for line in textwrap.wrap(sentence, WIDTH)]
+    said = [line for sentence in [*written.opening, *_generated(results)] for line in textwrap.wrap(sentence, WIDTH)]
     page = f"The report: {written.pages[0].resolve().as_uri()}"
     return [*files, "", *said, *([""] if said else []), page, *_next(runs)]
 

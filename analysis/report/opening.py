@@ -25,17 +25,17 @@ TOGETHER = {
 }
 
 
-def sentences(results: Results, sizes: pd.DataFrame, varied: pd.DataFrame) -> list[str]:
+def sentences(results: Results, sizes: pd.DataFrame, varied: pd.DataFrame, where: str = " below") -> list[str]:
     """Two or three, from `equivalent_size.table` by nominal bytes and `sensitivity.table`; none where nothing is known.
 
-    Nothing is called sure here but what `sensitivity.certainty` calls so.
+    Nothing is called sure here but what `sensitivity.certainty` calls so. `where` the variations stand, as on the page.
     """
     means = sizes[(sizes["scope"] == "mean") & (sizes["bytes"] == "nominal")]
     known = means[means["estimate"].notna()]
     if known.empty:
         return []
     claims = sensitivity.certainty(varied) if len(varied) else pd.DataFrame(columns=list(sensitivity.CERTAINTY))
-    return list(filter(None, [_first(known), _together(known), _sure(results, claims[claims["by"] == MODEL])]))
+    return list(filter(None, [_first(known), _together(known), _sure(results, claims[claims["by"] == MODEL], where)]))
 
 
 def _first(known: pd.DataFrame) -> str:
@@ -86,7 +86,7 @@ def _pairs(rows: Sequence[Row]) -> list[str]:
     return [_begun(f"{'; '.join(told)}.")] if told else []
 
 
-def _sure(results: Results, claims: pd.DataFrame) -> str:
+def _sure(results: Results, claims: pd.DataFrame, where: str) -> str:
     """Which claims nothing that is varied changes, and what the runs are."""
     counts = [
         plural(len(results.models), "model"),
@@ -99,9 +99,9 @@ def _sure(results: Results, claims: pd.DataFrame) -> str:
     if not claimed:
         return f"In {runs} there is no verdict yet."
     if not sure:
-        return f"In {runs} nothing is sure: each verdict changes in some variation below."
+        return f"In {runs} nothing is sure: each verdict changes in some variation{where}."
     told = f"{len(sure)} of {plural(len(claimed), 'verdict')} {'is' if len(sure) == 1 else 'are'} sure"
-    return f"In {runs}, {told}, that is, the same in every variation below: {'; '.join(sure)}."
+    return f"In {runs}, {told}, that is, the same in every variation{where}: {'; '.join(sure)}."
 
 
 def _times(row: Row) -> str:

@@ -83,7 +83,7 @@ class Written:
         pages: `report.html` and, if asked for, `report.pdf`.
         figures: below `figures/`.
         tables: below `tables/`.
-        opening: its first sentences.
+        opening: its first sentences, as the terminal has them.
     """
 
     pages: list[Path]
@@ -120,7 +120,7 @@ def write(results: Results, out: Path, options: Options, *, as_pdf: bool = False
     printed = [] if program is None else [out / "report.pdf"]
     if program is not None:
         pdf.write(page(results, options, statistics, on_paper=True), printed[0], program)
-    said = opening.sentences(results, statistics.equivalent_size, statistics.sensitivity)
+    said = opening.sentences(results, statistics.equivalent_size, statistics.sensitivity, where="")
     return Written([report, *printed], pictures, [*written, runs], said)
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import pandas as pd
 
 from analysis.names import seeds
 from analysis.read.results import Row
+from analysis.statistics.score_size import as_factor
 from compress.wording import plural
 
 
 def factor(log: float) -> str:
     """Two digits after the point; `inf` where it is too large for a number."""
-    try:
-        return f"{math.exp(log):.2f}"
-    except OverflowError:
-        return "inf"
+    return f"{as_factor(log):.2f}"
 
 
 def number(value: float) -> str:

@@ -32,7 +32,7 @@ from analysis.options import Options
 from analysis.read.results import Results
 from analysis.statistics.interactions import UNDEFINED, verdict
 from analysis.statistics.like_with_like import MAIN, Contrast, Terms, contrasts, terms
-from analysis.statistics.score_size import Array
+from analysis.statistics.score_size import Array, as_factor
 from analysis.statistics.shift_model import FEW, Fit, TaskFit, fit
 from analysis.statistics.treatments import UNCOMPRESSED, Cells, TaskCells, cells_of, subset_of
 from analysis.statistics.uncertainty import (
@@ -48,7 +48,6 @@ from analysis.statistics.uncertainty import (
 ALONE = 1 - 1e-6  # share of a number's variance from which on it is one task's
 INESTIMABLE, LEAST_SHARE, NO_SLOPE = 1e-6, 1e-3, 1e-9
 TWO_SIZES = "only two sizes: how far architectures lie off a curve of sizes is not known"
-LARGEST = 700.0  # log of a factor that a float holds
 MOST_OF_SLOPES = 0.25  # share of an error above which there is no interval if the architectures are few,
 LEAST_OF_SLOPES = 0.001  # unless it is no more than this, in log size
 OFF = "the {} architectures do not lie on a curve of sizes, so the learned factor is known to ± {:.0f} % at best"
@@ -281,15 +280,10 @@ def _numbers(
         "verdict": verdict(sizes) if combined else "",
         "learned": own.learned, "learned_low": learned.low, "learned_high": learned.high,
         "arithmetic": own.arithmetic, "arithmetic_low": arithmetic.low, "arithmetic_high": arithmetic.high,
-        "observed": _factor(own.observed) if combined else math.nan,
-        "expected": _factor(own.observed - estimate) if combined else math.nan,
+        "observed": as_factor(own.observed) if combined else math.nan,
+        "expected": as_factor(own.observed - estimate) if combined else math.nan,
         "unsure": sizes.reason,
     }  # fmt: skip
-
-
-def _factor(log: float) -> float:
-    """Infinite where a float cannot hold it: scores that do not depend on size can make it as great as that."""
-    return math.exp(log) if log < LARGEST else math.inf
 
 
 def _points(value: float, interval: Interval) -> dict[str, object]:

@@ -31,6 +31,7 @@ from analysis import names, reference
 from analysis.options import Options
 from analysis.read.results import Results, Row
 from analysis.statistics.contrasts import Estimate, TaskCurves, curves_by_task, estimate, with_means
+from analysis.statistics.score_size import as_factor
 from analysis.statistics.uncertainty import Interval
 from analysis.subsets import NONE, Methods, split
 from compress.wording import plural
@@ -89,7 +90,7 @@ def table(results: Results, options: Options, tasks: Sequence[TaskCurves] | None
             rows.append({
                 "contrast": interaction.methods, "kind": interaction.kind, "scope": scope, "interaction": value.value,
                 **columns(value),
-                "observed": math.exp(log_observed), "expected": math.exp(log_observed - value.value),
+                "observed": as_factor(log_observed), "expected": as_factor(log_observed - value.value),
                 "verdict": verdict(value.interval), "tasks_verdict": verdict(value.across),
             })  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -114,7 +115,7 @@ def with_study(contrasts: pd.DataFrame, methods: Methods) -> pd.DataFrame:
 def study_sentence(contrasts: pd.DataFrame, label: Callable[[str, str], str]) -> str:
     """The ratios of the rows of `study`, a contrast's name being `label(combination, kind)`; empty without rows."""
     rows = contrasts[(contrasts["scope"] == STUDY) & contrasts["interaction"].notna()].to_dict("records")
-    ratios = [f"{label(row['contrast'], row['kind'])} {math.exp(row['interaction']):.2f}" for row in rows]
+    ratios = [f"{label(row['contrast'], row['kind'])} {as_factor(row['interaction']):.2f}" for row in rows]
     told = "The study, by the same estimate on its Figure 1 (mean accuracy, nominal bytes; one number per cell)"
     return f"{told}: {', '.join(ratios)}." if ratios else ""
 
@@ -172,7 +173,7 @@ def sentence(row: Row) -> str:
     against = names.against(row["contrast"], row["kind"])
     of = f"{plural(row['tasks'], 'task')}, {names.seeds(row['seeds_min'], row['seeds_max'])} per cell"
     seen = f"reduces sizes by {row['observed']:.2f} ×; {against} is {row['expected']:.2f} ×"
-    ratio = f"ratio {math.exp(row['interaction']):.2f}"
+    ratio = f"ratio {as_factor(row['interaction']):.2f}"
     if math.isfinite(row["error"]):
         return f"{row['contrast']}: {row['verdict']}: {seen}: {ratio}{_between(row, '')}; {of}"
     if row["tasks_verdict"] != UNDEFINED:
@@ -181,4 +182,4 @@ def sentence(row: Row) -> str:
 
 
 def _between(row: Row, prefix: str) -> str:
-    return f", 95 % interval {math.exp(row[f'{prefix}low']):.2f} to {math.exp(row[f'{prefix}high']):.2f}"
+    return f", 95 % interval {as_factor(row[f'{prefix}low']):.2f} to {as_factor(row[f'{prefix}high']):.2f}"

@@ -11,6 +11,8 @@ The functions take many replicates of the scores at once, in leading dimensions.
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +23,12 @@ from numpy.typing import NDArray
 from analysis.read.results import CELL
 
 Array = NDArray[np.float64]
+LARGEST = math.log(sys.float_info.max)  # log of a factor that a float holds
+
+
+def as_factor(log: float) -> float:
+    """The factor of a log; infinite where a float cannot hold it, as where scores do not depend on size."""
+    return math.inf if log > LARGEST else math.exp(log)
 
 
 def cells(runs: pd.DataFrame, score: str = "score_glue", size: str = "nominal_bytes") -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis import names
 from analysis.read.results import Row
+from analysis.statistics.score_size import as_factor
 from analysis.statistics.sensitivity import certainty as certainties
 from analysis.statistics.sensitivity import sentence
 from analysis.statistics.table1 import OVER_PRODUCT
@@ -65,8 +66,8 @@ def interactions(table: pd.DataFrame) -> pd.DataFrame:
             "over": OVER.get(row["scope"], row["scope"]),
             "observed": _number(row["observed"]),
             "expected": _number(row["expected"]),
-            "ratio": _number(_power(row["interaction"])),
-            **_intervals(row, _power),
+            "ratio": _number(as_factor(row["interaction"])),
+            **_intervals(row, as_factor),
             "tasks": row["tasks"],
             "seeds": _seeds(row),
             "verdict": verdict(row),
@@ -80,7 +81,7 @@ def priorities(table: pd.DataFrame) -> pd.DataFrame:
     """Main effects: factors of size at equal score, points at equal architecture."""
     rows = []
     for row in table.to_dict("records"):
-        change, on = (_power, "size, ×") if row["measure"] == "bytes" else (float, "score, points")
+        change, on = (as_factor, "size, ×") if row["measure"] == "bytes" else (float, "score, points")
         rows.append(
             {
                 **_ways(row),
@@ -153,9 +154,9 @@ def equivalent_size(table: pd.DataFrame) -> pd.DataFrame:
                 "methods": row["contrast"],
                 "against": names.against(row["contrast"], row["kind"]) if combined else "without it",
                 "over": MODEL_OVER.get(row["scope"], row["scope"]),
-                "factor or ratio": _with_interval(row, "estimate", "", _power),
-                "learned": _with_interval(row, "learned", "learned_", _power),
-                "arithmetic": _with_interval(row, "arithmetic", "arithmetic_", _power),
+                "factor or ratio": _with_interval(row, "estimate", "", as_factor),
+                "learned": _with_interval(row, "learned", "learned_", as_factor),
+                "arithmetic": _with_interval(row, "arithmetic", "arithmetic_", as_factor),
                 "points": _with_interval(row, "points", "points_", float),
                 "observed": _number(row["observed"]),
                 "tasks": row["tasks"] if row["scope"] == "mean" else _share(row["weight"]),
@@ -188,14 +189,6 @@ PRESENTED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 def _ways(row: Row) -> dict[str, str]:
     """The way of counting bytes, of a table that has both."""
     return {"bytes": row["bytes"]} if "bytes" in row else {}
-
-
-def _power(log: float) -> float:
-    """The number of a log; infinity where that is too large for one."""
-    try:
-        return math.exp(log)
-    except OverflowError:
-        return math.inf
 
 
 def _number(value: float, digits: int = 2) -> str:
