@@ -82,7 +82,6 @@ def warm_up(config: Config) -> None:
     from compress import finished_start, teacher  # noqa: F401
     from compress.artifact import kinds, size, store  # noqa: F401
     from compress.data import batches  # noqa: F401
-    from compress.methods.layers import fake_quantize, masks  # noqa: F401
     from compress.model import architecture, first_token  # noqa: F401
     from compress.training import evaluate, loop, optimizer, used_rows  # noqa: F401
 

@@ -6,7 +6,7 @@ import json
 import re
 from importlib.util import find_spec
 
-NAME = "combining-compressions"
+from compress.called import NAME
 
 
 def missing(package: str) -> str:

@@ -57,8 +57,13 @@ def run(words: Sequence[str]) -> int:
 
 def grid(words: Sequence[str]) -> int:
     """The study's grid, or another if `words` name one."""
+    return run(of_grid(words))
+
+
+def of_grid(words: Sequence[str]) -> list[str]:
+    """What `python -m compress` takes for `grid`."""
     named = any(word.startswith("+experiment=") for word in words)
-    return run(["-m", *([] if named else ["+experiment=grid"]), *words])
+    return ["-m", *([] if named else ["+experiment=grid"]), *words]
 
 
 def _is_verb(word: str) -> bool:
