@@ -75,6 +75,17 @@ class Command:
     printed: tuple[str, ...]
 
 
+def tracked() -> list[str]:
+    """The files of the repository."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return listed.stdout.splitlines()
+
+
+def slug(text: str, separator: str = "-") -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", separator)
+
+
 def shown(page: Path) -> str:
     """A page as it is named in messages."""
     return str(page.relative_to(ROOT) if page.is_relative_to(ROOT) else page)
@@ -91,16 +102,12 @@ def blocks(page: Path) -> list[Block]:
                 begin = number + 1
         elif line.strip() == opened["ticks"]:
             title = re.search(r'title="([^"]+)"', opened["attributes"])
-            text = "\n".join(_dedented(inside, opened["indent"]) for inside in lines[begin - 1 : number - 1])
+            text = "\n".join(inside.removeprefix(opened["indent"]) for inside in lines[begin - 1 : number - 1])
             found.append(Block(page, begin, opened["language"], title[1] if title else "", text))
             opened = None
     if opened is not None:
         raise ManualError(f"{shown(page)}:{begin - 1}: this block is not closed")
     return found
-
-
-def _dedented(line: str, indent: str) -> str:
-    return line.removeprefix(indent)
 
 
 def words(command: str) -> list[list[str]]:

@@ -19,7 +19,7 @@ from compress.config.conf_files import conf_folder, options
 from compress.config.overrides import check_words, read_one, read_sweep
 from compress.errors import ConfigError, Parser
 from compress.methods import registry
-from compress.program import VERBS, _command
+from compress.program import VERBS, _command, of_grid
 from tests.manual import ROOT, words
 
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*")
@@ -106,9 +106,8 @@ def _of_one_name(arguments: list[str]) -> tuple[str | None, list[str]]:
     if found is None or found.value == "compress.program:run":
         return "compress", arguments[found is not None :]
     if found.value == "compress.program:grid":
-        named = any(word.startswith("+experiment=") for word in arguments)
-        return "compress", ["-m", *([] if named else ["+experiment=grid"]), *arguments[1:]]
-    module = found.module.removesuffix(".cli").replace("task_file", "task")
+        return "compress", of_grid(arguments[1:])
+    module = found.module.removesuffix(".cli")
     return module, arguments if found.group == VERBS else arguments[1:]
 
 

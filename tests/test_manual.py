@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import pytest
 
 from compress.errors import ConfigError
 from tests import configuration_page, manual_commands
-from tests.manual import FENCE, ROOT, blocks, run
+from tests.manual import FENCE, ROOT, blocks, run, slug, tracked
 
-TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+TRACKED = tracked()
 NO_MANUAL = ("CHANGELOG.md", "tests/odd_inputs.md", "tests/faults.md")  # a history, and tables made from tests
 MANUAL = [
     name for name in TRACKED if name.endswith(".md") and name not in NO_MANUAL and not name.startswith(".github/")
@@ -120,9 +119,9 @@ def _anchors(name: str) -> set[str]:
     for _, line in _prose(name):
         if heading := re.match(r"#{1,6} +(.*?)[ #]*$", line):
             text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", heading[1])
-            slug = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
-            repeated = (f"{slug}-{count}" for count in range(1, 1000))
-            found.add(slug if slug not in found else next(name for name in repeated if name not in found))
+            anchor = slug(text)
+            repeated = (f"{anchor}-{count}" for count in range(1, 1000))
+            found.add(anchor if anchor not in found else next(name for name in repeated if name not in found))
     return found
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import posixpath
 import re
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-ROOT = Path(__file__).resolve().parents[2]
-TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+from tests.manual import ROOT, slug, tracked
+
+TRACKED = tracked()
 PAGES = [name for name in TRACKED if name.endswith(".md") and not name.startswith(".github/")]
 PICTURES = (".png", ".svg", ".jpg")
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\](?:\([^)]*\))?)*)\]\(([^)\s]+)((?:\s+\"[^\"]*\")?)\)")
@@ -68,11 +67,6 @@ CONTRIBUTORS: list[dict[str, Any]] = [
 ]
 
 
-def slug(text: str, separator: str) -> str:
-    """The anchor that GitHub gives a heading."""
-    return re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", separator)
-
-
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Navigation and anchors."""
     api = {"API": [{title: _api_page(title)} for title in API]}
@@ -95,7 +89,7 @@ def _present(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _api_page(title: str) -> str:
-    return f"api/{slug(title, '-')}.md"
+    return f"api/{slug(title)}.md"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
