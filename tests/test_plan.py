@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +27,7 @@ from launch.experiments import Planned
 from launch.plan import Plan, elapsed
 from tests import grids
 from tests.conftest import Compose
+from tests.pace import quiet_seconds
 from tests.test_submission import settings as slurm_settings
 
 BASE = ("model=demo/tiny", "data=demo", "train=demo", "task=rte", "device=cpu")
@@ -292,15 +293,11 @@ def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path: Path, words: tup
 
 
 def test_help_takes_less_than_a_second(tmp_path: Path) -> None:
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        assert launch(tmp_path, "--help").returncode == 0
-        seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 1
+    assert launch(tmp_path, "--help").returncode == 0
+    assert statistics.median(quiet_seconds(lambda: launch(tmp_path, "--help")) for _ in range(5)) < 1
 
 
 def test_planning_the_grid_takes_seconds(tmp_path: Path) -> None:
-    started = time.perf_counter()
-    assert launch(tmp_path, "plan", "+experiment=grid", *GLUE).returncode == 0
-    assert time.perf_counter() - started < 10
+    planned: list[subprocess.CompletedProcess[str]] = []
+    seconds = quiet_seconds(lambda: planned.append(launch(tmp_path, "plan", "+experiment=grid", *GLUE)))
+    assert (planned[0].returncode, seconds < 10) == (0, True), f"{seconds:.1f} seconds"

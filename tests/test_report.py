@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import time
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -24,6 +23,7 @@ from analysis.report.report import both_ways, findings
 from analysis.report.sections import Table
 from analysis.statistics.interactions import by_model
 from tests import crossings, grids
+from tests.pace import quiet_seconds
 
 QUICK = Options(bootstrap=0)
 SMALL = {"tasks": ("cola", "rte"), "models": ("tiny", "small", "base")}
@@ -424,11 +424,11 @@ def test_2880_runs_make_less_than_3_mb_in_less_than_20_seconds(tmp_path: Path) -
         folder = grids.write_run(runs, made)
         crossings.write_training(folder)
         crossings.write_latency(folder, made)
-    start = time.process_time()
-    written = report.write(results.read_runs(runs), tmp_path / "out", QUICK)
-    assert time.process_time() - start < 20
+    written: list[report.Written] = []
+    seconds = quiet_seconds(lambda: written.append(report.write(results.read_runs(runs), tmp_path / "out", QUICK)))
+    assert seconds < 20
     assert (tmp_path / "out/report.html").stat().st_size < 3_000_000
-    files = [*written.pages, *written.figures, *written.tables]
+    files = [*written[0].pages, *written[0].figures, *written[0].tables]
     assert all(path.is_file() for path in files)
     kinds = {path.suffix for path in files}
     assert kinds >= {".html", ".pdf", ".svg", ".png", ".csv", ".md", ".tex"}
