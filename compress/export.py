@@ -100,8 +100,8 @@ def check(config: Config, folder: Path, model: Any, session: Any, runtime: str) 
     if agreement < ENOUGH:
         raise ExportError(
             f"{folder}: {runtime} agrees with the artifact on {agreement:.2%} of the dev set only; at least "
-            f"{ENOUGH:.1%} must agree (processors without VNNI or AMX saturate int8 products: "
-            f"this one has {environment.environment()['cpu_flags'] or 'none of them'})"
+            f"{ENOUGH:.1%} must agree (on processors without VNNI or AMX int8 products saturate in OpenVINO, not with "
+            f"--format onnx; this one has {' '.join(environment.cpu_flags()) or 'neither'})"
         )
     return {"agreement": agreement, "metrics": scored(theirs, dataset, config.task).metrics}
 

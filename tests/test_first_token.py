@@ -51,7 +51,7 @@ def test_logits_are_those_of_the_whole_model(family: str, layers: int, padded: b
     with torch.no_grad():
         expected, logits = (model(**batch(model, padded)).logits for model in (whole, cut))
         again = copy.deepcopy(cut)(**batch(cut, padded)).logits
-    assert (logits - expected).abs().max() <= 1e-6 * expected.abs().max()
+    assert (logits - expected).abs().max() <= 4e-6 * expected.abs().max()  # rounding of products of other shapes
     assert logits.argmax(1).equal(expected.argmax(1))
     assert again.equal(logits)
     if padded and first_token.added_mask(cut):

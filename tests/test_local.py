@@ -183,7 +183,8 @@ def test_two_launches_of_one_grid_at_once_run_each_experiment_once(tmp_path: Pat
 def test_ctrl_c_leaves_checkpoints_and_retry_ends_with_the_same_bytes(
     command: Command, tmp_path: Path, cache: Path
 ) -> None:
-    process = started(tmp_path, *LONG, "seed=0,1,2", "quantize=int8", "prune=magnitude")
+    words = ("seed=0,1", "quantize=int8", "prune=magnitude", "train.epochs=12", "train.checkpoint_seconds=0.5")
+    process = started(tmp_path, *words)
     wait_for(training(tmp_path))
     process.send_signal(signal.SIGINT)
     told, _ = process.communicate(timeout=60)
@@ -198,7 +199,7 @@ def test_ctrl_c_leaves_checkpoints_and_retry_ends_with_the_same_bytes(
     again = launch(tmp_path, "retry", "runs")
     assert again.returncode == 0, again.stdout + again.stderr
     assert max(document["timing"]["resumed"] for document in results(tmp_path / "runs")) == 1
-    whole = command("-m", *DEMO, *LONG, "seed=0,1,2", "quantize=int8", "prune=magnitude", "paths.runs=undisturbed")
+    whole = command("-m", *DEMO, *words, "paths.runs=undisturbed")
     assert whole.returncode == 0
     assert weights(tmp_path / "runs") == weights(tmp_path / "undisturbed")
 

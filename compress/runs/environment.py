@@ -37,9 +37,15 @@ def unchanging() -> dict[str, object]:
         "transformers": transformers.__version__,
         "platform": platform.platform(),
         "cpu": _cpu_info("model name") or platform.processor() or platform.machine(),
-        "cpu_flags": [flag for flag in CPU_FLAGS if flag in _cpu_info("flags", "Features").split()],
+        "cpu_flags": cpu_flags(),
         "git_commit": commit(),
     }
+
+
+def cpu_flags() -> list[str]:
+    """Those of `CPU_FLAGS` that this processor has; empty where it does not say."""
+    there = set(_cpu_info("flags", "Features").split())
+    return [flag for flag in CPU_FLAGS if flag in there]
 
 
 def place(device: str) -> dict[str, object]:
