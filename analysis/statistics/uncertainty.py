@@ -108,12 +108,16 @@ class SeedVariation:
     freedom: int
 
     def draw(self, replicates: int, random: np.random.Generator, together: bool = False) -> Array:
-        """Changes of the cells' means as other seeds might make them, shape (replicates, N)."""
-        blocks = self._blocks(together)
-        weights = random.standard_normal((replicates, int(blocks.max()) + 1, self.deviations.shape[1]))
+        """Changes of the cells' means as other seeds might make them, shape (replicates, N).
+
+        For each there is its opposite, so that their mean is 0 and what is linear in them has no error by chance.
+        """
+        blocks, half = self._blocks(together), -(-replicates // 2)
+        weights = random.standard_normal((half, int(blocks.max()) + 1, self.deviations.shape[1]))
         repeated = np.einsum("rns,ns->rn", weights[:, blocks], self._scaled())
-        alone = random.standard_normal((replicates, len(self.seeds))) * math.sqrt(self.variance)
-        return np.where(self.seeds > 1, repeated, alone)
+        alone = random.standard_normal((half, len(self.seeds))) * math.sqrt(self.variance)
+        changes = np.where(self.seeds > 1, repeated, alone)
+        return np.concatenate([changes, -changes])[:replicates]
 
     def _blocks(self, together: bool) -> NDArray[np.int64]:
         """Which cells are moved by the same combination of seeds."""
