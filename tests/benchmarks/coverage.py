@@ -265,7 +265,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--grids", type=int, default=500)
-    parser.add_argument("--bootstrap", type=int, default=200)
+    parser.add_argument("--bootstrap", type=int, default=Options().bootstrap)
     parser.add_argument("--only", default="", help="kinds whose name has this in it")
     parser.add_argument("--part", choices=PARTS, default="model", help="the one model, score-size curves, or Table 1")
     parser.add_argument("--keep", type=Path, help="a folder of what was computed; given again, it goes on from there")
