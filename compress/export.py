@@ -1,4 +1,4 @@
-"""`python -m compress.export RUN --format onnx|openvino`: the artifact in another format, checked against itself."""
+"""`python -m compress.export RUN --format onnx|openvino`: a stored model in another format, compared with it."""
 
 from __future__ import annotations
 
@@ -133,7 +133,9 @@ def _do(arguments: Sequence[str] | None) -> int:
     parser.add_argument("run", type=Path, nargs="+", help="folder of a finished experiment: runs/…/<run_id>")
     told = ", or ".join(f"RUN/{form}/{file}" for form, (_, file) in FORMATS.items())
     parser.add_argument("--format", choices=FORMATS, default="onnx", help=f"what to write: {told} (default onnx)")
-    parser.add_argument("--no-check", action="store_true", help="do not compare with the artifact on the dev set")
+    parser.add_argument(
+        "--no-check", action="store_true", help="do not compare its predictions on the dev set with the stored model's"
+    )
     options = parser.parse_args(arguments)
     worst = 0
     for folder in options.run:

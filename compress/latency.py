@@ -1,7 +1,7 @@
-"""`python -m compress.latency RUN [RUN ...]`: how long finished models take on this machine, integers against float32.
+"""`python -m compress.latency RUN [RUN ...]`: latency of finished models on this machine, integers against float32.
 
-Every model is measured with ONNX Runtime, a quantized one also as the float32 model that it stands for; all take turns
-in one process, so that what else the machine does falls on all alike.
+Each model is measured with ONNX Runtime, a quantized one also as the float32 model that it stands for. The models take
+turns in one process, so that other load on the machine affects all of them alike.
 """
 
 from __future__ import annotations
@@ -134,9 +134,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _do(arguments: Sequence[str] | None) -> int:
     parser = Parser(prog="python -m compress.latency", description=(__doc__ or "").split(": ", 1)[1])
     parser.add_argument("run", type=Path, nargs="+", help="folder of a finished experiment: runs/…/<run_id>")
-    parser.add_argument("--threads", type=int, default=1, help="for each model (default 1)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of each model (default 1)")
     parser.add_argument("--rounds", type=int, default=100, help="turns of each model at each shape (default 100)")
-    parser.add_argument("--seconds", type=float, default=20, help="begin no round of a shape later (default 20)")
+    parser.add_argument("--seconds", type=float, default=20, help="start no further round of a shape after so many, "
+                        "but run at least three (default 20)")  # fmt: skip
     options = parser.parse_args(arguments)
     if options.threads < 1 or options.rounds < 3:
         raise ConfigError(f"--threads {options.threads} --rounds {options.rounds}: must be at least 1 and 3")

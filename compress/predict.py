@@ -31,11 +31,12 @@ DESCRIPTION = """\
 Predict each row of a file with finished models: the class, and the probability of each class.
 
   python -m compress.predict RUN --split new.csv             a file of your own with the task's columns of texts
-  python -m compress.predict RUN --split test                the test split; data.path=DIR: there, null: the hub's
+  python -m compress.predict RUN --split test                the run's own test split
   python -m compress.predict RUN… --submission --out DIR     GLUE's submission files of one model, and their zip
 
-RUN is the folder of a finished experiment. Predictions go to RUN/predicted/, or to --out DIR. If every row has a
-label, the task's metrics are printed."""
+RUN is the folder of a finished experiment. Predictions go to RUN/predicted/, or to --out DIR. Among the
+RUNs, data.path=DIR takes splits from that folder, data.path=null from the hub. If every row has a label, the task's
+metrics are printed."""
 TEST, VALIDATION = "test", "validation"
 
 
@@ -267,12 +268,13 @@ def _do(arguments: Sequence[str] | None) -> int:
     parser = Parser(
         prog="python -m compress.predict", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", nargs="+", metavar="RUN", help="folder of a finished experiment, runs/…/<run_id>; "
-                        "data.path=DIR or null among them: where the splits are")  # fmt: skip
+    parser.add_argument(
+        "run", nargs="+", metavar="RUN", help="folder of a finished experiment, runs/…/<run_id>, or data.path"
+    )
     parser.add_argument("--split", metavar="SPLIT", help="test, validation, or a CSV, TSV, JSON-lines or Parquet file")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write")
     parser.add_argument("--submission", action="store_true", help="write GLUE's submission files; needs --out")
-    parser.add_argument("--seed", type=int, help="of several runs of a task, with --submission")
+    parser.add_argument("--seed", type=int, help="seed of the runs to take, if a task has several; with --submission")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
     options = parser.parse_intermixed_args(arguments)
     words = [word for word in options.run if "=" in word and not Path(word).exists()]

@@ -169,10 +169,14 @@ def _do(arguments: Sequence[str] | None) -> int:
         prog="python -m compress.publish", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, help="folder of a finished experiment: runs/…/<run_id>")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="to write; must not hold anything yet")
-    parser.add_argument("--format", choices=FORMATS, default="safetensors", help="of the weights (default safetensors)")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write; must be empty or not there"
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, default="safetensors", help="format of the weights (default safetensors)"
+    )
     parser.add_argument("--name", help="what the card calls the model (default: the run's name)")
-    parser.add_argument("--license", help="the hub's word for it, such as apache-2.0; yours to choose")
+    parser.add_argument("--license", help="name of a licence on the hub, such as apache-2.0; you choose it")
     options = parser.parse_args(arguments)
     try:
         folder = publish(options.run, options.out, options.format, name=options.name, licence=options.license)

@@ -42,10 +42,14 @@ def render(conf: Path) -> str:
         lines += textwrap.wrap(" ".join(listed), 108, initial_indent=f"{prefix:<14}", subsequent_indent=" " * 14)
     lines += ["", "Keys (KEY=VALUE; shown with their defaults):"]
     for group in groups():
-        for option in registry.registry().get(group, [defaults.get(group)]):
+        method, shown = registry.registry().get(group), list[str]()
+        for option in method or [defaults.get(group)]:
             values = main[group] if group in main else option_values(folders, group, str(option), yaml.safe_load)
-            lines += [line for name, field in keys_of(group).items() if name in values
-                      for line in _key(f"{group}.{name}", values[name], field) if line not in lines]  # fmt: skip
+            own = [line for name, field in keys_of(group).items() if name in values and not (method and name == "name")
+                   for line in _key(f"{group}.{name}", values[name], field) if line not in shown]  # fmt: skip
+            if method and own:
+                lines += [f"  {'further, ' if shown else ''}with {group}={option}:"]
+            lines, shown = lines + own, shown + own
     lines += [line for field in fields(Config) if field.name in main and field.name not in (*GROUPS, *DERIVED)
               for line in _key(field.name, main[field.name], field)]  # fmt: skip
     lines += ["", EXAMPLES, ""]
@@ -54,10 +58,10 @@ def render(conf: Path) -> str:
     lines += ["  python -m compress.augment      show the rewritten texts that a student trains on"]
     lines += ["  python -m compress.predict RUN  predict a file of yours, or GLUE's test splits"]
     lines += ["  python -m compress.publish RUN  write a folder for the hub: weights, model card, how to load them"]
-    lines += ["  python -m compress.export RUN   write a finished model as ONNX, checked against itself"]
-    lines += ["  python -m compress.latency RUN  measure finished models, int8 against float32", ""]
-    lines += ["Other flags: -m (sweep), --cfg job [--resolve], --info, --hydra-help, --config-dir DIR (further"]
-    lines += ["configuration files, behind these), --config-name NAME (a primary one of them). Tab completion:"]
+    lines += ["  python -m compress.export RUN   write a finished model as ONNX or OpenVINO, and compare the two"]
+    lines += ["  python -m compress.latency RUN  measure the latency of finished models, int8 against float32", ""]
+    lines += ["Other flags: -m (sweep), --cfg job [--resolve], --info, --hydra-help, --config-dir DIR (a folder with"]
+    lines += ["options of your own), --config-name NAME (DIR/NAME.yaml in place of config.yaml). Tab completion:"]
     lines += ['  eval "$(python -m compress -sc install=bash)"']
     return "\n".join(lines)
 
