@@ -147,7 +147,7 @@ def test_the_pages_words_have_the_models_numbers() -> None:
     assert f"Models with 40 or 60 % of the encoder pruned act {learned['prune']} times as large" in WORDS
     assert model.loc[[(method, "main") for method in ("quantize", "distill", "prune")], "low"].isna().all()
     (error,) = {re.search(r"± (\d+ %)", why)[1] for why in model["unsure"] if "±" in why}  # type: ignore[index]
-    assert f"the worth of a size in points is known to ± {error} at best" in WORDS
+    assert f"so its slope is known to ± {error} at best" in WORDS
     farthest = max(abs(math.exp(model.loc[("quantize+distill", "pair"), key]) - 1) for key in ("low", "high"))
     assert f"within {math.ceil(100 * farthest - 0.5)} %" in WORDS
     not_told = [("quantize+prune", "pair"), ("distill+prune", "pair"), ("quantize+distill+prune", "total")]
@@ -195,8 +195,8 @@ def test_the_pages_words_tell_where_they_ran_and_what_difference_that_makes() ->
     spreads = [seeds_spread(own) for own in (stored, again)]
     assert (
         f"Its {len(again)} models take the same bytes on both machines. Their scores differ by {mean(differences):.2f} "
-        f"points on average, with a standard deviation of {stdev(differences):.2f}. The seeds of one model vary as "
-        f"much: by {spreads[0]:.2f} points on the cores and by {spreads[1]:.2f} on the GPU."
+        f"points on average, with a standard deviation of {stdev(differences):.2f}. The standard deviation "
+        f"between seeds of one model is as large: {spreads[0]:.2f} points on the cores and {spreads[1]:.2f} on the GPU."
     ) in WORDS
 
 
