@@ -98,7 +98,8 @@ def _parser() -> argparse.ArgumentParser:
             words.add_argument("--format", choices=FORMATS, default="text", help="of what is printed (default text)")
         if verb in ("report", "table"):
             words.add_argument("--tolerance", type=float, default=0.5, metavar="POINTS",
-                               help="below the uncompressed score that still count (default 0.5)")  # fmt: skip
+                               help="a compressed model counts if its score is at most POINTS below the "
+                               "uncompressed one (default 0.5)")  # fmt: skip
         if verb == "advise":
             words.add_argument("--max-mb", type=_positive, metavar="MB", help="the greatest size, decimal megabytes")
             words.add_argument("--max-ms", type=_positive, metavar="MS",

@@ -23,9 +23,9 @@ Before and after a sweep (python -m compress -m …):
   status RUNS        where every experiment is, by size and methods; --watch follows them
   logs RUNS [WHICH]  what failed experiments said, or those called WHICH; -f goes on as a log grows
   retry RUNS         run again just what failed, was stopped or is missing
-  extend RUNS        run further seeds, round after round, until every verdict is settled
+  extend RUNS        run further seeds until the verdicts on all combinations are settled, or nothing helps
   cancel RUNS        stop what runs or waits; experiments in training write their checkpoints
-  tune RUNS --out D  choose a learning rate and a length for each model and task, from +experiment=search
+  tune RUNS --out D  choose a learning rate and epochs for each model and task, from +experiment=search
   sync RUNS          upload the runs that Weights & Biases does not have yet
 """
 VERBS = ("plan", "prepare", "status", "logs", "retry", "extend", "cancel", "tune", "sync")
@@ -84,35 +84,38 @@ def _parser() -> Parser:
     status.add_argument("--json", action="store_true", help="one document, nothing else")
     logs = verbs.add_parser("logs", help="what experiments said")
     logs.add_argument("-n", "--lines", type=_lines, default=20, metavar="N",
-                      help="of a log without a traceback its last N (default 20); 0: all of each log")  # fmt: skip
+                      help="print the last N lines of a log without a traceback (default 20); "
+                      "0: whole logs")  # fmt: skip
     logs.add_argument("-f", "--follow", action="store_true", help="go on as the log of one experiment grows")
     retry = verbs.add_parser("retry", help="run what failed, was stopped or is missing")
-    extend = verbs.add_parser("extend", help="run further seeds until every verdict is settled")
-    extend.add_argument("--hours", type=_hours, default=float("inf"), metavar="H", help="device-hours to spend at most")
+    extend = verbs.add_parser("extend", help="run further seeds until the verdicts on combinations are settled")
+    extend.add_argument("--hours", type=_hours, default=float("inf"), metavar="H",
+                        help="the most hours of all runs, added up (default: no limit)")  # fmt: skip
     extend.add_argument("--rounds", type=_rounds, metavar="N", help="rounds at most")
-    extend.add_argument("--seeds", metavar="N", help="that each cell may come to have (default 5)")
+    extend.add_argument("--seeds", metavar="N", help="the most seeds that a cell may have in the end (default 5)")
     extend.add_argument("--score", help="as in python -m analysis next")
     extend.add_argument("--bytes", help="likewise")
     cancel = verbs.add_parser("cancel", help="stop what runs or waits")
     sync = verbs.add_parser("sync", help="upload what Weights & Biases does not have; may be repeated")
     sync.add_argument("--project", help="instead of the one that each run names")
     sync.add_argument("--entity", help="likewise")
-    tune = verbs.add_parser("tune", help="choose learning rates and lengths by a search")
+    tune = verbs.add_parser("tune", help="choose learning rates and epochs by a search")
     tune.add_argument("--out", type=Path, required=True, metavar="DIR", help="for --config-dir: DIR/train/tuned.yaml")
     tune.add_argument("--tolerance", type=_points, default=0.5, metavar="POINTS",
-                      help="below the best that a shorter training may be (default 0.5)")  # fmt: skip
+                      help="choose a shorter training if its score is at most POINTS below the best "
+                      "(default 0.5)")  # fmt: skip
     for parser_of_verb in (status, logs, retry, extend, cancel, tune, sync):
         parser_of_verb.add_argument("runs", type=Path, help="the folder of runs (paths.runs)")
-    told = "words of their names (rte tiny seed 0) or a run id; without any "
-    logs.add_argument("which", nargs="*", help=f"{told}those that failed")
-    cancel.add_argument("which", nargs="*", help=f"{told}all")
-    for parser_of_verb, example in ((cancel, "pending,waiting"), (retry, "failed")):
-        parser_of_verb.add_argument("--state", help=f"only those in these states: {example}")
+    told = "words of their names (rte tiny seed 0) or a run id (default: "
+    logs.add_argument("which", nargs="*", help=f"{told}those that failed)")
+    cancel.add_argument("which", nargs="*", help=f"{told}all)")
+    for parser_of_verb, example in ((cancel, "pending,waiting"), (retry, "failed,stopped")):
+        parser_of_verb.add_argument("--state", help=f"only experiments in these states, for example {example}")
         parser_of_verb.add_argument("--sweep", metavar="NAME", help="only those of a sweep: last, or its folder's name")
         parser_of_verb.add_argument("-y", "--yes", action="store_true", help="do not ask on a terminal")
     for parser_of_verb in (retry, extend):
-        told = "hydra.launcher.KEY=VALUE, resources.KEY=VALUE; all else as before"
-        told += "" if parser_of_verb is extend else "; and words of the names of those that are meant (rte tiny seed 0)"
+        told = "settings to change (hydra.launcher.KEY=VALUE, resources.KEY=VALUE)"
+        told += "" if parser_of_verb is extend else ", and words that select experiments (rte tiny seed 0)"
         parser_of_verb.add_argument("settings", nargs="*", help=told)
     return parser
 
