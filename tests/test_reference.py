@@ -132,10 +132,10 @@ def test_the_readme_has_these_numbers_too() -> None:
     )
     assert told in words
     size, prune = (math.exp(model.loc[(method, "main"), "estimate"]) for method in ("quantize", "prune"))
-    factors = f"{size:.2f} times smaller, **pruning** {1 / prune:.2f} times larger (a factor of {prune:.2f})"
-    assert f"makes a model of equal score {factors}" in words
+    assert f"**Quantization** divides the bytes at equal score by {size:.2f}." in words
+    assert f"**Pruning** does not pay here: it multiplies them by {1 / prune:.2f}." in words
     ratio, low, high = (f"{math.exp(pair[key]):.2f}" for key in ("estimate", "low", "high"))
-    assert f"saves {ratio} times the product of both [{low}, {high}]" in words
+    assert f"saves {ratio} times [{low}, {high}] the product of their savings" in words
 
 
 def test_the_pages_words_have_the_models_numbers() -> None:
