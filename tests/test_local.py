@@ -183,7 +183,7 @@ def test_two_launches_of_one_grid_at_once_run_each_experiment_once(tmp_path: Pat
 def test_ctrl_c_leaves_checkpoints_and_retry_ends_with_the_same_bytes(
     command: Command, tmp_path: Path, cache: Path
 ) -> None:
-    words = ("seed=0,1", "quantize=int8", "prune=magnitude", "train.epochs=12", "train.checkpoint_seconds=0.5")
+    words = ("seed=0,1,2", "quantize=int8", "prune=magnitude", "train.epochs=12", "train.checkpoint_seconds=0.5")
     process = started(tmp_path, *words)
     wait_for(training(tmp_path))
     process.send_signal(signal.SIGINT)

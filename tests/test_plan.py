@@ -7,6 +7,7 @@ import re
 import statistics
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -293,11 +294,14 @@ def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path: Path, words: tup
 
 
 def test_help_takes_less_than_a_second(tmp_path: Path) -> None:
-    assert launch(tmp_path, "--help").returncode == 0
-    assert statistics.median(quiet_seconds(lambda: launch(tmp_path, "--help")) for _ in range(5)) < 1
+    def shown() -> None:
+        assert launch(tmp_path, "--help").returncode == 0
+
+    assert statistics.median(quiet_seconds(shown, time.perf_counter) for _ in range(5)) < 1
 
 
 def test_planning_the_grid_takes_seconds(tmp_path: Path) -> None:
-    planned: list[subprocess.CompletedProcess[str]] = []
-    seconds = quiet_seconds(lambda: planned.append(launch(tmp_path, "plan", "+experiment=grid", *GLUE)))
-    assert (planned[0].returncode, seconds < 10) == (0, True), f"{seconds:.1f} seconds"
+    def planned() -> None:
+        assert launch(tmp_path, "plan", "+experiment=grid", *GLUE).returncode == 0
+
+    assert quiet_seconds(planned, time.perf_counter) < 10

@@ -132,8 +132,8 @@ def test_the_readme_has_these_numbers_too() -> None:
     )
     assert told in words
     size, prune = (math.exp(model.loc[(method, "main"), "estimate"]) for method in ("quantize", "prune"))
-    assert f"**Quantization** divides the bytes at equal score by {size:.2f}." in words
-    assert f"**Pruning** does not pay here: it multiplies them by {1 / prune:.2f}." in words
+    factors = f"by {size:.2f}, **pruning** multiplies them by {1 / prune:.2f} (a factor of {prune:.2f})"
+    assert f"**Quantization** divides the bytes at equal score {factors}" in words
     ratio, low, high = (f"{math.exp(pair[key]):.2f}" for key in ("estimate", "low", "high"))
     assert f"saves {ratio} times [{low}, {high}] the product of their savings" in words
 

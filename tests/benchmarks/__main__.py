@@ -9,7 +9,6 @@ import argparse
 import itertools
 import json
 import platform
-import resource
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from tests.benchmarks import growth, operations, whole
 from tests.benchmarks.in_turns import ROOT, Row, Spread, Worker, measure, rows
 from tests.benchmarks.ours import checkpoint
 from tests.conftest import SHARED
+from tests.pace import cpu_seconds
 
 GLUE = f"{SHARED}/glue"
 VOCABULARY = checkpoint("tiny")  # of all BERTs
@@ -271,9 +271,8 @@ def main() -> int:
                 for row in getattr(bench, group)():
                     done.append(row)
                     print(row, flush=True)
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
     took = {"seconds": round(time.monotonic() - began)}
-    took["cpu_seconds"] = round(time.process_time() + children.ru_utime + children.ru_stime)
+    took["cpu_seconds"] = round(cpu_seconds())
     options.out.write_text(json.dumps({"machine": machine(), **took, "rows": list(map(asdict, done))}, indent=1) + "\n")
     print(f"{options.out}: {len(done)} rows in {took['seconds']} s, {took['cpu_seconds']} of them on a core")
     return 0
