@@ -93,21 +93,23 @@ def check_scores(scores: Scores, stored: dict[str, float | None], folder: Path) 
 def check_learned(
     result: Result, dataset: Dataset, task: TaskConfig, group: str, learns: LearnsFromTeacher
 ) -> list[str]:
-    """Refuse a teacher that is no better on the dev set than the best constant answer, unless that is allowed.
+    """Refuse a teacher that by no metric of its score is better on the dev set than the best constant answer.
 
     So one is found that answers the most frequent class always, has learned nothing or has its labels in another order.
-    What is allowed is noted for the student's result.
+    One that is better by Matthews correlation only, as rare classes make it, is taken. What `weak_teacher` allows is
+    noted for the student's result.
     """
     split = task.validation[0]
-    name = next((name for name in ("accuracy", "pearson") if name in task.all_metrics), task.metrics[0])
-    value = result.metrics.get(named(name, split, task.validation))
-    constant = _best_constant(name, dataset.splits[split].labels, task)
-    if value is not None and value > constant:
-        return []
-    shown = "undefined" if value is None else f"{value:.3f}"
+    shown = []
+    for metric in task.metrics:
+        name = named(metric, split, task.validation)
+        value, constant = result.metrics.get(name), _best_constant(metric, dataset.splits[split].labels, task)
+        if value is not None and value > constant:
+            return []
+        shown.append(f"{name} {'undefined' if value is None else f'{value:.3f}'} (constant {constant:.3f})")
     told = (
-        f"the teacher {result.model} (run {result.run_id}) has {name} {shown} on the dev set, "
-        f"no more than the {constant:.3f} of the best constant answer"
+        f"the teacher {result.model} (run {result.run_id}) is no better on the dev set than the best constant answer, "
+        f"by {', '.join(shown)}"
     )
     if learns.weak_teacher:
         return [f"{told}; allowed by {group}.weak_teacher"]
