@@ -88,8 +88,8 @@ def _parser() -> argparse.ArgumentParser:
             words.add_argument("--out", type=Path, required=verb == "figure", metavar="DIR", help=told)
         if verb == "report":
             words.add_argument("--pdf", action="store_true",
-                               help="report.pdf as well, on A4 pages; takes Chromium or Chrome")  # fmt: skip
-            told = "a page on this machine that follows a running grid and ends as its report"
+                               help="report.pdf as well, on A4 pages; needs Chromium, Chrome or Edge")  # fmt: skip
+            told = "a page on this machine that follows a running grid and becomes its report at the end"
             words.add_argument("--serve", action="store_true", help=told)
             words.add_argument("--port", type=int, metavar="N", help="of that page (default 8384; 0: a free one)")
         if verb in ("table", "interactions", "ablation", "advise", "next"):
@@ -120,11 +120,11 @@ def _parser() -> argparse.ArgumentParser:
                                "keeps one in RUNS/.sweeps/extend.json (default: none)")  # fmt: skip
     collect = verbs.add_parser("collect", help="results and predictions as one small file")
     collect.add_argument("runs", metavar="RUNS", type=Path, nargs="+",
-                         help="folders of runs or files of results; the first that holds a run counts")  # fmt: skip
+                         help="folders of runs or files of results; of a run that several hold, the first copy counts")  # fmt: skip
     collect.add_argument("--out", metavar="FILE", type=Path, required=True, help="to write, *.jsonl.gz")
     dashboard = verbs.add_parser("dashboard", help="a W&B dashboard")
     dashboard.add_argument("--project", required=True)
-    dashboard.add_argument("--entity", help="user or team (default: the key's own)")
+    dashboard.add_argument("--entity", help="user or team (default: that of your API key)")
     return parser
 
 

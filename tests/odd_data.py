@@ -536,7 +536,7 @@ TABLE_KINDS = [
     Kind(
         "Data",
         "a file that is replaced under the same time stamp and size, or a link that leads elsewhere now",
-        "another experiment: what is read is known by its digest",
+        "the experiment gets another run id, since files count by a hash of their content",
         test="test_a_file_that_is_replaced_under_the_same_time_and_size_is_another",
     ),
     Kind(
@@ -613,7 +613,8 @@ HUB_KINDS = [
     ),
     Kind(
         "Data",
-        "a README that names other classes, no such file, files in another format, or whose head is no YAML",
+        "a README that names other classes, a file that is not there or files in another format, or whose head "
+        "is not YAML",
         "refused, naming it",
         {
             "README: other names": refused(

@@ -218,8 +218,8 @@ TOKENIZER_KINDS = [
     ),
     Kind(
         "Tokenizer",
-        "texts of which more than 1 %, or 20 %, of the tokens are unknown to it",
-        "noted in the result, or refused",
+        "more than 1 % of the tokens of the texts are unknown to it",
+        "noted in the result; above 20 % refused",
         {
             "unknown texts": refused(
                 with_texts("電影很好", "電影不好"),
@@ -230,7 +230,8 @@ TOKENIZER_KINDS = [
     ),
     Kind(
         "Tokenizer",
-        "special tokens under other names, which `tokenizer_config.json` gives; added tokens that have a place",
+        "special tokens under other names, which `tokenizer_config.json` gives; added tokens that have a row "
+        "in the word embeddings",
         "used",
         {
             "an added token of the vocabulary": taken(
@@ -255,8 +256,8 @@ TOKENIZER_KINDS = [
     ),
     Kind(
         "Tokenizer",
-        "truncation, padding or sides stored with it, or a length of its own",
-        "without effect: texts are cut at their ends, at `data.max_length`",
+        "stored settings for truncation, padding, their sides, or a length",
+        "ignored: texts are cut at their ends, at `data.max_length`",
         {
             "stored truncation": taken(only_whole_tokenizer(truncation=TRUNCATION, padding=PADDING)),
             "left sides": taken(as_transformers_saves(turn_left)),
@@ -289,7 +290,7 @@ TOKENIZER_KINDS = [
     ),
     Kind(
         "Tokenizer",
-        "more word embeddings than tokens, as many as round their number up to a multiple of 8 or more",
+        "more word embeddings than tokens, because the vocabulary was padded to a multiple of 8, 16, 64 …",
         "loaded",
         {"rows for hardware": taken(more_embeddings(ROWS))},
     ),

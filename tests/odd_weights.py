@@ -240,7 +240,7 @@ WEIGHT_KINDS = [
     Kind(
         "Weights",
         "tensors of other heads, and buffers of old versions (`position_ids`)",
-        "left out; `start.unused` names the heads'",
+        "left out; `start.unused` names those of the heads",
         {
             "other heads": taken(
                 weighing(
@@ -269,7 +269,8 @@ WEIGHT_KINDS = [
     ),
     Kind(
         "Weights",
-        "any other tensor is missing: one, a layer, the embeddings, half of the pooler, all but the prefix",
+        "any other tensor is missing: a single one, a layer, the embeddings, half of the pooler; or a layer "
+        "has another prefix than the rest",
         "refused, naming tensors: they would be random",
         {
             **{
@@ -413,7 +414,7 @@ def names(*classes: str) -> dict[str, str]:
 HEAD_KINDS = [
     Kind(
         "Head",
-        "as many classes as the task's, with their names in their order, in any case",
+        "as many classes as the task has, with the same names in the same order; upper or lower case does not matter",
         "kept: the model computes what the checkpoint does; `notes` says so",
         {
             "head: the task's classes": taken(headed(2, **NAMED, label2id=LABEL2ID), A_HEAD_KEPT),
@@ -424,7 +425,7 @@ HEAD_KINDS = [
     ),
     Kind(
         "Head",
-        "classes in another order, of other names or number, without names, or a regression's",
+        "classes in another order, with other names, of another number or without names; or the head of a regression",
         "new: `start.new` has `head`, and `start.unused` names what is left out",
         {
             "head: reversed": taken(headed(2, id2label=names("positive", "negative")), NO_HEAD_KEPT),
@@ -441,7 +442,8 @@ HEAD_KINDS = [
     ),
     Kind(
         "Head",
-        "names that are not clear (a list, other numbers, another `label2id`); half a head, or one without a pooler",
+        "unclear names (`id2label` is a list, has other numbers or contradicts `label2id`); half a head, or "
+        "one without a pooler",
         "new",
         {
             "head: contradiction": taken(headed(2, **NAMED, label2id={"negative": 1, "positive": 0}), NO_HEAD_KEPT),
@@ -606,8 +608,8 @@ CONFIGURATION_KINDS = [
     ),
     Kind(
         "Configuration",
-        "what it says of heads, outputs, types or other software",
-        "without effect",
+        "entries for heads, outputs, the data type of weights, or other software",
+        "ignored",
         {f"config: with {key}": taken(setting(**{key: value})) for key, value in HARMLESS.items()},
     ),
     Kind(
@@ -641,7 +643,7 @@ CONFIGURATION_KINDS = [
     ),
     Kind(
         "Configuration",
-        "an architecture that `model.…` asks for, and that the checkpoint has not",
+        "`model.…` asks for another architecture than the checkpoint has",
         "refused, naming both",
         {
             f"model.{key}": refused(

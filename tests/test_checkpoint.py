@@ -318,8 +318,8 @@ def test_generators_of_gpus_that_are_not_here_are_left_out() -> None:
 @pytest.mark.fault(
     "one experiment",
     "the disk is full when a checkpoint is written",
-    "a line says so, the training goes on; the checkpoint before stays",
-    "free some",
+    "a line says so, and the training goes on; the previous checkpoint stays",
+    "free disk space",
 )
 @pytest.mark.parametrize("after", [0, 1, 5])
 def test_a_checkpoint_that_cannot_be_written_is_said_and_the_one_before_stays(

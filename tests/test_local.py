@@ -232,7 +232,7 @@ def test_workers_go_on_when_the_launching_process_is_killed_and_cancel_stops_the
 @pytest.mark.fault(
     "a sweep on this machine",
     "all workers are killed",
-    "what they had not run is told as failed, with the workers’ last words",
+    "the experiments that they had not run count as failed; the cause quotes the workers’ last lines",
     "`launch retry`",
 )
 def test_a_killed_worker_ends_a_sweep_with_what_it_had_not_run_as_failed(tmp_path: Path, cache: Path) -> None:

@@ -132,8 +132,8 @@ def test_the_readme_has_these_numbers_too() -> None:
     )
     assert told in words
     size, prune = (math.exp(model.loc[(method, "main"), "estimate"]) for method in ("quantize", "prune"))
-    factors = f"by {size:.2f}, **pruning** multiplies them by {1 / prune:.2f} (a factor of {prune:.2f})"
-    assert f"**Quantization** divides the bytes at equal score {factors}" in words
+    larger = f"at equal score, **pruning** {1 / prune:.2f} times larger"
+    assert f"**Quantization** makes models {size:.2f} times smaller {larger}" in words
     ratio, low, high = (f"{math.exp(pair[key]):.2f}" for key in ("estimate", "low", "high"))
     assert f"saves {ratio} times [{low}, {high}] the product of their savings" in words
 
@@ -146,8 +146,8 @@ def test_the_pages_words_have_the_models_numbers() -> None:
     assert f"Distilled models act {learned['distill']} times as large as they are" in WORDS
     assert f"Models with 40 or 60 % of the encoder pruned act {learned['prune']} times as large" in WORDS
     assert model.loc[[(method, "main") for method in ("quantize", "distill", "prune")], "low"].isna().all()
-    (error,) = {re.search(r"± (\d+ %)", why)[1] for why in model["unsure"] if "±" in why}  # type: ignore[index]
-    assert f"so its slope is known to ± {error} at best" in WORDS
+    (error,) = {re.search(r"error of (\d+ %)", why)[1] for why in model["unsure"] if why}  # type: ignore[index]
+    assert f"the slope of this curve has a standard error of {error}" in WORDS
     farthest = max(abs(math.exp(model.loc[("quantize+distill", "pair"), key]) - 1) for key in ("low", "high"))
     assert f"within {math.ceil(100 * farthest - 0.5)} %" in WORDS
     not_told = [("quantize+prune", "pair"), ("distill+prune", "pair"), ("quantize+distill+prune", "total")]

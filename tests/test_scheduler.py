@@ -152,8 +152,8 @@ def test_what_a_killed_launcher_submitted_is_found_again_by_name(slurm: Slurm, t
 
 @pytest.mark.fault(
     "a sweep on SLURM",
-    "what a sweep has submitted is damaged (`arrays/`, `borrowed.json`)",
-    "it is told; its other jobs and other sweeps go on",
+    "the record of a sweep’s submitted jobs (`arrays/`, `borrowed.json`) is damaged",
+    "`status` names it; its other jobs and other sweeps go on",
     "`launch retry` once the queue is empty",
 )
 def test_a_damaged_note_of_what_was_submitted_is_told_and_stops_nobody(
@@ -348,7 +348,8 @@ def test_slurm_is_asked_less_and_less_often_and_soon_of_what_is_missing(
 @pytest.mark.fault(
     "a sweep on SLURM",
     "there is no accounting (`sacct`), or it does not answer",
-    "of a job that is gone the cause says so, and quotes the job’s log; nothing is guessed",
+    "if a job has left the queue, the cause says that there is no accounting, and quotes the job’s log; "
+    "nothing is guessed",
     "see the log; `launch retry`",
 )
 def test_the_cause_of_a_loss_says_what_is_known_and_no_more(
@@ -401,7 +402,7 @@ def two(slurm: Slurm, tmp_path: Path) -> tuple[Sweep, Sweep]:
 @pytest.mark.fault(
     "a sweep on SLURM",
     "Ctrl-C, and `y`, in a sweep that has experiments in common with another one",
-    "only its own jobs are cancelled, and none that another sweep waits for; how many go on is told",
+    "only this sweep’s own jobs are cancelled, except those that another sweep waits for; a line says how many go on",
     "`launch cancel RUNS` cancels those of all sweeps",
 )
 def test_a_sweep_cancels_only_its_own_jobs(slurm: Slurm, two: tuple[Sweep, Sweep]) -> None:
@@ -465,7 +466,7 @@ def test_what_an_experiment_that_was_left_to_another_sweep_died_of_is_read_there
 @pytest.mark.fault(
     "a sweep on SLURM",
     "SLURM hides the jobs of other users (`PrivateData=jobs`)",
-    "a colleague’s jobs are `unknown`, not lost: they are not submitted again, and not told as cancelled",
+    "a colleague’s jobs are `unknown`, not lost: they are neither submitted again nor reported as cancelled",
     "ask who submitted them",
 )
 def test_jobs_of_others_that_slurm_hides_are_unknown_and_not_lost(

@@ -428,7 +428,8 @@ def test_what_cannot_be_written_while_it_runs_is_said_once_and_it_goes_on(
 @pytest.mark.fault(
     "one experiment",
     "it is killed at its very end",
-    "`result.json` comes last: without it all is done again from the checkpoint, with it all else is whole",
+    "`result.json` is written last: if it is there, everything else is complete; if not, the experiment goes "
+    "on from its checkpoint",
     "start it again",
 )
 def test_all_else_is_on_disk_before_the_result_is(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -449,7 +450,7 @@ def test_all_else_is_on_disk_before_the_result_is(compose: Compose, monkeypatch:
     "one experiment",
     "the disk is full when the result is written",
     "one line that names `paths.runs` and the file; no result, nothing half-written",
-    "free some; start it again",
+    "free disk space; start it again",
 )
 def test_a_failure_on_a_full_disk_is_still_one_line_with_its_fix(
     compose: Compose, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -484,7 +485,8 @@ def test_what_a_library_says_of_a_full_disk_is_told_as_what_it_is(tmp_path: Path
 @pytest.mark.fault(
     "one experiment",
     "killed processes have left a checkpoint, scratch files or `error.json` beside a result",
-    "they go when the experiment is found finished, unless somebody is at it",
+    "the next command that finds the experiment finished deletes them, unless another process is working in "
+    "this folder",
     "nothing",
 )
 def test_what_was_left_behind_is_removed_when_an_experiment_is_found_finished(compose: Compose) -> None:

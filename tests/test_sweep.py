@@ -107,8 +107,8 @@ def test_a_plan_that_is_damaged_or_newer_is_told_of_and_the_other_sweeps_go_on(
 )
 @pytest.mark.fault(
     "a sweep on this machine",
-    "how an experiment ended is damaged",
-    "it is finished if it has its result, else failed",
+    "the record of how an experiment ended is damaged",
+    "the experiment counts as finished if its result is there, otherwise as failed",
     "`launch retry`",
 )
 def test_an_outcome_that_is_damaged_or_newer_is_told_by_its_experiments_result(sweep: Sweep, text: str) -> None:

@@ -378,8 +378,8 @@ def test_an_experiment_that_cannot_be_started_is_one_failed_experiment(
 
 @pytest.mark.fault(
     "a sweep on this machine",
-    "how an experiment ended cannot be written for a while",
-    "it is written as soon as that is possible; what is finished is finished",
+    "the record of how an experiment ended cannot be written for a while",
+    "it is written as soon as that is possible; a finished experiment stays finished",
     "free the disk",
 )
 def test_what_cannot_be_written_for_a_while_is_written_later(
@@ -406,7 +406,7 @@ def test_what_cannot_be_written_for_a_while_is_written_later(
 @pytest.mark.fault(
     "a sweep on this machine",
     "an experiment is killed after its result is there",
-    "it is finished, its students start; what it left behind goes",
+    "it is finished, and its students start; files that it left behind are deleted",
     "nothing",
 )
 def test_an_experiment_that_is_killed_after_its_result_is_finished_and_its_students_start(

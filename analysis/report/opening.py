@@ -100,7 +100,8 @@ def _sure(results: Results, claims: pd.DataFrame, where: str) -> str:
         return f"In {runs} there is no verdict yet."
     if not sure:
         return f"In {runs} nothing is sure: each verdict changes in some variation{where}."
-    told = f"{len(sure)} of {plural(len(claimed), 'verdict')} {'is' if len(sure) == 1 else 'are'} sure"
+    counted = f"{len(sure)} of {len(claimed)} verdicts {'is' if len(sure) == 1 else 'are'}"
+    told = f"{counted if len(claimed) > 1 else 'the only verdict is'} sure"
     return f"In {runs}, {told}, that is, the same in every variation{where}: {'; '.join(sure)}."
 
 

@@ -50,7 +50,7 @@ INESTIMABLE, LEAST_SHARE, NO_SLOPE = 1e-6, 1e-3, 1e-9
 TWO_SIZES = "only two sizes: how far architectures lie off a curve of sizes is not known"
 MOST_OF_SLOPES = 0.25  # share of an error above which there is no interval if the architectures are few,
 LEAST_OF_SLOPES = 0.001  # unless it is no more than this, in log size
-OFF = "the {} architectures do not lie on a curve of sizes, so its slope is known to ± {:.0f} % at best"
+OFF = "the {} architectures do not lie on a curve of sizes: its slope has a standard error of {:.0f} %"
 BEYOND = "no size has architectures for everything that is compared; bytes are those of the nearest"
 COLUMNS = (
     "contrast", "kind", "scope", "estimate", "low", "high", "error", "freedom", "verdict", "learned", "learned_low",

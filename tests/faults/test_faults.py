@@ -29,7 +29,7 @@ SEED, POINTS = 16, 30
     "one experiment",
     "the disk is full, or the system answers ENOSPC or EIO to an operation or a write, once or from then on",
     "it goes on, or one line names `paths.runs` or `paths.cache`, the path and the fix; scratch does not pile up",
-    "free some; start it again, which ends with the same bytes",
+    "free disk space; start it again, which ends with the same bytes",
 )
 @pytest.mark.fault(
     "a sweep on this machine",
@@ -41,12 +41,12 @@ SEED, POINTS = 16, 30
     "a sweep on this machine",
     "the disk is full, or the system answers ENOSPC or EIO to any of its processes",
     "experiments that could not be written fail with the path and the fix; the others finish",
-    "free some; start it again, which ends with the same bytes",
+    "free disk space; start it again, which ends with the same bytes",
 )
 @pytest.mark.fault(
     "Weights & Biases",
     "an experiment whose client writes to disk (`offline`) is ended anywhere, or its disk is full",
-    "as without W&B; the client’s own processes end too",
+    "the same as without W&B; the client’s own processes end too",
     "start it again",
 )
 def test_a_sample_of_all_faults_leaves_nothing_half_done_and_changes_nothing(tmp_path: Path) -> None:

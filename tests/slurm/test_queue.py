@@ -68,8 +68,8 @@ def configured(tmp_path: Path, **changes: str) -> str:
 @pytest.mark.fault(
     "a sweep on SLURM",
     "SLURM does not answer, or its controller is down",
-    "`status` says so, and what hangs on it is `unknown`; `cancel`, `retry` and a new sweep are refused and change "
-    "nothing (exit code 1 or 2)",
+    "`status` says so, and states that only SLURM knows are `unknown`; `cancel`, `retry` and a new sweep are "
+    "refused and change nothing (exit code 1 or 2)",
     "the same command when it answers",
 )
 @pytest.mark.fault(
@@ -122,7 +122,8 @@ def test_a_slurm_that_does_not_answer_is_no_empty_queue(
 @pytest.mark.fault(
     "a sweep on SLURM",
     "the launching process is killed between `sbatch` and its note of the job",
-    "the jobs are found again by their name: told by `status`, not submitted again, cancelled by `cancel`",
+    "the jobs are found again by their names: `status` shows them, `cancel` cancels them, and they are not "
+    "submitted again",
     "nothing",
 )
 def test_jobs_whose_launcher_was_killed_are_found_again_and_run_once(
@@ -179,13 +180,13 @@ def strict_partition() -> Iterator[str]:
 @pytest.mark.fault(
     "a sweep on SLURM",
     "a job can never start: a limit of its partition, account or quality of service, or someone holds it",
-    "who waits is told once, with the reason and what helps; so is `status`",
+    "the waiting command says it once, with the reason and what helps; `status` says the same",
     "as told: `launch cancel`, `launch retry` with other settings; `scontrol release`",
 )
 @pytest.mark.fault(
     "a sweep on SLURM",
     "SLURM is away while a sweep is waited for",
-    "it is told once, and once that it is back; nothing is given up meanwhile",
+    "one line says so, and one that SLURM is back; no experiment is given up meanwhile",
     "nothing",
 )
 def test_who_waits_is_told_of_jobs_that_never_start_and_of_a_slurm_that_is_away(
@@ -216,8 +217,8 @@ def test_who_waits_is_told_of_jobs_that_never_start_and_of_a_slurm_that_is_away(
 @pytest.mark.fault(
     "a sweep on SLURM",
     "another user looks at the same runs, or starts the same sweep",
-    "jobs are told as they are, whoever submitted them, and not submitted again; those that SLURM does not let be "
-    "cancelled are named, with exit code 1",
+    "all jobs are shown, whoever submitted them, and none is submitted again; `cancel` names the jobs that "
+    "SLURM does not let this user cancel, with exit code 1",
     "ask who submitted them",
 )
 def test_another_user_sees_the_jobs_and_cannot_cancel_them(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,8 +108,8 @@ def test_a_throttle_holds_for_the_sweep_with_nobody_there_and_jobs_that_are_requ
 @pytest.mark.fault(
     "a sweep on SLURM",
     "SLURM takes no more jobs (`MaxSubmitJobs`), or no arrays of that size",
-    "what it takes is submitted, in smaller arrays, and told; the rest as jobs end, as long as the command waits; with "
-    "`wait=false` exit code 1",
+    "the command submits as many jobs as SLURM takes, in smaller arrays, and says so; it submits the rest as "
+    "jobs end; with `wait=false` it does not wait for that and ends with exit code 1",
     "`launch retry` submits the rest",
 )
 def test_as_much_as_slurm_takes_is_submitted_and_the_rest_as_room_appears(command: Command, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_what_would_never_start_is_refused_before_anything_is_submitted_or_writt
 @pytest.mark.fault(
     "a sweep on SLURM",
     "SLURM refuses a `launch retry`",
-    "nothing is left of it: causes are told as before, and the next `retry` goes by the settings before it",
+    "nothing changes: `status` shows the causes as before, and the refused command’s new settings are forgotten",
     "another value",
 )
 def test_retry_keeps_what_each_was_launched_with_and_a_refused_one_leaves_no_trace(

@@ -83,7 +83,7 @@ def test_an_agent_runs_an_experiment_in_each_of_its_runs(server: WandbServer, tm
     "Weights & Biases",
     "an agent's file of parameters (`WANDB_SWEEP_PARAM_PATH`) is gone or damaged",
     "refused in one line, before anything is written",
-    "as the line says: unset the agent's variables where none is at work",
+    "as the line says: unset the agent’s variables where no agent runs",
 )
 def test_what_an_agent_asks_for_is_read_or_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

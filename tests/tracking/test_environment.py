@@ -47,8 +47,8 @@ def write_settings(folder: Path, text: str) -> None:
 
 @pytest.mark.fault(
     "Weights & Biases",
-    "the environment is a launched job's or another run's (`WANDB_RUN_ID`, `WANDB_RESUME` …)",
-    "every experiment is the run of its own id; one line says which variables do not count",
+    "the environment holds W&B’s variables of another run or of a launched job (`WANDB_RUN_ID`, `WANDB_RESUME` …)",
+    "they are ignored: every experiment is the W&B run of its own id; one line names the ignored variables",
     "nothing",
 )
 def test_no_environment_makes_a_run_another_one(compose: Compose, server: WandbServer, elsewhere: Path) -> None:
@@ -71,8 +71,8 @@ def test_no_environment_makes_a_run_another_one(compose: Compose, server: WandbS
 
 @pytest.mark.fault(
     "Weights & Biases",
-    "the client starts another run than it was asked for",
-    "the run says so, goes on without W&B and is not marked as uploaded",
+    "the client starts a W&B run with another id than it was asked for",
+    "the experiment says so, goes on without W&B and is not marked as uploaded",
     "`python -m launch sync RUNS`",
 )
 def test_another_run_than_was_asked_for_is_not_marked_as_uploaded(
@@ -227,8 +227,8 @@ def test_a_settings_file_that_means_nothing_is_refused_by_its_name(compose: Comp
 
 @pytest.mark.fault(
     "Weights & Biases",
-    "`WANDB_MODE` (or a settings file's mode) is none",
-    "one line, exit code 2, when planning; nothing is written",
+    "`WANDB_MODE`, or the mode in a settings file, has a value that W&B does not know",
+    "one line and exit code 2, before anything is planned or written",
     "correct it",
 )
 @pytest.mark.parametrize("module", ["compress", "launch"])
@@ -276,8 +276,8 @@ DAMAGED = {
 
 @pytest.mark.fault(
     "Weights & Biases",
-    "a settings file of W&B's is damaged",
-    "one line that names it; it counts for nothing",
+    "one of W&B’s settings files is damaged",
+    "one line names it; it is ignored",
     "correct or remove it",
 )
 @pytest.mark.parametrize("kind", DAMAGED)

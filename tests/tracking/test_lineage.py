@@ -59,7 +59,8 @@ def test_a_teacher_in_another_project_is_referred_to_there(compose: Compose, ser
 
 @pytest.mark.fault(
     "Weights & Biases",
-    "a teacher's weights are not in W&B when its student starts (its upload failed, or nobody learned from it then)",
+    "a teacher’s weights are not in W&B when its student starts (their upload failed, or the run was not yet a "
+    "teacher when it ran)",
     "the student's run says in log.txt that it has no lineage; `status` counts it",
     "`python -m launch sync RUNS` uploads the weights and adds the lineage",
 )

@@ -259,7 +259,8 @@ def test_first_offline_then_online(compose: Compose, server: WandbServer, tmp_pa
 @pytest.mark.fault(
     "Weights & Biases",
     "`force=true` runs again what W&B has",
-    "the run is rewound: its curve is that of the new training, also if that is killed and goes on, or was offline",
+    "the W&B run is rewound and shows the curve of the new training, even if this was killed and continued, or "
+    "was offline",
     "nothing",
 )
 @pytest.mark.parametrize("mode", ["online", "offline"])
