@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
                                "keeps one in RUNS/.sweeps/extend.json (default: none)")  # fmt: skip
     collect = verbs.add_parser("collect", help="results and predictions as one small file")
     collect.add_argument("runs", metavar="RUNS", type=Path, nargs="+",
-                         help="folders of runs or files of results; of a run that several hold, the first copy counts")  # fmt: skip
+                         help="folders of runs or files of results; a run in several comes from the first")  # fmt: skip
     collect.add_argument("--out", metavar="FILE", type=Path, required=True, help="to write, *.jsonl.gz")
     dashboard = verbs.add_parser("dashboard", help="a W&B dashboard")
     dashboard.add_argument("--project", required=True)

@@ -50,7 +50,9 @@ class SlurmSettings:
         description="command that starts Python on the nodes; null: this Python, or `python` in a container"
     )
     container: str | None = Field(
-        default=None, description="container of the jobs: a command before Python, or options of srun", min_length=1
+        default=None,
+        description="container of the jobs: a command that stands before Python; if it begins with --, options of srun",
+        min_length=1,
     )
     objective: Objective = Field(
         default="score_glue", description="what a search optimises: a key of result.json, or a list of keys"

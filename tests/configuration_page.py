@@ -48,6 +48,8 @@ python -m compress model=tiny task=rte --cfg job --resolve         # show all va
 - `resources.timeout_min.mini=60` changes one entry of a table, and `+resources.partition.large=bigmem` adds one.
 - Files of your own: `--config-dir DIR` adds a folder with files `DIR/GROUP/OPTION.yaml`. A file that begins with
   `defaults: [OPTION, _self_]` takes all other values from that option.
+- Below, each group has a table of its options and one of its keys. An option has the defaults of the second table,
+  except for the values that its row in the first table lists.
 
 ## Which keys count in the run id
 
@@ -140,7 +142,7 @@ def _section(
         rows.append((f"`{name}`" + (" (default)" if name == default else ""), _comment(title, name),
                      "" if alone else ", ".join(differing)))  # fmt: skip
     told = any(row[2] for row in rows)
-    heads = ("option", "what it is", "what it sets") if told else ("option", "what it is")
+    heads = ("option", "what it is", "values unlike the default below") if told else ("option", "what it is")
     yield from _table([heads, *(row[: len(heads)] for row in rows)])
     listed: dict[str, tuple[str, ...]] = {}
     if title == "hydra/sweeper":
