@@ -84,14 +84,14 @@ def _parser() -> Parser:
     status.add_argument("--json", action="store_true", help="one document, nothing else")
     logs = verbs.add_parser("logs", help="what experiments said")
     logs.add_argument("-n", "--lines", type=_lines, default=20, metavar="N",
-                      help="print the last N lines of a log without a traceback (default 20); "
-                      "0: whole logs")  # fmt: skip
+                      help="lines to print from the end of a log that has no traceback "
+                      "(default 20; 0: the whole log)")  # fmt: skip
     logs.add_argument("-f", "--follow", action="store_true", help="go on as the log of one experiment grows")
     retry = verbs.add_parser("retry", help="run what failed, was stopped or is missing")
     extend = verbs.add_parser("extend", help="run further seeds until the verdicts on combinations are settled")
     extend.add_argument("--hours", type=_hours, default=float("inf"), metavar="H",
                         help="the most hours of all runs, added up (default: no limit)")  # fmt: skip
-    extend.add_argument("--rounds", type=_rounds, metavar="N", help="rounds at most")
+    extend.add_argument("--rounds", type=_rounds, metavar="N", help="rounds at most (default: no limit)")
     extend.add_argument("--seeds", metavar="N", help="the most seeds that a cell may have in the end (default 5)")
     extend.add_argument("--score", help="as in python -m analysis next")
     extend.add_argument("--bytes", help="likewise")
@@ -100,7 +100,13 @@ def _parser() -> Parser:
     sync.add_argument("--project", help="instead of the one that each run names")
     sync.add_argument("--entity", help="likewise")
     tune = verbs.add_parser("tune", help="choose learning rates and epochs by a search")
-    tune.add_argument("--out", type=Path, required=True, metavar="DIR", help="for --config-dir: DIR/train/tuned.yaml")
+    tune.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="write DIR/train/tuned.yaml; --config-dir DIR train=tuned uses it",
+    )
     tune.add_argument("--tolerance", type=_points, default=0.5, metavar="POINTS",
                       help="choose a shorter training if its score is at most POINTS below the best "
                       "(default 0.5)")  # fmt: skip

@@ -47,7 +47,9 @@ class TrackingConfig:
         description="auto: from WANDB_MODE, WANDB_DISABLED or W&B's settings files, else online"
     )
     log_artifacts: Literal["all", "teachers", "none"] = Field(description="runs whose weights are uploaded")
-    seconds: float = Field(description="seconds that the server may take to start a run, and again to finish it", gt=0)
+    seconds: float = Field(
+        description="seconds to wait for the server at the start of a run and at its end; then go on offline", gt=0
+    )
     tags: list[Tag] | None = Field(default=None, description="W&B tags of each run; null: from WANDB_TAGS")
     notes: str | None = Field(default=None, description="W&B notes of each run; null: from WANDB_NOTES")
 
