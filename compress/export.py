@@ -1,4 +1,4 @@
-"""`python -m compress.export RUN --format onnx|openvino`: a stored model in another format, compared with it."""
+"""`python -m compress.export RUN --format onnx|openvino`: write a stored model in another format and compare both."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from compress.data.tokenization import Tokens
 
+DESCRIPTION = """\
+Write the model of a finished experiment in another format, and compare what the exported file predicts on the dev set
+with what the stored model predicts. If less than 99.5 % of the predictions agree, no file is kept."""
 ENOUGH = 0.995  # share of the dev set's predictions that must agree
 SAME_SCORE = 0.05  # how far apart two answers of a regression (GLUE's run from 0 to 5) may be and agree
 FORMATS = {
@@ -129,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _do(arguments: Sequence[str] | None) -> int:
-    parser = Parser(prog="python -m compress.export", description=(__doc__ or "").split(": ", 1)[1])
+    parser = Parser(prog="python -m compress.export", description=DESCRIPTION)
     parser.add_argument("run", type=Path, nargs="+", help="folder of a finished experiment: runs/…/<run_id>")
     told = ", or ".join(f"RUN/{form}/{file}" for form, (_, file) in FORMATS.items())
     parser.add_argument("--format", choices=FORMATS, default="onnx", help=f"what to write: {told} (default onnx)")

@@ -26,6 +26,10 @@ from compress.runs.latency import WHOLE, Cell, Latency
 if TYPE_CHECKING:
     import onnxruntime
 
+DESCRIPTION = """\
+Measure the latency of finished models on this machine with ONNX Runtime. A quantized model is measured twice: with
+integers, and with the same weights in float32. All models take turns in one process, so that other load on the machine
+affects all alike. The times are printed and written to latency.json in each run folder."""
 SHAPES = ((1, 32), (1, 128), (32, 32), (32, 128))  # batch, length
 
 
@@ -132,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _do(arguments: Sequence[str] | None) -> int:
-    parser = Parser(prog="python -m compress.latency", description=(__doc__ or "").split(": ", 1)[1])
+    parser = Parser(prog="python -m compress.latency", description=DESCRIPTION)
     parser.add_argument("run", type=Path, nargs="+", help="folder of a finished experiment: runs/…/<run_id>")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each model (default 1)")
     parser.add_argument("--rounds", type=int, default=100, help="turns of each model at each shape (default 100)")

@@ -34,9 +34,9 @@ Predict each row of a file with finished models: the class, and the probability 
   python -m compress.predict RUN --split test                the run's own test split
   python -m compress.predict RUN… --submission --out DIR     GLUE's submission files of one model, and their zip
 
-RUN is the folder of a finished experiment. Predictions go to RUN/predicted/, or to --out DIR. Among the
-RUNs, data.path=DIR takes splits from that folder, data.path=null from the hub. If every row has a label, the task's
-metrics are printed."""
+RUN is the folder of a finished experiment. Predictions go to RUN/predicted/, or to --out DIR. If every row has a label,
+the task's metrics are printed. By default a split is read from where the run's data were. If you write data.path=DIR
+beside the RUNs, it is read from the folder DIR; with data.path=null, from the hub."""
 TEST, VALIDATION = "test", "validation"
 
 
@@ -269,7 +269,7 @@ def _do(arguments: Sequence[str] | None) -> int:
         prog="python -m compress.predict", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "run", nargs="+", metavar="RUN", help="folder of a finished experiment, runs/…/<run_id>, or data.path"
+        "run", nargs="+", metavar="RUN", help="folder of a finished experiment, runs/…/<run_id>; or data.path=DIR"
     )
     parser.add_argument("--split", metavar="SPLIT", help="test, validation, or a CSV, TSV, JSON-lines or Parquet file")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write")

@@ -26,8 +26,9 @@ from compress.wording import plural
 USAGE = """\
 usage: python -m compress.task FILE [--out DIR] [--name NAME] [--text COLUMN[,COLUMN]] [--label COLUMN]
 
-Look at a file, or at a folder with train and validation, in CSV, TSV, JSON lines or Parquet, and print the YAML of its
-task, with what was seen as comments. With --out it is written to DIR/task/NAME.yaml, to be used as
+Look at a file, or at a folder with a training and a validation file, in CSV, TSV, JSON lines or Parquet, and print the
+YAML of its task. Comments in the YAML say how many rows, words and labels the program found. With --out the YAML is
+written to DIR/task/NAME.yaml, and this command uses it:
 
   python -m compress --config-dir DIR task=NAME model=tiny"""
 TRAIN, DEV = ("train", "training"), ("validation", "valid", "val", "dev", "test")  # what splits are called

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
 
@@ -42,14 +42,12 @@ def render(conf: Path) -> str:
         lines += textwrap.wrap(" ".join(listed), 108, initial_indent=f"{prefix:<14}", subsequent_indent=" " * 14)
     lines += ["", "Keys (KEY=VALUE; shown with their defaults):"]
     for group in groups():
-        method, shown = registry.registry().get(group), list[str]()
-        for option in method or [defaults.get(group)]:
-            values = main[group] if group in main else option_values(folders, group, str(option), yaml.safe_load)
-            own = [line for name, field in keys_of(group).items() if name in values and not (method and name == "name")
-                   for line in _key(f"{group}.{name}", values[name], field) if line not in shown]  # fmt: skip
-            if method and own:
-                lines += [f"  {'further, ' if shown else ''}with {group}={option}:"]
-            lines, shown = lines + own, shown + own
+        if group in registry.registry():
+            lines += _keys_of_method(group, folders)
+            continue
+        values = main[group] if group in main else option_values(folders, group, str(defaults[group]), yaml.safe_load)
+        lines += [line for name, field in keys_of(group).items() if name in values
+                  for line in _key(f"{group}.{name}", values[name], field)]  # fmt: skip
     lines += [line for field in fields(Config) if field.name in main and field.name not in (*GROUPS, *DERIVED)
               for line in _key(field.name, main[field.name], field)]  # fmt: skip
     lines += ["", EXAMPLES, ""]
@@ -58,7 +56,7 @@ def render(conf: Path) -> str:
     lines += ["  python -m compress.augment      show the rewritten texts that a student trains on"]
     lines += ["  python -m compress.predict RUN  predict a file of yours, or GLUE's test splits"]
     lines += ["  python -m compress.publish RUN  write a folder for the hub: weights, model card, how to load them"]
-    lines += ["  python -m compress.export RUN   write a finished model as ONNX or OpenVINO, and compare the two"]
+    lines += ["  python -m compress.export RUN   write a finished model as ONNX or OpenVINO, and check its answers"]
     lines += ["  python -m compress.latency RUN  measure the latency of finished models, int8 against float32", ""]
     lines += ["Other flags: -m (sweep), --cfg job [--resolve], --info, --hydra-help, --config-dir DIR (a folder with"]
     lines += ["options of your own), --config-name NAME (DIR/NAME.yaml in place of config.yaml). Tab completion:"]
@@ -66,10 +64,29 @@ def render(conf: Path) -> str:
     return "\n".join(lines)
 
 
-def _key(name: str, value: object, field: Field[object]) -> Iterator[str]:
-    default = {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value)).replace("'", "")
-    left = f"  {name}={default}"
+def _keys_of_method(group: str, folders: Sequence[Path]) -> Iterator[str]:
+    """Each key once, below the options that have it, the first one's default and which others have another."""
+    options = sorted(registry.registry()[group].values(), key=lambda option: (option.position, option.name))
+    values = {option.name: option_values(folders, group, option.name, yaml.safe_load) for option in options}
+    by_options: dict[tuple[str, ...], list[str]] = {}
+    for key in dict.fromkeys(field.name for option in options for field in fields(option.config)):
+        if key != "name" and (having := tuple(name for name in values if key in values[name])):
+            by_options.setdefault(having, []).append(key)
+    for having, keys in by_options.items():
+        yield f"  with {group}={' or '.join(filter(None, (', '.join(having[:-1]), having[-1])))}:"
+        for key in keys:
+            default = values[having[0]][key]
+            others = [f"{name}: {_as_text(values[name][key])}" for name in having if values[name][key] != default]
+            yield from _key(f"{group}.{key}", default, keys_of(group)[key], f" ({', '.join(others)})" if others else "")
+
+
+def _as_text(value: object) -> str:
+    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value)).replace("'", "")
+
+
+def _key(name: str, value: object, field: Field[object], more: str = "") -> Iterator[str]:
+    left = f"  {name}={_as_text(value)}"
     if len(left) > 42:
         yield left
         left = ""
-    yield from textwrap.wrap(description(field), 110, initial_indent=f"{left:<44}", subsequent_indent=" " * 44)
+    yield from textwrap.wrap(description(field) + more, 110, initial_indent=f"{left:<44}", subsequent_indent=" " * 44)

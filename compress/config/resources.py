@@ -10,6 +10,7 @@ from compress.checked import checked, stored
 from compress.errors import ConfigError
 
 Value = TypeVar("Value", int, float, str)
+BY_MODEL = "one for all models or a table by model; {} or null: the cluster's default"
 
 
 @stored
@@ -37,14 +38,10 @@ class ResourcesConfig:
     cpus: int | dict[str, int] = Field(description="CPU cores of a job")
     memory_gb: float | dict[str, float] | None = Field(description="memory of a job in GB; null: the cluster's default")
     timeout_min: float | dict[str, float] = Field(description="minutes that a run may take")
-    partition: str | dict[str, str] | None = Field(
-        default=None, description="SLURM partition; null: the cluster's default"
-    )
-    account: str | dict[str, str] | None = Field(default=None, description="SLURM account; null: the cluster's default")
-    qos: str | dict[str, str] | None = Field(default=None, description="SLURM qos; null: the cluster's default")
-    constraint: str | dict[str, str] | None = Field(
-        default=None, description="SLURM constraint; null: the cluster's default"
-    )
+    partition: str | dict[str, str] | None = Field(default=None, description=f"SLURM partition, {BY_MODEL}")
+    account: str | dict[str, str] | None = Field(default=None, description=f"SLURM account, {BY_MODEL}")
+    qos: str | dict[str, str] | None = Field(default=None, description=f"SLURM QOS, {BY_MODEL}")
+    constraint: str | dict[str, str] | None = Field(default=None, description=f"SLURM constraint, {BY_MODEL}")
 
     def for_model(self, model: str) -> Needs:
         """The values for one model; refuses one of which a number is not listed where there is no `other`."""

@@ -31,7 +31,9 @@ SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false":
 class TrackingConfig:
     """What is told to Weights & Biases; no part of an experiment's identity."""
 
-    name: Literal["none", "wandb"] = Field(description="whether runs are tracked")
+    name: Literal["none", "wandb"] = Field(
+        description="wandb: track runs in Weights & Biases; none: do not (write tracking=none)"
+    )
     project: str | None = Field(
         description=f"W&B project; null: from WANDB_PROJECT or W&B's settings files, else {PROJECT}",
         min_length=1,
