@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         words.add_argument("runs", metavar="RUNS", help="folder of runs, file of results, or W&B project")
         words.add_argument("--source", choices=SOURCES, default="runs", help="what RUNS is (default runs)")
         words.add_argument("--recipe", metavar="DIGITS",
-                           help="keep runs of this recipe (default: in each task that of most runs)")  # fmt: skip
+                           help="keep the runs of this recipe (default: each task's most frequent one)")  # fmt: skip
         words.add_argument("--score", choices=tuple(names.SCORES), default="glue",
                            help="the official metrics' mean, or accuracies as in the study (default glue)")  # fmt: skip
         words.add_argument("--bytes", choices=tuple(names.SIZES), default="nominal",

@@ -140,8 +140,8 @@ def _do(arguments: Sequence[str] | None) -> int:
     parser.add_argument("run", type=Path, nargs="+", help="folder of a finished experiment: runs/…/<run_id>")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each model (default 1)")
     parser.add_argument("--rounds", type=int, default=100, help="turns of each model at each shape (default 100)")
-    parser.add_argument("--seconds", type=float, default=20, help="start no further round of a shape after so many, "
-                        "but run at least three (default 20)")  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=20, help="seconds after which a shape gets no "
+                        "further round; it gets at least three rounds (default 20)")  # fmt: skip
     options = parser.parse_args(arguments)
     if options.threads < 1 or options.rounds < 3:
         raise ConfigError(f"--threads {options.threads} --rounds {options.rounds}: must be at least 1 and 3")

@@ -21,7 +21,7 @@ Before and after a sweep (python -m compress -m …):
   plan OVERRIDES     what that sweep would run, on what, for how long; starts nothing
   prepare OVERRIDES  fetch its checkpoints, texts and WordNet into the caches, for nodes without a network
   status RUNS        where every experiment is, by size and methods; --watch follows them
-  logs RUNS [WHICH]  what failed experiments said, or those called WHICH; -f goes on as a log grows
+  logs RUNS [WHICH]  the logs of failed experiments, or of those that WHICH names; -f goes on as a log grows
   retry RUNS         run again just what failed, was stopped or is missing
   extend RUNS        run further seeds until the verdicts on all combinations are settled, or nothing helps
   cancel RUNS        stop what runs or waits; experiments in training write their checkpoints
@@ -93,8 +93,8 @@ def _parser() -> Parser:
                         help="the most hours of all runs, added up (default: no limit)")  # fmt: skip
     extend.add_argument("--rounds", type=_rounds, metavar="N", help="rounds at most (default: no limit)")
     extend.add_argument("--seeds", metavar="N", help="the most seeds that a cell may have in the end (default 5)")
-    extend.add_argument("--score", help="as in python -m analysis next")
-    extend.add_argument("--bytes", help="likewise")
+    extend.add_argument("--score", help="glue or accuracy (default glue)")
+    extend.add_argument("--bytes", help="nominal or artifact (default nominal)")
     cancel = verbs.add_parser("cancel", help="stop what runs or waits")
     sync = verbs.add_parser("sync", help="upload what Weights & Biases does not have; may be repeated")
     sync.add_argument("--project", help="instead of the one that each run names")

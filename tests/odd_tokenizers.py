@@ -195,7 +195,7 @@ TOKENIZER_KINDS = [
     ),
     Kind(
         "Tokenizer",
-        "without `[PAD]`, `[UNK]`, `[CLS]` or `[SEP]`, or one of them null, or two of them one",
+        "`[PAD]`, `[UNK]`, `[CLS]` or `[SEP]` is missing or null, or two of them are the same token",
         "refused, naming it",
         {
             "two special tokens are one": refused(
@@ -338,7 +338,8 @@ TOKENIZER_KINDS = [
     Kind(
         "Tokenizer",
         "`tokenizer.json` that prepares or splits texts otherwise than its class does",
-        "used with `tokenizer_class` PreTrainedTokenizerFast; refused without, since transformers would not use it",
+        "used if `tokenizer_class` is PreTrainedTokenizerFast; otherwise refused, since transformers would "
+        "ignore the file",
         {
             "another normalizer, used": taken(
                 both(
@@ -358,7 +359,7 @@ TOKENIZER_KINDS = [
     ),
     Kind(
         "Tokenizer",
-        "`tokenizer_class` names a tokenizer of BERT's kind",
+        "`tokenizer_class` names a tokenizer of the model's kind",
         "used",
         {
             f"tokenizer_class: {kind}": taken(setting("tokenizer_config.json", tokenizer_class=kind))
@@ -367,7 +368,7 @@ TOKENIZER_KINDS = [
     ),
     Kind(
         "Tokenizer",
-        "`tokenizer_class` names another or an unknown one, or there is code of its own (`auto_map`)",
+        "`tokenizer_class` names one of another kind or an unknown one, or there is code of its own (`auto_map`)",
         "refused",
         {
             **{

@@ -101,7 +101,8 @@ WEIGHT_KINDS = [
     ),
     Kind(
         "Weights",
-        'a training script\'s checkpoint around them: `{"state_dict": …}`, also with an epoch, also twice',
+        'a training script\'s checkpoint around them: `{"state_dict": …}`, also with an epoch beside it, also '
+        "one in another",
         "loaded",
         {
             "in state_dict": taken(pickled(lambda state: {"state_dict": state})),
@@ -588,7 +589,7 @@ CONFIGURATION_KINDS = [
     ),
     Kind(
         "Configuration",
-        "a `model_type` of no encoder, relative positions, a decoder, or code of its own (`auto_map`)",
+        "a `model_type` of no encoder, a BERT with relative positions, a decoder, or code of its own (`auto_map`)",
         "refused, naming the key",
         {
             "config: another model": refused(

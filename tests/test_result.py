@@ -38,7 +38,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.fault(
     "one experiment",
     "`result.json` is damaged, lacks a field or is another experiment’s",
-    "the experiment is not finished",
+    "the experiment counts as not finished",
     "start it again",
 )
 def test_what_does_not_parse_is_not_whole_or_anothers_is_not_finished(tmp_path: Path, text: str) -> None:

@@ -401,7 +401,8 @@ def two(slurm: Slurm, tmp_path: Path) -> tuple[Sweep, Sweep]:
 
 @pytest.mark.fault(
     "a sweep on SLURM",
-    "Ctrl-C, and `y`, in a sweep that has experiments in common with another one",
+    "Ctrl-C in a sweep that has experiments in common with another one, and `y` to the question whether to "
+    "cancel its jobs",
     "only this sweep’s own jobs are cancelled, except those that another sweep waits for; a line says how many go on",
     "`launch cancel RUNS` cancels those of all sweeps",
 )

@@ -166,7 +166,7 @@ def test_a_worker_is_seen_while_it_lives_and_stops_when_cancelled(
 @pytest.mark.fault(
     "a sweep on this machine",
     "a worker is on another machine, or its file does not say which process it is",
-    "`launch cancel` signals nobody that it has not checked, says so, and ends with exit code 1",
+    "`launch cancel` stops no process that it cannot identify; it says so, and ends with exit code 1",
     "cancel on that machine",
 )
 def test_cancel_signals_nobody_that_it_has_not_checked(

@@ -31,7 +31,7 @@ def render(conf: Path) -> str:
         "Fine-tune BERT on one task (GLUE's or your own), compress it, and store the model with its scores.",
         "",
     ]
-    lines += ["Groups (GROUP=OPTION; the first is the default):"]
+    lines += ["Groups (GROUP=OPTION; the first option is the default; a group with a + has none):"]
     folders, main = (conf, *registry.folders()), yaml.safe_load((conf / "config.yaml").read_text())
     defaults = {key: option for entry in main["defaults"] if isinstance(entry, dict) for key, option in entry.items()}
     defaults |= dict.fromkeys(registry.registry(), registry.OFF)
@@ -43,7 +43,7 @@ def render(conf: Path) -> str:
     lines += ["", "Keys (KEY=VALUE; shown with their defaults):"]
     for group in groups():
         if group in registry.registry():
-            lines += _keys_of_method(group, folders)
+            lines += _keys_of_method(group, options(*folders)[group], folders)
             continue
         values = main[group] if group in main else option_values(folders, group, str(defaults[group]), yaml.safe_load)
         lines += [line for name, field in keys_of(group).items() if name in values
@@ -64,12 +64,13 @@ def render(conf: Path) -> str:
     return "\n".join(lines)
 
 
-def _keys_of_method(group: str, folders: Sequence[Path]) -> Iterator[str]:
+def _keys_of_method(group: str, names: Sequence[str], folders: Sequence[Path]) -> Iterator[str]:
     """Each key once, below the options that have it, the first one's default and which others have another."""
-    options = sorted(registry.registry()[group].values(), key=lambda option: (option.position, option.name))
-    values = {option.name: option_values(folders, group, option.name, yaml.safe_load) for option in options}
+    methods = sorted(registry.registry()[group].values(), key=lambda option: (option.position, option.name))
+    listed = dict.fromkeys([*(method.name for method in methods), *names])  # then those that are based on one of them
+    values = {name: option_values(folders, group, name, yaml.safe_load) for name in listed if name != registry.OFF}
     by_options: dict[tuple[str, ...], list[str]] = {}
-    for key in dict.fromkeys(field.name for option in options for field in fields(option.config)):
+    for key in dict.fromkeys(field.name for method in methods for field in fields(method.config)):
         if key != "name" and (having := tuple(name for name in values if key in values[name])):
             by_options.setdefault(having, []).append(key)
     for having, keys in by_options.items():

@@ -34,7 +34,8 @@ SEED, POINTS = 16, 30
 @pytest.mark.fault(
     "a sweep on this machine",
     "the command that started it, a worker or an experiment is ended before any operation on a file",
-    "launched again, even while a worker still is at it, it ends with the same bytes; nothing finished is run twice",
+    "if the same command is given again, even while a worker still runs, all results have the same bytes as "
+    "without the fault; nothing finished is run twice",
     "start it again",
 )
 @pytest.mark.fault(

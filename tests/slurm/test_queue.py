@@ -68,8 +68,8 @@ def configured(tmp_path: Path, **changes: str) -> str:
 @pytest.mark.fault(
     "a sweep on SLURM",
     "SLURM does not answer, or its controller is down",
-    "`status` says so, and states that only SLURM knows are `unknown`; `cancel`, `retry` and a new sweep are "
-    "refused and change nothing (exit code 1 or 2)",
+    "`status` says so, and shows experiments as `unknown` if only SLURM knows their state; `cancel`, `retry` "
+    "and a new sweep are refused and change nothing (exit code 1 or 2)",
     "the same command when it answers",
 )
 @pytest.mark.fault(

@@ -36,7 +36,7 @@ def reminded(config: Config) -> list[str]:
 
 @pytest.mark.fault(
     "Weights & Biases",
-    "the teacher of a student in another W&B project",
+    "a student’s teacher is in another W&B project than the student",
     "the student's run refers to it where it is",
     "nothing",
 )
