@@ -160,10 +160,11 @@ HEAD = """\
 # Odd inputs
 
 What becomes of checkpoints and data sets that are not quite as they should be. The checkpoints here are BERT's; [other
-encoders](../compress/model/README.md) are read and checked in the same way, with their own tokenizers. Either the numbers are those of a good
-input, or nothing is trained: one line on stderr names the key, the file, what is wrong with it and what to do, and the
-exit code is 2. `start` and `notes` are fields of `result.json`. Every row is tested, with the examples in
-`tests/odd_weights.py`, `odd_tokenizers.py` and `odd_data.py`; `python -m tests.odd_inputs` writes this file from them.
+encoders](../compress/model/README.md) are read and checked in the same way, with their own tokenizers. Either the
+numbers are those of a good input, or nothing is trained: one line on stderr names the key, the file, what is wrong with
+it and what to do, and the exit code is 2. `start` and `notes` are fields of `result.json`. Every row is tested, with
+the examples in `tests/odd_weights.py`, `odd_tokenizers.py` and `odd_data.py`; `python -m tests.odd_inputs` writes this
+file from them.
 """
 
 
