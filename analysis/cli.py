@@ -336,7 +336,7 @@ def _collect(options: argparse.Namespace) -> int:
 
     written = collection.write(options.runs, options.out)
     print(f"{options.out}: {len(written.documents)} results, {len(written.failures)} failures")
-    _print_notes(written.notes)
+    _print_notes(written.remarks)
     return 0
 
 

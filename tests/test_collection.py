@@ -127,6 +127,11 @@ def test_several_places_are_one_collection(tmp_path: Path, capsys) -> None:
     again = tmp_path / "again.jsonl.gz"
     collection.write([both, there, here], again)
     assert read_runs(again).runs["score_glue"].tolist() == [60.0, 58.0, 64.0]
+    assert read_runs(again).notes == found.notes
+    write_run(here, document("rte", "tiny", "quantize", 59.0) | {"run_id": "aaaaaaaaaaaa"})
+    collection.write([both, here], again)
+    assert read_runs(again).runs["score_glue"].tolist() == [60.0, 59.0, 58.0, 64.0]
+    assert read_runs(again).notes == [], "what was unfinished then is finished now"
     with pytest.raises(ConfigError, match="nowhere: no such folder"):
         collection.write([both, tmp_path / "nowhere"], again)
 

@@ -1,35 +1,66 @@
-"""The grid of one family, whose sizes are the first layers of one encoder."""
+"""The stored results of the grid on one encoder's layers: what the documented commands run, and what the page says."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
-import torch
 
+from analysis.names import TASKS, task_label
+from analysis.read import collection
+from analysis.read.results import read_runs
+from compress.config import identity
 from compress.config.conf_files import conf_folder
 from compress.config.overrides import read_sweep
-from compress.config.schema import Config, teacher_experiment
-from compress.model import encoder
 from tests.conftest import ROOT
 
-CONF = ROOT / "analysis" / "reference" / "family" / "conf"
-LAYER, REST = 1_774_464, 12_066_432  # parameters: 12 · 384² + 13 · 384; embeddings and pooler
+FAMILY = ROOT / "analysis" / "reference" / "family"
+RESULTS, SEARCH = FAMILY / "results.jsonl.gz", FAMILY / "search.jsonl.gz"
+WORDS = " ".join((FAMILY / "README.md").read_text(encoding="utf-8").split())
+SLICE = 6 * 8  # sizes × subsets: a task with a seed
 
 
 @pytest.mark.glue
-def test_six_sizes_of_one_encoder_make_the_studys_grid(
-    glue: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [(RESULTS, ["+experiment=family", "train=tuned"]), (SEARCH, ["+experiment=family_search"])],
+    ids=["grid", "search"],
+)
+def test_they_are_those_of_the_documented_commands(
+    glue: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, file: Path, words: list[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    configs, _ = read_sweep(["--config-dir", str(CONF), "+experiment=family"], conf_folder())
-    assert len(configs) == 6 * 8 * 8 * 3
-    models: dict[str, Config] = {encoder.label(config.model): config for config in configs}
-    assert list(models) == [f"first{count}" for count in range(1, 7)]
-    for count, config in enumerate(models.values(), 1):
-        with torch.device("cpu"):
-            built, start = encoder.build(config.model, config.task, 30522, padding=0)
-        assert sum(weight.numel() for weight in built.base_model.parameters()) == REST + count * LAYER
-        assert start.new == ["head"]
-    taught = [config for config in configs if config.teacher is not None]
-    assert {encoder.label(teacher_experiment(config).model) for config in taught} == {"first6"}
+    tasks = ",".join(sorted(set(read_runs(file).runs["task"])))
+    configs, _ = read_sweep(["--config-dir", str(FAMILY / "conf"), *words, f"task={tasks}"], conf_folder())
+    stored = {document["run_id"] for document in collection.read(file).documents}
+    assert stored <= {identity.run_id(config) for config in configs}
+
+
+def test_the_page_says_what_is_there() -> None:
+    """Whole slices only: half of one says little."""
+    held = collection.read(RESULTS)
+    assert held.failures == held.remarks == []
+    runs = read_runs(RESULTS).runs
+    assert set(runs.groupby(["task", "seed"]).size()) == {SLICE}
+    tasks, seeds = _in_order(runs), sorted(set(runs["seed"]))
+    assert seeds == [0]
+    assert f"Of the grid, with seed 0, all {SLICE} experiments of each of {_listed(tasks)}." in WORDS
+    assert f"the search for {_listed(_in_order(read_runs(SEARCH).runs))}." in WORDS
+
+
+def test_the_page_has_the_scores_of_the_search() -> None:
+    searched = pd.DataFrame(collection.read(SEARCH).documents)
+    best = searched.groupby(["task", "model"])["score_glue"].max().unstack()
+    for task in _in_order(searched):
+        row = [task_label(task), *(f"{best.loc[task, f'first{layers}']:.1f}" for layers in range(1, 7))]
+        assert f"| {' | '.join(row)} |" in WORDS
+
+
+def _in_order(runs: pd.DataFrame) -> list[str]:
+    return [task for task in TASKS if task in set(runs["task"])]
+
+
+def _listed(tasks: list[str]) -> str:
+    labels = [task_label(task) for task in tasks]
+    return f"{', '.join(labels[:-1])} and {labels[-1]}"

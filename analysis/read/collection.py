@@ -2,7 +2,7 @@
 
 `<name>.jsonl.gz`: `{"dev": …}` for the labels of each dev set; a line of JSON for each result.json, whole but for the
 paths of the machine it was made on, with its predictions and its latency; `{"failure": …}` for each experiment that
-failed; and `{"note": …}` for what else a reader must know.
+failed; `{"unfinished": …}` for each that had no result yet; and `{"note": …}` for what else a reader must know.
 """
 
 from __future__ import annotations
@@ -40,12 +40,22 @@ class Gathered:
         documents: one for each result.json, which may also have `folder`, `predictions` (`Packed`, or None) and
             `latency` (`Latency`, or None).
         failures: one for each experiment that failed: `run_id`, `task`, `model`, `methods`, `seed`, `cause`.
-        notes: what was left out, one sentence each.
+        unfinished: run id -> how far its folder without a result is; one that another place finished is not among them.
+        notes: what else was left out, one sentence each.
     """
 
     documents: list[Document] = field(default_factory=list)
     failures: list[Document] = field(default_factory=list)
+    unfinished: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def remarks(self) -> list[str]:
+        """`notes`, and how many are unfinished."""
+        if not self.unfinished:
+            return self.notes
+        kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(self.unfinished.values()).items())
+        return [*self.notes, f"{len(self.unfinished)} run folders hold no result: {kinds}"]
 
 
 def gathered(place: Path) -> Gathered:
@@ -62,7 +72,7 @@ def gather(folder: Path) -> Gathered:
     """Every run folder `<task>/<model>/<methods>/<run_id>` below `folder`; ConfigError if nothing there is finished."""
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; give the folder of runs, as in paths.runs")
-    collection, unfinished = Gathered(), Counter[str]()
+    collection = Gathered()
     for path in run_folders(folder):
         document, problem = _read_result(path)
         if document is not None:
@@ -80,16 +90,13 @@ def gather(folder: Path) -> Gathered:
         elif not problem:
             stopped = (path / "checkpoint").is_dir()
             kind = "with a checkpoint (running or stopped)" if stopped else "without one (starting, or interrupted)"
-            unfinished[kind] += 1
+            collection.unfinished[path.name] = kind
         if problem:
             collection.notes.append(f"{path.relative_to(folder)}: left out: {problem}")
-    if unfinished:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in unfinished.items())
-        collection.notes.append(f"{unfinished.total()} run folders hold no result: {kinds}")
     if not collection.documents:
         raise ConfigError(
             f"{folder}: no finished run below it (looked for <task>/<model>/<methods>/<run_id>/result.json;"
-            f" {len(collection.failures)} failed, {unfinished.total()} unfinished)"
+            f" {len(collection.failures)} failed, {len(collection.unfinished)} unfinished)"
         )
     return collection
 
@@ -141,6 +148,8 @@ def read(file: Path) -> Gathered:
                     raise ValueError(f"{line!r} is not a result")
                 if "failure" in line:
                     collection.failures.append(line["failure"])
+                elif "unfinished" in line:
+                    collection.unfinished[str(line["unfinished"])] = str(line.get("kind"))
                 elif "note" in line:
                     collection.notes.append(line["note"])
                 elif "dev" in line:
@@ -206,14 +215,15 @@ def _line(document: Document) -> Document:
 def write(places: Iterable[Path], file: Path) -> Gathered:
     """Write what folders of runs, and files like this one, hold together; the same runs give the same bytes.
 
-    Of an experiment that several places have, the first counts, and a result more than a failure. ConfigError as
-    `gathered`, or for a file of another name.
+    Of an experiment that several places have, the first counts, a result more than a failure, and that more than no
+    result. ConfigError as `gathered`, or for a file of another name.
     """
     if not file.name.endswith(SUFFIX):
         raise ConfigError(f"--out {file}: must end in {SUFFIX}")
     documents: dict[object, Document] = {}
     failures: dict[object, Document] = {}
-    notes = []
+    unfinished: dict[str, str] = {}
+    notes: dict[str, None] = {}
     for collection in map(gathered, places):
         for document in collection.documents:
             held = {key: value for key, value in document.items() if key != "folder"}
@@ -222,14 +232,18 @@ def write(places: Iterable[Path], file: Path) -> Gathered:
             documents.setdefault(document.get("run_id"), held)
         for failed in collection.failures:
             failures.setdefault(failed.get("run_id"), failed)
-        notes += collection.notes
+        unfinished = collection.unfinished | unfinished
+        notes |= dict.fromkeys(collection.notes)
     _check_labels(documents.values())
     remaining = [failed for run_id, failed in failures.items() if run_id not in documents]
-    whole = Gathered([*documents.values()], remaining, notes)
+    unfinished = {run_id: kind for run_id, kind in unfinished.items() if run_id not in documents | failures}
+    whole = Gathered([*documents.values()], remaining, unfinished, [*notes])
     packed = [document["predictions"] for document in whole.documents if document.get("predictions")]
     devs = {each.dev.digest(): each.dev for each in packed}
     lines = [*({"dev": digest, **asdict(dev)} for digest, dev in devs.items()), *map(_line, whole.documents)]
-    lines += [*({"failure": failed} for failed in remaining), *({"note": note} for note in notes)]
+    lines += [{"failure": failed} for failed in remaining]
+    lines += [{"unfinished": run_id, "kind": kind} for run_id, kind in unfinished.items()]
+    lines += [{"note": note} for note in notes]
     text = "".join(f"{json.dumps(line, ensure_ascii=False, separators=(',', ':'))}\n" for line in lines)
     write_bytes(file, gzip.compress(text.encode(), mtime=0))
     return whole

@@ -83,7 +83,7 @@ class Results:
 def read_runs(place: Path, recipe: str | None = None) -> Results:
     """A folder of runs, or a file of results (`collection.gathered`, `from_documents`)."""
     gathered = collection.gathered(place)
-    return from_documents(gathered.documents, gathered.failures, str(place), notes=gathered.notes, recipe=recipe)
+    return from_documents(gathered.documents, gathered.failures, str(place), notes=gathered.remarks, recipe=recipe)
 
 
 def from_documents(
