@@ -132,7 +132,7 @@ def test_the_readme_has_these_numbers_too() -> None:
     )
     assert told in words
     size, prune = (math.exp(model.loc[(method, "main"), "estimate"]) for method in ("quantize", "prune"))
-    larger = f"at equal score, **pruning** {1 / prune:.2f} times larger"
+    larger = f"at equal score. With **pruning** a model of equal score is {1 / prune:.2f} times larger"
     assert f"**Quantization** makes models {size:.2f} times smaller {larger}" in words
     ratio, low, high = (f"{math.exp(pair[key]):.2f}" for key in ("estimate", "low", "high"))
     assert f"saves {ratio} times [{low}, {high}] the product of their savings" in words
