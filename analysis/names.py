@@ -7,11 +7,11 @@ In greyscale markers, fill and dashes remain. The marker's size tells the option
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from analysis.subsets import Method, Methods, split
-from compress.wording import plural
+from compress.wording import enumerated, plural
 
 TASKS = {
     "cola": "CoLA", "sst2": "SST-2", "mrpc": "MRPC", "stsb": "STS-B", "qqp": "QQP", "mnli": "MNLI", "qnli": "QNLI",
@@ -192,11 +192,6 @@ class Names:
 
 def _in_words(count: int) -> str:
     return WORDS[count] if count < len(WORDS) else str(count)
-
-
-def enumerated(words: Sequence[str], last: str = "and") -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def against(combination: str, kind: str) -> str:

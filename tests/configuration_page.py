@@ -17,6 +17,7 @@ from compress.config import identity
 from compress.config.conf_files import option_values, options
 from compress.config.schema import DERIVED, GROUPS, Config, groups
 from compress.methods import registry
+from compress.wording import enumerated
 from launch.batches import SlurmSettings
 from launch.local import LocalSettings
 from launch.search import SearchSettings
@@ -237,7 +238,7 @@ def _type(hint: object) -> str:
 
 def _plural(name: str) -> str:
     kinds = [f"{kind}s" for kind in name.replace("true or false", "boolean").split(", or ")]
-    return " or ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
+    return enumerated(kinds, "or")
 
 
 def _written(value: object) -> str:

@@ -7,12 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.names import TASKS, task_label
+from analysis.names import task_label
 from analysis.read import collection
 from analysis.read.results import read_runs
 from compress.config import identity
 from compress.config.conf_files import conf_folder
 from compress.config.overrides import read_sweep
+from compress.wording import enumerated
 from tests.conftest import ROOT
 
 FAMILY = ROOT / "analysis" / "reference" / "family"
@@ -31,7 +32,7 @@ def test_they_are_those_of_the_documented_commands(
     glue: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, file: Path, words: list[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    tasks = ",".join(sorted(set(read_runs(file).runs["task"])))
+    tasks = ",".join(read_runs(file).tasks)
     configs, _ = read_sweep(["--config-dir", str(FAMILY / "conf"), *words, f"task={tasks}"], conf_folder())
     stored = {document["run_id"] for document in collection.read(file).documents}
     assert stored <= {identity.run_id(config) for config in configs}
@@ -40,27 +41,22 @@ def test_they_are_those_of_the_documented_commands(
 def test_the_page_says_what_is_there() -> None:
     held = collection.read(RESULTS)
     assert [*held.failures, *held.remarks] == []
-    runs = read_runs(RESULTS).runs
-    assert set(runs["seed"]) == {0}
-    counts = runs.groupby("task").size()
-    whole = _listed([task for task in _in_order(runs) if counts[task] == SLICE])
-    begun = "".join(f", and {counts[task]} of {task_label(task)}" for task in _in_order(runs) if counts[task] < SLICE)
+    results = read_runs(RESULTS)
+    assert set(results.runs["seed"]) == {0}
+    counts = results.runs.groupby("task").size()
+    whole = _listed([task for task in results.tasks if counts[task] == SLICE])
+    begun = "".join(f", and {counts[task]} of {task_label(task)}" for task in results.tasks if counts[task] < SLICE)
     assert f"Of the grid, with seed 0, all {SLICE} experiments of each of {whole}{begun}." in WORDS
-    assert f"the search for {_listed(_in_order(read_runs(SEARCH).runs))}." in WORDS
+    assert f"the search for {_listed(read_runs(SEARCH).tasks)}." in WORDS
 
 
 def test_the_page_has_the_scores_of_the_search() -> None:
     searched = pd.DataFrame(collection.read(SEARCH).documents)
     best = searched.groupby(["task", "model"])["score_glue"].max().unstack()
-    for task in _in_order(searched):
+    for task in best.index:
         row = [task_label(task), *(f"{best.loc[task, f'first{layers}']:.1f}" for layers in range(1, 7))]
         assert f"| {' | '.join(row)} |" in WORDS
 
 
-def _in_order(runs: pd.DataFrame) -> list[str]:
-    return [task for task in TASKS if task in set(runs["task"])]
-
-
 def _listed(tasks: list[str]) -> str:
-    labels = [task_label(task) for task in tasks]
-    return f"{', '.join(labels[:-1])} and {labels[-1]}"
+    return enumerated([task_label(task) for task in tasks])

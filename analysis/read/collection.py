@@ -2,7 +2,7 @@
 
 `<name>.jsonl.gz`: `{"dev": …}` for the labels of each dev set; a line of JSON for each result.json, whole but for the
 paths of the machine it was made on, with its predictions and its latency; `{"failure": …}` for each experiment that
-failed; `{"unfinished": …}` for each that had no result yet; and `{"note": …}` for what else a reader must know.
+failed; `{"unfinished": …}` for those that had no result yet; and `{"note": …}` for what else a reader must know.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def read(file: Path) -> Gathered:
                 if "failure" in line:
                     collection.failures.append(line["failure"])
                 elif "unfinished" in line:
-                    collection.unfinished[str(line["unfinished"])] = str(line.get("kind"))
+                    collection.unfinished.update(line["unfinished"])
                 elif "note" in line:
                     collection.notes.append(line["note"])
                 elif "dev" in line:
@@ -236,13 +236,14 @@ def write(places: Iterable[Path], file: Path) -> Gathered:
         notes |= dict.fromkeys(collection.notes)
     _check_labels(documents.values())
     remaining = [failed for run_id, failed in failures.items() if run_id not in documents]
-    unfinished = {run_id: kind for run_id, kind in unfinished.items() if run_id not in documents | failures}
+    ended = documents.keys() | failures.keys()
+    unfinished = {run_id: kind for run_id, kind in unfinished.items() if run_id not in ended}
     whole = Gathered([*documents.values()], remaining, unfinished, [*notes])
     packed = [document["predictions"] for document in whole.documents if document.get("predictions")]
     devs = {each.dev.digest(): each.dev for each in packed}
     lines = [*({"dev": digest, **asdict(dev)} for digest, dev in devs.items()), *map(_line, whole.documents)]
     lines += [{"failure": failed} for failed in remaining]
-    lines += [{"unfinished": run_id, "kind": kind} for run_id, kind in unfinished.items()]
+    lines += [{"unfinished": unfinished}] if unfinished else []
     lines += [{"note": note} for note in notes]
     text = "".join(f"{json.dumps(line, ensure_ascii=False, separators=(',', ':'))}\n" for line in lines)
     write_bytes(file, gzip.compress(text.encode(), mtime=0))

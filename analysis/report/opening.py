@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.names import KINDS, enumerated
+from analysis.names import KINDS
 from analysis.read.results import Results, Row
 from analysis.report.texts import factor, interval
 from analysis.statistics import sensitivity
@@ -14,7 +14,7 @@ from analysis.statistics.claims import MODEL, NOTHING
 from analysis.statistics.interactions import EQUAL, INCONCLUSIVE, SUB, SUPER, UNDEFINED
 from analysis.statistics.like_with_like import MAIN
 from analysis.subsets import split
-from compress.wording import plural
+from compress.wording import enumerated, plural
 
 TOGETHER = {
     SUPER: "{} together reduce sizes by more than the product of what each does",
@@ -101,8 +101,8 @@ def _sure(results: Results, claims: pd.DataFrame, where: str) -> str:
     if not sure:
         return f"In {runs} nothing is sure: each verdict changes in some variation{where}."
     counted = f"{len(sure)} of {len(claimed)} verdicts {'is' if len(sure) == 1 else 'are'}"
-    told = f"{counted if len(claimed) > 1 else 'the only verdict is'} sure"
-    return f"In {runs}, {told}, that is, the same in every variation{where}: {'; '.join(sure)}."
+    told = counted if len(claimed) > 1 else "the only verdict is"
+    return f"In {runs}, {told} sure, that is, the same in every variation{where}: {'; '.join(sure)}."
 
 
 def _times(row: Row) -> str:

@@ -32,7 +32,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from analysis import names
 from analysis.options import Options
 from analysis.read.results import Results
 from analysis.statistics.equivalent_size import students
@@ -56,7 +55,7 @@ from analysis.statistics.score_size import Array
 from analysis.statistics.shift_model import SINGULAR, Fit, fit
 from analysis.statistics.strays import again, usual_variance
 from analysis.statistics.treatments import UNCOMPRESSED, cells_of
-from compress.wording import plural
+from compress.wording import enumerated, plural
 
 LEAST_STEP = 0.25  # share of the blocks that a round takes at least
 LITTLE = 0.05  # share of what all runs took that is spent at once
@@ -95,7 +94,7 @@ class Next:
             return "all verdicts are settled"
         lacks = [one for one in (TASKS, ARCHITECTURES, OTHER) if any(claim.lacks == one for claim in self.open)]
         if len(lacks) and all(claim.lacks for claim in self.open):
-            return f"more seeds would not settle what is open: {names.enumerated([WANTED[one] for one in lacks])}"
+            return f"more seeds would not settle what is open: {enumerated([WANTED[one] for one in lacks])}"
         return "no further seed is allowed or can be paid: the hours, or the seeds of a cell, are too few"
 
 

@@ -29,6 +29,7 @@ from analysis.options import Options
 from analysis.read.results import Results, Row
 from analysis.statistics.claims import CLAIM, CLAIMS, NOTHING, Estimator, estimators
 from analysis.statistics.interactions import EQUAL, INCONCLUSIVE, UNDEFINED, ZONE
+from compress.wording import enumerated
 
 LEVEL = 0.05
 BY_CLAIM = ("by", *CLAIM)
@@ -187,7 +188,7 @@ def _together(says: Sequence[str]) -> str:
     for text in says:
         first, rest = text.split(" ", 1)
         objects.setdefault(first, []).append(rest)
-    return ", nor ".join(f"{first} {names.enumerated(rest, 'or')}" for first, rest in objects.items())
+    return ", nor ".join(f"{first} {enumerated(rest, 'or')}" for first, rest in objects.items())
 
 
 def sentence(row: Row) -> str:

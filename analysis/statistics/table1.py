@@ -25,11 +25,11 @@ import numpy as np
 import pandas as pd
 
 from analysis import reference
-from analysis.names import enumerated
 from analysis.options import Options
 from analysis.read.results import CELL, Results, Row
 from analysis.statistics.score_size import Array, cells
 from analysis.subsets import NONE, split
+from compress.wording import enumerated
 
 FACTORS = (
     "task", "model", "methods", "baseline_score", "baseline_bytes", "factor", "picked_model", "picked_variant",

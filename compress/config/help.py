@@ -13,6 +13,7 @@ from compress.checked import description
 from compress.config.conf_files import option_values, options
 from compress.config.schema import DERIVED, GROUPS, Config, groups, keys_of
 from compress.methods import registry
+from compress.wording import enumerated
 
 EXAMPLES = """\
 Examples:
@@ -35,7 +36,8 @@ def render(conf: Path) -> str:
     folders, main = (conf, *registry.folders()), yaml.safe_load((conf / "config.yaml").read_text())
     defaults = {key: option for entry in main["defaults"] if isinstance(entry, dict) for key, option in entry.items()}
     defaults |= dict.fromkeys(registry.registry(), registry.OFF)
-    for group, names in options(*folders).items():
+    choices = options(*folders)
+    for group, names in choices.items():
         default = defaults.get(group)
         listed = ([default] if default else []) + [option for option in names if option != default]
         prefix = f"  {'' if default else '+'}{group}"
@@ -43,7 +45,7 @@ def render(conf: Path) -> str:
     lines += ["", "Keys (KEY=VALUE; shown with their defaults):"]
     for group in groups():
         if group in registry.registry():
-            lines += _keys_of_method(group, options(*folders)[group], folders)
+            lines += _keys_of_method(group, choices[group], folders)
             continue
         values = main[group] if group in main else option_values(folders, group, str(defaults[group]), yaml.safe_load)
         lines += [line for name, field in keys_of(group).items() if name in values
@@ -74,7 +76,7 @@ def _keys_of_method(group: str, names: Sequence[str], folders: Sequence[Path]) -
         if key != "name" and (having := tuple(name for name in values if key in values[name])):
             by_options.setdefault(having, []).append(key)
     for having, keys in by_options.items():
-        yield f"  with {group}={' or '.join(filter(None, (', '.join(having[:-1]), having[-1])))}:"
+        yield f"  with {group}={enumerated(having, 'or')}:"
         for key in keys:
             default = values[having[0]][key]
             others = [f"{name}: {_as_text(values[name][key])}" for name in having if values[name][key] != default]
